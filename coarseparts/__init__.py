@@ -1,0 +1,1 @@
+"""Segment the parts of objects from a few part masks and many coarse labels."""

@@ -1,0 +1,1 @@
+"""Images and their labels: schema, samples, readers, the packed store, transforms and synthetic worlds."""

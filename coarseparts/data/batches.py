@@ -1,0 +1,62 @@
+"""Augmented batches of a store, in an order that the seed and the epoch fix: nothing to save for an exact resume."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from coarseparts.data.sample import Batch
+from coarseparts.data.store import Store
+from coarseparts.data.transforms import Augmentation, Preprocess, augment, to_input
+
+
+@dataclass
+class Feed:
+    """Batches of some rows of a store.
+
+    ``rows`` positions in the store; ``size`` of a batch; ``seed`` of order and augmentation; ``salt`` keeps two
+    feeds of one run apart.
+    """
+
+    store: Store
+    rows: np.ndarray
+    size: int
+    seed: int
+    salt: int = 0
+    device: torch.device | str = "cpu"
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    preprocess: Preprocess = field(default_factory=Preprocess)
+
+    def __post_init__(self) -> None:
+        if not len(self.rows):
+            raise ValueError("a feed has no images; check the dataset file's sources")
+
+    def __len__(self) -> int:
+        """Batches in one pass, the last one filled up from the start of the next."""
+        return max(1, -(-len(self.rows) // self.size))
+
+    def epoch(self, epoch: int, steps: int | None = None) -> Iterator[Batch]:
+        """``steps`` batches (default: one pass). Every image is seen once before any is seen again."""
+        steps = len(self) if steps is None else steps
+        random = np.random.default_rng([self.seed, self.salt, epoch])
+        generator = torch.Generator().manual_seed(int(random.integers(2**62)))
+        need = steps * self.size
+        rounds = -(-need // len(self.rows))
+        order = np.concatenate([random.permutation(self.rows) for _ in range(rounds)])[:need]
+        for step in range(steps):
+            raw = self.store.batch(order[step * self.size : (step + 1) * self.size], self.device)
+            batch = augment(raw, self.store.schema, generator, self.augmentation, self.preprocess)
+            batch.image = batch.image.contiguous(memory_format=torch.channels_last)
+            yield batch
+
+    def plain(self, limit: int | None = None) -> Iterator[Batch]:
+        """Every image once, in order, without augmentation."""
+        rows = self.rows[:limit]
+        for start in range(0, len(rows), self.size):
+            raw = self.store.batch(rows[start : start + self.size], self.device)
+            batch = to_input(raw, self.preprocess)
+            batch.image = batch.image.contiguous(memory_format=torch.channels_last)
+            yield batch

@@ -1,0 +1,160 @@
+"""One picture of many samples with all of their labels drawn on them, for a person to look at.
+
+Drawn is what training sees, after crop and resize, so that a shift, a flip or a swapped name shows.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import os
+import uuid
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from coarseparts.data.crops import crop_and_resize
+from coarseparts.data.sample import Sample
+from coarseparts.data.schema import IGNORE, Schema
+from coarseparts.data.store import Store
+
+_CAPTION, _GAP = 16, 6  # pixels: height of a line of text, space between tiles
+_MASK, _BOX, _PAPER, _INK = (255, 255, 255), (255, 220, 0), (250, 250, 250), (20, 20, 20)
+
+
+def palette(parts: int) -> np.ndarray:
+    """(256, 3) uint8: a colour per part index, 0 (background) black, 1..parts of well separated hues, 255 grey."""
+    colours = np.zeros((256, 3), np.uint8)
+    for i in range(parts):
+        hue = (i * 0.618034) % 1  # the golden ratio keeps neighbours in the list apart, however many there are
+        colours[i + 1] = np.multiply(colorsys.hsv_to_rgb(hue, (0.95, 0.7, 0.85)[i % 3], (1, 0.85, 0.65)[i % 3]), 255)
+    colours[IGNORE] = 128
+    return colours
+
+
+def overlay(image: np.ndarray, parts: np.ndarray, count: int, opacity: float = 0.5) -> np.ndarray:
+    """``image`` (H, W, 3) uint8 with the part map (H, W) laid over it in ``palette(count)``; background as it is."""
+    colour = palette(count)[parts]
+    mixed = np.rint(image * (1 - opacity) + colour * opacity).astype(np.uint8)
+    return np.where((parts > 0)[..., None], mixed, image)
+
+
+def samples_of(store: Store, rows: Iterable[int]) -> list[Sample]:
+    """Rows of a store as samples again (at store size), for a sheet of what is in it."""
+    rows = list(rows)
+    view = store.subset(rows)
+    labels = {label: (getattr(view, label), view.present[label]) for label in ("parts", "mask", "keypoints", "box")}
+    return [
+        Sample(
+            name=f"{view.splits[i]}: {view.names[i]}",
+            image=image,
+            **{label: values[i] if there[i] else None for label, (values, there) in labels.items()},
+        )
+        for i, image in enumerate(view.image)
+    ]
+
+
+def contact_sheet(
+    samples: Sequence[Sample], schema: Schema, file: str | Path, size: int = 256, columns: int = 6
+) -> Path:
+    """Draw the samples as tiles of ``size`` pixels into ``file``, a PNG, and return its path.
+
+    A tile shows the parts in colour, the figure-ground mask's outline in white (where it passes one half), the box
+    in yellow, keypoints by number (filled: visible, hollow: hidden); the legend below names colours and numbers.
+    Raises ValueError if there are no samples or a crop is impossible (``crops.square_crop``).
+    """
+    if not samples:
+        raise ValueError("no samples to draw on the contact sheet; give at least one")
+    columns = min(columns, len(samples))
+    legend = _legend(schema, columns * (size + _GAP) - _GAP)
+    rows = -(-len(samples) // columns)
+    step = size + _CAPTION + _GAP
+    sheet = Image.new("RGB", (legend.width + 2 * _GAP, rows * step + legend.height + 2 * _GAP), _PAPER)
+    for i, sample in enumerate(samples):
+        x, y = _GAP + (i % columns) * (size + _GAP), _GAP + (i // columns) * step
+        sheet.paste(_tile(sample, schema, size), (x, y))
+    sheet.paste(legend, (_GAP, _GAP + rows * step))
+    file = Path(file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.tmp-{uuid.uuid4().hex[:8]}")
+    try:
+        sheet.save(temporary, format="PNG")
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return file
+
+
+def _tile(sample: Sample, schema: Schema, size: int) -> Image.Image:
+    shown = crop_and_resize(sample, size)
+    pixels = shown["image"]
+    assert pixels is not None
+    if shown["parts"] is not None:
+        pixels = overlay(pixels, shown["parts"], len(schema.parts), 0.45)
+    if shown["mask"] is not None:
+        pixels = np.where(_outline(shown["mask"] >= 128)[..., None], np.array(_MASK, np.uint8), pixels)
+    tile = Image.new("RGB", (size, size + _CAPTION), _PAPER)
+    tile.paste(Image.fromarray(pixels), (0, 0))
+    draw = ImageDraw.Draw(tile)
+    if shown["box"] is not None:
+        x0, y0, x1, y1 = shown["box"].tolist()
+        draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=_BOX)
+    if shown["keypoints"] is not None:
+        for number, (x, y, v) in enumerate(shown["keypoints"].tolist(), 1):
+            if v > 0:
+                _dot(draw, x - 0.5, y - 0.5, number, filled=v == 2)  # PIL counts from the centre of the first pixel
+    draw.text((1, size + 1), _short(sample.name, size), fill=_INK, font=_font(12))
+    return tile
+
+
+def _dot(draw: ImageDraw.ImageDraw, x: float, y: float, number: int, filled: bool) -> None:
+    draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=(0, 230, 255) if filled else None, outline=(0, 0, 0), width=1)
+    if not filled:
+        draw.ellipse((x - 2, y - 2, x + 2, y + 2), outline=(0, 230, 255), width=1)
+    draw.text((x + 4, y - 7), str(number), fill=(255, 255, 255), font=_font(11), stroke_width=1, stroke_fill=(0, 0, 0))
+
+
+def _outline(inside: np.ndarray) -> np.ndarray:
+    """Pixels of a mask that have a neighbour outside of it."""
+    padded = np.pad(inside, 1)
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return inside & ~inner
+
+
+def _legend(schema: Schema, width: int) -> Image.Image:
+    colours = palette(len(schema.parts))
+    entries: list[tuple[str, tuple[int, ...] | None]]
+    entries = [(f"{i} {name}", tuple(colours[i].tolist())) for i, name in enumerate(schema.parts, 1)]
+    entries += [("mask", _MASK), ("box", _BOX)]
+    entries += [(f"{i} = {name}", None) for i, name in enumerate(schema.keypoints, 1)]
+    places: list[tuple[int, int, str, tuple[int, ...] | None]] = []
+    x, y = 0, 2
+    for text, colour in entries:
+        length = int(_font(12).getlength(text)) + (18 if colour else 0)
+        if (x and x + length > width) or (colour is None and places and places[-1][3] is not None):
+            x, y = 0, y + _CAPTION
+        places.append((x, y, text, colour))
+        x += length + 12
+    width = max([width, *(x + int(_font(12).getlength(text)) + 18 for x, _, text, _ in places)])
+    legend = Image.new("RGB", (width, y + _CAPTION), _PAPER)
+    draw = ImageDraw.Draw(legend)
+    for x, y, text, colour in places:
+        if colour is not None:
+            draw.rectangle((x, y + 1, x + 12, y + 12), fill=colour, outline=_INK)
+        draw.text((x + (16 if colour else 0), y), text, fill=_INK, font=_font(12))
+    return legend
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _short(text: str, width: int) -> str:
+    """The end of the text that fits the tile: file names differ there."""
+    text = text.encode("utf-8", "replace").decode("utf-8")  # a file name may hold what no font can draw
+    if _font(12).getlength(text) <= width:
+        return text
+    while text and _font(12).getlength("..." + text) > width:
+        text = text[1:]
+    return "..." + text

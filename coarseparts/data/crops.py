@@ -1,0 +1,164 @@
+"""From an image of any size to a square sample of S x S pixels, and back.
+
+Both ways keep to the one convention of coordinates (pixel centres at +0.5): the point (x, y) of the image lies at
+((x - x0) * S / side, (y - y0) * S / side) of the sample, where (x0, y0, x0 + side, y0 + side) is the crop.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from coarseparts.data.sample import Sample
+
+_LARGEST_CROP = 4.0
+"""A crop may be this many times as long as the image's longer side; a larger one can only be a wrong annotation."""
+
+
+def square_crop(crop: np.ndarray | None, width: int, height: int) -> np.ndarray:
+    """The smallest square around ``crop`` (x0, y0, x1, y1), or around the whole image if it is None: float32 (4,).
+
+    The aspect ratio is kept: what lies beyond the image is filled up later. Raises ValueError if the crop is not
+    finite, empty, entirely outside the image, or more than 4 times as long as the image.
+    """
+    x0, y0, x1, y1 = np.array([0, 0, width, height] if crop is None else crop, np.float64)
+    described = f"crop ({x0:g}, {y0:g}, {x1:g}, {y1:g}) of an image of {width} x {height} pixels"
+    if not np.isfinite([x0, y0, x1, y1]).all():
+        raise ValueError(f"{described} is not finite; give numbers")
+    if not (x1 > x0 and y1 > y0):
+        raise ValueError(f"{described} is empty; expected x1 > x0 and y1 > y0")
+    if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
+        raise ValueError(f"{described} lies outside of it; are the coordinates those of this image?")
+    side = max(x1 - x0, y1 - y0)
+    if side > _LARGEST_CROP * max(width, height):
+        raise ValueError(f"{described} is far larger than it; are the coordinates those of this image?")
+    left, top = (x0 + x1 - side) / 2, (y0 + y1 - side) / 2
+    return np.array([left, top, left + side, top + side], np.float32)
+
+
+def crop_and_resize(sample: Sample, size: int) -> dict[str, np.ndarray | None]:
+    """The sample's crop at S x S pixels (S = ``size``), its labels with it; a label that it lacks is None.
+
+    Returns "crop" (4,) float32, the square of the image that is shown, and
+
+    - "image" (S, S, 3) uint8: antialiased bilinear resize; beyond the image its border pixels are repeated;
+    - "parts" (S, S) uint8: the index (255 included) that covers most of each pixel's area, the smaller one of equals.
+      An eye smaller than half a pixel is lost, a larger one is not, wherever the pixel grid falls. 0 beyond the image;
+    - "mask" (S, S) uint8: mean over each pixel's area; 0 beyond the image;
+    - "keypoints" (K, 3) float32: moved exactly; v = 0 for those outside the crop; (0, 0, v) for v < 1;
+    - "box" (4,) float32: moved exactly, clipped to the sample; None if nothing of it is left.
+
+    Raises ValueError as ``square_crop`` does.
+    """
+    height, width = sample.image.shape[:2]
+    crop = square_crop(sample.crop, width, height)
+    return {
+        "crop": crop,
+        "image": _image(sample.image, crop, size),
+        "parts": None if sample.parts is None else _parts(sample.parts, crop, size),
+        "mask": None if sample.mask is None else _mask(sample.mask, crop, size),
+        "keypoints": None if sample.keypoints is None else _keypoints(sample.keypoints, crop, size),
+        "box": None if sample.box is None else _box(sample.box, crop, size),
+    }
+
+
+def uncrop(prediction: np.ndarray, crop: np.ndarray, native: tuple[int, int]) -> np.ndarray:
+    """Parts of a sample back at the image's own size: (H, W) uint8, background beyond the crop.
+
+    ``prediction`` is (S, S), part indices, taken by the nearest pixel centre; or (C, S, S), probabilities or scores,
+    interpolated bilinearly before the largest is taken. ``crop`` (4,) as ``crop_and_resize`` gave it, ``native``
+    (width, height) in pixels. Raises ValueError for another shape.
+    """
+    if prediction.ndim not in (2, 3) or prediction.shape[-1] != prediction.shape[-2]:
+        raise ValueError(f"prediction of shape {prediction.shape}; expected (S, S) indices or (C, S, S) probabilities")
+    width, height = native
+    out = np.zeros((height, width), np.uint8)
+    (x0, x1, u), (y0, y1, v) = (_inside(crop[i], crop[i + 2], n, prediction.shape[-1]) for i, n in enumerate(native))
+    if prediction.ndim == 2:
+        out[y0:y1, x0:x1] = prediction[np.ix_(v.astype(np.int64), u.astype(np.int64))]
+        return out
+    for y in range(y0, y1, 256):  # in strips: a large photograph times all channels would not fit in memory
+        strip = _bilinear(_bilinear(prediction, v[y - y0 : y - y0 + 256], 1), u, 2)  # (C, h, w)
+        out[y : y + len(strip[0]), x0:x1] = strip.argmax(0)
+    return out
+
+
+def uncrop_probabilities(probabilities: np.ndarray, crop: np.ndarray, native: tuple[int, int]) -> np.ndarray:
+    """(C, S, S) values back at the image's own size, bilinearly: (C, H, W) float32, 0 beyond the crop."""
+    (x0, x1, u), (y0, y1, v) = (_inside(crop[i], crop[i + 2], n, probabilities.shape[-1]) for i, n in enumerate(native))
+    out = np.zeros((probabilities.shape[0], native[1], native[0]), np.float32)
+    out[:, y0:y1, x0:x1] = _bilinear(_bilinear(probabilities, v, 1), u, 2)
+    return out
+
+
+def _image(image: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:
+    height, width = image.shape[:2]
+    scale = float(crop[2] - crop[0]) / size
+    context = int(np.ceil(max(scale, 1))) + 1  # the filter looks this far beyond the crop
+    x = np.arange(int(np.floor(crop[0])) - context, int(np.ceil(crop[2])) + context)
+    y = np.arange(int(np.floor(crop[1])) - context, int(np.ceil(crop[3])) + context)
+    region = image[np.ix_(y.clip(0, height - 1), x.clip(0, width - 1))]
+    box = (float(crop[0]) - x[0], float(crop[1]) - y[0], float(crop[2]) - x[0], float(crop[3]) - y[0])
+    return np.asarray(Image.fromarray(region).resize((size, size), Image.Resampling.BILINEAR, box=box))
+
+
+def _parts(parts: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:
+    values = np.union1d(np.unique(parts), [0])
+    area = np.stack([_area_mean(parts == value, crop, size) for value in values])
+    area[0] += 1 - area.sum(0)  # what lies beyond the image is background
+    return values[area.round(6).argmax(0)].astype(np.uint8)  # rounded, so that equal areas are equal
+
+
+def _mask(mask: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:
+    return np.rint(_area_mean(mask, crop, size)).astype(np.uint8)
+
+
+def _area_mean(values: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:
+    """Mean of (H, W) values over the area of each of the S x S pixels, with 0 beyond the image: (S, S) float64."""
+    width = values.shape[1]
+    left, right = int(np.clip(np.floor(crop[0]), 0, width)), int(np.clip(np.ceil(crop[2]), 0, width))
+    rows = _integral(values[:, left:right], crop[1], crop[3], size)  # (S, right - left)
+    return _integral(rows.T, crop[0] - left, crop[2] - left, size).T
+
+
+def _integral(values: np.ndarray, start: float, stop: float, size: int) -> np.ndarray:
+    """Means along the first axis over ``size`` equal stretches from ``start`` to ``stop``, exactly: differences of
+    the running sum, which is piecewise linear between pixel edges."""
+    running = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, 0, np.float64)])
+    edges = np.linspace(float(start), float(stop), size + 1).clip(0, len(values))
+    below = np.floor(edges).astype(np.int64)
+    above = np.minimum(below + 1, len(values))
+    at_edges = running[below] + (edges - below)[:, None] * (running[above] - running[below])
+    return np.diff(at_edges, axis=0) * (size / (float(stop) - float(start)))
+
+
+def _keypoints(keypoints: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:
+    out = np.array(keypoints, np.float32)
+    out[:, :2] = (out[:, :2] - crop[:2]) * (size / (crop[2] - crop[0]))
+    outside = ~((out[:, :2] >= 0) & (out[:, :2] < size)).all(1)
+    out[:, 2] = np.where(outside & (out[:, 2] > 0), 0, out[:, 2])
+    out[out[:, 2] < 1, :2] = 0
+    return out
+
+
+def _box(box: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray | None:
+    out = (np.asarray(box, np.float32) - crop[[0, 1, 0, 1]]) * (size / (crop[2] - crop[0]))
+    out = out.clip(0, size).astype(np.float32)
+    return out if out[2] > out[0] and out[3] > out[1] else None
+
+
+def _inside(start: float, stop: float, length: int, size: int) -> tuple[int, int, np.ndarray]:
+    """Along one axis of ``length`` pixels: the first and last + 1 whose centres lie in the crop, and where in the
+    sample those centres fall (0..S, half-integers at the centres of its pixels)."""
+    first, last = max(int(np.ceil(float(start) - 0.5)), 0), min(int(np.ceil(float(stop) - 0.5)), length)
+    at = (np.arange(first, max(first, last)) + 0.5 - float(start)) * (size / (float(stop) - float(start)))
+    return first, max(first, last), at.clip(0, np.nextafter(size, 0))
+
+
+def _bilinear(values: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
+    """Linear interpolation of (C, S, S) values along one axis; constant past the outermost pixel centres."""
+    last = values.shape[axis] - 1
+    position = (at - 0.5).clip(0, last)
+    below = np.floor(position).astype(np.int64)
+    weight = (position - below).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
+    return values.take(below, axis) * (1 - weight) + values.take(np.minimum(below + 1, last), axis) * weight

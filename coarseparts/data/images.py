@@ -1,0 +1,194 @@
+"""Photographs from strangers: decoded to RGB bytes or refused with a reason, never a crash, never a bomb."""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from coarseparts.data.problems import BadInput, Problem
+
+MAX_PIXELS = 100_000_000
+"""Larger images are refused from their header alone: a few kilobytes can claim more pixels than memory holds."""
+
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
+"""What is decoded. Others are left out on purpose: some of Pillow's decoders start other programs."""
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm", ".pgm")
+"""File names that are taken for images when a folder is listed, whatever their case."""
+
+_LOCK = threading.Lock()
+_ORIENTATION = 0x0112  # the EXIF tag
+
+# What Pillow's decoders raise on damaged files, by experience.
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    SyntaxError,
+    struct.error,
+    zlib.error,
+)
+
+
+@contextmanager
+def opened(path: str | Path, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
+    """The image, its header read and its size found acceptable, its pixels not yet decoded.
+
+    Raises BadInput for a missing, empty, foreign, corrupt or oversized file; also when decoding inside the
+    ``with`` block fails.
+    """
+    path = Path(path)
+    try:
+        if not path.is_file():
+            came = "is not a file" if path.exists() else "does not exist"
+            raise BadInput(Problem(str(path), f"{came}, expected an image", "restore it or remove what refers to it"))
+        if path.stat().st_size == 0:
+            raise BadInput(Problem(str(path), "is empty (0 bytes), expected an image", "copy it again"))
+        with _quiet():
+            image = Image.open(path, formats=formats)
+        with image:
+            if image.width * image.height > MAX_PIXELS:
+                raise _too_large(path, f"{image.width}x{image.height} pixels")
+            yield image
+    except BadInput:
+        raise
+    except Image.DecompressionBombError:
+        raise _too_large(path, f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels") from None
+    except UnidentifiedImageError:
+        message = f"is no image, expected one of {', '.join(formats)}"
+        raise BadInput(Problem(str(path), message, "convert it, or remove it and what refers to it")) from None
+    except PermissionError:
+        raise BadInput(Problem(str(path), "may not be read", "give yourself permission to read it")) from None
+    except MemoryError:
+        raise BadInput(Problem(str(path), "needs more memory than there is", "scale it down")) from None
+    except _DAMAGE as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        message = f"is damaged ({said}), expected a whole image"
+        raise BadInput(Problem(str(path), message, "copy it again or remove it")) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings: Pillow's are of bombs below our own limit and of odd metadata. One thread at a time, because
+    ``catch_warnings`` replaces the process's filters."""
+    with _LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def probe(path: str | Path) -> tuple[int, int]:
+    """(width, height) as ``decode`` will return it, EXIF rotation applied, from the header alone. Raises BadInput."""
+    with opened(path) as image:
+        width, height = image.size
+        return (height, width) if _orientation(image) >= 5 else (width, height)
+
+
+def decode(path: str | Path) -> tuple[np.ndarray, list[Problem]]:
+    """(H, W, 3) uint8 RGB, and what had to be converted to get there (severity "repaired").
+
+    An EXIF rotation is applied: labels are taken to be in the upright image, as annotation tools show it.
+    Grey-scale, palette, CMYK and 16-bit images are converted, transparency is laid over white, of several frames
+    the first is used. 16-bit grey is divided by a power of two such that its brightest pixel fits into 8 bits.
+    Raises BadInput.
+    """
+    done: list[str] = []
+    with opened(path) as image:
+        raw_modes = [str(tile[3]) for tile in getattr(image, "tile", [])]  # gone once the pixels are decoded
+        image.load()
+        with _quiet():
+            frames = getattr(image, "n_frames", 1)
+        if frames > 1 and image.format != "MPO":  # a phone's JPEG may carry a second view
+            done.append(f"has {frames} frames, the first is used")
+        orientation = _orientation(image)
+        if image.mode in ("RGB", "RGBA") and any("16" in raw for raw in raw_modes):
+            done.append("16-bit colour, converted to 8 bits")
+        array = _to_rgb(image, str(path), done)
+        if orientation > 1:
+            done.append(f"EXIF orientation {orientation} applied; labels are taken to be in the upright image")
+    return array, [Problem(str(path), text, severity="repaired") for text in done]
+
+
+def list_images(folder: Path) -> list[tuple[str, Path]]:
+    """(path relative to ``folder`` with forward slashes, path) of all image files in it and below, sorted.
+
+    Which files are images is told from their suffix; hidden files and folders are passed over.
+    """
+    found = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [f for f in folders if not f.startswith(".")]
+        prefix = Path(parent).relative_to(folder).as_posix()
+        for name in files:
+            if not name.startswith(".") and name.lower().endswith(SUFFIXES):
+                found.append((name if prefix == "." else f"{prefix}/{name}", Path(parent, name)))
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def stem(name: str) -> str:
+    """A relative path without the suffix of its last component."""
+    head, dot, tail = name.rpartition(".")
+    return head if dot and "/" not in tail and head and not head.endswith("/") else name
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1..8; 1 when there is none or it is damaged."""
+    try:
+        with _quiet():
+            value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged metadata is no reason to refuse the pixels
+        return 1
+    return value if value in range(1, 9) else 1
+
+
+def _to_rgb(image: Image.Image, file: str, done: list[str]) -> np.ndarray:
+    if _orientation(image) > 1:
+        image = ImageOps.exif_transpose(image)
+    mode = image.mode
+    if mode == "RGB":
+        pass
+    elif mode == "F":
+        remedy = "save it with 8 or 16 bits per channel"
+        raise BadInput(Problem(file, "has floating-point pixels, whose range is not defined", remedy))
+    elif mode == "I" or mode.startswith("I;"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 0xFFFF:
+            remedy = "save it with 8 or 16 bits per channel"
+            raise BadInput(Problem(file, f"has values {values.min()}..{values.max()}, expected 0..65535", remedy))
+        shift = max(0, int(values.max()).bit_length() - 8)
+        done.append(f"16-bit grey-scale, divided by {2**shift} and repeated in three channels")
+        image = Image.fromarray((values >> shift).astype(np.uint8)).convert("RGB")
+    elif mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        opaque = image.getchannel("A").getextrema() == (255, 255)
+        done.append(f"{_NAMES.get(mode, mode)}, " + ("converted to RGB" if opaque else "laid over white"))
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    else:
+        done.append(f"{_NAMES.get(mode, mode)}, converted to RGB")
+        image = image.convert("RGB")
+    return np.array(image)
+
+
+_NAMES = {
+    "L": "grey-scale",
+    "1": "black and white",
+    "P": "palette image",
+    "CMYK": "CMYK",
+    "RGBA": "has an alpha channel",
+    "LA": "grey-scale with an alpha channel",
+    "PA": "palette image with an alpha channel",
+}
+
+
+def _too_large(path: Path, came: str) -> BadInput:
+    return BadInput(Problem(str(path), f"has {came}, expected at most {MAX_PIXELS:,}", "scale it down"))

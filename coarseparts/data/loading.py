@@ -1,0 +1,203 @@
+"""From one object's files to a Sample: decode, draw the masks, check everything against the pixels, find the crop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from coarseparts.data.dataset_file import Crop
+from coarseparts.data.images import decode
+from coarseparts.data.problems import BadInput, Problem
+from coarseparts.data.readers.annotation import Annotation
+from coarseparts.data.readers.coco import PartSegment, draw, draw_parts
+from coarseparts.data.readers.cub import read_soft_mask
+from coarseparts.data.readers.part_masks import read_part_mask
+from coarseparts.data.sample import Sample
+from coarseparts.data.schema import IGNORE, Schema
+
+TOLERANCE = 1.5
+"""Pixels that a keypoint or a box may lie outside the image: rounding in annotation tools, not a mistake."""
+
+KEYPOINT_MARGIN = 0.25
+"""An object is larger than the box of its keypoints: this share of the box's longer side is added on each side
+before the crop's own margin, where keypoints are all there is to crop by. Our own guess."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The files and annotations that one sample is made from, and how. ``use``: coarse styles that the sample carries
+    (the crop goes by all that there are, so that samples are framed alike whichever of their labels are used)."""
+
+    image: Path
+    schema: Schema
+    crop: Crop
+    use: frozenset[str]
+    annotation: Annotation | None = None
+    part_mask: Path | None = None
+    part_segments: tuple[PartSegment, ...] = ()
+    unlabelled_unknown: bool = False
+
+
+def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
+    """The sample and what had to be repaired. Raises BadInput with everything that is wrong with it."""
+    image, problems = decode(recipe.image)
+    size = (image.shape[1], image.shape[0])
+    found = recipe.annotation
+    parts = mask = keypoints = box = None
+    if found is not None and found.size is not None and found.size != size:
+        message = f"{found.where} was made on {found.size[0]}x{found.size[1]} pixels, {recipe.image} has "
+        message += f"{size[0]}x{size[1]} when upright"
+        problems.append(Problem(found.file, message, "put back the image that was annotated, or export again"))
+        found = None  # its other labels would be wrong in the same way
+    if found is not None:
+        mask = _mask(found, size, problems)
+        keypoints = _keypoints(found, recipe, size, problems)
+        box = _box(found, size, problems)
+    try:
+        if recipe.part_mask is not None:
+            parts = read_part_mask(recipe.part_mask, size, recipe.schema.parts)
+        elif recipe.part_segments:
+            parts = draw_parts(list(recipe.part_segments), size)
+    except BadInput as bad:
+        problems += bad.problems
+    if parts is not None and found is not None and not found.alone:
+        _only_this_object(parts, mask, box)
+    if any(problem.severity == "error" for problem in problems):
+        raise BadInput(problems)
+    crop = None
+    if recipe.crop.to == "object":
+        crop = object_crop(size, recipe.crop.margin, mask, box, keypoints, parts)
+    sample = Sample(
+        name=name,
+        image=image,
+        parts=parts,
+        mask=mask if "mask" in recipe.use else None,
+        keypoints=keypoints if "keypoints" in recipe.use else None,
+        box=box if "box" in recipe.use else None,
+        crop=crop,
+    )
+    return sample, problems
+
+
+def object_crop(
+    size: tuple[int, int],
+    margin: float,
+    mask: np.ndarray | None = None,
+    box: np.ndarray | None = None,
+    keypoints: np.ndarray | None = None,
+    parts: np.ndarray | None = None,
+) -> np.ndarray | None:
+    """(4,) float32: the object's box, ``margin`` times its width and height larger on each side; it may reach beyond
+    the image. None, the whole image, when nothing says where the object is.
+
+    The box is that of the first of these: the mask (pixels of 128 and more), the box label, at least three keypoints,
+    the parts. A box label around the whole image means that somebody has cropped already: None as well.
+    """
+    width, height = size
+    extent: np.ndarray | None = None
+    if mask is not None and (mask >= 128).any():
+        extent = _extent(mask >= 128)
+    elif box is not None:
+        if (box[:2] <= 1).all() and box[2] >= width - 1 and box[3] >= height - 1:
+            return None
+        extent = box
+    elif keypoints is not None and (keypoints[:, 2] > 0).sum() >= 3:
+        points = keypoints[keypoints[:, 2] > 0, :2]
+        low, high = points.min(0), points.max(0)
+        more = KEYPOINT_MARGIN * max(float((high - low).max()), 1.0)
+        extent = np.concatenate([np.maximum(low - more, 0), np.minimum(high + more, size)])
+    elif parts is not None and ((parts > 0) & (parts != IGNORE)).any():
+        extent = _extent((parts > 0) & (parts != IGNORE))
+    if extent is None:
+        return None
+    more = margin * (extent[2:] - extent[:2])
+    return np.concatenate([extent[:2] - more, extent[2:] + more]).astype(np.float32)
+
+
+def in_schema(keypoints: np.ndarray, names: tuple[str, ...], schema: Schema) -> np.ndarray:
+    """Keypoints (..., k, 3) named ``names`` as (..., K, 3) in the schema's order, a copy; (0, 0, -1) for keypoints that
+    are not among ``names``, while those that the schema lacks are left out."""
+    out = np.zeros((*keypoints.shape[:-2], len(schema.keypoints), 3), np.float32)
+    out[..., 2] = -1
+    for row, name in enumerate(schema.keypoints):
+        if name in names:
+            out[..., row, :] = keypoints[..., names.index(name), :]
+    return out
+
+
+def _extent(mask: np.ndarray) -> np.ndarray:
+    """(x0, y0, x1, y1) around the true pixels, of which there is at least one."""
+    columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float32)
+
+
+def _mask(found: Annotation, size: tuple[int, int], problems: list[Problem]) -> np.ndarray | None:
+    try:
+        if found.soft_mask is not None:
+            return read_soft_mask(found.soft_mask, size)
+        if found.segmentation is not None:
+            return draw(found.segmentation, size).astype(np.uint8) * 255
+    except BadInput as bad:
+        problems += bad.problems
+    except ValueError as error:
+        problems.append(Problem(found.file, f"{found.where}: {error}", "draw the object again or remove its mask"))
+    return None
+
+
+def _keypoints(found: Annotation, recipe: Recipe, size: tuple[int, int], problems: list[Problem]) -> np.ndarray | None:
+    """(K, 3) in the schema's order, every labelled point inside the image."""
+    if found.keypoints is None:
+        return None
+    keypoints = in_schema(found.keypoints, found.keypoint_names, recipe.schema)
+    if recipe.unlabelled_unknown:
+        keypoints[keypoints[:, 2] == 0, 2] = -1
+    for row, name in enumerate(recipe.schema.keypoints):
+        x, y, v = (float(value) for value in keypoints[row])
+        if v <= 0:
+            continue
+        outside = max(-x, -y, x - size[0], y - size[1])
+        if outside > TOLERANCE:
+            message = f"{found.where}: keypoint {name!r} at ({x:g}, {y:g}) lies outside the image of "
+            message += f"{size[0]}x{size[1]} pixels"
+            remedy = "move it, or set its visibility to 0"
+            problems.append(Problem(found.file, message, remedy))
+            continue
+        if not (0 <= x < size[0] and 0 <= y < size[1]):
+            message = f"{found.where}: keypoint {name!r} at ({x:g}, {y:g}) moved to the border of the image"
+            problems.append(Problem(found.file, message, severity="repaired"))
+            keypoints[row, :2] = min(max(x, 0.5), size[0] - 0.5), min(max(y, 0.5), size[1] - 0.5)
+    return keypoints
+
+
+def _box(found: Annotation, size: tuple[int, int], problems: list[Problem]) -> np.ndarray | None:
+    if found.box is None:
+        return None
+    box = found.box
+    clipped = np.clip(box, 0, [*size, *size]).astype(np.float32)
+    came = f"{found.where}: box {', '.join(f'{v:g}' for v in box)} (x0, y0, x1, y1)"
+    if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
+        message = f"{came} lies outside the image of {size[0]}x{size[1]} pixels"
+        problems.append(Problem(found.file, message, "draw it again or remove it"))
+        return None
+    if np.abs(clipped - box).max() > TOLERANCE:
+        message = f"{came} reaches beyond the image of {size[0]}x{size[1]} pixels, cut off there"
+        problems.append(Problem(found.file, message, severity="repaired"))
+    return clipped
+
+
+def _only_this_object(parts: np.ndarray, mask: np.ndarray | None, box: np.ndarray | None) -> None:
+    """In an image with several objects, part pixels outside this one's mask (else box) become "ignore", in place.
+
+    The part mask does not say whose parts they are, and another object's must not count as background either.
+    """
+    if mask is not None:
+        inside = mask >= 128
+    elif box is not None:
+        inside = np.zeros(parts.shape, bool)
+        x0, y0, x1, y1 = np.round(box).astype(int)
+        inside[y0:y1, x0:x1] = True
+    else:
+        return
+    parts[~inside & (parts > 0)] = IGNORE

@@ -1,0 +1,70 @@
+"""What is wrong with somebody's data, one line each: the file, what came, what was expected, what to do."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "repaired", "note"]
+
+
+def readable(text: str | os.PathLike[str]) -> str:
+    """``text`` as one printable line: bytes of a name that are not UTF-8 and control characters become escapes."""
+    text = os.fspath(text)
+    if text.isascii() and text.isprintable():
+        return text
+    try:
+        decoded = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # a lone surrogate that stands for no byte: JSON can hold one
+        decoded = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in decoded)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One finding. ``error``: this sample or file cannot be used; ``repaired``: used after the change that
+    ``message`` describes; ``note``: worth knowing, nothing was changed. ``str()`` is one printable line."""
+
+    file: str
+    message: str
+    remedy: str = ""
+    severity: Severity = "error"
+
+    def __str__(self) -> str:
+        return readable(f"{self.file}: {self.message}{'; ' if self.remedy else ''}{self.remedy}")
+
+
+class BadInput(ValueError):
+    """Input that cannot be used. ``problems`` lists everything that was found, ``str()`` has one problem a line."""
+
+    def __init__(self, problems: Problem | Iterable[Problem]):
+        self.problems: list[Problem] = [problems] if isinstance(problems, Problem) else list(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+    def __reduce__(self) -> tuple:
+        return BadInput, (self.problems,)  # so that it survives the way back from a worker process
+
+
+def errors(problems: Iterable[Problem]) -> list[Problem]:
+    """Only those that keep something from being used."""
+    return [p for p in problems if p.severity == "error"]
+
+
+def capped(problems: Iterable[Problem], most: int = 20) -> list[Problem]:
+    """At most ``most`` problems with the same remedy, then one line that counts the others.
+    Problems of a kind come together, kinds in order of appearance.
+
+    A remedy is the same text for all problems of a kind, so a thousand missing images make 21 lines.
+    """
+    kinds: dict[tuple[Severity, str], list[Problem]] = defaultdict(list)
+    for problem in problems:
+        kinds[problem.severity, problem.remedy].append(problem)
+    kept: list[Problem] = []
+    for (severity, remedy), alike in kinds.items():
+        kept += alike[:most]
+        if len(alike) > most:
+            kept.append(Problem(alike[most].file, f"and {len(alike) - most} more like those above", remedy, severity))
+    return kept

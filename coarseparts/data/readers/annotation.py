@@ -1,0 +1,49 @@
+"""What the readers of coarse labels have in common: one object of one image, as its annotation file describes it."""
+
+from __future__ import annotations
+
+import ntpath
+import posixpath
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One object, its labels checked as far as that is possible without opening the image. Missing ones are None.
+
+    ``image``: path relative to the image folder, with forward slashes; ``object_id`` tells the objects of an image
+    apart; ``alone``: it is the image's only object; ``size`` (width, height) as the file states it;
+    ``keypoints`` (k, 3) float32 (x, y, v), v in 0, 1, 2, named by ``keypoint_names``; ``box`` (4,) float32
+    (x0, y0, x1, y1), not yet clipped to the image; ``segmentation``: COCO polygons or RLE, not yet drawn;
+    ``soft_mask``: a PNG with the figure-ground mask, 0..255. ``file`` and ``where`` say where it stands.
+    """
+
+    file: str
+    where: str
+    image: str
+    object_id: str
+    alone: bool = True
+    size: tuple[int, int] | None = None
+    keypoints: np.ndarray | None = None
+    keypoint_names: tuple[str, ...] = ()
+    box: np.ndarray | None = None
+    segmentation: Any = None
+    soft_mask: Path | None = None
+
+
+def inside(name: Any) -> str:
+    """A file name from an annotation file as a path relative to the image folder, with forward slashes.
+
+    Raises ValueError when it is no text, or would lead out of that folder (absolute, or too many "..").
+    """
+    if not isinstance(name, str) or not name.strip() or "\0" in name:
+        raise ValueError(f"file name {name!r} is not a file name")
+    normal = posixpath.normpath(name)
+    windows = PureWindowsPath(ntpath.normpath(name))  # a path that climbs on one system must not be made on another
+    if normal in ("..", ".") or normal.startswith(("/", "../")) or windows.is_absolute() or windows.parts[0] == "..":
+        raise ValueError(f"file name {name!r} leads out of the image folder")
+    return normal

@@ -1,0 +1,70 @@
+"""Part masks as PNG files: one per image, of the image's stem, the pixel value being the part's index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from coarseparts.data.images import list_images, opened, stem
+from coarseparts.data.problems import BadInput, Problem
+from coarseparts.data.schema import IGNORE
+
+_INDEXED = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
+
+
+def find_part_masks(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
+    """The PNG files in ``folder`` and below, by their path relative to it without the suffix.
+
+    Images of another kind are problems: JPEG cannot hold indices, and nothing else is expected here. Other files and
+    hidden ones are passed over.
+    """
+    found: dict[str, Path] = {}
+    problems = []
+    for name, path in list_images(folder):
+        if path.suffix.lower() in (".jpg", ".jpeg"):
+            remedy = "export the part masks as PNG: JPEG compression changes the indices"
+            problems.append(Problem(str(path), "is a JPEG, expected a PNG with part indices", remedy))
+        elif path.suffix.lower() != ".png":
+            problems.append(Problem(str(path), "is no PNG", "export the part masks as PNG, value = part index"))
+        elif stem(name) in found:
+            message = f"has the same stem as {found[stem(name)].name}"
+            problems.append(Problem(str(path), message, "keep one part mask per image"))
+        else:
+            found[stem(name)] = path
+    if not found and not problems:
+        problems.append(Problem(str(folder), "holds no PNG", "name the folder of the part masks"))
+    return found, problems
+
+
+def read_part_mask(path: Path, size: tuple[int, int], parts: tuple[str, ...]) -> np.ndarray:
+    """(H, W) uint8 part index, 255 = ignore, of an image of ``size`` (width, height).
+
+    Palette, grey-scale (8 or 16 bits) and black-and-white PNGs are read, palettes by their indices. Raises BadInput
+    with all that is wrong: damaged, no index per pixel, another size, unknown indices, no pixel of any part.
+    """
+    with opened(path) as image:
+        kind, mode = image.format, image.mode
+        if kind != "PNG" or mode not in _INDEXED:
+            came = f"a {kind} file" if kind != "PNG" else f"a PNG of mode {mode}, colours instead of part indices"
+            remedy = "save it as a grey-scale or palette PNG, pixel values 0, 1, 2, ... in the order of `parts`"
+            raise BadInput(Problem(str(path), f"is {came}", remedy))
+        values = np.asarray(image).astype(np.int64)  # (H, W)
+    problems = []
+    if values.shape != size[::-1]:
+        message = f"is {values.shape[1]}x{values.shape[0]} pixels, its image is {size[0]}x{size[1]}"
+        problems.append(Problem(str(path), message, "export it at the size of the image (upright, as EXIF says)"))
+    # Values of up to 16 bits: counting is one pass, sorting them would be many.
+    counts = np.bincount(values.ravel(), minlength=IGNORE + 1) if values.min() >= 0 else np.zeros(0, int)
+    present = np.flatnonzero(counts) if counts.size else np.unique(values)
+    unknown = [int(v) for v in present if v != IGNORE and not 0 <= v <= len(parts)]
+    if unknown:
+        named = ", ".join(map(str, unknown[:8])) + (f" and {len(unknown) - 8} more" if len(unknown) > 8 else "")
+        message = f"holds the unknown part index {named}, expected 0..{len(parts)} or {IGNORE}"
+        remedy = f"index 1 is {parts[0]!r}, {len(parts)} is {parts[-1]!r}: correct the mask or the list `parts`"
+        problems.append(Problem(str(path), message, remedy))
+    elif not any(0 < v <= len(parts) for v in present):
+        problems.append(Problem(str(path), "is empty: no pixel of any part", "draw the parts or remove the file"))
+    if problems:
+        raise BadInput(problems)
+    return values.astype(np.uint8)

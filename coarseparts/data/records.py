@@ -1,0 +1,365 @@
+"""A dataset file's samples as records: which files each is made from, which labels it has; decoded only on demand.
+
+Names: a record is called after its image, the path in the image folder without the suffix; where an image shows
+several objects, "-" and the annotation's id follow; where two sources have the same name, "s0/", "s1/", ... (the
+source's position) goes before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from coarseparts.data import loading
+from coarseparts.data.dataset_file import DatasetFile, Source, describe, nearest, training_problems
+from coarseparts.data.images import list_images, stem
+from coarseparts.data.loading import Recipe, in_schema
+from coarseparts.data.problems import BadInput, Problem, capped, errors, readable
+from coarseparts.data.readers.annotation import Annotation
+from coarseparts.data.readers.coco import PartSegment, read_coco, read_part_coco
+from coarseparts.data.readers.cub import read_cub
+from coarseparts.data.readers.part_masks import find_part_masks
+from coarseparts.data.sample import STYLES, Sample
+from coarseparts.data.schema import Schema
+from coarseparts.data.synthetic import birds
+
+
+@dataclass(frozen=True)
+class Record:
+    """One sample of a dataset, not yet decoded.
+
+    ``name``: unique over the dataset; ``source``: position in ``DatasetFile.sources``; ``has``: which of "parts",
+    "keypoints", "mask" and "box" it carries; ``fingerprint``: changes whenever ``load`` would return something else.
+    A record of a synthetic source has no ``image`` but ``synthetic`` = (world, seed, number): rendering many at once
+    (``birds.render(count, size, seed, first)``, its keypoints through ``in_schema``) is much faster than one ``load``
+    each, and gives the same.
+    """
+
+    name: str
+    source: int
+    split: str
+    image: Path | None
+    has: frozenset[str]
+    fingerprint: str
+    schema: Schema = field(repr=False)
+    synthetic: tuple[str, int, int] | None = None
+    recipe: Recipe | None = field(default=None, repr=False)
+    size: int = field(default=0, repr=False)  # of synthetic images
+
+    def load(self) -> tuple[Sample, list[Problem]]:
+        """Decode it: the sample in native pixels, and what had to be repaired. Raises BadInput with everything that is
+        wrong with its files."""
+        if self.recipe is not None:
+            return loading.load(self.recipe, self.name)
+        assert self.synthetic is not None
+        _, seed, number = self.synthetic
+        arrays = {key: rows[0] for key, rows in birds.render(1, size=self.size, seed=seed, first=number).items()}
+        image = arrays.pop("image")
+        arrays["keypoints"] = in_schema(arrays["keypoints"], birds.SCHEMA.keypoints, self.schema)
+        return Sample(self.name, image, **{key: value for key, value in arrays.items() if key in self.has}), []
+
+
+def read_dataset(dataset: DatasetFile, for_training: bool = False) -> tuple[list[Record], list[Problem], Schema]:
+    """All samples of all sources, everything that is wrong as far as annotations and file names tell, and the schema.
+
+    Nothing is decoded here; ``Record.load`` finds what is wrong with the pixels. Records are those without an error so
+    far, so going on with them is "skip the bad ones". ``for_training`` adds ``training_problems``. More than 20
+    problems of a kind are cut short. Raises BadInput only where there is no schema: keypoint names that contradict.
+    """
+    problems: list[Problem] = training_problems(dataset) if for_training else []
+    drafts: list[list[_Draft]] = []
+    annotated: dict[str, None] = {}  # keypoint names in order of appearance
+    bad_worlds = set()
+    for i, source in enumerate(dataset.sources):
+        if source.synthetic:
+            wrong = _synthetic_problems(dataset, i)
+            drafts.append([])
+            annotated |= dict.fromkeys(birds.SCHEMA.keypoints)
+            bad_worlds |= {i} if wrong else set()
+        else:
+            found, names, wrong = _read_files(dataset, i)
+            drafts.append(found)
+            annotated |= names
+        problems += wrong
+    schema, wrong = _schema(dataset, annotated)
+    problems += wrong
+    if schema is None:
+        raise BadInput(capped(problems))
+
+    records = []
+    for i, source in enumerate(dataset.sources):
+        if source.synthetic:
+            records += _synthetic_records(dataset, schema, i) if i not in bad_worlds else []
+            continue
+        made = [r for r in (_record(dataset, schema, i, draft) for draft in drafts[i]) if r is not None]
+        if len(made) < len(drafts[i]):
+            message = f"sources[{i}]: {len(drafts[i]) - len(made)} objects have none of the labels that are used"
+            problems.append(Problem(str(dataset.path), message, "they are left out", "note"))
+        records += made
+    leaked, wrong = _in_two_splits(records)
+    problems += wrong
+    records = _named_apart([r for j, r in enumerate(records) if j not in leaked])
+    if not records and not errors(problems):
+        problems.append(Problem(str(dataset.path), "no images with labels were found", "see the notes for each source"))
+    return records, capped(problems), schema
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """An object of an image before the schema is known."""
+
+    image: Path
+    name: str  # relative to the image folder
+    annotation: Annotation | None
+    part_mask: Path | None
+    part_segments: tuple[PartSegment, ...]
+
+
+def _read_files(dataset: DatasetFile, i: int) -> tuple[list[_Draft], dict[str, None], list[Problem]]:
+    """The objects of a source of photographs, limited as it says; all its keypoint names; what is wrong with it."""
+    source = dataset.sources[i]
+    folder = source.image_folder
+    assert folder is not None
+    annotations, masks, segments, problems = _read_labels(dataset.parts, source, folder)
+    keypoints = dict.fromkeys(k for names in {a.keypoint_names: None for a in annotations} for k in names)
+    there = dict(list_images(folder))
+    by_image: dict[str, list[Annotation]] = defaultdict(list)
+    for annotation in annotations:
+        by_image[annotation.image].append(annotation)
+    labelled = by_image.keys() | segments.keys() | {name for name in there if stem(name) in masks}
+
+    stems = Counter(stem(name) for name in labelled)
+    remedy = "keep one of them, or rename one and its labels; part masks belong in a folder of their own"
+    for name in sorted(name for name in labelled if stems[stem(name)] > 1):
+        problems.append(Problem(str(folder / name), "has the same stem as another image of this source", remedy))
+        labelled.discard(name)
+    unmatched = masks.keys() - {stem(name) for name in labelled} - {s for s, n in stems.items() if n > 1}
+    for unused in sorted(unmatched):
+        message = f"no image of this stem in {folder}"
+        problems.append(Problem(str(masks[unused]), message, "add the image, rename the part mask, or remove it"))
+    without = [name for name in there if name not in labelled and stems[stem(name)] < 2]
+    if without:
+        message = f"{len(without)} of {len(there)} images have no labels and are left out, {without[0]} among them"
+        problems.append(Problem(str(folder), message, "", "note"))
+
+    drafts = []
+    guesses = {stem(name): name for name in there} | {name: name for name in there}
+    for name in sorted(labelled)[: source.limit]:
+        path = there.get(name, folder / name)
+        if not path.is_file():  # also of those that are listed: a link may lead nowhere
+            by = (by_image.get(name) or segments[name])[0].file
+            alike = guesses.get(stem(name)) or guesses.get(name.rpartition("/")[2])
+            message = f"does not exist, but {by} has labels for it" + (f" (there is {alike})" if alike else "")
+            problems.append(Problem(str(path), message, "add the image, or correct its name in the annotations"))
+            continue
+        for annotation in by_image.get(name) or [None]:  # type: ignore[list-item]
+            drafts.append(_Draft(path, name, annotation, masks.get(stem(name)), tuple(segments.get(name, ()))))
+    return drafts, keypoints, problems
+
+
+def _read_labels(
+    parts: tuple[str, ...], source: Source, folder: Path
+) -> tuple[list[Annotation], dict[str, Path], dict[str, list[PartSegment]], list[Problem]]:
+    """Coarse labels, part masks by stem, part segments by image, of whatever the source names; problems."""
+    annotations: list[Annotation] = []
+    masks: dict[str, Path] = {}
+    segments: dict[str, list[PartSegment]] = {}
+    problems: list[Problem] = []
+    try:
+        if source.coco is not None:
+            annotations, problems = read_coco(source.coco)
+        elif source.cub is not None:
+            beside = folder.parent / "segmentations"
+            annotations, problems = read_cub(source.cub, source.split, beside if beside.is_dir() else None)
+    except BadInput as bad:
+        problems = bad.problems
+    try:
+        if source.part_masks is not None:
+            masks, wrong = find_part_masks(source.part_masks)
+            problems += wrong
+        elif source.part_coco is not None:
+            segments, wrong = read_part_coco(source.part_coco, parts)
+            problems += wrong
+    except BadInput as bad:
+        problems += bad.problems
+    return annotations, masks, segments, problems
+
+
+def _schema(dataset: DatasetFile, annotated: dict[str, None]) -> tuple[Schema | None, list[Problem]]:
+    """Names and mirror pairs: as the dataset file says, else all keypoints that the sources have (``annotated``)."""
+    file, problems = str(dataset.path), []
+    keypoints = dataset.keypoints if dataset.keypoints is not None else tuple(annotated)
+    lacking = [name for name in keypoints if name not in annotated]
+    left_out = [name for name in annotated if name not in keypoints]
+    for name in lacking if annotated else []:
+        # With names left over it is a spelling mistake, without it is a list made for more data than these.
+        severity = "error" if left_out else "note"
+        remedy = nearest(name, left_out) if left_out else ""
+        problems.append(Problem(file, f"keypoints: no source annotates {name!r}", remedy, severity))  # type: ignore[arg-type]
+    if left_out:
+        message = f"keypoints: {', '.join(left_out)} of the sources are not listed and left out"
+        problems.append(Problem(file, message, "", "note"))
+    pairs = {"mirror": (dataset.mirror, dataset.parts), "keypoint_mirror": (dataset.keypoint_mirror, keypoints)}
+    chosen: dict[str, Any] = {}
+    for key, (given, names) in pairs.items():
+        chosen[key] = given if given is not None else mirror_pairs(names)
+        if given is None and chosen[key]:
+            taken = ", ".join(f"{a} - {b}" for a, b in chosen[key])
+            message = f"{key} is not given; taken from the names: {taken}"
+            problems.append(Problem(file, message, f"write `{key}: []` if they shall not swap on a flip", "note"))
+    try:
+        return Schema(parts=dataset.parts, overlapping=dataset.overlapping, keypoints=keypoints, **chosen), problems
+    except ValidationError as error:
+        return None, problems + list(describe(error, file, Schema))
+
+
+def mirror_pairs(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Names that differ in the word left or right alone: "left eye" and "right eye", but not "eye_L" and "eye_R"."""
+    swapped = {name: re.sub(r"(?<![a-z])left(?![a-z])", "right", name, flags=re.IGNORECASE) for name in names}
+    by_lower = {name.lower(): name for name in names}
+    return tuple((a, by_lower[b.lower()]) for a, b in swapped.items() if a != b and b.lower() in by_lower)
+
+
+def _record(dataset: DatasetFile, schema: Schema, i: int, draft: _Draft) -> Record | None:
+    """The record of a draft; None when nothing is left of its labels."""
+    source, found = dataset.sources[i], draft.annotation
+    use = frozenset(STYLES if source.use is None else source.use)
+    has = {"parts"} if draft.part_mask is not None or draft.part_segments else set()
+    if found is not None:
+        listed = np.array([name in schema.keypoints for name in found.keypoint_names], bool)
+        if found.keypoints is not None and (found.keypoints[listed, 2] > 0).any():
+            has.add("keypoints")
+        has |= {"mask"} if found.segmentation is not None or found.soft_mask is not None else set()
+        has |= {"box"} if found.box is not None else set()
+    has &= use | {"parts"}
+    if not has:
+        return None
+    recipe = Recipe(
+        draft.image,
+        schema,
+        dataset.crop,
+        frozenset(has - {"parts"}),
+        found,
+        draft.part_mask,
+        draft.part_segments,
+        source.unlabelled_keypoints == "unknown",
+    )
+    name = readable(stem(draft.name)) + (f"-{found.object_id}" if found is not None and not found.alone else "")
+    return Record(name, i, source.split, draft.image, frozenset(has), _fingerprint(recipe), schema, recipe=recipe)
+
+
+def _fingerprint(recipe: Recipe) -> str:
+    """sha256 over the identity of the files (path, size, time of last change) and the content of the annotations."""
+    digest = hashlib.sha256()
+    found = recipe.annotation
+    for path in (recipe.image, recipe.part_mask, found.soft_mask if found is not None else None):
+        if path is not None:
+            try:
+                stat = path.stat()
+                state = f"{stat.st_size}|{stat.st_mtime_ns}"
+            except OSError:
+                state = "not there"  # found when it is loaded
+            digest.update(os.fsencode(path.absolute()) + f"|{state}\n".encode())
+    if found is not None:
+        for array in (found.keypoints, found.box):
+            digest.update(b"-" if array is None else array.tobytes())
+        said = [found.keypoint_names, found.segmentation, found.size, found.alone]
+        digest.update(json.dumps(said).encode())
+    segments = [(segment.index, segment.segmentation) for segment in recipe.part_segments]
+    digest.update(json.dumps([segments, sorted(recipe.use), recipe.unlabelled_unknown]).encode())
+    digest.update((recipe.schema.model_dump_json() + recipe.crop.model_dump_json()).encode())
+    return digest.hexdigest()
+
+
+def _synthetic_problems(dataset: DatasetFile, i: int) -> list[Problem]:
+    if dataset.parts == birds.SCHEMA.parts or dataset.sources[i].parts is False:
+        return []
+    message = f"sources[{i}]: the parts of the synthetic birds are {', '.join(birds.SCHEMA.parts)}, in this order; "
+    message += f"`parts` lists {', '.join(dataset.parts)}"
+    return [Problem(str(dataset.path), message, "list those, or say `parts: false` in that source")]
+
+
+def _synthetic_records(dataset: DatasetFile, schema: Schema, i: int) -> list[Record]:
+    source = dataset.sources[i]
+    count = min(source.count or 1000, source.limit or source.count or 1000)
+    seed = source.seed or 0
+    has = frozenset(STYLES if source.use is None else source.use) | ({"parts"} if source.has_parts else set())
+    code = hashlib.sha256()
+    for file in sorted(Path(birds.__file__).parent.glob("*.py")):
+        code.update(file.read_bytes())  # another version of the world is another world
+    made = []
+    for number in range(source.first or 0, (source.first or 0) + count):
+        name, mark = f"{source.synthetic}-{seed}-{number:06d}", f"{seed}|{number}|{dataset.size}|{code.hexdigest()}"
+        fingerprint = hashlib.sha256(mark.encode()).hexdigest()
+        synthetic = (str(source.synthetic), seed, number)
+        made.append(
+            Record(name, i, source.split, None, has, fingerprint, schema, synthetic=synthetic, size=dataset.size)
+        )
+    return made
+
+
+def _in_two_splits(records: list[Record]) -> tuple[set[int], list[Problem]]:
+    """Positions of records whose image stands in another split too, byte for byte, and the problems.
+
+    Of each such image the records of one split are kept: test before val before train, so that what is measured
+    stays whole.
+    """
+    sizes: dict[int, set[str]] = defaultdict(set)
+    size_of: dict[Path, int] = {}
+    for record in records:
+        if record.image is not None:
+            size_of.setdefault(record.image, record.image.stat().st_size)
+            sizes[size_of[record.image]].add(record.split)
+    digests: dict[Path, object] = {}
+    same: dict[object, list[int]] = defaultdict(list)
+    for j, record in enumerate(records):
+        if record.image is None:
+            same[record.synthetic].append(j)
+        elif len(sizes[size_of[record.image]]) > 1:  # only files of one size can have the same content
+            if record.image not in digests:
+                try:
+                    with record.image.open("rb") as file:
+                        digests[record.image] = hashlib.file_digest(file, "sha256").digest()
+                except OSError:
+                    digests[record.image] = record.image  # unreadable: found when it is loaded
+            same[digests[record.image]].append(j)
+    leaked: set[int] = set()
+    problems = []
+    for rows in same.values():
+        kept = max((records[j].split for j in rows), key=("train", "val", "test").index)
+        keeper = next(records[j] for j in rows if records[j].split == kept)
+        told: set[tuple[str, str]] = set()
+        for j in rows:
+            record = records[j]
+            if record.split == kept:
+                continue
+            leaked.add(j)
+            image = str(record.image or record.name)
+            if (image, record.split) not in told:
+                message = f"is in split {record.split} and, as {keeper.image or keeper.name}, in split {kept}"
+                problems.append(Problem(image, message, "remove it from one of them: it would be its own test"))
+            told.add((image, record.split))
+    return leaked, problems
+
+
+def _named_apart(records: list[Record]) -> list[Record]:
+    """The records with names that are unique over the dataset."""
+    sources: dict[str, set[int]] = defaultdict(set)
+    for record in records:
+        sources[record.name].add(record.source)
+    seen: Counter[str] = Counter()
+    named = []
+    for record in records:
+        name = f"s{record.source}/{record.name}" if len(sources[record.name]) > 1 else record.name
+        seen[name] += 1
+        named.append(replace(record, name=name if seen[name] == 1 else f"{name}~{seen[name]}"))
+    return named

@@ -1,0 +1,81 @@
+"""A sample is one object with whatever labels it has; a batch is several of them as tensors.
+
+Coordinates, said once for the whole package: x runs right, y runs down, in pixels; the centre of the top-left
+pixel is (0.5, 0.5), so an image of width W spans 0..W. Keypoints are (x, y, v) with COCO's v: 2 visible,
+1 labelled but hidden, 0 not labelled; and -1 where this source does not annotate that keypoint at all.
+Boxes are (x0, y0, x1, y1). Part index 0 is the background, 255 is "ignore". Masks are soft, 0..1
+(0..255 as bytes). Batches are (B, C, H, W).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+STYLES = ("keypoints", "mask", "box")
+"""Names of the coarse label styles that a sample can carry, in the order in which the posterior sees them."""
+
+
+@dataclass
+class Sample:
+    """One object as its labels describe it, at the image's own size and before any crop. Missing labels are None.
+
+    ``image`` (H, W, 3) uint8 RGB; ``parts`` (H, W) uint8 part index, 255 = ignore; ``mask`` (H, W) uint8, 0..255
+    soft figure-ground; ``keypoints`` (K, 3) float32 (x, y, v); ``box`` (4,) float32 (x0, y0, x1, y1);
+    ``crop`` (4,) the region of the image that the object's sample shows, or None for the whole image.
+    """
+
+    name: str
+    image: np.ndarray
+    parts: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    keypoints: np.ndarray | None = None
+    box: np.ndarray | None = None
+    crop: np.ndarray | None = None
+
+
+@dataclass
+class Batch:
+    """B samples of one size. Labels that a sample lacks are zeros (parts: 255) and False in ``present``.
+
+    ``image`` (B, 3, H, W): uint8 as stored, float32 normalised after ``transforms``;
+    ``parts`` (B, H, W) uint8/int64; ``labels``: "keypoints" (B, K, 3) float32 in pixels of this size,
+    "mask" (B, 1, H, W) uint8 as stored / float32 0..1 after transforms, "box" (B, 4) float32;
+    ``present``: (B,) bool for "parts" and every style; ``index`` (B,) int64 position in the store.
+    """
+
+    image: Tensor
+    parts: Tensor
+    labels: dict[str, Tensor]
+    present: dict[str, Tensor]
+    index: Tensor
+    extra: dict[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.image.shape[0]
+
+    def _map(self, f: Callable[[Tensor], Tensor]) -> Batch:
+        def each(d: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {k: f(v) for k, v in d.items()}
+
+        return replace(
+            self,
+            image=f(self.image),
+            parts=f(self.parts),
+            labels=each(self.labels),
+            present=each(self.present),
+            index=f(self.index),
+            extra=each(self.extra),
+        )
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+        return self._map(lambda t: t.to(device, non_blocking=True))
+
+    def __getitem__(self, rows: slice | Tensor) -> Batch:
+        """Some of the samples, in the order of ``rows``."""
+        return self._map(lambda t: t[rows])

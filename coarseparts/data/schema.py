@@ -1,0 +1,74 @@
+"""What is labelled: the names of parts and keypoints, and which of them swap when an image is mirrored.
+
+The schema is declared once per data set and travels with every store, run folder and model.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+IGNORE = 255
+"""Pixel value of a part mask that says "not labelled here"; such pixels enter no loss and no measure."""
+
+
+class Schema(BaseModel):
+    """Names and mirror pairs of one data set's parts and keypoints (DESIGN.md's dataset file).
+
+    Part index 0 is the background, implicit; ``parts[i]`` has index ``i + 1``. Raises pydantic's
+    ``ValidationError`` when a name is repeated or a mirror pair names something unknown.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    parts: tuple[str, ...] = Field(min_length=1, max_length=254, description="part names, index 1..P")
+    overlapping: bool = Field(False, description="true: a pixel may belong to several parts")
+    mirror: tuple[tuple[str, str], ...] = Field((), description="pairs of part names that swap on a flip")
+    keypoints: tuple[str, ...] = Field((), description="keypoint names, the union over the sources")
+    keypoint_mirror: tuple[tuple[str, str], ...] = Field((), description="pairs of keypoint names that swap on a flip")
+
+    @field_validator("parts", "keypoints")
+    @classmethod
+    def _unique(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        repeated = sorted({n for n in names if names.count(n) > 1})
+        if repeated:
+            raise ValueError(f"names must differ, but {repeated} stand more than once; rename or remove them")
+        if any(not n.strip() for n in names):
+            raise ValueError("a name is empty; give every part and keypoint a name")
+        return names
+
+    @model_validator(mode="after")
+    def _mirrors_name_what_exists(self) -> Schema:
+        for field, pairs, names in (
+            ("mirror", self.mirror, self.parts),
+            ("keypoint_mirror", self.keypoint_mirror, self.keypoints),
+        ):
+            seen: set[str] = set()
+            for pair in pairs:
+                for name in pair:
+                    if name not in names:
+                        raise ValueError(f"{field}: {name!r} is not among {list(names)}; spell it as it is there")
+                    if name in seen:
+                        raise ValueError(f"{field}: {name!r} stands in two pairs; a name swaps with one other")
+                    seen.add(name)
+        return self
+
+    @property
+    def channels(self) -> int:
+        """Channels of a part probability map: the parts and the background, P + 1."""
+        return len(self.parts) + 1
+
+    def part_flip(self) -> list[int]:
+        """Where each of the P + 1 part indices goes when the image is mirrored (its own inverse)."""
+        return _permutation(("", *self.parts), self.mirror)
+
+    def keypoint_flip(self) -> list[int]:
+        """Where each of the K keypoints goes when the image is mirrored (its own inverse)."""
+        return _permutation(self.keypoints, self.keypoint_mirror)
+
+
+def _permutation(names: tuple[str, ...], pairs: tuple[tuple[str, str], ...]) -> list[int]:
+    order = list(range(len(names)))
+    for a, b in pairs:
+        i, j = names.index(a), names.index(b)
+        order[i], order[j] = j, i
+    return order

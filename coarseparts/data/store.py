@@ -1,0 +1,361 @@
+"""The packed store: every sample of a data set, cropped and resized once, as a few arrays on disk.
+
+A store is a folder with one ``.npy`` file per array and ``store.json`` (schema, size, names). The arrays are
+memory-mapped, so memory does not grow with the number of images, and a batch is an index away. Views (``subset``,
+``labels_limited``, ``without_parts``) share the arrays and cost nothing. ``data.build`` makes a store from a data set.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from coarseparts.data.sample import STYLES, Batch
+from coarseparts.data.schema import IGNORE, Schema
+
+LABELS = ("parts", *STYLES)
+"""What a row may carry: the part mask and each coarse style; the columns of ``present.npy``."""
+
+FORMAT = 1
+"""Version of the folder's layout; a store of another version is built anew."""
+
+
+def layout(size: int, keypoints: int) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+    """Name, type and shape per row of each array of a store (S = ``size``, K = ``keypoints``)."""
+    u8, f32, i32 = np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.int32)
+    return {
+        "image": (u8, (size, size, 3)),
+        "parts": (u8, (size, size)),
+        "mask": (u8, (size, size)),
+        "keypoints": (f32, (keypoints, 3)),
+        "box": (f32, (4,)),
+        "crops": (f32, (4,)),
+        "native": (i32, (2,)),
+        "present": (np.dtype(bool), (len(LABELS),)),
+    }
+
+
+@dataclass(frozen=True)
+class Store:
+    """N samples of S x S pixels with whatever labels each has; coordinates as in ``data.sample``, at store size.
+
+    ``names``, ``splits``, ``sources``: a string per row. ``present``: (N,) bool for "parts", "keypoints", "mask" and
+    "box". The arrays are properties: of a whole store they are the memory maps themselves, of a view they are
+    copies of its rows, so ask a large view for ``batch`` instead.
+    """
+
+    schema: Schema
+    size: int
+    names: list[str]
+    splits: list[str]
+    sources: list[str]
+    present: dict[str, np.ndarray]
+    _arrays: Mapping[str, np.ndarray] = field(repr=False)
+    _rows: np.ndarray | None = field(default=None, repr=False)  # None: all rows of the arrays, in order
+
+    @classmethod
+    def from_arrays(
+        cls,
+        schema: Schema,
+        image: np.ndarray,
+        parts: np.ndarray | None = None,
+        mask: np.ndarray | None = None,
+        keypoints: np.ndarray | None = None,
+        box: np.ndarray | None = None,
+        names: Sequence[str] | None = None,
+        splits: str | Sequence[str] = "train",
+        sources: str | Sequence[str] = "arrays",
+        present: Mapping[str, np.ndarray] | None = None,
+    ) -> Store:
+        """A store in memory. ``image`` (N, S, S, 3) uint8, ``parts`` and ``mask`` (N, S, S) uint8, ``keypoints``
+        (N, K, 3), ``box`` (N, 4).
+
+        ``present`` says which rows have a label ((N,) bool by name). Without it a row has parts unless all of it is
+        255, keypoints if one of them is labelled (v > 0), a mask where masks are given, a box if x1 > x0 and y1 > y0.
+        Raises ValueError for a wrong shape or type.
+        """
+        image = np.asarray(image)
+        if image.ndim != 4 or image.shape[1] != image.shape[2] or image.shape[3] != 3:
+            raise ValueError(f"image has shape {image.shape}; expected square colour images (N, S, S, 3)")
+        n, size = image.shape[:2]
+        given = {"image": image, "parts": parts, "mask": mask, "keypoints": keypoints, "box": box}
+        arrays: dict[str, np.ndarray] = {}
+        for name, (dtype, shape) in layout(size, len(schema.keypoints)).items():
+            value = given.get(name)
+            if value is None:
+                arrays[name] = np.full((n, *shape), IGNORE if name == "parts" else 0, dtype)
+                continue
+            value = np.asarray(value)
+            if value.shape != (n, *shape):
+                raise ValueError(f"{name} has shape {value.shape}; expected {(n, *shape)} beside these images")
+            if dtype == np.uint8 and value.dtype != np.uint8:
+                raise ValueError(f"{name} is {value.dtype}; expected uint8 (masks: 0..255), convert it first")
+            arrays[name] = np.ascontiguousarray(value, dtype)
+        arrays["crops"][:] = (0, 0, size, size)
+        arrays["native"][:] = size
+        b, none = arrays["box"], np.zeros(n, bool)
+        there = {
+            "parts": (arrays["parts"] != IGNORE).any((1, 2)),
+            "keypoints": (arrays["keypoints"][:, :, 2] > 0).any(1),
+            "mask": none if mask is None else ~none,
+            "box": (b[:, 2] > b[:, 0]) & (b[:, 3] > b[:, 1]),
+        }
+        for name, rows in (present or {}).items():
+            if name not in there or np.shape(rows) != (n,):
+                raise ValueError(f"present[{name!r}] of shape {np.shape(rows)}; expected ({n},) bool for {LABELS}")
+            there[name] = np.asarray(rows, bool)
+        for name, rows in there.items():
+            if not rows.all():  # an absent label is blank, whatever was given there; the caller's array is not touched
+                arrays[name] = np.where(_rows_like(rows, arrays[name]), arrays[name], _blank(name))
+        texts = (
+            _one_per_row(names if names is not None else [f"{i:06d}" for i in range(n)], n, "names"),
+            _one_per_row(splits, n, "splits"),
+            _one_per_row(sources, n, "sources"),
+        )
+        return cls(schema, size, *texts, there, arrays)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Store:
+        """The store in ``folder``, memory-mapped for reading. Raises FileNotFoundError or ValueError, saying which
+        folder is no store, or none of this version."""
+        folder = Path(folder)
+        if not (folder / "store.json").is_file():
+            raise FileNotFoundError(f"{folder}: no store.json there; expected the folder of a packed store")
+        meta = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+        if meta.get("format") != FORMAT:
+            raise ValueError(
+                f"{folder}: store of format {meta.get('format')}, expected {FORMAT}; remove it, build anew"
+            )
+        schema = Schema(**meta["schema"])
+        size, n = meta["size"], len(meta["names"])
+        arrays = {}
+        for name, (dtype, shape) in layout(size, len(schema.keypoints)).items():
+            array = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            if array.shape != (n, *shape) or array.dtype != dtype:
+                raise ValueError(f"{folder / name}.npy: {array.shape} {array.dtype}, expected {(n, *shape)} {dtype}")
+            arrays[name] = array
+        present = {label: np.array(arrays["present"][:, i]) for i, label in enumerate(LABELS)}
+        return cls(schema, size, meta["names"], meta["splits"], meta["sources"], present, arrays)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the rows of this store or view to ``folder``: beside it first, then moved there in one step. A store
+        that lies there already is replaced. Raises FileExistsError if something else does."""
+        with Writer(Path(folder), self.schema, self.size) as writer:
+            for start in range(0, len(self), 64):
+                rows = np.arange(start, min(start + 64, len(self)))
+                arrays = {name: self._get(name, rows) for name in self._arrays}
+                arrays["present"] = np.stack([self.present[label][rows] for label in LABELS], 1)
+                writer.append(arrays, *([t[i] for i in rows] for t in (self.names, self.splits, self.sources)))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def image(self) -> np.ndarray:
+        """(N, S, S, 3) uint8 RGB."""
+        return self._get("image")
+
+    @property
+    def parts(self) -> np.ndarray:
+        """(N, S, S) uint8 part index; 255 = ignore, all over where a row has no part mask."""
+        return self._get("parts")
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(N, S, S) uint8 soft figure-ground mask, 0..255; 0 where a row has none."""
+        return self._get("mask")
+
+    @property
+    def keypoints(self) -> np.ndarray:
+        """(N, K, 3) float32 (x, y, v) in pixels of the store's size."""
+        return self._get("keypoints")
+
+    @property
+    def box(self) -> np.ndarray:
+        """(N, 4) float32 (x0, y0, x1, y1) in pixels of the store's size."""
+        return self._get("box")
+
+    @property
+    def crops(self) -> np.ndarray:
+        """(N, 4) float32: the region of the original image that each row shows, in that image's pixels."""
+        return self._get("crops")
+
+    @property
+    def native(self) -> np.ndarray:
+        """(N, 2) int32 (width, height) of the original image."""
+        return self._get("native")
+
+    def rows(self, split: str | None = None, has: str | None = None) -> np.ndarray:
+        """int64 indices of the rows of one split and with one label ("parts", "keypoints", "mask" or "box")."""
+        chosen = np.ones(len(self), bool)
+        if split is not None:
+            chosen &= np.array([s == split for s in self.splits], bool)
+        if has is not None:
+            if has not in self.present:
+                raise ValueError(f"has={has!r}: expected one of {LABELS}")
+            chosen &= self.present[has]
+        return np.flatnonzero(chosen).astype(np.int64)
+
+    def batch(self, rows: Iterable[int] | np.ndarray | torch.Tensor, device: torch.device | str = "cpu") -> Batch:
+        """The given rows (any order, repeats allowed) as a raw ``Batch``: bytes as stored, not augmented or
+        normalised. ``index`` holds the rows as counted in this store or view."""
+        if isinstance(rows, torch.Tensor):
+            rows = rows.cpu().numpy()
+        rows = np.asarray(rows if isinstance(rows, np.ndarray) else list(rows), np.int64)
+        get = {name: torch.from_numpy(self._get(name, rows)) for name in ("image", "parts", *STYLES)}
+        batch = Batch(
+            image=get["image"].permute(0, 3, 1, 2).contiguous(),  # (B, 3, S, S)
+            parts=get["parts"],
+            labels={"keypoints": get["keypoints"], "mask": get["mask"][:, None], "box": get["box"]},
+            present={label: torch.from_numpy(self.present[label][rows]) for label in LABELS},
+            index=torch.from_numpy(rows.copy()),
+        )
+        return batch if torch.device(device).type == "cpu" else batch.to(device)
+
+    def subset(self, rows: Iterable[int] | np.ndarray) -> Store:
+        """A view of some rows, in the order given."""
+        rows = np.asarray(rows if isinstance(rows, np.ndarray) else list(rows), np.int64)
+        base = np.arange(len(self), dtype=np.int64) if self._rows is None else self._rows
+        names, splits, sources = ([t[i] for i in rows] for t in (self.names, self.splits, self.sources))
+        present = {label: there[rows] for label, there in self.present.items()}
+        return replace(self, names=names, splits=splits, sources=sources, present=present, _rows=base[rows])
+
+    def labels_limited(self, styles: Iterable[str]) -> Store:
+        """A view in which only these coarse styles are present; part masks stay. Raises ValueError for an unknown
+        style."""
+        styles = set(styles)
+        if not styles <= set(STYLES):
+            raise ValueError(f"unknown label styles {sorted(styles - set(STYLES))}; expected some of {STYLES}")
+        return self._hide({style: np.arange(len(self)) for style in STYLES if style not in styles})
+
+    def without_parts(self, rows: Iterable[int] | np.ndarray | None = None) -> Store:
+        """A view in which these rows (all of them by default) have no part mask, so that they count as coarse."""
+        hidden = np.arange(len(self)) if rows is None else np.asarray(rows if isinstance(rows, np.ndarray) else [*rows])
+        return self._hide({"parts": hidden.astype(np.int64)})
+
+    def _hide(self, hidden: dict[str, np.ndarray]) -> Store:
+        present = {label: there.copy() for label, there in self.present.items()}
+        for label, rows in hidden.items():
+            present[label][rows] = False
+        base = np.arange(len(self), dtype=np.int64) if self._rows is None else self._rows
+        return replace(self, present=present, _rows=base)
+
+    def _get(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
+        """Rows of one array, always a copy unless all of a whole store is asked for; hidden labels are blanked."""
+        array = self._arrays[name]
+        if rows is None and self._rows is None:
+            return array
+        rows = np.arange(len(self)) if rows is None else rows
+        # Fancy indexing reads just these rows from the map; asarray turns the memmap class into a plain array.
+        out = np.asarray(array[rows if self._rows is None else self._rows[rows]])
+        if name in self.present:
+            out[~self.present[name][rows]] = _blank(name)
+        return out
+
+
+def _blank(name: str) -> np.generic:
+    """What stands where a row lacks a label."""
+    return np.uint8(IGNORE) if name == "parts" else np.uint8(0)
+
+
+def _rows_like(rows: np.ndarray, array: np.ndarray) -> np.ndarray:
+    return rows.reshape(-1, *[1] * (array.ndim - 1))
+
+
+def _one_per_row(values: str | Sequence[str], n: int, what: str) -> list[str]:
+    values = [values] * n if isinstance(values, str) else [str(v) for v in values]
+    if len(values) != n:
+        raise ValueError(f"{len(values)} {what} for {n} images; give one each")
+    return values
+
+
+class Writer:
+    """Appends rows to a new store, in a temporary folder beside ``folder`` that is moved there when all went well.
+
+    Used as a context manager: an exception inside removes the temporary folder; a killed process leaves it, named
+    ``.<folder>.tmp-*``. Rows are appended to plain files rather than written into maps of the final size, because
+    a full disk is then an OSError and not a killed process, and rows may be left out as they come.
+    """
+
+    def __init__(self, folder: Path, schema: Schema, size: int):
+        self.folder, self.schema, self.size = folder, schema, size
+        self.names: list[str] = []
+        self.splits: list[str] = []
+        self.sources: list[str] = []
+
+    def __enter__(self) -> Writer:
+        if self.folder.exists() and not (self.folder / "store.json").is_file() and any(self.folder.iterdir()):
+            raise FileExistsError(f"{self.folder}: exists and is no store; name another folder or remove it")
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        self.temporary = self.folder.parent / f".{self.folder.name}.tmp-{uuid.uuid4().hex[:8]}"
+        self.temporary.mkdir()
+        self._layout = layout(self.size, len(self.schema.keypoints))
+        self._files = {name: (self.temporary / f"{name}.npy").open("w+b") for name in self._layout}
+        try:
+            for name in self._files:
+                self._header(name)
+        except BaseException:
+            self._abandon()
+            raise
+        return self
+
+    def append(self, arrays: dict[str, np.ndarray], names: list[str], splits: list[str], sources: list[str]) -> None:
+        """Add n rows: each array of ``layout`` with a leading n. Raises OSError, e.g. when the disk is full."""
+        for name, (dtype, shape) in self._layout.items():
+            array = np.ascontiguousarray(arrays[name], dtype)
+            if array.shape != (len(names), *shape):
+                raise ValueError(f"{name}: rows of shape {array.shape}, expected {(len(names), *shape)}")
+            self._files[name].write(array.tobytes())
+        self.names += names
+        self.splits += splits
+        self.sources += sources
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._abandon()
+            return
+        try:
+            self._finish()
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _header(self, name: str) -> None:
+        """numpy pads the header so that the first axis can grow in place: the same length, whatever the count."""
+        dtype, shape = self._layout[name]
+        described = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False}
+        np.lib.format.write_array_header_1_0(self._files[name], {**described, "shape": (len(self.names), *shape)})
+
+    def _finish(self) -> None:
+        for name, file in self._files.items():
+            file.seek(0)
+            self._header(name)
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+        meta = {"format": FORMAT, "size": self.size, "schema": self.schema.model_dump(mode="json")}
+        meta |= {"names": self.names, "splits": self.splits, "sources": self.sources}
+        (self.temporary / "store.json").write_text(json.dumps(meta), encoding="utf-8")
+        if self.folder.exists():  # a folder with content cannot be replaced in one step: set it aside first
+            old = self.temporary.with_name(self.temporary.name + "-old")
+            os.replace(self.folder, old)
+            os.replace(self.temporary, self.folder)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.replace(self.temporary, self.folder)
+
+    def _abandon(self) -> None:
+        for file in self._files.values():
+            try:
+                file.close()
+            except OSError:
+                pass  # closing flushes, and the disk may be full: the files go anyway
+        shutil.rmtree(self.temporary, ignore_errors=True)

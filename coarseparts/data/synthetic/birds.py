@@ -1,0 +1,305 @@
+"""Synthetic birds: images with exact part masks, keypoints, figure-ground masks and boxes, from a seed.
+
+Articulated birds of ellipsoids (``anatomy``) in random plumage (``plumage``) before and behind clutter
+(``backgrounds``), seen by an orthographic camera from all around and cast ray by ray (``ellipsoids``). Parts are the
+paper's ten, keypoints CUB-200-2011's fifteen, left and right the bird's own; the neck counts as torso.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from torch import Tensor
+
+from coarseparts.data.schema import Schema
+from coarseparts.data.synthetic.anatomy import KEYPOINTS, PARTS, Bird, draw_bird
+from coarseparts.data.synthetic.backgrounds import Backdrop, draw_backdrop, paint
+from coarseparts.data.synthetic.ellipsoids import NOTHING, cast, quadric, wave
+from coarseparts.data.synthetic.plumage import Plumage, dress
+
+SCHEMA = Schema(
+    parts=PARTS,
+    overlapping=False,
+    mirror=(("left_eye", "right_eye"), ("left_leg", "right_leg"), ("left_wing", "right_wing")),
+    keypoints=KEYPOINTS,
+    keypoint_mirror=(("left eye", "right eye"), ("left leg", "right leg"), ("left wing", "right wing")),
+)
+
+NOISES = 9  # waves of the plumage: the first six make patches, the others feather texture
+OWN_PART = {k: PARTS.index(k.replace(" ", "_")) + 1 for k in KEYPOINTS if k.replace(" ", "_") in PARTS}
+TOLERANCE = 0.15
+"""How deep under the visible surface a keypoint still counts as visible, in half trunk lengths."""
+
+
+@dataclass
+class Scene:
+    """One image before it is drawn: geometry in samples of the 2x supersampled frame, and all random numbers.
+
+    ``centre`` (E, 3), ``surface`` (E, 8), ``table`` (E, 32) what shading needs, ``part`` (E,), ``waves`` (NOISES, 4),
+    ``points`` (15, 3) with NaN for keypoints that the bird lacks, ``tolerance`` in samples, ``camera_noise``
+    (3, S, S), ``lens``: blur, contrast, brightness.
+    """
+
+    centre: np.ndarray
+    surface: np.ndarray
+    table: np.ndarray
+    part: np.ndarray
+    waves: np.ndarray
+    points: np.ndarray
+    tolerance: float
+    backdrop: Backdrop
+    camera_noise: np.ndarray
+    lens: np.ndarray
+
+
+def render(count: int, size: int = 96, seed: int = 0, first: int = 0, chunk: int = 16) -> dict[str, np.ndarray]:
+    """Draws birds number ``first`` to ``first + count - 1`` of the world that ``seed`` names.
+
+    Image i depends on ``seed``, ``size`` and ``first + i`` alone: neither on ``count`` nor on ``chunk``, the number
+    of images drawn at a time (bit for bit). Returns ``image`` (N, S, S, 3) uint8; ``parts`` (N, S, S) uint8, 0
+    background, else 1 + position in ``SCHEMA.parts``; ``mask`` (N, S, S) uint8, 0 or 255, exactly where ``parts`` is
+    not 0; ``keypoints`` (N, 15, 3) float32 (x, y, v) in pixels, v = 2 and within the mask or (0, 0, 0) where hidden;
+    ``box`` (N, 4) float32 (x0, y0, x1, y1) tight around the mask. Raises ValueError for numbers that make no sense.
+    """
+    if count < 0 or seed < 0 or first < 0 or chunk < 1 or size < 16:
+        raise ValueError(
+            f"render: count={count}, size={size}, seed={seed}, first={first}, chunk={chunk}; "
+            "count, seed and first must be 0 or more, chunk 1 or more, size 16 or more"
+        )
+    out = {
+        "image": np.zeros((count, size, size, 3), np.uint8),
+        "parts": np.zeros((count, size, size), np.uint8),
+        "mask": np.zeros((count, size, size), np.uint8),
+        "keypoints": np.zeros((count, len(KEYPOINTS), 3), np.float32),
+        "box": np.zeros((count, 4), np.float32),
+    }
+    for start in range(0, count, chunk):
+        stop = min(count, start + chunk)
+        scenes = [_scene(np.random.default_rng([seed, first + i]), size) for i in range(start, stop)]
+        for name, values in _draw(scenes, size).items():
+            out[name][start:stop] = values
+    return out
+
+
+def _camera(rng: Generator) -> np.ndarray:
+    """(3, 3) rotation from the bird's axes to (right, up, towards the viewer)."""
+    azimuth, elevation, roll = rng.uniform(0, 360), rng.normal(10, 16), rng.normal(0, 9)
+    a, e, r = np.radians([azimuth, np.clip(elevation, -35, 60), roll])
+    toward = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
+    right = np.array([-np.sin(a), np.cos(a), 0.0])
+    up = np.cross(toward, right)
+    return np.stack([np.cos(r) * right + np.sin(r) * up, np.cos(r) * up - np.sin(r) * right, toward])
+
+
+def _scene(rng: Generator, size: int) -> Scene:
+    bird = draw_bird(rng)
+    plumage = dress(bird, rng)
+    view = _camera(rng) * np.array([[1.0], [-1.0], [1.0]])  # y runs down in images
+    axes, semi = np.stack(bird.axes), np.stack(bird.semi)
+    centre = np.stack(bird.centre) @ view.T
+    forms = (axes / semi[:, None, :]).transpose(0, 2, 1) @ view.T  # camera space -> unit ball
+    half = quadric(forms)[:, 6:8]
+    low, high = (centre[:, :2] - half).min(0), (centre[:, :2] + half).max(0)
+
+    samples = 2 * size
+    scale = rng.uniform(0.72, 0.95) * samples / (high - low).max()
+    shift = rng.uniform(0.01, 0.99, 2) * (samples - scale * (high - low)) - scale * low
+    centre = scale * centre + np.array([*shift, 0.0])
+    forms = forms / scale
+    points = _keypoints(bird, centre, forms)
+
+    light = np.array([rng.normal(0, 0.6), rng.normal(-0.7, 0.4), rng.uniform(0.2, 1.0)])
+    light /= np.linalg.norm(light)
+    perch = None if bird.feet is None else (scale * (view @ bird.feet)[:2] + shift) / samples
+    backdrop = draw_backdrop(rng, plumage.palette, light, perch, occlude=rng.random() < 0.35)
+    rate = np.exp(rng.uniform(np.log(0.25), np.log(0.9), NOISES))
+    rate[6:] *= rng.uniform(3, 6)
+    direction = rng.normal(size=(NOISES, 3))
+    rate = rate / np.linalg.norm(direction, axis=1)
+    waves = (rate[:, None] * direction) @ view.T / scale
+    phase = rng.uniform(0, 1, NOISES) - waves[:, :2] @ shift
+
+    surface = quadric(forms)
+    order = np.argsort(-surface[:, 6] * surface[:, 7], kind="stable")  # large ones first: see `cast`
+    return Scene(
+        centre=centre[order],
+        surface=surface[order],
+        table=_table(centre, forms, plumage, light, rng)[order],
+        part=np.array(bird.part)[order],
+        waves=np.concatenate([waves, phase[:, None]], axis=1),
+        points=points,
+        tolerance=TOLERANCE * scale,
+        backdrop=backdrop,
+        camera_noise=rng.standard_normal((3, size, size), dtype=np.float32) * np.float32(rng.uniform(0.004, 0.045)),
+        lens=np.array([max(0.0, rng.uniform(-0.1, 0.3)), rng.uniform(0.7, 1.2), rng.normal(0, 0.06)]),
+    )
+
+
+def _table(centre: np.ndarray, forms: np.ndarray, plumage: Plumage, light: np.ndarray, rng: Generator) -> np.ndarray:
+    """(E, 32) numbers that shade an ellipsoid: form, form @ centre, form @ light, two colours, pattern, light."""
+    tint = rng.uniform(0.9, 1.05, 3)
+    ambient = rng.uniform(0.35, 0.75)
+    diffuse = 1.15 - ambient + rng.uniform(-0.1, 0.15)
+    at = np.einsum("eij,ej->ei", forms, centre)
+    lit = diffuse * np.einsum("eij,j->ei", forms, light)
+    each = np.tile([ambient, 0.3 * ambient], (len(at), 1))
+    first, change = tint * plumage.first, tint * (plumage.second - plumage.first)
+    return np.concatenate([forms.reshape(-1, 9), at, lit, first, change, plumage.pattern, each], axis=1)
+
+
+def _keypoints(bird: Bird, centre: np.ndarray, forms: np.ndarray) -> np.ndarray:
+    """(15, 3) where an annotator would click: on the side of the named place that is turned to the viewer.
+
+    A place within an ellipsoid (a wing, the tail) moves along the ray to its front surface; a place on the skin (the
+    crown) slides a little towards the viewer over the skin.
+    """
+    points = np.full((len(KEYPOINTS), 3), np.nan)
+    for name, (e, u, on_surface) in bird.anchors.items():
+        ray = forms[e] @ np.array([0.0, 0.0, 1.0])
+        if on_surface:
+            u = u / np.linalg.norm(u) + 0.4 * ray / np.linalg.norm(ray)
+            u = u / np.linalg.norm(u)
+        else:
+            along = u @ ray
+            u = u + ray * (-along + np.sqrt(along**2 + (ray @ ray) * (1 - u @ u))) / (ray @ ray)
+        points[KEYPOINTS.index(name)] = centre[e] + np.linalg.solve(forms[e], u)
+    return points
+
+
+def _draw(scenes: list[Scene], size: int) -> dict[str, np.ndarray]:
+    """Draws a chunk of scenes; see ``render`` for what it returns."""
+    slots = max(len(s.part) for s in scenes)
+
+    def padded(name: str) -> Tensor:
+        arrays = [getattr(s, name) for s in scenes]
+        whole = np.zeros((len(scenes), slots, *arrays[0].shape[1:]))
+        for row, array in zip(whole, arrays, strict=True):
+            row[: len(array)] = array
+        return torch.from_numpy(whole).float()
+
+    surface = padded("surface")
+    absent = torch.tensor([[i >= len(s.part) for i in range(slots)] for s in scenes])
+    surface[..., 2].masked_fill_(absent, -1.0)  # nothing under the root is positive: no ray hits
+    depth, which = cast(padded("centre"), surface, 2 * size)
+    rows = torch.arange(len(scenes))[:, None, None]
+    part = padded("part").to(torch.uint8)
+    sampled = torch.where(which >= 0, part[rows, which.clamp(min=0).long()], 0)  # (B, 2S, 2S)
+    behind, before, hidden = paint([s.backdrop for s in scenes], size)
+    colour, cover = _shade(depth, which, padded("table"), torch.from_numpy(np.stack([s.waves for s in scenes])).float())
+    image = behind * (1 - cover) + colour
+    image = image + hidden * (before - image)
+    image = _lens(image, scenes)
+
+    occluded = hidden[:, 0] > 0.5
+    parts = _majority(sampled).masked_fill(occluded, 0)
+    mask = parts > 0
+    return {
+        "image": image.permute(0, 2, 3, 1).numpy(),
+        "parts": parts.numpy(),
+        "mask": mask.to(torch.uint8).mul(255).numpy(),
+        "keypoints": _visible(scenes, depth.numpy(), sampled.numpy(), mask.numpy()),
+        "box": _boxes(mask.numpy()),
+    }
+
+
+def _shade(depth: Tensor, which: Tensor, table: Tensor, waves: Tensor) -> tuple[Tensor, Tensor]:
+    """Bird colours (B, 3, S, S), already weighted by cover, and the cover (B, 1, S, S) in 0..1."""
+    images, samples = depth.shape[:2]
+    middle = torch.stack(_quarters(depth)).amax(0)  # (B, S, S)
+    grid = torch.arange(samples // 2) * 2 + 1.0
+    noises = []
+    for group in (range(6), range(6, NOISES)):
+        total = torch.zeros_like(middle)
+        for w in group:
+            kx, ky, kz, phase = (c[:, None, None] for c in waves[:, w].unbind(1))
+            total = total + wave(kx * grid[None, None, :] + (ky * grid[None, :, None] + phase) + kz * middle)
+        noises.append(total / (len(group) ** 0.5))
+    image, row, column = (which >= 0).nonzero(as_tuple=True)
+    flat = (image * (samples // 2) + row // 2) * (samples // 2) + column // 2
+    patches, texture = (n.reshape(-1)[flat] for n in noises)
+    entry = image * table.shape[1] + which[image, row, column]
+    t = table.reshape(-1, table.shape[2]).t().contiguous()[:, entry]  # (32, hits)
+
+    x, y, z = column + 0.5, row + 0.5, depth[image, row, column]
+    u = [t[3 * i] * x + t[3 * i + 1] * y + t[3 * i + 2] * z - t[9 + i] for i in range(3)]
+    normal = [t[j] * u[0] + t[3 + j] * u[1] + t[6 + j] * u[2] for j in range(3)]
+    length = (normal[0] * normal[0] + normal[1] * normal[1] + normal[2] * normal[2]).sqrt()
+    facing = ((t[12] * u[0] + t[13] * u[1] + t[14] * u[2]) / length).clamp(min=0)
+    light = t[30] + facing - t[31] * normal[1] / length  # the sky is brighter than the ground
+    noise, stripes, rate, phase, upness, offset, gain, feather, gloss = t[21:30].unbind(0)
+    mix = noise * patches + stripes * wave(rate * u[0] + phase + 0.1 * texture) + upness * u[2] + offset
+    mix = (0.5 + gain * mix).clamp(0, 1)
+    light = light * (1 + feather * texture)
+    shine = facing * facing
+    shine = gloss * (shine * shine) * (shine * shine)
+    canvas = torch.zeros(3, images, samples, samples)
+    for c in range(3):
+        canvas[c, image, row, column] = (t[15 + c] + mix * t[18 + c]) * light + shine
+
+    def mean(a: Tensor) -> Tensor:
+        q = _quarters(a)
+        return ((q[0] + q[1]) + (q[2] + q[3])) * 0.25
+
+    return torch.stack([mean(c) for c in canvas], dim=1), mean((which >= 0).float())[:, None]
+
+
+def _quarters(a: Tensor) -> list[Tensor]:
+    """The four samples of every pixel: 4 tensors (B, S, S) from (B, 2S, 2S)."""
+    return [a[:, i::2, j::2] for i in (0, 1) for j in (0, 1)]
+
+
+def _majority(sampled: Tensor) -> Tensor:
+    """(B, S, S) the part that most of a pixel's four samples show; the first of them where they tie."""
+    q = _quarters(sampled)
+    votes = torch.stack([torch.stack([(a == b) for b in q]).sum(0) for a in q])  # (4, B, S, S)
+    best, most = q[0], votes[0]
+    for candidate, count in zip(q[1:], votes[1:], strict=True):
+        best, most = torch.where(count > most, candidate, best), torch.maximum(most, count)
+    return best
+
+
+def _lens(image: Tensor, scenes: list[Scene]) -> Tensor:
+    """Blur, contrast, brightness and sensor noise; (B, 3, S, S) uint8."""
+    lens = torch.from_numpy(np.stack([s.lens for s in scenes])).float()
+    side, contrast, brightness = (c[:, None, None, None] for c in lens.unbind(1))
+    for dim in (2, 3):
+        size = image.shape[dim]
+        before = torch.cat([image.narrow(dim, 0, 1), image.narrow(dim, 0, size - 1)], dim)
+        after = torch.cat([image.narrow(dim, 1, size - 1), image.narrow(dim, size - 1, 1)], dim)
+        image = (1 - 2 * side) * image + side * (before + after)
+    noise = torch.from_numpy(np.stack([s.camera_noise for s in scenes]))
+    image = (image - 0.5) * contrast + (0.5 + brightness) + noise
+    return (image * 255 + 0.5).clamp(0, 255).to(torch.uint8)
+
+
+def _visible(scenes: list[Scene], depth: np.ndarray, sampled: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(B, 15, 3) keypoints in pixels; hidden ones are zeros, as in CUB-200-2011.
+
+    Visible is what lies at most TOLERANCE under the surface that its sample shows, within the mask; and, where the
+    keypoint names a part, on that part: an eye lies so close under the far side of a head that depth alone would not do.
+    """
+    found = np.zeros((len(scenes), len(KEYPOINTS), 3), np.float32)
+    samples = depth.shape[1]
+    for b, scene in enumerate(scenes):
+        for k, (x, y, z) in enumerate(scene.points):
+            if np.isnan(x) or not (0 <= x < samples and 0 <= y < samples):
+                continue
+            i, j = int(y), int(x)
+            own = OWN_PART.get(KEYPOINTS[k])
+            shown = depth[b, i, j] != NOTHING and z > depth[b, i, j] - scene.tolerance
+            if shown and mask[b, i // 2, j // 2] and own in (None, sampled[b, i, j]):
+                found[b, k] = (x / 2, y / 2, 2)
+    return found
+
+
+def _boxes(mask: np.ndarray) -> np.ndarray:
+    """(B, 4) tight boxes (x0, y0, x1, y1) of (B, S, S) masks; zeros where a mask is empty."""
+    boxes = np.zeros((len(mask), 4), np.float32)
+    for box, rows, columns in zip(boxes, mask.any(2), mask.any(1), strict=True):
+        if rows.any():
+            y, x = np.flatnonzero(rows), np.flatnonzero(columns)
+            box[:] = (x[0], y[0], x[-1] + 1, y[-1] + 1)
+    return boxes

@@ -1,0 +1,351 @@
+"""From stored bytes to network input: normalisation, and random changes applied jointly to image and every label.
+
+A whole batch at a time, on whichever device the batch lies. One affine matrix per sample, in pixel coordinates with
+centres at +0.5 (``data/sample.py``), moves image, part mask, figure-ground mask, keypoints and box alike; a flip is an
+exact reversal of the pixels and swaps the names of mirrored parts and keypoints (``Schema.part_flip``).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from torch import Tensor
+
+from .sample import Batch
+from .schema import IGNORE, Schema
+
+_GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma
+_TO_YIQ = torch.tensor([_GREY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)], dtype=torch.float64)
+_FROM_YIQ = torch.linalg.inv(_TO_YIQ)
+
+
+class Preprocess(BaseModel):
+    """How bytes become network input: (value / 255 - mean) / std per channel, RGB. Saved with every model.
+
+    The defaults are ImageNet's, which the encoders' published weights expect. ``model_dump_json`` and
+    ``model_validate_json`` are its JSON form.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mean: tuple[float, float, float] = Field(default=(0.485, 0.456, 0.406), description="subtracted, RGB in 0..1")
+    std: tuple[float, float, float] = Field(default=(0.229, 0.224, 0.225), description="divided by, RGB in 0..1")
+
+    @field_validator("std")
+    @classmethod
+    def _positive(cls, std: tuple[float, float, float]) -> tuple[float, float, float]:
+        if not all(s > 0 for s in std):
+            raise ValueError(f"std is {std}, but every channel is divided by it; give three numbers above 0")
+        return std
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """(..., 3, H, W), uint8 or float, 0..255 -> the same shape in float32, normalised."""
+        scale, shift = self._scale_and_shift(image.device)
+        return torch.addcmul(shift, image.float(), scale)
+
+    def to_bytes(self, image: Tensor) -> Tensor:
+        """The inverse of ``normalise``, rounded: (..., 3, H, W) float -> uint8, for pictures to look at."""
+        scale, shift = self._scale_and_shift(image.device)
+        return ((image.float() - shift) / scale).round().clamp(0, 255).to(torch.uint8)
+
+    def _scale_and_shift(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        mean, std = torch.tensor(self.mean).view(3, 1, 1), torch.tensor(self.std).view(3, 1, 1)
+        return (1 / (255 * std)).to(device), (-mean / std).to(device)
+
+
+class Augmentation(BaseModel):
+    """Strengths of the random changes, drawn anew for each sample. The defaults suit crops of one object."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    flip: float = Field(default=0.5, ge=0, le=1, description="probability of mirroring left and right")
+    scale: tuple[float, float] = Field(default=(0.8, 1.25), description="least and greatest zoom factor, log-uniform")
+    rotation: float = Field(default=15.0, ge=0, le=180, description="greatest turn to either side, degrees")
+    shear: float = Field(default=5.0, ge=0, lt=80, description="greatest horizontal shear to either side, degrees")
+    translation: float = Field(default=0.08, ge=0, le=1, description="greatest shift, fraction of the image's side")
+    brightness: float = Field(default=0.25, ge=0, lt=1, description="values are multiplied by 1 ± this at most")
+    contrast: float = Field(
+        default=0.25, ge=0, lt=1, description="distance from the mean grey is multiplied by 1 ± this"
+    )
+    saturation: float = Field(default=0.25, ge=0, lt=1, description="distance from grey is multiplied by 1 ± this")
+    hue: float = Field(default=10.0, ge=0, le=180, description="greatest turn of the hue to either side, degrees")
+    grey: float = Field(default=0.05, ge=0, le=1, description="probability of losing all colour")
+
+    @model_validator(mode="after")
+    def _scales_in_order(self) -> Augmentation:
+        low, high = self.scale
+        if not 0 < low <= high < math.inf:
+            raise ValueError(f"scale is {self.scale}; give the least and the greatest factor, 0 < least <= greatest")
+        return self
+
+    @property
+    def moves(self) -> bool:
+        """Whether any sample may be scaled, turned, sheared or shifted."""
+        return self.scale != (1.0, 1.0) or max(self.rotation, self.shear, self.translation) > 0
+
+    @property
+    def recolours(self) -> bool:
+        """Whether any sample's colours may change."""
+        return max(self.brightness, self.contrast, self.saturation, self.hue, self.grey) > 0
+
+
+@torch.no_grad()
+def to_input(batch: Batch, preprocess: Preprocess | None = None) -> Batch:
+    """A stored batch as network input, nothing moved: float32 normalised image, float32 mask in 0..1, int64 parts.
+
+    Raises TypeError where the batch's image is not uint8 (it has been through here already).
+    """
+    _require_bytes(batch)
+    return replace(
+        batch,
+        image=(preprocess or Preprocess()).normalise(batch.image),
+        parts=batch.parts.long(),
+        labels={k: (v.float() / 255 if k == "mask" else v.float()) for k, v in batch.labels.items()},
+    )
+
+
+@torch.no_grad()
+def augment(
+    batch: Batch,
+    schema: Schema,
+    generator: torch.Generator,
+    options: Augmentation | None = None,
+    preprocess: Preprocess | None = None,
+) -> Batch:
+    """A stored batch, randomly flipped, moved and recoloured, as network input of the same size (see ``to_input``).
+
+    ``generator`` lies on the CPU whatever the batch's device, so that a seed gives the same changes everywhere; each
+    call draws the same amount of random numbers per sample whatever the options. Samples with a box but no mask are
+    neither turned nor sheared: the tight box of a turned object cannot be told from its box. The batch given is left
+    as it is. Raises TypeError where the batch's image is not uint8.
+    """
+    _require_bytes(batch)
+    options, preprocess = options or Augmentation(), preprocess or Preprocess()
+    device = batch.image.device
+    height, width = batch.image.shape[-2:]
+    draws = torch.rand(len(batch), 11, generator=generator).T.to(device)
+    u = draws * 2 - 1  # (11, B) in -1..1
+
+    matrix = None
+    if options.moves:
+        low, high = (math.log(s) for s in options.scale)
+        upright = torch.zeros(len(batch), dtype=torch.bool, device=device)
+        if "box" in batch.present:
+            upright = batch.present["box"]
+            upright = upright & ~batch.present["mask"] if "mask" in batch.present else upright
+        matrix = affine_matrix(
+            scale=torch.exp(low + (high - low) * draws[0]),
+            rotation=(options.rotation * u[1]).masked_fill(upright, 0),
+            shear=(options.shear * u[2]).masked_fill(upright, 0),
+            translation=options.translation * u[3:5].T * torch.tensor([width, height], device=device),
+            size=(width, height),
+        )
+    moved = warp(batch, matrix, draws[5] < options.flip, schema)
+
+    if not options.recolours:
+        return replace(moved, image=preprocess.normalise(moved.image))
+    colour, offset = _colour_matrix(
+        brightness=1 + options.brightness * u[6],
+        contrast=1 + options.contrast * u[7],
+        saturation=(1 + options.saturation * u[8]).masked_fill(draws[9] < options.grey, 0),
+        hue=options.hue * u[10],
+        mean=moved.image.mean((2, 3)),
+    )
+    return replace(moved, image=_recolour(moved.image, colour, offset, preprocess))
+
+
+@torch.no_grad()
+def mirror(batch: Batch, schema: Schema) -> Batch:
+    """Every sample mirrored left to right, names of mirrored parts and keypoints swapped; dtypes stay as they are.
+
+    Twice is the identity: to the bit for image, parts and mask; for keypoints and boxes to the bit where coordinates
+    are multiples of 2^-10 px (and sides below 8192 px), else to float32 rounding.
+    """
+    return _flip(batch, torch.ones(len(batch), dtype=torch.bool, device=batch.image.device), schema)
+
+
+@torch.no_grad()
+def warp(batch: Batch, matrix: Tensor | None, flip: Tensor, schema: Schema) -> Batch:
+    """Flip the samples where ``flip`` (B,) bool says so, then move all by ``matrix``; nothing is random here.
+
+    ``matrix`` (B, 2, 3) float takes a point (x, y, 1) of the image, already flipped, to its new place, in pixels with
+    centres at +0.5; None moves nothing and resamples nothing. A stored (uint8) batch goes in; out come image float32
+    0..255 (bilinear, the border repeated outward), parts int64 (nearest, 0 from outside, 255 stays 255), mask float32
+    0..1 (bilinear, 0 from outside), keypoints (out of the frame: 0, 0, 0; those with v <= 0 as they were) and box:
+    tight around mask >= 0.5 where the sample has a mask, else around its moved corners, cut off at the frame;
+    a box wholly outside is (0, 0, 0, 0) and no longer present. Raises TypeError where the image is not uint8.
+    """
+    _require_bytes(batch)
+    batch = _flip(batch, flip.to(batch.image.device), schema)
+    if matrix is None:
+        labels = {k: (v.float() / 255 if k == "mask" else v.float()) for k, v in batch.labels.items()}
+        return replace(batch, image=batch.image.float(), parts=batch.parts.long(), labels=labels)
+
+    matrix = matrix.to(batch.image.device, torch.float32)
+    b, _, h, w = batch.image.shape
+    x, y = _source_coordinates(matrix, h, w)
+    inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)  # (B, H, W)
+
+    # Image and mask share one grid_sample: finding the neighbours is most of its cost.
+    mask = batch.labels.get("mask")
+    planes = torch.empty(b, 3 if mask is None else 4, h, w, device=batch.image.device)
+    planes[:, :3] = batch.image
+    if mask is not None:
+        planes[:, 3:] = mask
+    grid = torch.empty(b, h, w, 2, device=x.device)
+    torch.add(-1, x, alpha=2 / w, out=grid[..., 0])
+    torch.add(-1, y, alpha=2 / h, out=grid[..., 1])
+    planes = F.grid_sample(planes, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+    # Nearest by index rather than by grid_sample: bytes stay bytes, and 255 never blends into anything.
+    nearest = (y.clamp(0, h - 1).long() * w).add_(x.clamp(0, w - 1).long())
+    parts = batch.parts.reshape(b, -1).gather(1, nearest.view(b, -1)).view(b, h, w)
+    outside = torch.where(batch.present["parts"], 0, IGNORE).to(parts.dtype).view(b, 1, 1)
+
+    labels, present = dict(batch.labels), dict(batch.present)
+    if mask is not None:
+        labels["mask"] = planes[:, 3:] * (inside[:, None] / 255)
+    if "keypoints" in labels:
+        labels["keypoints"] = _move_keypoints(labels["keypoints"].float(), matrix, h, w)
+    if "box" in labels:
+        box = _move_box(labels["box"].float(), matrix, h, w)
+        if mask is not None:
+            tight, found = _box_of_mask(labels["mask"][:, 0] >= 0.5)
+            box = torch.where((present["mask"] & found)[:, None], tight, box)
+        there = present["box"] & (box[:, 2] > box[:, 0]) & (box[:, 3] > box[:, 1])
+        labels["box"], present["box"] = torch.where(there[:, None], box, 0.0), there
+    return replace(
+        batch, image=planes[:, :3], parts=torch.where(inside, parts, outside).long(), labels=labels, present=present
+    )
+
+
+def affine_matrix(scale: Tensor, rotation: Tensor, shear: Tensor, translation: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, 2, 3) matrices for ``warp``: about the image's centre sheared, turned and scaled, then shifted.
+
+    ``scale`` (B,) factor; ``rotation`` (B,) degrees, clockwise as seen on the screen; ``shear`` (B,) degrees, the top
+    to the right; ``translation`` (B, 2) pixels right and down; ``size`` (width, height) in pixels.
+    """
+    angle, slope = torch.deg2rad(rotation), -torch.tan(torch.deg2rad(shear))
+    cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
+    linear = torch.stack((cos, cos * slope - sin, sin, sin * slope + cos), -1).view(-1, 2, 2)
+    centre = torch.tensor(size, dtype=linear.dtype, device=linear.device) / 2
+    shift = centre + translation - (linear * centre).sum(-1)
+    return torch.cat((linear, shift[..., None]), -1)
+
+
+def _require_bytes(batch: Batch) -> None:
+    if batch.image.dtype != torch.uint8:
+        raise TypeError(
+            f"the batch's image is {batch.image.dtype}, expected uint8 as stored; "
+            "it seems to be transformed already: pass what Store.batch returns"
+        )
+
+
+def _flip(batch: Batch, flip: Tensor, schema: Schema) -> Batch:
+    """Mirror the samples where ``flip`` (B,) bool, by index; dtypes stay as they are."""
+    b, width = len(batch), batch.image.shape[-1]
+
+    def reversed_rows(t: Tensor) -> Tensor:
+        return torch.where(flip.view(b, *[1] * (t.ndim - 1)), t.flip(-1), t)
+
+    parts, labels = reversed_rows(batch.parts), dict(batch.labels)
+    order = schema.part_flip()
+    if order != sorted(order):
+        table = torch.arange(256, device=parts.device).repeat(b, 1)
+        table[:, : len(order)] = torch.where(
+            flip[:, None], torch.tensor(order, device=parts.device), table[0, : len(order)]
+        )
+        parts = table.to(parts.dtype).gather(1, parts.reshape(b, -1).long()).view_as(parts)
+    if "mask" in labels:
+        labels["mask"] = reversed_rows(labels["mask"])
+    if "keypoints" in labels:
+        points = labels["keypoints"]
+        swapped = points[:, torch.tensor(schema.keypoint_flip(), dtype=torch.long, device=points.device)]
+        x = torch.where(swapped[..., 2] > 0, width - swapped[..., 0], swapped[..., 0])
+        swapped = torch.cat((x[..., None], swapped[..., 1:]), -1)
+        labels["keypoints"] = torch.where(flip.view(b, 1, 1), swapped, points)
+    if "box" in labels:
+        x0, y0, x1, y1 = labels["box"].unbind(-1)
+        there = (flip & batch.present["box"])[:, None]
+        labels["box"] = torch.where(there, torch.stack((width - x1, y0, width - x0, y1), -1), labels["box"])
+    return replace(batch, image=reversed_rows(batch.image), parts=parts, labels=labels)
+
+
+def _source_coordinates(matrix: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Where each output pixel's centre comes from: x and y, (B, H, W), in pixels.
+
+    Sums and products element by element: a matrix product could be rounded to TF32 on a GPU, 0.1 px at 256.
+    """
+    a, b, c, d = matrix[:, :, :2].reshape(-1, 4, 1, 1).unbind(1)
+    tx, ty = matrix[:, :, 2].reshape(-1, 2, 1, 1).unbind(1)
+    det = a * d - b * c
+    across = torch.arange(width, device=matrix.device) + 0.5 - tx  # (B, 1, W)
+    down = torch.arange(height, device=matrix.device)[:, None] + 0.5 - ty  # (B, H, 1)
+    return (d / det) * across + (-b / det) * down, (-c / det) * across + (a / det) * down
+
+
+def _move_points(x: Tensor, y: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, n) coordinates through (B, 2, 3) matrices."""
+    m = matrix[..., None]  # (B, 2, 3, 1)
+    return m[:, 0, 0] * x + m[:, 0, 1] * y + m[:, 0, 2], m[:, 1, 0] * x + m[:, 1, 1] * y + m[:, 1, 2]
+
+
+def _move_keypoints(points: Tensor, matrix: Tensor, height: int, width: int) -> Tensor:
+    x, y = _move_points(points[..., 0], points[..., 1], matrix)
+    moved = torch.stack((x, y, points[..., 2]), -1)
+    inside = (x >= 0) & (x <= width) & (y >= 0) & (y <= height)
+    labelled = points[..., 2:] > 0
+    return torch.where(labelled, torch.where(inside[..., None], moved, 0.0), points)
+
+
+def _move_box(box: Tensor, matrix: Tensor, height: int, width: int) -> Tensor:
+    """The box around the four moved corners, cut off at the frame (degenerate where wholly outside)."""
+    x, y = _move_points(box[:, [0, 2, 0, 2]], box[:, [1, 1, 3, 3]], matrix)  # (B, 4)
+    x, y = x.clamp(0, width), y.clamp(0, height)
+    return torch.stack((x.amin(1), y.amin(1), x.amax(1), y.amax(1)), -1)
+
+
+def _box_of_mask(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, H, W) bool -> (B, 4) tight box, outer edges of the pixels, and (B,) whether there is any pixel."""
+
+    def span(line: Tensor) -> tuple[Tensor, Tensor]:  # (B, n) bool -> first True, one past the last True
+        line = line.to(torch.uint8)
+        return line.argmax(1), line.shape[1] - line.flip(1).argmax(1)
+
+    columns, rows = mask.any(1), mask.any(2)
+    (x0, x1), (y0, y1) = span(columns), span(rows)
+    return torch.stack((x0, y0, x1, y1), -1).float(), columns.any(1)
+
+
+def _colour_matrix(
+    brightness: Tensor, contrast: Tensor, saturation: Tensor, hue: Tensor, mean: Tensor
+) -> tuple[Tensor, Tensor]:
+    """All colour changes as one matrix (B, 3, 3) and offset (B, 3) on RGB 0..255: each is affine in RGB.
+
+    Hue turns and saturation stretches the chroma plane of YIQ; contrast keeps the mean grey, of the image's ``mean``
+    (B, 3). Factors are (B,), ``hue`` in degrees.
+    """
+    angle = torch.deg2rad(hue)
+    cos, sin = saturation * torch.cos(angle), saturation * torch.sin(angle)
+    zero, one = torch.zeros_like(cos), torch.ones_like(cos)
+    turn = torch.stack((one, zero, zero, zero, cos, -sin, zero, sin, cos), -1).view(-1, 3, 3)
+    to_yiq, from_yiq = _TO_YIQ.to(turn), _FROM_YIQ.to(turn)
+    with torch.autocast(mean.device.type, enabled=False):
+        matrix = from_yiq @ turn @ to_yiq * (brightness * contrast).view(-1, 1, 1)
+    grey = (mean * to_yiq[0]).sum(-1)  # turning and stretching the chroma leaves the luma
+    offset = (brightness * (1 - contrast) * grey)[:, None].expand(-1, 3)
+    return matrix, offset
+
+
+def _recolour(image: Tensor, matrix: Tensor, offset: Tensor, preprocess: Preprocess) -> Tensor:
+    """(B, 3, H, W) 0..255 -> recoloured, cut off at 0 and 255, normalised; in one product and one clamp."""
+    scale, shift = preprocess._scale_and_shift(image.device)
+    matrix = matrix * scale.view(1, 3, 1)
+    offset = offset[..., None] * scale.view(1, 3, 1) + shift.view(1, 3, 1)
+    with torch.autocast(image.device.type, enabled=False):
+        changed = torch.baddbmm(offset, matrix, image.flatten(2)).view_as(image)
+    return changed.clamp(min=shift, max=255 * scale + shift)

@@ -1,0 +1,301 @@
+"""Algorithm 1: amortized variational EM for a part model from coarse labels.
+
+    paper     here            what
+    x, xp     batch, labelled  images with coarse labels; images with part labels
+    mu        logits           f(y|x, theta), the part model
+    mu_q      log_q            f(y|x, y1..yn, theta_q), the posterior; log-probabilities
+    mu_k      style.predict    f(yk|y, theta_k), one factor per label style
+    alpha     o.alpha          weight of log p(y|x) in the E-step
+    lambda_k  o.coarse, or 1   weight of log p(yk|y): set by hand, or inside the style's fitted scale
+    gamma     o.gamma          weight of the entropy
+    delta1/2  o.delta1/2       weights of the labelled and the coarse images in the M-step
+
+Numbers at the right margin are the lines of Algorithm 1. No label style, data set or path is named here.
+Losses are means over pixels and images, in nats; a label that an image lacks adds nothing (Eq. 2 is a sum).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from coarseparts.data.sample import Batch
+from coarseparts.labels import ExclusiveParts, LabelStyle
+
+Terms = dict[str, Tensor]
+
+
+class Options(BaseModel):
+    """What may be chosen in Algorithm 1. Presets are in ``presets.py``; defaults here are the ``default`` preset's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    alpha: float = Field(1.0, ge=0, description="weight of the part model's opinion in the E-step")
+    coarse: dict[str, float] | None = Field(
+        None, description="lambda of each label style by name; none: from each style's held-out fit"
+    )
+    evidence: float = Field(
+        1.0, gt=0, description="with fitted scales: share of a label's elements that count as independent"
+    )
+    gamma: float = Field(1.0, ge=0, description="weight of the entropy in the E-step")
+    entropy: Literal["raise", "lower"] = Field("raise", description="raise: the ELBO's +H(q); lower: as released")
+    agreement: Literal["elbo", "reverse"] = Field(
+        "elbo", description="elbo: -E_q log p(y|x); reverse: -E_p log q(y), as released"
+    )
+    supervise: float = Field(1.0, ge=0, description="weight of the posterior's own loss on part-labelled images")
+    target: Literal["soft", "mode", "sample"] = Field("soft", description="what of q the M-step learns from")
+    delta1: float = Field(1.0, ge=0, description="weight of the part-labelled images in the M-step")
+    delta2: float = Field(1.0, ge=0, description="weight of the coarse images in the M-step")
+    train_label_models: bool = Field(True, description="line 18; false: p(yk|y) stays as initialised")
+    posterior: Literal["network", "exact"] = Field(
+        "network", description="exact: q in closed form from p(y|x) and the deterministic styles (mask, box)"
+    )
+    condition: bool = Field(
+        False, description="multiply the network's q by the deterministic styles' exact likelihood, too"
+    )
+    frozen_posterior: bool = Field(False, description="no E-step: distillation, a control and not EM")
+    joint_forward: bool = Field(True, description="both batches in one forward pass, sharing batch-norm statistics")
+    label_dropout: float = Field(0.1, ge=0, lt=1, description="chance that a label is hidden from the posterior")
+    clip: float = Field(1.0, gt=0, description="largest norm of a gradient")
+
+
+@dataclass
+class Networks:
+    """theta, theta_q and theta_k, and the drawing of labels for the posterior.
+
+    ``styles`` is a ModuleDict of ``LabelStyle`` by name, in the order of the posterior's channels.
+    """
+
+    part_model: nn.Module
+    posterior: nn.Module
+    styles: nn.ModuleDict
+    channels: int
+    y: type[ExclusiveParts] = ExclusiveParts
+
+    def style_items(self) -> list[tuple[str, LabelStyle]]:
+        """(name, style) pairs, typed."""
+        return [(n, s) for n, s in self.styles.items() if isinstance(s, LabelStyle)]
+
+    def draw(self, batch: Batch, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
+        """(B, C, H, W): every style drawn where present, then a presence channel each. Any subset per image.
+
+        ``dropout``: chance that a label which is there is hidden, so that one posterior learns every subset.
+        """
+        size = batch.image.shape[-1]
+        channels, flags = [], []
+        for name, style in self.style_items():
+            seen = batch.present[name].float()
+            if dropout:
+                seen = seen * (torch.rand(len(batch), generator=generator) >= dropout).to(seen.device)
+            channels.append(style.draw(batch.labels[name], size) * seen[:, None, None, None])
+            flags.append(seen[:, None, None, None].expand(-1, 1, size, size))
+        return torch.cat(channels + flags, dim=1)
+
+    def infer(self, batch: Batch, condition: bool = False) -> Tensor:
+        """log q(y|x, y1..yn), (B, P + 1, H, W), from all labels that are there."""
+        log_q = self.y.log_probability(self.posterior(batch.image, self.draw(batch)))
+        return self.condition(batch, log_q) if condition else log_q
+
+    def condition(self, batch: Batch, log_y: Tensor) -> Tensor:
+        """log of p(y) prod_k p(yk|y), normalised, over the styles whose product has a closed form."""
+        for name, style in self.style_items():
+            there = batch.present[name][:, None, None, None]
+            log_y = torch.where(there, style.condition(log_y, batch.labels[name]), log_y)
+        return log_y
+
+
+@dataclass
+class Optimizers:
+    """One optimizer per network (lines 12, 17, 18); ``styles`` is None when nothing in p(yk|y) is learned."""
+
+    part_model: torch.optim.Optimizer
+    posterior: torch.optim.Optimizer
+    styles: torch.optim.Optimizer | None = None
+
+    def each(self) -> list[torch.optim.Optimizer]:
+        """Those that exist."""
+        return [o for o in (self.part_model, self.posterior, self.styles) if o is not None]
+
+
+class TrainingDiverged(RuntimeError):
+    """A loss is no longer finite."""
+
+
+def update(optimizer: torch.optim.Optimizer, terms: Mapping[str, Tensor], clip: float = math.inf) -> None:
+    """Moves what ``optimizer`` holds down the sum of ``terms``, and nothing else; leaves no gradient behind.
+
+    Raises TrainingDiverged, naming the terms, when one is not finite; the weights are then as they were.
+    """
+    loss = torch.stack(list(terms.values())).sum()
+    if not torch.isfinite(loss):
+        broken = [name for name, value in terms.items() if not torch.isfinite(value)]
+        raise TrainingDiverged(
+            f"the loss is not finite (terms: {', '.join(broken) or 'their sum'}); "
+            "lower the learning rate (--set lr=...), or look at the last images with `coarseparts check`"
+        )
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
+        parameter.grad = gradient
+    nn.utils.clip_grad_norm_(parameters, clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def e_step(
+    networks: Networks, batch: Batch, log_q: Tensor, logits: Tensor, labelled: Batch, logits_qp: Tensor, o: Options
+) -> Terms:
+    """The E-step's loss in named terms: -F(q, theta) of Eq. 2, and the posterior's supervised anchor.
+
+    ``log_q`` (B, C, H, W) carries the gradient; ``logits`` of the part model is taken as given;
+    ``logits_qp`` is the posterior on the part-labelled images.
+    """
+    y, logits = networks.y, logits.detach()
+    if o.agreement == "elbo":
+        agreement = y.cross_entropy(log_q.exp(), logits)  # -E_q log p(y|x)
+    else:
+        agreement = -(y.log_probability(logits).exp() * log_q).sum(1).mean((1, 2))
+    sign = 1.0 if o.entropy == "raise" else -1.0
+    terms = {
+        "agreement": o.alpha * agreement.mean(),
+        "entropy": sign * o.gamma * y.negative_entropy(log_q).mean(),  # l_q
+    }
+    for name, style in networks.style_items():
+        mean, label = style.predict(log_q), batch.labels[name]  #                                       9, 10
+        misfit = o.evidence * style.nll(label, mean) if o.coarse is None else style.loss(label, mean)
+        weight = 1.0 if o.coarse is None else o.coarse.get(name, 1.0)
+        terms[name] = weight * (misfit * batch.present[name]).mean()
+    if o.supervise:
+        terms["supervised"] = o.supervise * y.supervised(logits_qp, labelled.parts)
+    return terms
+
+
+def m_step(networks: Networks, log_q: Tensor, logits: Tensor, labelled: Batch, logits_p: Tensor, o: Options) -> Terms:
+    """The part model's loss in named terms (line 17): l(yp, mu_p) and l(mu_q, mu), q being fixed."""
+    y = networks.y
+    if o.target == "soft":
+        q = log_q.exp()
+    else:
+        hard = y.mode(log_q) if o.target == "mode" else y.sample(log_q)
+        q = nn.functional.one_hot(hard, log_q.shape[1]).movedim(-1, 1).to(log_q.dtype)
+    return {
+        "labelled": o.delta1 * y.supervised(logits_p, labelled.parts),
+        "coarse": o.delta2 * y.cross_entropy(q, logits).mean(),
+    }
+
+
+def label_step(networks: Networks, batch: Batch, log_q: Tensor) -> Terms:
+    """The learned p(yk|y)'s losses by style (line 18), q being fixed."""
+    return {
+        name: (style.loss(batch.labels[name], style.predict(log_q)) * batch.present[name]).mean()  # 16
+        for name, style in networks.style_items()
+        if style.learned
+    }
+
+
+def em_step(
+    networks: Networks,
+    optimizers: Optimizers,
+    batch: Batch,
+    labelled: Batch,
+    o: Options,
+    generator: torch.Generator | None = None,
+) -> dict[str, Tensor]:
+    """Lines 6-18 for one pair of batches. Returns the detached terms, "e/..." "m/..." "l/...".
+
+    All networks are in train() mode, so that batch norm uses the batch's own statistics.
+    """
+    x = batch.image
+    log: dict[str, Tensor] = {}
+    # theta rests during the E-step, so one forward pass serves line 8 and lines 15, 17.
+    logits, logits_p = _both(networks.part_model, (x,), (labelled.image,), o.joint_forward)  #           8, 15
+    drawn = networks.draw(batch, o.label_dropout, generator)
+    drawn_p = networks.draw(labelled, o.label_dropout, generator)
+
+    if o.posterior == "exact":
+        log_q = networks.condition(batch, networks.y.log_probability(logits.detach()))
+    else:
+        if not o.frozen_posterior:
+            with frozen(networks.styles):
+                q, q_p = _both(networks.posterior, (x, drawn), (labelled.image, drawn_p), o.joint_forward)  # 7
+                log_q = networks.y.log_probability(q)
+                terms = e_step(networks, batch, log_q, logits, labelled, q_p, o)  #                          11
+                update(optimizers.posterior, terms, o.clip)  #                                               12
+            log |= {f"e/{k}": v.detach() for k, v in terms.items()}
+        with torch.no_grad():
+            log_q = networks.infer(batch, o.condition)  #                                                14
+
+    terms = m_step(networks, log_q, logits, labelled, logits_p, o)
+    update(optimizers.part_model, terms, o.clip)  #                                                          17
+    log |= {f"m/{k}": v.detach() for k, v in terms.items()}
+    if optimizers.styles is not None and o.train_label_models and not o.frozen_posterior:
+        terms = label_step(networks, batch, log_q)
+        update(optimizers.styles, terms, o.clip)  #                                                          18
+        log |= {f"l/{k}": v.detach() for k, v in terms.items()}
+    return log
+
+
+Batches = Callable[[int], Iterable[tuple[Batch, Batch]]]
+"""epoch -> (part-labelled, coarse) batches, augmented; the same epoch gives the same batches."""
+
+
+def train(
+    networks: Networks,
+    optimizers: Optimizers,
+    batches: Batches,
+    o: Options,
+    epochs: int,
+    steps: int,
+    on_epoch: Callable[[int, dict[str, float]], None],
+    seed: int = 0,
+    start: int = 0,
+) -> None:
+    """The whole of Algorithm 1: ``epochs`` epochs of ``steps`` steps from ``start`` on, cosine learning rates.
+
+    ``on_epoch`` gets the epoch (counted from 1) and the mean of each term; it evaluates, saves and re-estimates.
+    """
+    for epoch in range(start, epochs):  #                                                                    3
+        generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
+        for network in (networks.part_model, networks.posterior, networks.styles):
+            network.train()
+        sums: dict[str, Tensor] = {}
+        for step, (labelled, batch) in enumerate(batches(epoch)):  #                                      4, 5
+            for optimizer in optimizers.each():
+                set_rate(optimizer, (epoch + step / steps) / epochs)
+            for name, value in em_step(networks, optimizers, batch, labelled, o, generator).items():
+                sums[name] = sums.get(name, torch.zeros(())).to(value.device) + value
+        on_epoch(epoch + 1, {name: float(value) / steps for name, value in sums.items()})
+
+
+def set_rate(optimizer: torch.optim.Optimizer, progress: float) -> None:
+    """Cosine schedule in closed form from each group's base rate; ``progress`` runs from 0 to 1."""
+    for group in optimizer.param_groups:
+        base = group.setdefault("base_lr", group["lr"])
+        group["lr"] = base * (0.5 + 0.5 * math.cos(math.pi * min(progress, 1.0)))
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """No gradients to a module's weights inside; what flows through it to its input still does."""
+    wanted = [p for p in module.parameters() if p.requires_grad]
+    for p in wanted:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in wanted:
+            p.requires_grad_(True)
+
+
+def _both(network: nn.Module, a: tuple[Tensor, ...], b: tuple[Tensor, ...], joint: bool) -> tuple[Tensor, Tensor]:
+    """Outputs on two batches, in one forward pass (shared batch-norm statistics) or in two."""
+    if not joint:
+        return network(*a), network(*b)
+    out = network(*(torch.cat(pair) for pair in zip(a, b, strict=True)))
+    return out[: len(a[0])], out[len(a[0]) :]

@@ -1,0 +1,1 @@
+"""Measures, tables, pictures and the report. Imports nothing else of this package."""

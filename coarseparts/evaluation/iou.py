@@ -1,0 +1,127 @@
+"""Intersection over union of part masks, pooled over the images, with a bootstrap interval.
+
+Counts are kept per image, as confusion matrices (rows: target, columns: prediction), and added up over the images
+before the quotient is taken; a mean of per-image IoUs is another measure and not the paper's.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+IGNORE = 255
+_PIXELS_AT_ONCE = 1 << 22  # bounds the memory of confusion() whatever the number of images
+
+
+def confusion(pred: Tensor | np.ndarray, target: Tensor | np.ndarray, classes: int) -> np.ndarray:
+    """Confusion matrix of each image: (N, C, C) int64, [n, t, p] = pixels of class t that were predicted as p.
+
+    ``pred`` and ``target`` (N, H, W) of any integer type, tensors (counted on their device) or arrays; ``target`` 255
+    is ignored. Call it batch by batch and concatenate. Raises ValueError where shapes differ or a class is not in
+    0..classes - 1.
+    """
+    p, t = torch.as_tensor(pred), torch.as_tensor(target)
+    if p.shape != t.shape or p.ndim != 3:
+        raise ValueError(f"pred is {tuple(p.shape)} and target {tuple(t.shape)}; expected (N, H, W), the same for both")
+    if p.is_floating_point() or t.is_floating_point():
+        raise ValueError(f"pred is {p.dtype} and target {t.dtype}; expected class indices (of scores, take the argmax)")
+    step = max(1, _PIXELS_AT_ONCE // max(1, p[0].numel() if len(p) else 1))
+    counts = [_count(p[i : i + step], t[i : i + step].to(p.device), classes) for i in range(0, len(p), step)]
+    return np.concatenate([c.cpu().numpy() for c in counts]) if counts else np.zeros((0, classes, classes), np.int64)
+
+
+def _count(pred: Tensor, target: Tensor, classes: int) -> Tensor:
+    n = len(pred)
+    p, t = pred.reshape(n, -1).long(), target.reshape(n, -1).long()
+    labelled = t != IGNORE
+    for name, wrong in (("target", labelled & ((t < 0) | (t >= classes))), ("pred", (p < 0) | (p >= classes))):
+        if wrong.any():
+            found = sorted((t if name == "target" else p)[wrong].unique().tolist())
+            raise ValueError(f"{name} holds {found[:8]}, expected 0..{classes - 1}; does the schema belong to it?")
+    # Ignored pixels go into one bin more, which is dropped: no copy of the labelled ones is made.
+    image = torch.arange(n, device=p.device)[:, None]
+    bins = torch.where(labelled, (image * classes + t) * classes + p, n * classes**2)
+    return torch.bincount(bins.flatten(), minlength=n * classes**2 + 1)[:-1].view(n, classes, classes)
+
+
+def iou(conf: np.ndarray) -> np.ndarray:
+    """(N, C, C) or (C, C) counts -> (C,) float64 IoU in 0..1 of the pooled counts; nan where neither has the class."""
+    total = np.asarray(conf).reshape(-1, *np.shape(conf)[-2:]).sum(0)
+    return _quotient(np.diagonal(total), total.sum(1) + total.sum(0))
+
+
+def _quotient(hit: np.ndarray, both: np.ndarray) -> np.ndarray:
+    """``hit`` in target and prediction, ``both`` = pixels of the target plus pixels of the prediction."""
+    union = both - hit
+    return np.where(union > 0, hit / np.maximum(union, 1), np.nan)
+
+
+def bootstrap(conf: np.ndarray, resamples: int = 1000, seed: int = 0) -> np.ndarray:
+    """Part mIoU (in 0..1) of ``resamples`` sets of N images drawn with replacement: (resamples,) float64.
+
+    ``conf`` (N, C, C). A part that is absent from a resample is left out of that resample's mean; a resample without
+    any part is nan. The same seed gives the same numbers.
+    """
+    n = len(conf)
+    if n == 0:
+        return np.full(resamples, np.nan)
+    hit = np.diagonal(conf, axis1=1, axis2=2)[:, 1:].astype(np.float64)  # (N, P)
+    both = (conf.sum(2) + conf.sum(1))[:, 1:].astype(np.float64)
+    rng, means = np.random.default_rng(seed), []
+    step = max(1, _PIXELS_AT_ONCE // n)
+    for start in range(0, resamples, step):
+        r = min(step, resamples - start)
+        drawn = rng.integers(0, n, (r, n)) + np.arange(r)[:, None] * n
+        times = np.bincount(drawn.ravel(), minlength=r * n).reshape(r, n).astype(np.float64)  # (r, N)
+        means.append(_mean(_quotient(times @ hit, times @ both)))
+    return np.concatenate(means)
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of what is not nan; nan where all are."""
+    there = ~np.isnan(values)
+    number = there.sum(-1)
+    return np.where(number > 0, np.where(there, values, 0).sum(-1) / np.maximum(number, 1), np.nan)
+
+
+def summary(conf: np.ndarray, names: Sequence[str], resamples: int = 1000, seed: int = 0) -> dict[str, Any]:
+    """The measures that ``evaluate`` prints, in percent, from ``conf`` (N, P + 1, P + 1) and the P part names.
+
+    Keys: images (int); part_miou, mean over the parts of the pooled IoU; miou, the same with the background; iou, by
+    part name; ci95 [low, high] of part_miou, bootstrapped over the images. Parts that are in neither targets nor
+    predictions are nan and enter no mean. Raises ValueError where names and ``conf`` do not fit.
+    """
+    if np.ndim(conf) != 3 or conf.shape[1:] != (len(names) + 1,) * 2:
+        raise ValueError(
+            f"conf is {np.shape(conf)}; expected (N, {len(names) + 1}, {len(names) + 1}): parts, background"
+        )
+    values = 100 * iou(conf)
+    means = 100 * bootstrap(conf, resamples, seed)
+    means = means[~np.isnan(means)]
+    ci95 = np.percentile(means, [2.5, 97.5]).tolist() if means.size else [math.nan, math.nan]
+    return {
+        "images": len(conf),
+        "part_miou": float(_mean(values[1:])),
+        "miou": float(_mean(values)),
+        "iou": dict(zip(names, values[1:].tolist(), strict=True)),
+        "ci95": ci95,
+    }
+
+
+def to_json(measures: Any, indent: int | None = None) -> str:
+    """JSON of a summary, or of lists and dicts of them; nan, which JSON lacks, becomes null."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: clean(v) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return [clean(v) for v in value]
+        return None if isinstance(value, float) and math.isnan(value) else value
+
+    return json.dumps(clean(measures), indent=indent, allow_nan=False)

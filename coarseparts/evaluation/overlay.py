@@ -1,0 +1,197 @@
+"""Part maps laid over photographs, and sheets of such tiles with captions and a legend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+IGNORE = 255
+"""Value of a part map that says "not labelled here"; drawn as grey hatching."""
+
+# The palette of Okabe and Ito (2008), made for colour-blind readers, without its black: a dark outline on a dark
+# photograph is not seen. Its order is changed so that the first few, the ones most often needed, differ most.
+_FIRST = ((230, 159, 0), (86, 180, 233), (213, 94, 0), (0, 158, 115), (240, 228, 66), (0, 114, 178), (204, 121, 167))
+# What a protanope and a deuteranope see of linear RGB (Machado, Oliveira and Fernandes 2009, severity 1).
+_SEEN_BY = (
+    np.eye(3),
+    np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]),
+    np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]),
+)
+_RGB_TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+_WHITE = _RGB_TO_XYZ.sum(1)
+_GAP, _LINE = 8, 18  # pixels of a sheet: space between tiles, height of a line of text
+_PAPER, _INK = (255, 255, 255), (28, 30, 34)
+
+
+def colours(n: int) -> np.ndarray:
+    """(n, 3) uint8: the colour of each part; part i (1..n) has row i - 1, the background has none.
+
+    The first seven are Okabe and Ito's. Each further one is the candidate farthest, in CIELAB, from all before it as
+    the worst off of three readers sees it (normal sight, protanopia, deuteranopia), so ``colours(k)`` are always the
+    first k of ``colours(n)``. Beyond a dozen or so no palette serves every reader: name the parts, too. Raises
+    ValueError unless 0 <= n <= 254.
+    """
+    if not 0 <= n <= 254:
+        raise ValueError(f"colours for {n} parts were asked for; part maps have 0 to 254 parts")
+    return np.array(_palette()[:n], np.uint8).reshape(n, 3)
+
+
+@lru_cache(maxsize=1)
+def _palette() -> list[tuple[int, ...]]:
+    levels = np.linspace(0, 255, 9).round()
+    candidates = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 3)
+    lab = _lab(candidates)
+    chroma = np.hypot(lab[0, :, 1], lab[0, :, 2])
+    # Neither so dark nor so pale nor so grey that it is lost in a photograph.
+    candidates = candidates[(lab[0, :, 0] > 30) & (lab[0, :, 0] < 93) & (chroma > 20)]
+    lab = _lab(candidates)
+    chosen = [tuple(c) for c in _FIRST]
+    first = _lab(np.array(_FIRST, float))
+    distance = np.linalg.norm(lab[:, :, None] - first[:, None], axis=-1).min(axis=(0, 2))  # (candidates,)
+    while len(chosen) < 254:
+        best = int(distance.argmax())
+        chosen.append(tuple(candidates[best].astype(int).tolist()))
+        distance = np.minimum(distance, np.linalg.norm(lab - lab[:, best : best + 1], axis=-1).min(0))
+    return chosen
+
+
+def _lab(rgb: np.ndarray) -> np.ndarray:
+    """(n, 3) sRGB in 0..255 -> (3 readers, n, 3) CIELAB."""
+    s = rgb / 255
+    linear = np.where(s <= 0.04045, s / 12.92, ((s + 0.055) / 1.055) ** 2.4)
+    seen = np.stack([np.clip(linear @ m.T, 0, 1) for m in _SEEN_BY])
+    t = seen @ _RGB_TO_XYZ.T / _WHITE
+    f = np.where(t > (6 / 29) ** 3, np.cbrt(t), t / (3 * (6 / 29) ** 2) + 4 / 29)
+    return np.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], -1)
+
+
+def overlay(
+    image: np.ndarray, parts: np.ndarray, colours: np.ndarray, alpha: float = 0.55, outline: bool = True
+) -> np.ndarray:
+    """``image`` (H, W, 3) uint8 with the part map (H, W) of integers laid over it: (H, W, 3) uint8, a new array.
+
+    Part i is tinted with ``colours[i - 1]`` by ``alpha`` (0 nothing, 1 opaque); with ``outline`` the pixels at its
+    edge are opaque, so that a part of a few pixels, an eye, is seen. Background stays as it is, 255 is hatched in
+    grey. Raises ValueError if the shapes do not fit or an index has no colour.
+    """
+    image, parts, colours = np.asarray(image), np.asarray(parts), np.asarray(colours, np.uint8).reshape(-1, 3)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or parts.shape != image.shape[:2]:
+        raise ValueError(
+            f"image is {image.shape} {image.dtype} and parts {parts.shape}; expected (H, W, 3) uint8 and (H, W)"
+        )
+    ignored = parts == IGNORE
+    wrong = parts[~ignored & ((parts < 0) | (parts > len(colours)))]
+    if wrong.size:
+        raise ValueError(
+            f"parts holds {np.unique(wrong)[:8].tolist()}, expected 0..{len(colours)} (there are {len(colours)} "
+            "colours) or 255; do the part map and the part names belong together?"
+        )
+    table = np.concatenate([np.zeros((1, 3), np.uint8), colours])
+    tint = table[np.where(ignored, 0, parts)].astype(np.float32)
+    weight = np.where((parts > 0) & ~ignored, alpha, 0.0)
+    if outline:
+        weight[(weight > 0) & _edge(parts)] = 1.0
+    rows, columns = np.indices(parts.shape)
+    hatched = ignored & ((rows + columns) % 6 < 3)
+    tint[hatched], weight[hatched] = 128, 0.7
+    return np.rint(image * (1 - weight[..., None]) + tint * weight[..., None]).astype(np.uint8)
+
+
+def _edge(parts: np.ndarray) -> np.ndarray:
+    """Pixels with one of four neighbours in another part; the picture's border is no edge."""
+    edge = np.zeros(parts.shape, bool)
+    across, down = parts[:, 1:] != parts[:, :-1], parts[1:] != parts[:-1]
+    edge[:, 1:] |= across
+    edge[:, :-1] |= across
+    edge[1:] |= down
+    edge[:-1] |= down
+    return edge
+
+
+def sheet(
+    rows: Sequence[Sequence[np.ndarray | None]],
+    captions: Sequence[Sequence[str]] | None = None,
+    legend: Mapping[str, Sequence[int]] | None = None,
+    headings: Sequence[str] | None = None,
+    title: str = "",
+    tile: int = 160,
+) -> Image.Image:
+    """A grid of tiles as one RGB picture.
+
+    ``rows``: tiles (H, W, 3) uint8, shown in squares of ``tile`` pixels at their own proportions (enlarged without
+    smoothing); None leaves a place empty; rows may differ in length. ``captions``: a text under each tile, same
+    nesting. ``legend``: colour (r, g, b) by name, written below, as many lines as it takes. ``headings``: a text
+    above each column. Texts too long for their place lose their beginning, since file names differ at the end.
+    Raises ValueError if there is no tile or the captions do not fit.
+    """
+    columns = max((len(row) for row in rows), default=0)
+    if not columns:
+        raise ValueError("no tiles to put on the sheet; give at least one")
+    if captions is not None and [len(c) for c in captions] != [len(r) for r in rows]:
+        raise ValueError(
+            f"captions are {[len(c) for c in captions]} a row, tiles {[len(r) for r in rows]}; give one to each tile"
+        )
+    width = columns * (tile + _GAP) + _GAP
+    step = tile + _GAP + (_LINE if captions else 0)
+    top = _GAP + (_LINE + 6 if title else 0) + (_LINE if headings else 0)
+    places = _flow(legend or {}, width - 2 * _GAP)
+    lines = 1 + max((line for _, line, _ in places), default=-1)
+    picture = Image.new("RGB", (width, top + len(rows) * step + lines * _LINE + (_GAP if lines else 0)), _PAPER)
+    draw = ImageDraw.Draw(picture)
+    if title:
+        draw.text((_GAP, _GAP - 2), _fitting(title, width - 2 * _GAP, 16), fill=_INK, font=_font(16))
+    for c, text in enumerate((headings or ())[:columns]):
+        draw.text((_GAP + c * (tile + _GAP), top - _LINE), _fitting(text, tile, 13), fill=_INK, font=_font(13))
+    for r, row in enumerate(rows):
+        for c, pixels in enumerate(row):
+            x, y = _GAP + c * (tile + _GAP), top + r * step
+            if pixels is not None:
+                small = _scaled(pixels, tile)
+                picture.paste(small, (x + (tile - small.width) // 2, y + (tile - small.height) // 2))
+            if captions:
+                draw.text((x, y + tile + 1), _fitting(captions[r][c], tile, 13), fill=_INK, font=_font(13))
+    for x, line, name in places:
+        y = top + len(rows) * step + line * _LINE
+        draw.rectangle((_GAP + x, y + 2, _GAP + x + 12, y + 14), fill=tuple((legend or {})[name]))
+        draw.text((_GAP + x + 17, y), _fitting(name, width - 2 * _GAP - 17, 13), fill=_INK, font=_font(13))
+    return picture
+
+
+def _flow(legend: Mapping[str, Sequence[int]], width: int) -> list[tuple[int, int, str]]:
+    """(x, line, name) of each entry, wrapped at ``width`` pixels."""
+    places, x, line = [], 0, 0
+    for name in legend:
+        length = 17 + int(_font(13).getlength(_drawable(name))) + 14
+        if x and x + length > width:
+            x, line = 0, line + 1
+        places.append((x, line, name))
+        x += length
+    return places
+
+
+def _scaled(pixels: np.ndarray, tile: int) -> Image.Image:
+    picture = Image.fromarray(np.ascontiguousarray(pixels, np.uint8))
+    factor = tile / max(picture.size)
+    size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
+    return picture.resize(size, Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.BOX)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _drawable(text: str) -> str:
+    """A file name may hold bytes that are no text, or a line break; neither can be drawn."""
+    return " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
+
+
+def _fitting(text: str, width: int, size: int) -> str:
+    text = _drawable(text)
+    if _font(size).getlength(text) <= width:
+        return text
+    while text and _font(size).getlength("..." + text) > width:
+        text = text[1:]
+    return "..." + text

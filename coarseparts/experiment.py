@@ -1,0 +1,475 @@
+"""Data and settings to a finished run: stages, baselines and controls in one run folder, resumable, then a report.
+
+The only file that knows all the others. A stage begins from the best epoch of the stage before it, everything random
+follows from the seed and the epoch's number, and each stage saves itself once an epoch: a run that was stopped goes
+on as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import platform
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor, nn
+
+from coarseparts import em, initialise
+from coarseparts.baselines import distillation, fine_tuning
+from coarseparts.data.batches import Feed
+from coarseparts.data.sample import STYLES, Batch
+from coarseparts.data.store import Store
+from coarseparts.evaluation.iou import confusion, summary
+from coarseparts.model import Model, build
+from coarseparts.networks import PartModel, Posterior
+from coarseparts.presets import Settings
+from coarseparts.runs import RunFolder, Stage, write
+
+METHODS = ("em", "fine-tuning", "distillation", "upper-bound")
+"""What ``train`` and ``compare`` can train. "upper-bound" needs part masks on the coarse images."""
+
+SHOWN = 6
+"""Validation images whose predictions are kept each epoch, for the report's progress strips."""
+
+
+@dataclass
+class Rows:
+    """Which rows of the store play which role. ``held_out`` says that ``val`` was taken from the training part."""
+
+    part: np.ndarray
+    coarse: np.ndarray
+    val: np.ndarray
+    hidden: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    held_out: bool = False
+
+
+def split_rows(store: Store, part_limit: int | None = None) -> Rows:
+    """Roles from the store's splits and labels.
+
+    part: training rows with part masks (the first ``part_limit``); coarse: the other training rows; ``hidden``: those
+    of the coarse rows that do have part masks, which only the upper bound may use. Without validation images every
+    fifth part-labelled one is held out. Raises ValueError when there is no part mask to train on.
+    """
+    train = store.rows("train")
+    has_parts = store.present["parts"][train]
+    part, coarse = train[has_parts], train[~has_parts]
+    hidden = np.empty(0, np.int64)
+    if part_limit is not None:
+        hidden = part[part_limit:]
+        part, coarse = part[:part_limit], np.sort(np.concatenate([coarse, hidden]))
+    val = store.rows("val", has="parts")
+    held_out = False
+    if not len(val):
+        held_out, val, part = True, part[::5], np.delete(part, np.s_[::5])
+    if not len(part) or not len(val):
+        raise ValueError(
+            "no part-labelled images to train and validate on; add a source with `split: train` and `part_masks`"
+        )
+    return Rows(part, coarse, val, hidden, held_out)
+
+
+class Experiment:
+    """One seed of one data set in one run folder.
+
+    ``store`` of the training size; ``settings`` resolved (``model.resolve``); ``styles`` the coarse labels in use
+    (default: all that any training row carries).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        folder: Path,
+        seed: int = 0,
+        device: str = "cpu",
+        styles: Iterable[str] | None = None,
+        part_limit: int | None = None,
+        crop: dict[str, Any] | None = None,
+        config: dict[str, Any] | None = None,
+        console: Console | None = None,
+    ):
+        self.settings, self.seed, self.device = settings, seed, device
+        self.schema, self.size, self.crop = store.schema, store.size, crop or {"to": "none", "margin": 0.0}
+        self.rows = split_rows(store, part_limit)
+        train = np.concatenate([self.rows.part, self.rows.coarse])
+        there = [s for s in STYLES if store.present[s][train].any() and (s != "keypoints" or store.schema.keypoints)]
+        self.styles = there if styles is None else [s for s in there if s in set(styles)]
+        self.full = store
+        self.store = store.labels_limited(self.styles).without_parts(self.rows.hidden)
+        self.console = console or Console(stderr=True)
+        self.run = RunFolder(
+            folder,
+            {
+                "coarseparts": 1,
+                "seed": seed,
+                "styles": self.styles,
+                "images": {k: len(getattr(self.rows, k)) for k in ("part", "coarse", "val")},
+                "size": self.size,
+                "settings": settings.model_dump(mode="json"),
+                **(config or {}),
+            },
+            store.schema.model_dump_json(indent=1),
+        )
+        self.networks = self._fresh()
+        s = settings
+        self.part_feed = self._feed(self.store, self.rows.part, s.part_batch, 1)
+        self.part_steps = max(len(self.part_feed), s.epoch_steps)
+        self.val_feed = self._feed(self.store, self.rows.val, 32, 0)
+        if len(self.rows.coarse):
+            self.coarse_feed = self._feed(self.store, self.rows.coarse, s.batch, 2)
+            self.labelled_feed = self._feed(self.store, self.rows.part, s.labelled_batch, 3)
+            self.em_steps = len(self.coarse_feed)
+        self._initial: dict[str, Any] | None = None
+
+    def _fresh(self) -> em.Networks:
+        """Untrained networks, the same whenever this seed asks for them."""
+        torch.manual_seed(self.seed)
+        networks = build(self.schema, self.settings, self.styles)
+        for module in (networks.part_model, networks.posterior, networks.styles):
+            module.to(self.device)
+        return networks
+
+    def _feed(self, store: Store, rows: np.ndarray, size: int, salt: int) -> Feed:
+        s = self.settings
+        return Feed(store, rows, size, self.seed, salt, self.device, s.augmentation, s.preprocess)
+
+    # ---- stages -------------------------------------------------------------------------------------------------
+
+    def initialise(self) -> dict[str, Any]:
+        """Section 5.2's stages up to EM; afterwards ``networks`` hold what Algorithm 1 starts from.
+
+        Returns the validation measures of the part model and the posterior by then.
+        """
+        if self._initial is None:
+            self.networks = self._fresh()
+            self.train_part_model()
+            self.train_posterior()
+            self.train_label_models()
+            self._initial = {"part": self.evaluate("part"), "posterior": self.evaluate("posterior")}
+            self._saved = copy.deepcopy(self._weights())
+        else:
+            for name, module in self._modules().items():
+                module.load_state_dict(self._saved[name])
+        return self._initial
+
+    def _modules(self) -> dict[str, nn.Module]:
+        n = self.networks
+        return {"part_model": n.part_model, "posterior": n.posterior, "styles": n.styles}
+
+    def _weights(self) -> dict[str, Any]:
+        return {name: module.state_dict() for name, module in self._modules().items()}
+
+    def train_part_model(self) -> Stage:
+        """Stage 1: f(y|x) from the part labels."""
+        s, network = self.settings, self.networks.part_model
+        optimizer = self._optimizer([(network, s.part_lr)])
+        stage = self.run.stage("part-model", {"part_model": network}, [optimizer], s.part_epochs)
+        self._supervised(stage, network, optimizer, initialise.part_model_loss(network), self.part_feed, "part")
+        return stage
+
+    def train_posterior(self) -> Stage:
+        """Stage 2: f(y|x, y1..yn) from the part-labelled images and their coarse labels."""
+        s = self.settings
+        network = cast(Posterior, self.networks.posterior)
+        if s.posterior_start == "part-model":
+            network.encoder.load_state_dict(cast(PartModel, self.networks.part_model).encoder.state_dict())
+        slow = s.posterior_lr * s.posterior_encoder_factor
+        optimizer = self._optimizer(
+            [(network.encoder, slow), (network.label_encoder, s.posterior_lr), (network.decoder, s.posterior_lr)]
+        )
+        stage = self.run.stage("posterior", {"posterior": network}, [optimizer], s.posterior_epochs)
+        loss = initialise.posterior_loss(self.networks, s.label_dropout)
+        self._supervised(stage, network, optimizer, loss, self.part_feed, "posterior")
+        return stage
+
+    def train_label_models(self) -> Stage | None:
+        """Stage 3: the learned p(yk|y), from true parts and from the posterior's parts of the coarse images."""
+        s, styles = self.settings, self.networks.styles
+        if any(style.learned for _, style in self.networks.style_items()):
+            rows = self.rows.part
+            if len(self.rows.coarse):  # about a third of what is seen has true parts
+                copies = max(1, len(self.rows.coarse) // (2 * len(rows)))
+                rows = np.concatenate([self.rows.coarse, np.repeat(rows, copies)])
+            feed = self._feed(self.store, rows, s.batch, 4)
+            optimizer = self._optimizer([(styles, s.label_lr)])
+            stage = self.run.stage("label-models", {"styles": styles}, [optimizer], s.label_epochs)
+            self.networks.posterior.eval()
+            loss = initialise.label_model_loss(self.networks, lambda batch: self.networks.infer(batch))
+            steps = s.label_steps
+
+            def close(epoch: int, terms: dict[str, float]) -> None:
+                scales = self._fit_scales()
+                held_out = self._label_nll()
+                self._close(stage, epoch, -sum(held_out.values()), terms | scales | held_out)
+
+            with self._progress(stage, steps) as track:
+                initialise.fit(
+                    styles,
+                    optimizer,
+                    loss,
+                    lambda e: track(feed.epoch(e, steps)),
+                    stage.epochs,
+                    steps,
+                    close,
+                    self.seed,
+                    stage.epoch,
+                    s.em.clip,
+                )
+            stage.load_best()
+            self._fit_scales()
+            return stage
+        self._fit_scales()
+        return None
+
+    def train_em(self, name: str = "em", o: em.Options | None = None) -> Stage:
+        """Stage 4: Algorithm 1 from where ``initialise`` left the networks. Ends with the best epoch's weights.
+
+        Raises ValueError when the data set has no coarse images.
+        """
+        if not len(self.rows.coarse):
+            raise ValueError("EM needs training images without part masks; add such a source, or --method fine-tuning")
+        s, n = self.settings, self.networks
+        o = o or s.em
+        learned = any(style.learned for _, style in n.style_items())
+        optimizers = em.Optimizers(
+            self._optimizer([(n.part_model, s.em_part_lr)]),
+            self._optimizer([(n.posterior, s.em_posterior_lr)]),
+            self._optimizer([(n.styles, s.em_label_lr)]) if learned else None,
+        )
+        stage = self.run.stage(name, self._modules(), optimizers.each(), s.em_epochs)
+        if not stage.history:
+            initial = self.initialise() if self._initial is None else self._initial
+            stage.history += [(0, f"val/{m}_part_miou", initial[m]["part_miou"]) for m in ("part", "posterior")]
+            self._keep_progress(name, 0)
+
+        def batches(epoch: int) -> Iterator[tuple[Batch, Batch]]:
+            pairs = zip(
+                self.labelled_feed.epoch(epoch, self.em_steps),
+                self.coarse_feed.epoch(epoch, self.em_steps),
+                strict=True,
+            )
+            yield from track(pairs)
+
+        def close(epoch: int, terms: dict[str, float]) -> None:
+            scales = self._fit_scales()
+            part = self.evaluate("part")["part_miou"]
+            values = {"val/part_part_miou": part}
+            if not o.frozen_posterior:
+                values["val/posterior_part_miou"] = self.evaluate("posterior")["part_miou"]
+            self._keep_progress(name, epoch)
+            self._close(stage, epoch, part, terms | scales | values)
+
+        with self._progress(stage, self.em_steps) as track:
+            em.train(n, optimizers, batches, o, stage.epochs, self.em_steps, close, self.seed, stage.epoch)
+        stage.load_best()
+        return stage
+
+    def train_fine_tuning(self, name: str = "fine-tuning", rows: np.ndarray | None = None) -> Stage:
+        """The baseline: part labels alone, with at least as many optimizer steps as all of EM's part model."""
+        s = self.settings
+        network = self._fresh().part_model
+        coarse_steps = self.em_steps if len(self.rows.coarse) else 0
+        epochs = fine_tuning.epochs_to_match(self.part_steps, s.part_epochs, coarse_steps, s.em_epochs)
+        optimizer = self._optimizer([(network, s.part_lr)])
+        stage = self.run.stage(name, {"part_model": network}, [optimizer], epochs)
+        feed = self.part_feed if rows is None else self._feed(self.full, rows, s.part_batch, 5)
+        loss = initialise.part_model_loss(network)
+        self.networks.part_model = network
+        self._supervised(stage, network, optimizer, loss, feed, "part")
+        return stage
+
+    def train(self, method: str) -> list[dict[str, Any]]:
+        """Trains one method and returns its result rows: method, seed, measures on ``val``, seconds of training.
+
+        For "em" that is also the posterior before and after. Raises ValueError for a method that is unknown or that
+        the data set does not allow.
+        """
+        if method == "fine-tuning":
+            seconds = self.train_fine_tuning().seconds
+            return [self._result(method, self.evaluate("part"), seconds)]
+        if method == "upper-bound":
+            if not len(self.rows.hidden):
+                raise ValueError("upper-bound needs part masks beyond the part limit; there are none")
+            rows = np.concatenate([self.rows.part, self.rows.hidden])
+            seconds = self.train_fine_tuning("upper-bound", rows).seconds
+            return [self._result(method, self.evaluate("part"), seconds)]
+        if method not in ("em", "distillation"):
+            raise ValueError(f"method {method!r} is unknown; choose one of {', '.join(METHODS)}")
+        initial = self.initialise()
+        before = sum(stage.seconds for name, stage in self.run.stages.items() if name in INITIAL)
+        if method == "distillation":
+            seconds = self.train_em("distillation", distillation.options(self.settings.em)).seconds
+            return [self._result(method, self.evaluate("part"), before + seconds)]
+        seconds = self.train_em().seconds
+        return [
+            self._result("posterior, before EM (sees the coarse labels)", initial["posterior"], before),
+            self._result("posterior, after EM (sees the coarse labels)", self.evaluate("posterior"), before + seconds),
+            self._result("em", self.evaluate("part"), before + seconds),
+        ]
+
+    # ---- measures -----------------------------------------------------------------------------------------------
+
+    def evaluate(self, model: str) -> dict[str, Any]:
+        """Measures on the validation rows: ``model`` "part" sees the image, "posterior" its coarse labels too."""
+        counts = []
+        for batch, logits in self._predictions(model, self.val_feed.plain()):
+            counts.append(confusion(logits.argmax(1), batch.parts, self.schema.channels))
+        return summary(np.concatenate(counts), self.schema.parts)
+
+    @torch.no_grad()
+    def _predictions(self, model: str, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Tensor]]:
+        n = self.networks
+        for module in (n.part_model, n.posterior, n.styles):
+            module.eval()
+        for batch in batches:
+            yield batch, n.part_model(batch.image) if model == "part" else n.infer(batch, self.settings.em.condition)
+
+    def _fit_scales(self) -> dict[str, float]:
+        fitted = initialise.fit_scales(self.networks, self.val_feed.plain())
+        return {f"scale/{name}": float(scale.mean()) for name, scale in fitted.items()}
+
+    @torch.no_grad()
+    def _label_nll(self) -> dict[str, float]:
+        """Held-out misfit of each learned label model, given the true parts."""
+        self.networks.styles.eval()
+        sums: dict[str, list[Tensor]] = {}
+        for batch in self.val_feed.plain():
+            blank = torch.zeros(len(batch), self.schema.channels, self.size, self.size, device=self.device)
+            log_y = initialise.log_one_hot(batch.parts, blank)
+            for name, style in self.networks.style_items():
+                if style.learned:
+                    cost = style.loss(batch.labels[name], style.predict(log_y))[batch.present[name]]
+                    sums.setdefault(f"val/{name}", []).append(cost)
+        return {name: float(torch.cat(costs).mean()) for name, costs in sums.items() if len(torch.cat(costs))}
+
+    def _result(self, method: str, measures: dict[str, Any], seconds: float) -> dict[str, Any]:
+        low, high = measures["ci95"]
+        return {
+            "method": method,
+            "seed": self.seed,
+            "part_miou": measures["part_miou"],
+            "miou": measures["miou"],
+            "ci95_low": low,
+            "ci95_high": high,
+            "seconds": round(seconds, 1),
+            "iou": measures["iou"],
+        }
+
+    # ---- one epoch's ends ---------------------------------------------------------------------------------------
+
+    def _supervised(
+        self,
+        stage: Stage,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        loss: Callable[[Batch, torch.Generator], em.Terms],
+        feed: Feed,
+        model: str,
+    ) -> None:
+        steps = max(len(feed), self.settings.epoch_steps) if feed is self.part_feed else self.part_steps
+
+        def close(epoch: int, terms: dict[str, float]) -> None:
+            score = self.evaluate(model)["part_miou"]
+            self._close(stage, epoch, score, terms | {f"val/{model}_part_miou": score})
+
+        with self._progress(stage, steps) as track:
+            initialise.fit(
+                network,
+                optimizer,
+                loss,
+                lambda epoch: track(feed.epoch(epoch, steps)),
+                stage.epochs,
+                steps,
+                close,
+                self.seed,
+                stage.epoch,
+                self.settings.em.clip,
+            )
+        stage.load_best()
+
+    def _close(self, stage: Stage, epoch: int, score: float, values: dict[str, float]) -> None:
+        stage.close_epoch(epoch, score, values)
+        self.run.log(stage)
+        shown = [f"{k.removeprefix('val/')} {v:.2f}" for k, v in values.items() if k.startswith("val/")]
+        losses = sum(v for k, v in values.items() if "/" not in k or k.startswith("e/"))
+        if epoch % max(1, stage.epochs // 10) == 0 or epoch == stage.epochs or stage.name == "em":
+            self.console.print(
+                f"  {stage.name} {epoch}/{stage.epochs}  loss {losses:.3f}  {'  '.join(shown)}", highlight=False
+            )
+
+    def _progress(self, stage: Stage, steps: int) -> _Track:
+        return _Track(self.console, stage, steps)
+
+    def _keep_progress(self, name: str, epoch: int) -> None:
+        """Part maps of a few validation images by both models, for the strips that show EM's progress."""
+        rows = self.val_feed.rows[:: max(1, len(self.val_feed.rows) // SHOWN)][:SHOWN]
+        feed = self._feed(self.store, rows, SHOWN, 0)
+        maps = {}
+        for model in ("part", "posterior"):
+            for _, logits in self._predictions(model, feed.plain()):
+                maps[model] = logits.argmax(1).to(torch.uint8).cpu().numpy()
+        path = self.run.path / "progress" / f"{name}-{epoch:04d}.npz"
+        write(path, lambda file: np.savez_compressed(file, rows=rows, part=maps["part"], posterior=maps["posterior"]))
+
+    def _optimizer(self, groups: list[tuple[nn.Module, float]]) -> torch.optim.Optimizer:
+        s = self.settings
+        params = [
+            {"params": parameters, "lr": lr} for module, lr in groups if (parameters := list(module.parameters()))
+        ]
+        if s.optimizer == "sgd":
+            return torch.optim.SGD(params, lr=1e-3, momentum=0.9, weight_decay=s.weight_decay)
+        kind = torch.optim.AdamW if s.optimizer == "adamw" else torch.optim.Adam
+        return kind(params, lr=1e-3, weight_decay=s.weight_decay)
+
+    def export(self, has_posterior: bool) -> Path:
+        """Writes ``model/``: the networks as they are now, with all that ``predict`` needs."""
+        folder = self.run.path / "model"
+        Model(self.networks, self.schema, self.settings, self.styles, self.size, self.crop, has_posterior).save(folder)
+        return folder
+
+
+INITIAL = ("part-model", "posterior", "label-models")
+
+
+class _Track:
+    """A progress bar over a stage's steps with the time left; silent where there is no terminal."""
+
+    def __init__(self, console: Console, stage: Stage, steps: int):
+        self.stage, self.steps = stage, steps
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal or stage.finished,
+            transient=True,
+        )
+        self.task = self.bar.add_task(stage.name, total=stage.epochs * steps, completed=stage.epoch * steps)
+
+    def __enter__(self) -> Callable[[Iterable[Any]], Iterator[Any]]:
+        self.bar.start()
+        return self._over
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def _over(self, items: Iterable[Any]) -> Iterator[Any]:
+        for item in items:
+            yield item
+            self.bar.advance(self.task)
+
+
+def machine() -> str:
+    """The machine that a number was measured on: processor kind, cores, torch, GPU if any."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return f"{platform.machine()}, {os.cpu_count()} cores, {gpu}, torch {torch.__version__}"

@@ -1,0 +1,120 @@
+"""Section 5.2: what Algorithm 1 starts from. Part model, then posterior, then the learned p(yk|y)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+from coarseparts.data.sample import Batch
+from coarseparts.em import Networks, Terms, set_rate, update
+from coarseparts.labels import ExclusiveParts
+
+OnEpoch = Callable[[int, dict[str, float]], None]
+
+
+def fit(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    loss: Callable[[Batch, torch.Generator], Terms],
+    batches: Callable[[int], Iterable[Batch]],
+    epochs: int,
+    steps: int,
+    on_epoch: OnEpoch,
+    seed: int = 0,
+    start: int = 0,
+    clip: float = 1.0,
+) -> None:
+    """Moves ``network`` down ``loss`` for ``epochs`` epochs of ``steps`` steps; cosine rate, gradients clipped.
+
+    ``on_epoch`` gets the epoch, counted from 1, and the mean of each of the loss's named terms.
+    Raises ``em.TrainingDiverged`` at the first loss that is not finite.
+    """
+    for epoch in range(start, epochs):
+        generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
+        network.train()
+        sums: dict[str, Tensor] = {}
+        for step, batch in enumerate(batches(epoch)):
+            set_rate(optimizer, (epoch + step / steps) / epochs)
+            terms = loss(batch, generator)
+            update(optimizer, terms, clip)
+            for name, value in terms.items():
+                sums[name] = sums.get(name, torch.zeros(())).to(value.device) + value.detach()
+        on_epoch(epoch + 1, {name: float(value) / steps for name, value in sums.items()})
+
+
+def part_model_loss(part_model: nn.Module) -> Callable[[Batch, torch.Generator], Terms]:
+    """f(y|x) from part labels alone: the fine-tuning that everything starts from."""
+
+    def loss(batch: Batch, _: torch.Generator) -> Terms:
+        return {"labelled": ExclusiveParts.supervised(part_model(batch.image), batch.parts)}
+
+    return loss
+
+
+def posterior_loss(networks: Networks, dropout: float) -> Callable[[Batch, torch.Generator], Terms]:
+    """f(y|x, y1..yn) from images that have part labels and coarse labels; labels are hidden at random."""
+
+    def loss(batch: Batch, generator: torch.Generator) -> Terms:
+        drawn = networks.draw(batch, dropout, generator)
+        return {"labelled": ExclusiveParts.supervised(networks.posterior(batch.image, drawn), batch.parts)}
+
+    return loss
+
+
+def label_model_loss(
+    networks: Networks, teacher: Callable[[Batch], Tensor]
+) -> Callable[[Batch, torch.Generator], Terms]:
+    """f(yk|y) from true parts where an image has them and from the ``teacher``'s log_y elsewhere.
+
+    The paper takes two rounds, generated y first and true y after; a batch that mixes both does it in one.
+    """
+
+    def loss(batch: Batch, _: torch.Generator) -> Terms:
+        with torch.no_grad():
+            generated = teacher(batch)
+        log_y = torch.where(batch.present["parts"][:, None, None, None], log_one_hot(batch.parts, generated), generated)
+        return {
+            name: (style.loss(batch.labels[name], style.predict(log_y)) * batch.present[name]).mean()
+            for name, style in networks.style_items()
+            if style.learned
+        }
+
+    return loss
+
+
+def log_one_hot(parts: Tensor, elsewhere: Tensor, smoothing: float = 1e-4) -> Tensor:
+    """log p of certain parts (B, H, W), as (B, P + 1, H, W); ignored pixels take ``elsewhere``'s values."""
+    classes = elsewhere.shape[1]
+    known = parts < classes
+    hot = nn.functional.one_hot(parts.long() * known, classes).movedim(-1, 1).to(elsewhere.dtype)
+    certain = (hot * (1 - smoothing) + smoothing / classes).log()
+    return torch.where(known[:, None], certain, elsewhere)
+
+
+@torch.no_grad()
+def fit_scales(networks: Networks, held_out: Iterable[Batch]) -> dict[str, Tensor]:
+    """Maximum-likelihood scale of every p(yk|y), from true parts of images that no label model was trained on.
+
+    Returns the scales by style and sets them. A style that no held-out image carries keeps the one it has.
+    """
+    was_training = networks.styles.training
+    networks.styles.eval()
+    labels: dict[str, list[Tensor]] = {n: [] for n, _ in networks.style_items()}
+    means: dict[str, list[Tensor]] = {n: [] for n, _ in networks.style_items()}
+    for batch in held_out:
+        blank = torch.zeros(len(batch), networks.channels, *batch.parts.shape[1:], device=batch.parts.device)
+        log_y = log_one_hot(batch.parts, blank)
+        for name, style in networks.style_items():
+            rows = batch.present[name] & batch.present["parts"]
+            if rows.any():
+                labels[name].append(batch.labels[name][rows])
+                means[name].append(style.predict(log_y[rows]))
+    fitted = {}
+    for name, style in networks.style_items():
+        if labels[name]:
+            fitted[name] = style.fit(torch.cat(labels[name]), torch.cat(means[name]))
+            style.set_scale(fitted[name])
+    networks.styles.train(was_training)
+    return fitted

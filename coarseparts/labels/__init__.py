@@ -1,0 +1,12 @@
+"""Label styles: one file a style. A new style is one new file and one entry in ``STYLES`` below."""
+
+from coarseparts.labels.box import Box
+from coarseparts.labels.keypoints import Keypoints
+from coarseparts.labels.mask import Mask
+from coarseparts.labels.parts import ExclusiveParts
+from coarseparts.labels.style import LabelStyle
+
+STYLES: dict[str, type[LabelStyle]] = {"keypoints": Keypoints, "mask": Mask, "box": Box}
+"""Every coarse label style by its name in dataset files and on the command line."""
+
+__all__ = ["STYLES", "Box", "ExclusiveParts", "Keypoints", "LabelStyle", "Mask"]

@@ -1,0 +1,147 @@
+"""Keypoints: named points with visibility, drawn as heat maps, p(ykp|y) learned (section 3.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from coarseparts.labels.style import LabelStyle
+
+
+class Keypoints(LabelStyle):
+    """Labels are (B, K, 3): x, y in pixels (centres at +0.5) and v as in ``data/sample.py``.
+
+    Drawn for the posterior, visible points (v = 2) are Gaussians of height 1, hidden ones (1) of height 0.5, absent
+    ones (0) empty maps. The likelihood counts visible and absent points; hidden points cannot be read off the visible
+    parts, and points that a source never annotates (-1) are unknown: both are left out.
+
+    ``model`` maps part probabilities (B, P + 1, H, W) to logits (B, K, H / stride, W / stride) (theta_kp).
+    ``sigma`` is the Gaussian's standard deviation as a share of the image's width. ``distance``:
+
+    - "l1": the paper's Laplace distribution around a heat map; ``scale`` is its b, the mean of |r|.
+    - "squared": a Gaussian around the heat map, as released; ``scale`` is its variance.
+    - "location": a categorical distribution over the map's cells and "absent", softened by the Gaussian: the
+      likelihood of a place, not of the pixels of a drawing. ``scale`` is its temperature. A heat map is nearly
+      everywhere 0, so the median that l1 learns is an empty map until a point's place is almost certain (measured:
+      ``docs/fidelity.md``); a distribution over places has no such trap.
+    """
+
+    name = "keypoints"
+
+    def __init__(
+        self,
+        count: int,
+        model: Callable[[Tensor], Tensor],
+        flip: list[int],
+        sigma: float = 0.03,
+        stride: int = 4,
+        distance: Literal["l1", "squared", "location"] = "location",
+    ):
+        super().__init__()
+        if distance not in ("l1", "squared", "location"):
+            raise ValueError(f"distance is {distance!r}; choose 'l1', 'squared' or 'location'")
+        self.channels, self.sigma, self.stride, self.distance, self.flip = count, sigma, stride, distance, flip
+        self.model = model if isinstance(model, nn.Module) else _Function(model)
+        self.register_buffer("scale", torch.ones(count))
+        self.absent = nn.Parameter(torch.zeros(count)) if distance == "location" else None
+
+    def draw(self, label: Tensor, size: int) -> Tensor:
+        height = (label[..., 2] > 0).float() * 0.5 + (label[..., 2] > 1).float() * 0.5
+        return self._gaussians(label, size, size) * height[..., None, None]
+
+    def predict(self, log_y: Tensor) -> Tensor:
+        """Heat maps 0..1 (B, K, h, w); for "location" logits of them."""
+        logits = self.model(log_y.exp())
+        return logits if self.distance == "location" else logits.sigmoid()
+
+    def loss(self, label: Tensor, mean: Tensor) -> Tensor:
+        return self._mean(label, self._residual(label, mean, torch.ones_like(self.scale)))
+
+    def nll(self, label: Tensor, mean: Tensor) -> Tensor:
+        # Laplace: -log p = |r| / b + log 2b; Gaussian: r^2 / 2 s^2 + ...; without the constants, so that a perfect
+        # prediction costs 0.
+        if self.distance == "location":
+            return self._mean(label, self._residual(label, mean, self.scale))
+        scale = self.scale if self.distance == "l1" else 2 * self.scale
+        return self._mean(label, self._residual(label, mean, self.scale) / scale)
+
+    def fit(self, label: Tensor, mean: Tensor) -> Tensor:
+        counted = self._counted(label)
+        n = counted.sum(0)
+
+        def average(scale: Tensor) -> Tensor:
+            return (self._residual(label, mean, scale) * counted).sum(0) / n.clamp_min(1)
+
+        if self.distance != "location":
+            fitted = average(self.scale)
+            typical = (fitted * n).sum() / n.sum().clamp_min(1)
+            return torch.where(n > 0, fitted, typical).clamp_min(1e-6)
+        grid = torch.logspace(-1, 1, 21, base=8.0, device=mean.device)  # temperatures 1/8 .. 8
+        costs = torch.stack([average(torch.full_like(self.scale, float(t))) for t in grid])  # (21, K)
+        return torch.where(n > 0, grid[costs.argmin(0)], 1.0)
+
+    def mirror(self, label: Tensor, size: int) -> Tensor:
+        out = label[:, self.flip].clone()
+        there = out[..., 2] > 0
+        out[..., 0] = torch.where(there, size - out[..., 0], out[..., 0])
+        return out
+
+    def condition(self, log_y: Tensor, label: Tensor) -> Tensor:
+        return log_y  # a network's likelihood has no closed form
+
+    def heat(self, mean: Tensor) -> Tensor:
+        """``predict``'s output as heat maps (B, K, h, w), 0..1, whatever the distance, to look at."""
+        if self.distance != "location":
+            return mean
+        flat = self._with_absent(mean).softmax(-1)[..., :-1]
+        return flat.unflatten(-1, mean.shape[-2:])
+
+    def _counted(self, label: Tensor) -> Tensor:
+        """(B, K): 1 where a point is visible or known to be absent."""
+        return ((label[..., 2] == 0) | (label[..., 2] > 1)).float()
+
+    def _mean(self, label: Tensor, cost: Tensor) -> Tensor:
+        counted = self._counted(label)
+        return (cost * counted).sum(1) / counted.sum(1).clamp_min(1)
+
+    def _residual(self, label: Tensor, mean: Tensor, temperature: Tensor) -> Tensor:
+        """(B, K) misfit of each keypoint: mean |r| or r^2 over its map, or nats of its place."""
+        size = mean.shape[-1]
+        visible = (label[..., 2] > 1).float()
+        target = self._gaussians(label, size, size * self.stride) * visible[..., None, None]
+        if self.distance == "location":
+            place = target.flatten(2)
+            place = place / place.sum(-1, keepdim=True).clamp_min(1e-6)
+            goal = torch.cat([place, 1 - place.sum(-1, keepdim=True)], dim=-1)  # (B, K, h * w + 1)
+            log_p = (self._with_absent(mean) / temperature[:, None]).log_softmax(-1)
+            return -(goal * log_p).sum(-1)
+        gap = (target - mean).abs()
+        return (gap if self.distance == "l1" else gap.square()).mean(dim=(2, 3))
+
+    def _with_absent(self, mean: Tensor) -> Tensor:
+        assert self.absent is not None
+        return torch.cat([mean.flatten(2), self.absent[:, None].expand(len(mean), -1, 1)], dim=-1)
+
+    def _gaussians(self, label: Tensor, size: int, frame: int) -> Tensor:
+        """(B, K, size, size) of height 1; the coordinates are pixels of an image of width ``frame``."""
+        shrink = size / frame
+        centres = torch.arange(size, device=label.device) + 0.5
+        width = self.sigma * size
+        # A Gaussian is separable: two (B, K, size) profiles and one outer product.
+        gx = torch.exp(-0.5 * ((centres - label[..., 0:1] * shrink) / width) ** 2)
+        gy = torch.exp(-0.5 * ((centres - label[..., 1:2] * shrink) / width) ** 2)
+        return gy[..., :, None] * gx[..., None, :]
+
+
+class _Function(nn.Module):
+    """A plain function as a module, for label models without parameters."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)

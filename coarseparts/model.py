@@ -1,0 +1,156 @@
+"""From a schema and settings to networks, and a trained model on disk: all that prediction needs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save
+from torch import nn
+
+from coarseparts import em
+from coarseparts.data.schema import Schema
+from coarseparts.labels import STYLES, Box, Keypoints, LabelStyle, Mask
+from coarseparts.networks import Encoder, LabelModel, PartModel, Posterior
+from coarseparts.presets import Settings
+from coarseparts.runs import RunError, write
+
+FORMAT = 1
+
+
+def resolve(settings: Settings, device: str) -> Settings:
+    """The settings with every "auto" decided: a small encoder on a CPU, the paper's on a GPU, the file's if given.
+
+    Raises ValueError when a weights file cannot be read or fits no encoder.
+    """
+    name, stages = settings.encoder, settings.stages
+    file = settings.weights not in ("random", "imagenet")
+    if name == "auto":
+        if file:
+            name = _encoder_of(Path(settings.weights))
+        elif device == "cpu":
+            name = "resnet18" if settings.weights == "imagenet" else "resnet10"
+        else:
+            name = "resnet34"
+    if stages == 0:
+        stages = 3 if name == "resnet10" else 4
+        if file:
+            missing = Encoder(name, weights=settings.weights).missing
+            stages = 3 if any(n.startswith("layer4") for n in missing) else 4
+    return settings.model_copy(update={"encoder": name, "stages": stages})
+
+
+def _encoder_of(path: Path) -> str:
+    if not path.is_file():
+        raise ValueError(f"{path}: no such weights file; give a safetensors or pth file, 'imagenet' or 'random'")
+    if path.suffix == ".safetensors":
+        with safe_open(path, "pt") as file:
+            names = set(file.keys())
+    else:
+        names = set(torch.load(path, map_location="cpu", weights_only=True))
+    if "layer1.0.conv3.weight" in names:
+        return "resnet50"
+    return "resnet34" if "layer1.2.conv1.weight" in names else "resnet18"
+
+
+def build(schema: Schema, settings: Settings, styles: list[str], weights: bool = True) -> em.Networks:
+    """Part model, posterior and label styles for ``schema``; ``weights`` False leaves the encoders random.
+
+    ``settings`` must be resolved. ``styles`` are the coarse labels that the posterior sees, in this order.
+    """
+
+    def encoder() -> Encoder:
+        source = settings.weights if weights else "random"
+        return Encoder(settings.encoder, 3, source, settings.stages, settings.dilate)
+
+    def style(name: str) -> LabelStyle:
+        if name == "keypoints":
+            network = LabelModel(schema.channels, len(schema.keypoints), settings.label_model, settings.encoder)
+            return Keypoints(
+                len(schema.keypoints),
+                network,
+                schema.keypoint_flip(),
+                settings.sigma,
+                network.stride,
+                settings.distance,
+            )
+        return Mask() if name == "mask" else Box(settings.box_corners, settings.sigma)
+
+    if schema.overlapping:
+        raise ValueError("overlapping: true is not supported yet: parts must exclude each other; set it to false")
+    unknown = [s for s in styles if s not in STYLES]
+    if unknown:
+        raise ValueError(f"label styles {unknown} are unknown; there are {list(STYLES)}")
+    modules = nn.ModuleDict({name: style(name) for name in styles})
+    drawn = sum(s.channels + 1 for s in modules.values() if isinstance(s, LabelStyle))
+    part_model = PartModel(encoder(), schema.channels, settings.decoder)
+    posterior = Posterior(encoder(), drawn, schema.channels, settings.decoder, settings.label_width)
+    for network in (part_model, posterior, modules):
+        network.to(memory_format=torch.channels_last)
+    return em.Networks(part_model, posterior, modules, schema.channels)
+
+
+@dataclass
+class Model:
+    """A trained model: networks in eval() mode, what they were built from, and what it was trained on.
+
+    ``kind`` "part" was trained without a posterior (fine-tuning), "full" has one. ``crop`` is the dataset file's.
+    """
+
+    networks: em.Networks
+    schema: Schema
+    settings: Settings
+    styles: list[str]
+    size: int
+    crop: dict[str, Any]
+    has_posterior: bool
+
+    def save(self, folder: Path) -> None:
+        """Writes model.json and one safetensors file a network, each whole or not at all."""
+        for name, module in self._parts().items():
+            tensors = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
+            if tensors:
+                write(folder / f"{name}.safetensors", save(tensors))
+        text = {
+            "format": FORMAT,
+            "schema": self.schema.model_dump(mode="json"),
+            "settings": self.settings.model_dump(mode="json"),
+            "styles": self.styles,
+            "size": self.size,
+            "crop": self.crop,
+            "has_posterior": self.has_posterior,
+        }
+        write(folder / "model.json", json.dumps(text, indent=1))
+
+    def _parts(self) -> dict[str, nn.Module]:
+        parts = {"part_model": self.networks.part_model}
+        if self.has_posterior:
+            parts |= {"posterior": self.networks.posterior, "styles": self.networks.styles}
+        return parts
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu") -> Model:
+        """Reads what ``save`` wrote (a run folder's ``model/``). Raises RunError when it is missing or damaged."""
+        try:
+            found = json.loads((folder / "model.json").read_text())
+        except FileNotFoundError:
+            raise RunError(f"{folder}: holds no trained model; train one with `coarseparts train`") from None
+        except ValueError as error:
+            raise RunError(f"{folder}/model.json: cannot be read ({error}); train again") from error
+        if found.get("format") != FORMAT:
+            raise RunError(f"{folder}/model.json: format {found.get('format')}, expected {FORMAT}; train again")
+        schema, settings = Schema(**found["schema"]), Settings(**found["settings"])
+        networks = build(schema, settings, found["styles"], weights=False)
+        model = cls(networks, schema, settings, found["styles"], found["size"], found["crop"], found["has_posterior"])
+        for name, module in model._parts().items():
+            if module.state_dict():
+                try:
+                    module.load_state_dict(load_file(folder / f"{name}.safetensors"))
+                except Exception as error:
+                    raise RunError(f"{folder}/{name}.safetensors: cannot be read ({error}); train again") from error
+            module.eval().to(device)
+        return model

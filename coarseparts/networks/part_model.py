@@ -1,0 +1,20 @@
+"""The part segmentation model f(y|x): encoder and decoder (Fig. 5, right)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from coarseparts.networks.decoder import build_decoder
+from coarseparts.networks.encoder import Encoder
+
+
+class PartModel(nn.Module):
+    """Images (B, 3, H, W), normalised -> part logits (B, channels, H, W). H and W: multiples of 16."""
+
+    def __init__(self, encoder: Encoder, channels: int, decoder: str = "paper"):
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = build_decoder(decoder, encoder.widths, channels)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.decoder(self.encoder(image))

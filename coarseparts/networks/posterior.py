@@ -1,0 +1,54 @@
+"""The posterior inference model f(y|x, y1..yn): split encoders, one decoder (Fig. 5, left; section 5.2)."""
+
+from __future__ import annotations
+
+import torch
+from timm.models.resnet import BasicBlock
+from torch import Tensor, nn
+
+from coarseparts.networks.decoder import build_decoder, conv_bn_relu
+from coarseparts.networks.encoder import Encoder
+
+
+class LabelEncoder(nn.Module):
+    """Drawn coarse labels (B, C, H, W) -> features at strides 2, 4, 8 and 16: the shallow encoder of Fig. 6.
+
+    7x7 stride-2 convolution, basic block at stride 2, pooling, basic block at stride 2, all of one ``width``
+    (16 in the paper). The paper reads only the last; the finer ones feed a decoder that has skips.
+    """
+
+    def __init__(self, channels: int, width: int = 16):
+        super().__init__()
+        self.stem = conv_bn_relu(channels, width, 7, 2)
+        self.block4 = _block(width)
+        self.pool = nn.MaxPool2d(3, 2, 1)
+        self.block16 = _block(width)
+        self.widths: list[int] = [width] * 4
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        s2 = self.stem(x)
+        s4 = self.block4(s2)
+        s8 = self.pool(s4)
+        return [s2, s4, s8, self.block16(s8)]
+
+
+class Posterior(nn.Module):
+    """Image (B, 3, H, W) and drawn labels (B, C, H, W) with presence channels -> part logits (B, channels, H, W)."""
+
+    def __init__(
+        self, encoder: Encoder, label_channels: int, channels: int, decoder: str = "paper", label_width: int = 16
+    ):
+        super().__init__()
+        self.encoder = encoder
+        self.label_encoder = LabelEncoder(label_channels, label_width)
+        widths = [a + b for a, b in zip(encoder.widths, self.label_encoder.widths, strict=True)]
+        self.decoder = build_decoder(decoder, widths, channels)
+
+    def forward(self, image: Tensor, drawn: Tensor) -> Tensor:
+        pairs = zip(self.encoder(image), self.label_encoder(drawn), strict=True)
+        return self.decoder([torch.cat(pair, dim=1) for pair in pairs])
+
+
+def _block(width: int) -> nn.Module:
+    shortcut = nn.Sequential(nn.Conv2d(width, width, 1, 2, bias=False), nn.BatchNorm2d(width))
+    return BasicBlock(width, width, stride=2, downsample=shortcut)

@@ -1,0 +1,196 @@
+"""The run folder: what a run writes, atomically, and how it goes on after it was stopped.
+
+RUN/config.yaml, schema.json, metrics.csv, stages/<stage>/{state.pt, best.safetensors}, tensorboard/, model/,
+results.csv, report.html. A stage's state is written once an epoch, whole or not at all, so a killed run loses at most
+the epoch it was in. Nothing that is read back can run code.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+
+class RunError(RuntimeError):
+    """A run folder cannot be used or written; the message says which and what to do."""
+
+
+def write(path: Path, data: bytes | str | Callable[[io.BufferedWriter], None]) -> None:
+    """Writes a file whole or not at all: beside its place first, then moved there.
+
+    Raises RunError naming the file and the remedy when the disk is full or the folder read-only.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True) if _writable(path.parent) else None
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with open(part, "wb") as file:
+            if callable(data):
+                data(file)
+            else:
+                file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except (OSError, RuntimeError) as error:
+        if part.exists():
+            part.unlink(missing_ok=True)
+        raise _explained(path, error) from error
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _explained(folder, error) from error
+    return True
+
+
+def _explained(path: Path, error: BaseException) -> RunError:
+    code = getattr(error, "errno", None)
+    text = str(error)
+    if code == errno.ENOSPC or "No space left" in text or "file write failed" in text or "unexpected pos" in text:
+        return RunError(f"{path}: the disk is full; free some space and run the same command again, it goes on")
+    if code in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return RunError(f"{path}: cannot be written (read-only); choose a folder of your own with --out")
+    return RunError(f"{path}: cannot be written ({error}); choose another folder with --out")
+
+
+class Stage:
+    """One stage of a run: some modules, their optimizers, the epochs done and the best one so far.
+
+    ``modules`` are saved by name; ``kept`` names those whose best epoch is kept (by the highest score).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        modules: Mapping[str, nn.Module],
+        optimizers: Iterable[torch.optim.Optimizer],
+        epochs: int,
+    ):
+        self.folder, self.name, self.epochs = folder, folder.name, epochs
+        self.modules, self.optimizers = dict(modules), list(optimizers)
+        self.epoch, self.best_epoch, self.best_score, self.seconds = 0, 0, -math.inf, 0.0
+        self.history: list[tuple[int, str, float]] = []
+        self._since = time.monotonic()
+        if (folder / "state.pt").is_file():
+            self._restore()
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done."""
+        return self.epoch >= self.epochs
+
+    def close_epoch(self, epoch: int, score: float, values: Mapping[str, float]) -> None:
+        """Records ``values`` of an epoch (from 1), keeps the modules if ``score`` is the best yet, saves all."""
+        now = time.monotonic()
+        self.seconds, self._since = self.seconds + now - self._since, now
+        self.epoch = epoch
+        self.history += [(epoch, name, float(value)) for name, value in values.items()]
+        if score > self.best_score or not self.best_epoch:
+            self.best_score, self.best_epoch = score, epoch
+            tensors = {
+                f"{name}/{key}": value.detach().cpu().contiguous()
+                for name, module in self.modules.items()
+                for key, value in module.state_dict().items()
+            }
+            # A kill between the two writes repeats this epoch and writes the same best file again.
+            write(self.folder / "best.safetensors", save(tensors))
+        state = {
+            "modules": {name: module.state_dict() for name, module in self.modules.items()},
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "epoch": epoch,
+            "best": (self.best_epoch, self.best_score),
+            "seconds": self.seconds,
+            "history": self.history,
+        }
+        write(self.folder / "state.pt", lambda file: torch.save(state, file))
+
+    def load_best(self) -> None:
+        """Puts the best epoch's weights into the modules."""
+        tensors = load_file(self.folder / "best.safetensors")
+        for name, module in self.modules.items():
+            own: dict[str, Tensor] = {
+                k.removeprefix(f"{name}/"): v for k, v in tensors.items() if k.startswith(f"{name}/")
+            }
+            module.load_state_dict(own)
+
+    def _restore(self) -> None:
+        path = self.folder / "state.pt"
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            for name, module in self.modules.items():
+                module.load_state_dict(state["modules"][name])
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
+        except Exception as error:
+            raise RunError(
+                f"{path}: cannot be read ({error}); delete {self.folder} to train this stage anew"
+            ) from error
+        self.epoch, (self.best_epoch, self.best_score) = state["epoch"], state["best"]
+        self.seconds, self.history = state["seconds"], [tuple(row) for row in state["history"]]
+
+
+class RunFolder:
+    """A folder that belongs to one run. Raises RunError when it holds a run with another configuration."""
+
+    def __init__(self, path: Path, config: Mapping[str, Any], schema_json: str):
+        self.path = path
+        self.stages: dict[str, Stage] = {}
+        file = path / "config.yaml"
+        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+        if file.is_file():
+            found = yaml.safe_load(file.read_text()) or {}
+            changed = sorted(k for k in {*found, *config} if found.get(k) != yaml.safe_load(text).get(k))
+            if changed:
+                what = "; ".join(f"{k}: {found.get(k)!r} there, {config.get(k)!r} now" for k in changed)
+                raise RunError(
+                    f"{path}: holds a run with other settings ({what}); take another --out, or delete the folder"
+                )
+        else:
+            if path.is_dir() and any(p for p in path.iterdir() if not p.name.startswith(".")):
+                if (path / "stages").exists() or not (path / "store").exists():
+                    raise RunError(f"{path}: is not empty and holds no run; take another --out")
+            write(file, text)
+            write(path / "schema.json", schema_json)
+        self._tensorboard: Any = None
+
+    def stage(
+        self,
+        name: str,
+        modules: Mapping[str, nn.Module],
+        optimizers: Iterable[torch.optim.Optimizer],
+        epochs: int,
+    ) -> Stage:
+        """A stage of this run, restored if it was begun before."""
+        self.stages[name] = Stage(self.path / "stages" / name, modules, optimizers, epochs)
+        return self.stages[name]
+
+    def log(self, stage: Stage) -> None:
+        """Writes metrics.csv anew from all stages, and the stage's last epoch to TensorBoard."""
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(["stage", "epoch", "name", "value"])
+        for name, each in self.stages.items():
+            table.writerows([name, epoch, key, f"{value:.6g}"] for epoch, key, value in each.history)
+        write(self.path / "metrics.csv", text.getvalue())
+        if self._tensorboard is None:
+            from torch.utils.tensorboard import SummaryWriter  # here, for it takes a second to import
+
+            self._tensorboard = SummaryWriter(str(self.path / "tensorboard"))
+        for epoch, key, value in stage.history:
+            if epoch == stage.epoch:
+                self._tensorboard.add_scalar(f"{stage.name}/{key}", value, epoch)
+        self._tensorboard.flush()

@@ -1,0 +1,140 @@
+"""The dataset file: what is right is read, what is wrong is all named at once."""
+
+from pathlib import Path
+
+import pytest
+
+from coarseparts.data.dataset_file import Crop, DatasetFile, load_dataset_file, training_problems
+from coarseparts.data.problems import BadInput
+
+GOOD = """
+parts: [head, left_eye, right_eye]
+mirror: [[left_eye, right_eye]]
+size: 128
+crop: {to: object, margin: 0.2}
+sources:
+  - split: train
+    images: im ages
+    part_masks: masks
+    coco: c.json
+    use: [keypoints, mask]
+    limit: 3
+  - {split: val, images: im ages, coco: c.json}
+  - {split: train, synthetic: birds, count: 5, parts: false}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("im ages", "masks", "cub"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "c.json").write_text("{}")
+    return tmp_path
+
+
+def load(folder: Path, text: str) -> DatasetFile:
+    (folder / "d.yaml").write_text(text, encoding="utf-8")
+    return load_dataset_file(folder / "d.yaml")
+
+
+def lines(folder: Path, text: str) -> list[str]:
+    with pytest.raises(BadInput) as caught:
+        load(folder, text)
+    assert all(str(folder / "d.yaml") in line for line in str(caught.value).splitlines())
+    return str(caught.value).splitlines()
+
+
+def test_a_good_file_is_read_and_its_paths_are_relative_to_it(folder, monkeypatch):
+    monkeypatch.chdir("/")
+    dataset = load(folder, GOOD)
+    assert dataset.parts == ("head", "left_eye", "right_eye") and dataset.mirror == (("left_eye", "right_eye"),)
+    assert dataset.crop == Crop(to="object", margin=0.2) and dataset.size == 128
+    first, second, third = dataset.sources
+    assert first.images == folder / "im ages" and first.coco == folder / "c.json" and first.limit == 3
+    assert first.use == ("keypoints", "mask") and second.use is None
+    assert first.has_parts and not second.has_parts and not third.has_parts
+    assert dataset.path == folder / "d.yaml"
+
+
+def test_defaults(folder):
+    dataset = load(folder, "parts: [a]\nsources: [{split: train, images: im ages, part_masks: masks}]")
+    assert dataset.size == 256 and dataset.crop == Crop(to="object", margin=0.1)
+    assert dataset.mirror is None and dataset.keypoints is None and not dataset.overlapping
+    assert dataset.sources[0].unlabelled_keypoints == "absent"
+    assert load(folder, GOOD.replace("{to: object, margin: 0.2}", "{to: null}")).crop.to == "none"
+
+
+def test_the_images_of_cub_are_in_its_folder(folder):
+    dataset = load(folder, "parts: [a]\nsources: [{split: train, cub: cub}]")
+    assert dataset.sources[0].image_folder == folder / "cub" / "images"
+
+
+@pytest.mark.parametrize(
+    "change, expected",
+    [
+        (("parts:", "part:"), ["part: unknown key; did you mean 'parts'?", "parts: is missing"]),
+        (("part_masks:", "part_mask:"), ["sources[0].part_mask: unknown key; did you mean 'part_masks'?"]),
+        (("margin:", "marjin:"), ["crop.marjin: unknown key; did you mean 'margin'?"]),
+        (("margin: 0.2", "margin: -1"), ["crop.margin: got -1", "greater than or equal to 0"]),
+        (("size: 128", "size: big"), ["size: got 'big'", "integer"]),
+        (("[head,", "[no,"), ["parts[0]: got False", "write it in quotes"]),
+        (("split: val", "split: valid"), ["sources[1].split: got 'valid'", "'train', 'val' or 'test'"]),
+        (("[keypoints, mask]", "[keypoints, masks]"), ["sources[0].use[1]: got 'masks'", "'mask'"]),
+        (("images: im ages", "images: [im]"), ["sources[0].images: got ['im']"]),
+        (("masks\n", "mosks\n"), ["sources[0].part_masks", "mosks does not exist", "name a folder"]),
+        (("coco: c.json}", "coco: masks}"), ["sources[1].coco", "is not a file"]),
+        (("right_eye]]", "left_wing]]"), ["mirror: 'left_wing' is not among"]),
+        (("[head, left_eye", "[left_eye, left_eye"), ["names must differ"]),
+        (("count: 5", "count: 5, images: im ages"), ["sources[2]: images and synthetic exclude each other"]),
+        (("limit: 3", "count: 3"), ["sources[0]: count belongs to synthetic sources"]),
+        (("coco: c.json}", "limit: 2}"), ["sources[1]: no labels; add part_masks"]),
+        (("images: im ages, coco", "coco"), ["sources[1]: images is missing"]),
+        (("use:", "part_coco: c.json\n    cub: cub\n    use:"), ["part_masks and part_coco", "coco and cub"]),
+        (("size: 128", "size: 128\nsize: 64"), ["line 5", "key 'size' stands twice"]),
+        (("size: 128", "overlapping: true"), ["overlapping is true", "expected false"]),
+        (("parts: [", "parts: [["), ["is not valid YAML: line"]),
+    ],
+)
+def test_each_mistake_is_named(folder, change, expected):
+    assert change[0] in GOOD
+    said = "\n".join(lines(folder, GOOD.replace(*change, 1)))
+    for text in expected:
+        assert text in said
+
+
+def test_all_mistakes_come_at_once(folder):
+    text = GOOD.replace("size: 128", "sice: 128").replace("limit: 3", "limit: none").replace("c.json}", "d.json}")
+    said = lines(folder, text.replace("synthetic: birds", "synthetic: bees"))
+    assert len(said) == 4
+    for part in ("sice", "sources[0].limit", "d.json does not exist", "bees"):
+        assert any(part in line for line in said)
+
+
+@pytest.mark.parametrize(
+    "content, expected",
+    [(b"", "holds nothing"), (b"- a\n", "holds a list"), (b"parts: [\xff]", "UTF-8"), (b"a: {", "is not valid YAML")],
+)
+def test_files_that_are_something_else(tmp_path, content, expected):
+    (tmp_path / "d.yaml").write_bytes(content)
+    with pytest.raises(BadInput, match=expected):
+        load_dataset_file(tmp_path / "d.yaml")
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(BadInput, match=r"no\.yaml: cannot be read"):
+        load_dataset_file(tmp_path / "no.yaml")
+    with pytest.raises(BadInput, match="cannot be read"):
+        load_dataset_file(tmp_path)
+
+
+def test_what_training_needs(folder):
+    assert (
+        training_problems(
+            load(folder, GOOD.replace("images: im ages, coco", "images: im ages, part_masks: masks, coco"))
+        )
+        == []
+    )
+    no_val = [p for p in training_problems(load(folder, GOOD.replace("val", "test")))]
+    assert [(p.severity, "no source of split val" in p.message) for p in no_val] == [("note", True)]
+    no_parts = training_problems(load(folder, GOOD.replace("    part_masks: masks\n", "")))
+    assert [p.severity for p in no_parts] == ["error", "note"] and "train has part masks" in no_parts[0].message

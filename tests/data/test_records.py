@@ -1,0 +1,514 @@
+"""From a dataset file to samples: names, labels, crops, checks across sources, and every problem at once."""
+
+import json
+import os
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SHARED, needs_shared
+from PIL import Image
+
+from coarseparts.data.dataset_file import DatasetFile
+from coarseparts.data.loading import in_schema, object_crop
+from coarseparts.data.problems import BadInput
+from coarseparts.data.records import mirror_pairs, read_dataset
+from coarseparts.data.schema import Schema
+from coarseparts.data.synthetic import birds
+
+W, H = 20, 16
+NAMES = ["head", "left eye", "right eye"]
+POINTS = [6, 5, 2, 8, 6, 1, 0, 0, 0]
+POLYGON = [[4, 4, 12, 4, 12, 10, 4, 10]]  # box 4, 4, 12, 10
+
+
+class World:
+    """A folder with photographs, part masks and a COCO file that grow as a test asks."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.images, self.masks = folder / "images", folder / "masks"
+        self.images.mkdir(parents=True)
+        self.masks.mkdir()
+        self.coco = {
+            "images": [],
+            "annotations": [],
+            "categories": [{"id": 1, "name": "ant", "keypoints": NAMES}],
+        }
+
+    def photo(self, name: str, seed: int | None = None) -> Path:
+        seed = sum(name.encode()) if seed is None else seed
+        path = self.images / name
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.random.default_rng(seed).integers(0, 256, (H, W, 3)).astype(np.uint8)).save(path, "PNG")
+        return path
+
+    def mask(self, name: str) -> Path:
+        values = np.zeros((H, W), np.uint8)
+        values[4:7, 4:12], values[7:10, 4:12] = 1, 2
+        path = self.masks / name
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(values).save(path)
+        return path
+
+    def label(self, name: str, **changes) -> None:
+        entries = {e["file_name"]: e["id"] for e in self.coco["images"]}
+        if name not in entries:
+            entries[name] = len(entries) + 1
+            self.coco["images"].append({"id": entries[name], "file_name": name, "width": W, "height": H})
+        annotation = {"id": len(self.coco["annotations"]) + 1, "image_id": entries[name], "category_id": 1}
+        annotation |= {"keypoints": POINTS, "bbox": [3, 4, 10, 6], "segmentation": POLYGON}
+        self.coco["annotations"].append(annotation | changes)
+
+    def source(self, split="train", masks=True, **more) -> dict:
+        (self.folder / "c.json").write_text(json.dumps(self.coco))
+        found = {"split": split, "images": self.images, "coco": self.folder / "c.json"}
+        return found | ({"part_masks": self.masks} if masks else {}) | more
+
+
+@pytest.fixture
+def world(tmp_path):
+    return World(tmp_path / "w")
+
+
+def dataset(*sources, **more) -> DatasetFile:
+    return DatasetFile(**{"parts": ("head", "body"), "sources": sources, "mirror": (), "keypoint_mirror": ()} | more)
+
+
+def lines(problems, severity="error") -> list[str]:
+    return [str(p) for p in problems if p.severity == severity]
+
+
+def test_a_sample_with_everything(world):
+    world.photo("a.jpg")
+    world.mask("a.png")
+    world.label("a.jpg")
+    (record,), problems, schema = read_dataset(dataset(world.source()))
+    assert problems == [] and schema == Schema(parts=("head", "body"), keypoints=tuple(NAMES))
+    assert (record.name, record.source, record.split) == ("a", 0, "train")
+    assert record.image == world.images / "a.jpg" and record.has == {"parts", "keypoints", "mask", "box"}
+    sample, repaired = record.load()
+    assert repaired == [] and sample.name == "a" and sample.image.shape == (H, W, 3)
+    np.testing.assert_array_equal(sample.keypoints, np.array(POINTS).reshape(3, 3))
+    np.testing.assert_array_equal(sample.box, [3, 4, 13, 10])
+    assert sample.mask.dtype == np.uint8 and (sample.mask[4:10, 4:12] == 255).all() and sample.mask.sum() == 255 * 48
+    assert np.bincount(sample.parts.ravel()).tolist() == [W * H - 48, 24, 24]
+    np.testing.assert_allclose(sample.crop, [4 - 0.8, 4 - 0.6, 12 + 0.8, 10 + 0.6], rtol=1e-6)
+
+
+def test_use_limits_the_labels_but_not_the_crop(world):
+    world.photo("a.jpg")
+    world.label("a.jpg")
+    (record,), _, _ = read_dataset(dataset(world.source(masks=False, use=("keypoints",))))
+    sample, _ = record.load()
+    assert record.has == {"keypoints"} and sample.mask is None and sample.box is None
+    np.testing.assert_allclose(sample.crop, [3.2, 3.4, 12.8, 10.6], rtol=1e-6)
+    (record,), _, _ = read_dataset(dataset(world.source(masks=False), crop={"to": "none"}))
+    assert record.load()[0].crop is None
+
+
+def test_the_crop_goes_by_what_is_there():
+    mask, parts = np.zeros((H, W), np.uint8), np.zeros((H, W), np.uint8)
+    mask[4:8, 5:15], parts[2:4, 3:5], parts[0, 0] = 255, 1, 255
+    box, points = np.array([1, 2, 11, 12.0]), np.array([[8, 8, 2], [10, 8, 1], [9, 10, 2], [1, 1, 0]])
+    size = (W, H)
+    np.testing.assert_allclose(object_crop(size, 0.1, mask, box, points, parts), [4, 3.6, 16, 8.4])
+    np.testing.assert_allclose(object_crop(size, 0, np.minimum(mask, 127), box, points, parts), box)
+    np.testing.assert_allclose(object_crop(size, 0, None, None, points, parts), [7.5, 7.5, 10.5, 10.5])
+    np.testing.assert_allclose(object_crop(size, 0, None, None, points[:2], parts), [3, 2, 5, 4])
+    np.testing.assert_allclose(object_crop(size, 1, parts=parts), [1, 0, 7, 6])
+    assert object_crop(size, 0.1) is None
+    assert object_crop(size, 0.1, box=np.array([0, 0.5, W, H])) is None, "cropped already"
+
+
+def test_limit_takes_the_first_by_file_name(world):
+    for name in ("c.jpg", "a.jpg", "b.jpg"):
+        world.photo(name)
+        world.label(name)
+    world.label("d.jpg")  # beyond the limit: not missed
+    records, problems, _ = read_dataset(dataset(world.source(masks=False, limit=2)))
+    assert [r.name for r in records] == ["a", "b"] and problems == []
+
+
+def test_several_objects_of_an_image(world):
+    world.photo("a.jpg")
+    world.mask("a.png")
+    world.label("a.jpg", segmentation=[[4, 4, 8, 4, 8, 10, 4, 10]])
+    world.label("a.jpg", segmentation=None, bbox=[8, 4, 4, 6], id="x7")
+    records, _, _ = read_dataset(dataset(world.source()))
+    assert [r.name for r in records] == ["a-1", "a-x7"]
+    left, right = (r.load()[0].parts for r in records)
+    assert (left[4:10, 4:8] < 3).all() and (left[4:10, 8:12] == 255).all() and (left[:4] == 0).all()
+    assert (right[4:10, 4:8] == 255).all() and (right[4:10, 8:12] < 3).all()
+
+
+def test_one_name_in_two_sources(tmp_path):
+    one, two = World(tmp_path / "1"), World(tmp_path / "2")
+    for i, here in enumerate((one, two)):
+        here.photo("x/a.jpg", seed=i)
+        here.label("x/a.jpg")
+    two.photo("b.jpg")
+    two.label("b.jpg")
+    records, problems, _ = read_dataset(dataset(one.source(masks=False), two.source("val", masks=False)))
+    assert [r.name for r in records] == ["s0/x/a", "b", "s1/x/a"] and problems == []
+
+
+def test_keypoints_of_several_categories_and_sources(tmp_path):
+    one, two = World(tmp_path / "1"), World(tmp_path / "2")
+    one.photo("a.jpg")
+    one.label("a.jpg")
+    two.coco["categories"] = [{"id": 1, "name": "bee", "keypoints": ["wing", "head"]}]
+    two.photo("b.jpg")
+    two.label("b.jpg", keypoints=[1, 2, 2, 0, 0, 0])
+    sources = (one.source(masks=False), two.source(masks=False, unlabelled_keypoints="unknown"))
+    records, _, schema = read_dataset(dataset(*sources))
+    assert schema.keypoints == (*NAMES, "wing")
+    first, second = (r.load()[0].keypoints for r in records)
+    assert first[:, 2].tolist() == [2, 1, 0, -1] and second[:, 2].tolist() == [-1, -1, -1, 2]
+    np.testing.assert_array_equal(second[3], [1, 2, 2])
+    chosen, problems, schema = read_dataset(dataset(*sources, keypoints=("wing", "left eye")))
+    assert schema.keypoints == ("wing", "left eye") and chosen[0].load()[0].keypoints[:, 2].tolist() == [-1, 1]
+    assert lines(problems) == [] and "head, right eye" in lines(problems, "note")[0]
+
+
+def test_misspelt_keypoints(world):
+    world.photo("a.jpg")
+    world.label("a.jpg")
+    said = lines(read_dataset(dataset(world.source(masks=False), keypoints=("haed", "left eye", "right eye")))[1])
+    assert len(said) == 1 and "no source annotates 'haed'; did you mean 'head'?" in said[0]
+    with pytest.raises(BadInput, match=r"keypoint_mirror: 'left wing' is not among"):
+        read_dataset(dataset(world.source(masks=False), keypoint_mirror=(("left wing", "right eye"),)))
+
+
+def test_mirror_pairs_come_from_the_names_unless_given(world):
+    assert mirror_pairs(("left eye", "x", "right eye")) == (("left eye", "right eye"),)
+    assert mirror_pairs(("Left_Wing", "right_wing", "cleft", "left leg")) == (("Left_Wing", "right_wing"),)
+    world.photo("a.jpg")
+    world.label("a.jpg")
+    _, problems, schema = read_dataset(dataset(world.source(masks=False), keypoint_mirror=None))
+    assert schema.keypoint_mirror == (("left eye", "right eye"),) and "left eye - right eye" in str(problems[0])
+    assert read_dataset(dataset(world.source(masks=False)))[2].keypoint_mirror == ()
+
+
+def test_everything_wrong_with_the_files_is_found_at_once(world):
+    for name in ("a.jpg", "twin.jpg", "twin.png", "plain.jpg"):
+        world.photo(name)
+    world.label("a.jpg")
+    world.label("twin.jpg")
+    world.label("gone.jpg")
+    world.label("../up.jpg")
+    world.label("a.jpeg")
+    world.label("sub/plain.jpg", bbox=[float("nan")] * 4)
+    for name in ("a.png", "twin.png", "alone.png"):
+        world.mask(name)
+    records, problems, _ = read_dataset(dataset(world.source()), for_training=True)
+    assert records == [], "a.jpg and a.jpeg share a stem, so nothing is left"
+    said = "\n".join(lines(problems))
+    for part in (
+        "gone.jpg: does not exist, but",
+        "'../up.jpg' leads out",
+        "a.jpg: has the same stem",
+        "twin.jpg: has the same stem",
+        "twin.png: has the same stem",
+        "alone.png: no image of this stem",
+        "bbox holds nan",
+    ):
+        assert part in said
+    notes = "\n".join(lines(problems, "note"))
+    assert "1 of 4 images have no labels" in notes and "plain.jpg" in notes and "no source of split val" in notes
+
+
+def test_missing_images_are_listed_and_then_counted(world):
+    world.photo("img/7.jpg")
+    for i in range(30):
+        world.label(f"{i}.jpg")
+    records, problems, _ = read_dataset(dataset(world.source(masks=False)))
+    said = lines(problems)
+    assert records == [] and len(said) == 21 and "and 10 more" in said[20]
+    assert any("7.jpg: does not exist" in line for line in said)
+
+
+def test_a_missing_image_with_a_likely_name(world):
+    world.photo("a.png")
+    world.label("a.jpg")
+    world.label("images/a.png")
+    _, problems, _ = read_dataset(dataset(world.source(masks=False)))
+    assert len(lines(problems)) == 2 and all("(there is a.png)" in line for line in lines(problems))
+
+
+def test_the_same_image_in_two_splits(tmp_path):
+    one, two, three = (World(tmp_path / str(i)) for i in range(3))
+    for i, here in enumerate((one, two, three)):
+        here.photo("same as.jpg", seed=0).rename(here.images / f"{i}.jpg")
+        here.label(f"{i}.jpg")
+        here.photo("own.jpg", seed=i + 1).rename(here.images / f"own{i}.jpg")
+        here.label(f"own{i}.jpg")
+    sources = [h.source(s, masks=False) for h, s in ((one, "train"), (two, "val"), (three, "train"))]
+    records, problems, _ = read_dataset(dataset(*sources))
+    assert [r.name for r in records] == ["own0", "1", "own1", "own2"], "kept where it is measured"
+    said = lines(problems)
+    assert len(said) == 2 and "0.jpg: is in split train and, as" in said[0] and "1.jpg, in split val" in said[0]
+    assert read_dataset(dataset(sources[0], sources[2]))[1] == [], "twice in one split is allowed"
+
+
+@pytest.mark.parametrize("name", ["with space.jpg", "ümläut.jpg", os.fsdecode(b"latin\xe9.jpg")])
+def test_odd_file_names(world, name):
+    try:
+        world.photo("a.jpg").rename(world.images / name)
+    except OSError:
+        pytest.skip("this file system does not take such a name")
+    world.label(name)
+    Path(world.mask("a.png")).rename(world.masks / name.replace(".jpg", ".png"))
+    (record,), problems, _ = read_dataset(dataset(world.source()))
+    assert problems == [] and record.has == {"parts", "keypoints", "mask", "box"}
+    assert record.load()[0].parts.max() == 2
+    record.name.encode("utf-8")  # raises if it could not be printed or saved
+
+
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({"keypoints": [25, 5, 2, 0, 0, 0, 0, 0, 0]}, "keypoint 'head' at (25, 5) lies outside the image of 20x16"),
+        ({"keypoints": [5, -3, 1, 0, 0, 0, 0, 0, 0]}, "keypoint 'head' at (5, -3) lies outside"),
+        ({"bbox": [30, 4, 5, 5]}, "lies outside the image of 20x16 pixels"),
+        ({"segmentation": {"size": [H, W], "counts": [5]}}, "runs add up to 5 of 320"),
+        ({"segmentation": {"size": [W, H], "counts": [5, 315]}}, "the RLE mask is 16x20 pixels, the image is 20x16"),
+        ({"segmentation": [[1e5, 1, 2, 1, 2, 2]]}, "far outside"),
+        ({"segmentation": [[1, 1, 1, 1, 1, 1]]}, "empty"),
+    ],
+)
+def test_labels_that_do_not_fit_the_pixels(world, changes, expected):
+    world.photo("a.jpg")
+    world.label("a.jpg", **changes)
+    (record,), problems, _ = read_dataset(dataset(world.source(masks=False)))
+    assert problems == []
+    with pytest.raises(BadInput) as caught:
+        record.load()
+    (problem,) = caught.value.problems
+    assert expected in problem.message and "annotation 1 (a.jpg)" in problem.message and problem.remedy
+    assert problem.file == str(world.folder / "c.json")
+
+
+def test_all_that_is_wrong_with_a_sample_is_said_at_once(world):
+    world.photo("a.jpg")
+    world.label("a.jpg", keypoints=[25, 5, 2, 0, 40, 2, 0, 0, 0], segmentation={"size": [H, W], "counts": [5]})
+    Image.fromarray(np.full((3, 3), 7, np.uint8)).save(world.masks / "a.png")
+    (record,), _, _ = read_dataset(dataset(world.source()))
+    with pytest.raises(BadInput) as caught:
+        record.load()
+    assert len(caught.value.problems) == 5
+
+
+def test_a_little_outside_is_repaired(world):
+    world.photo("a.jpg")
+    world.label("a.jpg", keypoints=[20, 15.5, 2, -1.2, 17.4, 2, 0, 0, 0], bbox=[-5, -1, 40, 10], segmentation=[])
+    sample, repaired = read_dataset(dataset(world.source(masks=False)))[0][0].load()
+    np.testing.assert_allclose(sample.keypoints, [[19.5, 15.5, 2], [0.5, 15.5, 2], [0, 0, 0]])
+    np.testing.assert_array_equal(sample.box, [0, 0, 20, 9])
+    assert [p.severity for p in repaired] == ["repaired"] * 3
+    assert "'head' at (20, 15.5) moved" in repaired[0].message and "cut off" in repaired[2].message
+
+
+def test_annotations_made_at_another_size(world):
+    world.photo("a.jpg")
+    world.label("a.jpg", keypoints=[100, 100, 2] * 3)
+    world.coco["images"][0] |= {"width": 200, "height": 160}
+    (record,), _, _ = read_dataset(dataset(world.source(masks=False)))
+    with pytest.raises(BadInput) as caught:
+        record.load()
+    (problem,) = caught.value.problems
+    assert "made on 200x160 pixels" in problem.message and "20x16" in problem.message
+
+
+def test_an_exif_rotated_photograph_has_labels_in_its_upright_frame(world):
+    upright = np.zeros((H, W, 3), np.uint8)
+    upright[4:10, 4:12] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = np.ascontiguousarray(upright.swapaxes(0, 1)[::-1])
+    Image.fromarray(stored).save(world.images / "a.jpg", "JPEG", quality=100, exif=exif)
+    world.label("a.jpg")
+    sample, repaired = read_dataset(dataset(world.source(masks=False)))[0][0].load()
+    np.testing.assert_array_equal(sample.image[..., 0] > 127, sample.mask > 127)
+    assert "EXIF" in repaired[0].message
+
+
+def test_a_damaged_photograph_is_found_when_loaded(world):
+    world.photo("a.jpg").write_bytes(b"not an image")
+    world.label("a.jpg")
+    (record,), _, _ = read_dataset(dataset(world.source(masks=False)))
+    with pytest.raises(BadInput, match=r"a\.jpg: is no image"):
+        record.load()
+
+
+def test_part_coco(world):
+    world.photo("a.jpg")
+    world.photo("b.jpg")
+    world.coco["categories"] = [{"id": 1, "name": "head"}, {"id": 2, "name": "body"}]
+    world.label("a.jpg", keypoints=None)
+    world.label("a.jpg", keypoints=None, category_id=2, segmentation=[[6, 6, 8, 6, 8, 8, 6, 8]])
+    world.source()
+    source = {"split": "train", "images": world.images, "part_coco": world.folder / "c.json"}
+    (record,), problems, _ = read_dataset(dataset(source))
+    sample, _ = record.load()
+    assert record.has == {"parts"} and np.bincount(sample.parts.ravel())[1:].tolist() == [44, 4]
+    assert lines(problems, "note") and "b.jpg" in lines(problems, "note")[0]
+
+
+def test_cub_with_segmentations_beside_the_images(tmp_path):
+    world = World(tmp_path / "cub")
+    world.photo("1.A/x.jpg")
+    (tmp_path / "cub/parts").mkdir()
+    (tmp_path / "cub/segmentations/1.A").mkdir(parents=True)
+    soft = np.zeros((H, W), np.uint8)
+    soft[4:10, 4:12], soft[4:10, 12:14] = 255, 51
+    Image.fromarray(soft).save(tmp_path / "cub/segmentations/1.A/x.png")
+    texts = {
+        "images": "1 1.A/x.jpg\n2 1.A/y.jpg",
+        "train_test_split": "1 1\n2 0",
+        "bounding_boxes": "1 3 4 10 6\n2 1 1 2 2",
+    }
+    texts |= {"parts/parts": "1 beak\n2 left eye", "parts/part_locs": "1 1 5.5 6 1\n1 2 0 0 0"}
+    for name, text in texts.items():
+        (tmp_path / f"cub/{name}.txt").write_text(text)
+    (record,), problems, _ = read_dataset(dataset({"split": "train", "cub": tmp_path / "cub"}))
+    assert problems == [] and record.name == "1.A/x" and record.has == {"keypoints", "mask", "box"}
+    sample, _ = record.load()
+    np.testing.assert_array_equal(sample.mask, soft)
+    np.testing.assert_array_equal(sample.keypoints, [[5.5, 6, 2], [0, 0, 0]])
+    np.testing.assert_allclose(sample.crop, [3.2, 3.4, 12.8, 10.6], rtol=1e-6)
+    _, problems, _ = read_dataset(dataset({"split": "test", "cub": tmp_path / "cub"}))
+    assert "y.jpg: does not exist" in lines(problems)[0]
+
+
+def test_fingerprints_change_with_what_load_returns(world):
+    image = world.photo("a.jpg")
+    mask = world.mask("a.png")
+    world.label("a.jpg")
+
+    def mark(**more) -> str:
+        return read_dataset(
+            dataset(world.source(**{k: v for k, v in more.items() if k == "use"}), **more.get("top", {}))
+        )[0][0].fingerprint
+
+    seen = [mark()]
+    assert mark() == seen[0]
+    seen += [mark(use=("mask",)), mark(top={"crop": {"margin": 0.2}}), mark(top={"parts": ("head", "torso")})]
+    world.coco["annotations"][0]["keypoints"] = [7, 5, 2, 8, 6, 1, 0, 0, 0]
+    seen.append(mark())
+    world.coco["annotations"][0]["segmentation"] = [[4, 4, 12, 4, 12, 9, 4, 10]]
+    seen.append(mark())
+    for path in (image, mask):
+        os.utime(path, ns=(1, path.stat().st_mtime_ns + 1))
+        seen.append(mark())
+    assert len(set(seen)) == len(seen)
+
+
+def test_synthetic_birds():
+    source = {"split": "train", "synthetic": "birds", "count": 3, "first": 5, "seed": 2}
+    coarse = source | {"first": 50, "count": 2, "parts": False, "use": ("keypoints",), "split": "val"}
+    whole = dataset(source, coarse, parts=birds.SCHEMA.parts, size=32, mirror=None, keypoint_mirror=None)
+    records, problems, schema = read_dataset(whole)
+    assert lines(problems) == []
+    assert set(schema.mirror) == set(birds.SCHEMA.mirror) and schema.keypoints == birds.SCHEMA.keypoints
+    assert [r.name for r in records] == [f"birds-2-{n:06d}" for n in (5, 6, 7, 50, 51)]
+    assert records[1].synthetic == ("birds", 2, 6) and records[1].image is None
+    assert records[0].has == {"parts", "keypoints", "mask", "box"} and records[4].has == {"keypoints"}
+    rendered = birds.render(3, size=32, seed=2, first=5)
+    sample, _ = records[1].load()
+    for name in ("image", "parts", "mask", "keypoints", "box"):
+        np.testing.assert_array_equal(getattr(sample, name), rendered[name][1])
+    assert records[4].load()[0].parts is None and len({r.fingerprint for r in records}) == 5
+
+
+def test_synthetic_birds_beside_others(world):
+    world.photo("a.jpg")
+    world.label("a.jpg")
+    source = {"split": "train", "synthetic": "birds", "count": 2}
+    wrong, problems, _ = read_dataset(dataset(source, world.source(masks=False)))
+    assert [r.name for r in wrong] == ["a"] and "sources[0]: the parts of the synthetic birds are" in lines(problems)[0]
+    mixed = dataset(world.source(masks=False), source, source | {"split": "test"}, parts=birds.SCHEMA.parts, size=32)
+    records, problems, schema = read_dataset(mixed)
+    assert [(r.name, r.split) for r in records if r.image is None] == [(f"birds-0-00000{n}", "test") for n in (0, 1)]
+    assert len(lines(problems)) == 2 and "in split test" in lines(problems)[0]
+    assert schema.keypoints[0] == "head" and records[1].load()[0].keypoints[0].tolist() == [0, 0, -1]
+
+
+def test_in_schema_maps_many_at_once():
+    schema = Schema(parts=("p",), keypoints=("b", "c", "a"))
+    points = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+    mapped = in_schema(points, ("a", "b"), schema)
+    np.testing.assert_array_equal(mapped[:, 0], points[:, 1])
+    np.testing.assert_array_equal(mapped[:, 2], points[:, 0])
+    assert mapped[:, 1].tolist() == [[0, 0, -1]] * 2
+
+
+def test_a_name_that_no_file_can_have(world):
+    world.label("\ud83d.jpg")
+    records, problems, _ = read_dataset(dataset(world.source(masks=False)))
+    assert records == [] and "\\ud83d.jpg: does not exist" in lines(problems)[0]
+
+
+def test_a_link_that_leads_nowhere(world):
+    (world.images / "a.jpg").symlink_to(world.folder / "gone.jpg")
+    (world.masks / "a.png").symlink_to(world.folder / "gone.png")
+    world.photo("b.jpg")
+    (world.masks / "b.png").symlink_to(world.folder / "gone.png")
+    world.label("a.jpg")
+    (record,), problems, _ = read_dataset(dataset(world.source()))
+    assert "a.jpg: does not exist" in lines(problems)[0]
+    with pytest.raises(BadInput, match=r"b\.png: does not exist"):
+        record.load()
+
+
+def test_records_go_to_other_processes(world):
+    world.photo("a.jpg")
+    world.label("a.jpg")
+    (record,), _, _ = read_dataset(dataset(world.source(masks=False)))
+    there = pickle.loads(pickle.dumps(record))
+    assert (there.name, there.fingerprint) == (record.name, record.fingerprint)
+    np.testing.assert_array_equal(there.load()[0].image, record.load()[0].image)
+
+
+@needs_shared
+def test_ants():
+    ants = SHARED / "data" / "ants"
+    part = {"part_masks": ants / "train_parts/part_masks", "coco": ants / "train_parts/coarse.json", "limit": 3}
+    sources = (
+        {"split": "train", "images": ants / "train_parts/images"} | part,
+        {"split": "train", "images": ants / "train_coarse/images", "coco": ants / "train_coarse/coarse.json"},
+    )
+    records, problems, schema = read_dataset(dataset(*sources, parts=("head", "thorax", "abdomen", "eye")))
+    assert lines(problems) == [] and len(records) == 3 + 407 and len(schema.keypoints) == 8
+    everything = {"keypoints", "mask", "box"}
+    assert all(r.has == everything | ({"parts"} if i < 3 else set()) for i, r in enumerate(records))
+    for record in records[:3]:
+        sample, repaired = record.load()
+        assert (
+            repaired == [] and sample.image.shape == (256, 256, 3) and set(np.unique(sample.parts)) <= {0, 1, 2, 3, 4}
+        )
+        agree = ((sample.parts > 0) == (sample.mask > 127)).mean()
+        assert agree > 0.99, "the mask was derived from the parts"
+        x, y, _ = sample.keypoints[schema.keypoints.index("abdomen_center")]
+        assert sample.parts[int(y), int(x)] == 3
+
+
+@needs_shared
+def test_bird_photographs_copied_elsewhere(tmp_path):
+    source = SHARED / "data" / "birds" / "train_coarse"
+    whole = json.loads((source / "coarse.json").read_text())
+    whole["images"] = whole["images"][:4]
+    kept = {entry["id"] for entry in whole["images"]}
+    whole["annotations"] = [a for a in whole["annotations"] if a["image_id"] in kept]
+    (tmp_path / "my birds").mkdir()
+    for entry in whole["images"]:
+        shutil.copyfile(source / "images" / entry["file_name"], tmp_path / "my birds" / entry["file_name"])
+    (tmp_path / "c.json").write_text(json.dumps(whole))
+    here = {"split": "train", "images": tmp_path / "my birds", "coco": tmp_path / "c.json", "use": ("keypoints",)}
+    records, problems, schema = read_dataset(dataset(here))
+    assert lines(problems) == [] and len(records) == 4 and len(schema.keypoints) == 15
+    for record in records:
+        sample, _ = record.load()
+        assert sample.crop is None and sample.keypoints.shape == (15, 3), "its box is the image: cropped already"

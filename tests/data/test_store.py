@@ -1,0 +1,181 @@
+"""The packed store: arrays in, batches out, the same from memory and from disk."""
+
+import numpy as np
+import pytest
+import torch
+
+from coarseparts.data.schema import IGNORE, Schema
+from coarseparts.data.store import LABELS, Store, Writer
+
+N, S = 7, 8
+BIRD = Schema(parts=("head", "body"), keypoints=("beak", "tail", "crown"))
+
+
+def arrays(schema=BIRD, seed=0):
+    rng = np.random.default_rng(seed)
+    k = len(schema.keypoints)
+    parts = rng.integers(0, 3, (N, S, S)).astype(np.uint8)
+    parts[4:] = IGNORE
+    box = np.tile(np.array([1, 2, 5, 7], np.float32), (N, 1))
+    box[2] = 0
+    keypoints = rng.uniform(0, S, (N, k, 3)).astype(np.float32)
+    keypoints[:, :, 2] = 2
+    if k:
+        keypoints[3] = 0  # none of them labelled
+    return {
+        "image": rng.integers(0, 256, (N, S, S, 3)).astype(np.uint8),
+        "parts": parts,
+        "mask": rng.integers(0, 256, (N, S, S)).astype(np.uint8),
+        "keypoints": keypoints,
+        "box": box,
+        "splits": ["train"] * 5 + ["val"] * 2,
+    }
+
+
+@pytest.fixture(params=["memory", "disk"])
+def store(request, tmp_path):
+    made = Store.from_arrays(BIRD, **arrays())
+    if request.param == "memory":
+        return made
+    made.save(tmp_path / "store")
+    return Store.open(tmp_path / "store")
+
+
+def test_arrays_come_back_as_given(store):
+    given = arrays()
+    for name in ("image", "parts", "mask", "keypoints", "box"):
+        np.testing.assert_array_equal(getattr(store, name), given[name])
+    assert (len(store), store.size, store.schema, store.splits) == (N, S, BIRD, given["splits"])
+    assert store.names[3] == "000003"
+    np.testing.assert_array_equal(store.native, np.full((N, 2), S))
+    np.testing.assert_array_equal(store.crops[0], [0, 0, S, S])
+
+
+def test_presence_follows_from_the_labels(store):
+    assert store.present["parts"].tolist() == [True] * 4 + [False] * 3
+    assert store.present["keypoints"].tolist() == [True] * 3 + [False] + [True] * 3
+    assert store.present["box"].tolist() == [True, True, False, True, True, True, True]
+    assert store.present["mask"].all()
+
+
+def test_presence_can_be_said(store):
+    given = arrays()
+    told = Store.from_arrays(BIRD, **given, present={"mask": np.arange(N) == 1, "keypoints": np.ones(N, bool)})
+    assert told.rows(has="mask").tolist() == [1] and told.present["keypoints"].all()
+    assert not told.mask[0].any() and given["mask"][0].any(), "blank in the store, untouched in the caller's array"
+
+
+def test_rows_by_split_and_label(store):
+    assert store.rows().dtype == np.int64
+    assert store.rows("train", has="parts").tolist() == [0, 1, 2, 3]
+    assert store.rows("val", has="parts").tolist() == []
+    assert store.rows("val").tolist() == [5, 6]
+    with pytest.raises(ValueError, match="expected one of"):
+        store.rows(has="scribbles")
+
+
+def test_batch_has_the_rows_asked_for(store):
+    given, rows = arrays(), [6, 0, 0, 2]
+    for form in (rows, np.array(rows), torch.tensor(rows)):
+        batch = store.batch(form)
+        assert batch.image.shape == (4, 3, S, S) and batch.image.dtype == torch.uint8
+        np.testing.assert_array_equal(batch.image.permute(0, 2, 3, 1), given["image"][rows])
+        np.testing.assert_array_equal(batch.labels["mask"][:, 0], given["mask"][rows])
+        np.testing.assert_array_equal(batch.labels["keypoints"], given["keypoints"][rows])
+        assert batch.present["parts"].tolist() == [False, True, True, True]
+        assert batch.index.tolist() == rows and set(batch.present) == set(LABELS)
+    assert (store.batch([6]).parts == IGNORE).all()
+    assert not store.batch([3]).labels["keypoints"].any(), "an absent label is zeros"
+
+
+def test_a_batch_can_be_changed_without_harm(store):
+    store.batch([0]).image.zero_()
+    store.subset([0]).image[:] = 0
+    np.testing.assert_array_equal(store.batch([0]).image[0].permute(1, 2, 0), arrays()["image"][0])
+
+
+def test_views_nest_and_share(store):
+    view = store.subset([5, 3, 1]).subset([2, 0])
+    assert view.names == ["000001", "000005"] and view.splits == ["train", "val"]
+    np.testing.assert_array_equal(view.image, arrays()["image"][[1, 5]])
+    np.testing.assert_array_equal(view.batch([1]).labels["box"], arrays()["box"][[5]])
+    assert view._arrays is store._arrays
+
+
+def test_hidden_labels_are_absent_and_blank(store):
+    view = store.labels_limited({"mask"})
+    assert view.present["mask"].all() and not view.present["keypoints"].any() and not view.present["box"].any()
+    assert view.present["parts"].sum() == 4, "part masks are not a coarse style: they stay"
+    assert not view.keypoints.any() and not view.batch([0]).labels["box"].any()
+    coarse = store.without_parts([0, 2])
+    assert coarse.rows(has="parts").tolist() == [1, 3]
+    assert (coarse.parts[[0, 2]] == IGNORE).all() and (coarse.batch([2]).parts == IGNORE).all()
+    assert not store.without_parts().present["parts"].any()
+    assert store.present["parts"].sum() == 4 and store.keypoints.any(), "the store itself is as it was"
+    with pytest.raises(ValueError, match="scribbles"):
+        store.labels_limited({"scribbles"})
+
+
+def test_a_saved_view_holds_its_rows_only(store, tmp_path):
+    store.subset([6, 1]).labels_limited({"box"}).save(tmp_path / "view")
+    saved = Store.open(tmp_path / "view")
+    assert saved.names == ["000006", "000001"] and not saved.present["mask"].any()
+    np.testing.assert_array_equal(saved.image, arrays()["image"][[6, 1]])
+    store.save(tmp_path / "view")
+    assert len(Store.open(tmp_path / "view")) == N, "a store is replaced by a newer one"
+    assert [p.name for p in tmp_path.iterdir() if "tmp" in p.name] == []
+
+
+def test_no_keypoints_in_the_schema(tmp_path):
+    schema = Schema(parts=("head",))
+    given = arrays(schema)
+    given["parts"] = np.minimum(given["parts"], 1)
+    Store.from_arrays(schema, **given).save(tmp_path / "s")
+    store = Store.open(tmp_path / "s")
+    assert store.keypoints.shape == (N, 0, 3) and not store.present["keypoints"].any()
+    assert store.batch([1, 2]).labels["keypoints"].shape == (2, 0, 3)
+
+
+def test_an_empty_store(tmp_path):
+    Store.from_arrays(BIRD, **arrays()).subset([]).save(tmp_path / "s")
+    store = Store.open(tmp_path / "s")
+    assert len(store) == 0 and store.image.shape == (0, S, S, 3) and store.rows("train").size == 0
+    assert store.batch([]).image.shape == (0, 3, S, S)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"image": np.zeros((N, S, S + 1, 3), np.uint8)}, "square"),
+        ({"parts": np.zeros((N, S, S - 1), np.uint8)}, "parts has shape"),
+        ({"mask": np.ones((N, S, S), np.float32)}, "expected uint8"),
+        ({"keypoints": np.zeros((N, 2, 3), np.float32)}, "keypoints has shape"),
+        ({"splits": ["train"]}, "1 splits for 7 images"),
+        ({"present": {"mask": np.ones(3, bool)}}, "present"),
+    ],
+)
+def test_wrong_arrays_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        Store.from_arrays(BIRD, **(arrays() | change))
+
+
+def test_open_says_what_is_wrong(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"store\.json"):
+        Store.open(tmp_path)
+    Store.from_arrays(BIRD, **arrays()).save(tmp_path / "s")
+    np.save(tmp_path / "s" / "mask.npy", np.zeros((2, S, S), np.uint8))
+    with pytest.raises(ValueError, match=r"mask\.npy"):
+        Store.open(tmp_path / "s")
+
+
+def test_a_failed_writer_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError), Writer(tmp_path / "s", BIRD, S):
+        raise RuntimeError("stopped")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_something_else_is_not_replaced(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(FileExistsError, match="is no store"):
+        Store.from_arrays(BIRD, **arrays()).save(tmp_path)
+    assert (tmp_path / "thesis.tex").exists()
