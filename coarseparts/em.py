@@ -37,14 +37,14 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    alpha: float = Field(1.0, ge=0, description="weight of the part model's opinion in the E-step")
+    alpha: float = Field(0.1, ge=0, description="weight of the part model's opinion in the E-step")
     coarse: dict[str, float] | None = Field(
         None, description="lambda of each label style by name; none: from each style's held-out fit"
     )
     evidence: float = Field(
-        1.0, gt=0, description="with fitted scales: share of a label's elements that count as independent"
+        0.1, gt=0, description="with fitted scales: share of a label's elements that count as independent"
     )
-    gamma: float = Field(1.0, ge=0, description="weight of the entropy in the E-step")
+    gamma: float = Field(0.1, ge=0, description="weight of the entropy in the E-step")
     entropy: Literal["raise", "lower"] = Field("raise", description="raise: the ELBO's +H(q); lower: as released")
     agreement: Literal["elbo", "reverse"] = Field(
         "elbo", description="elbo: -E_q log p(y|x); reverse: -E_p log q(y), as released"
@@ -143,7 +143,10 @@ def update(optimizer: torch.optim.Optimizer, terms: Mapping[str, Tensor], clip: 
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
         parameter.grad = gradient
-    nn.utils.clip_grad_norm_(parameters, clip)
+    norm = nn.utils.clip_grad_norm_(parameters, clip)
+    if not torch.isfinite(norm):
+        optimizer.zero_grad(set_to_none=True)
+        raise TrainingDiverged(f"the gradient is not finite (terms: {', '.join(terms)}); lower the learning rate")
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
 
@@ -176,13 +179,21 @@ def e_step(
     return terms
 
 
-def m_step(networks: Networks, log_q: Tensor, logits: Tensor, labelled: Batch, logits_p: Tensor, o: Options) -> Terms:
+def m_step(
+    networks: Networks,
+    log_q: Tensor,
+    logits: Tensor,
+    labelled: Batch,
+    logits_p: Tensor,
+    o: Options,
+    generator: torch.Generator | None = None,
+) -> Terms:
     """The part model's loss in named terms (line 17): l(yp, mu_p) and l(mu_q, mu), q being fixed."""
     y = networks.y
     if o.target == "soft":
         q = log_q.exp()
     else:
-        hard = y.mode(log_q) if o.target == "mode" else y.sample(log_q)
+        hard = y.mode(log_q) if o.target == "mode" else y.sample(log_q, generator)
         q = nn.functional.one_hot(hard, log_q.shape[1]).movedim(-1, 1).to(log_q.dtype)
     return {
         "labelled": o.delta1 * y.supervised(logits_p, labelled.parts),
@@ -209,8 +220,12 @@ def em_step(
 ) -> dict[str, Tensor]:
     """Lines 6-18 for one pair of batches. Returns the detached terms, "e/..." "m/..." "l/...".
 
-    All networks are in train() mode, so that batch norm uses the batch's own statistics.
+    Networks that are trained are in train() mode, so that batch norm uses the batch's own statistics.
     """
+    # What rests is in eval() mode, so that its running statistics rest, too.
+    trains_styles = optimizers.styles is not None and o.train_label_models and not o.frozen_posterior
+    networks.posterior.train(o.posterior == "network" and not o.frozen_posterior)
+    networks.styles.train(trains_styles)
     x = batch.image
     log: dict[str, Tensor] = {}
     # theta rests during the E-step, so one forward pass serves line 8 and lines 15, 17.
@@ -231,10 +246,11 @@ def em_step(
         with torch.no_grad():
             log_q = networks.infer(batch, o.condition)  #                                                14
 
-    terms = m_step(networks, log_q, logits, labelled, logits_p, o)
+    terms = m_step(networks, log_q, logits, labelled, logits_p, o, generator)
     update(optimizers.part_model, terms, o.clip)  #                                                          17
     log |= {f"m/{k}": v.detach() for k, v in terms.items()}
-    if optimizers.styles is not None and o.train_label_models and not o.frozen_posterior:
+    if trains_styles:
+        assert optimizers.styles is not None
         terms = label_step(networks, batch, log_q)
         update(optimizers.styles, terms, o.clip)  #                                                          18
         log |= {f"l/{k}": v.detach() for k, v in terms.items()}

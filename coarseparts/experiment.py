@@ -79,7 +79,8 @@ class Experiment:
     """One seed of one data set in one run folder.
 
     ``store`` of the training size; ``settings`` resolved (``model.resolve``); ``styles`` the coarse labels in use
-    (default: all that any training row carries).
+    (default: all that any training row carries). Epochs are chosen on the validation images; results are measured on
+    the split ``measure``.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Experiment:
         styles: Iterable[str] | None = None,
         part_limit: int | None = None,
         crop: dict[str, Any] | None = None,
+        measure: str = "val",
         config: dict[str, Any] | None = None,
         console: Console | None = None,
     ):
@@ -122,6 +124,10 @@ class Experiment:
         self.part_feed = self._feed(self.store, self.rows.part, s.part_batch, 1)
         self.part_steps = max(len(self.part_feed), s.epoch_steps)
         self.val_feed = self._feed(self.store, self.rows.val, 32, 0)
+        measured = self.rows.val if measure == "val" else self.store.rows(measure, has="parts")
+        if not len(measured):
+            raise ValueError(f"no part-labelled images in split {measure!r} to measure on; add such a source")
+        self.measure_feed = self._feed(self.store, measured, 32, 0)
         if len(self.rows.coarse):
             self.coarse_feed = self._feed(self.store, self.rows.coarse, s.batch, 2)
             self.labelled_feed = self._feed(self.store, self.rows.part, s.labelled_batch, 3)
@@ -153,6 +159,7 @@ class Experiment:
             self.train_posterior()
             self.train_label_models()
             self._initial = {"part": self.evaluate("part"), "posterior": self.evaluate("posterior")}
+            self.before = self.measure("posterior")
             self._saved = copy.deepcopy(self._weights())
         else:
             for name, module in self._modules().items():
@@ -293,24 +300,24 @@ class Experiment:
         """
         if method == "fine-tuning":
             seconds = self.train_fine_tuning().seconds
-            return [self._result(method, self.evaluate("part"), seconds)]
+            return [self._result(method, self.measure("part"), seconds)]
         if method == "upper-bound":
             if not len(self.rows.hidden):
                 raise ValueError("upper-bound needs part masks beyond the part limit; there are none")
             rows = np.concatenate([self.rows.part, self.rows.hidden])
             seconds = self.train_fine_tuning("upper-bound", rows).seconds
-            return [self._result(method, self.evaluate("part"), seconds)]
+            return [self._result(method, self.measure("part"), seconds)]
         if method not in ("em", "distillation"):
             raise ValueError(f"method {method!r} is unknown; choose one of {', '.join(METHODS)}")
-        initial = self.initialise()
+        self.initialise()
         before = sum(stage.seconds for name, stage in self.run.stages.items() if name in INITIAL)
         if method == "distillation":
             seconds = self.train_em("distillation", distillation.options(self.settings.em)).seconds
-            return [self._result(method, self.evaluate("part"), before + seconds)]
+            return [self._result(method, self.measure("part"), before + seconds)]
         seconds = self.train_em().seconds
         return [
-            self._result("posterior, before EM (sees the coarse labels)", initial["posterior"], before),
-            self._result("posterior, after EM (sees the coarse labels)", self.evaluate("posterior"), before + seconds),
+            self._result("posterior", self.before, before),
+            self._result("em-posterior", self.measure("posterior"), before + seconds),
             self._result("em", self.evaluate("part"), before + seconds),
         ]
 
@@ -318,13 +325,22 @@ class Experiment:
 
     def evaluate(self, model: str) -> dict[str, Any]:
         """Measures on the validation rows: ``model`` "part" sees the image, "posterior" its coarse labels too."""
-        counts = []
-        for batch, logits in self._predictions(model, self.val_feed.plain()):
-            counts.append(confusion(logits.argmax(1), batch.parts, self.schema.channels))
+        return self._measures(model, self.val_feed)
+
+    def measure(self, model: str) -> dict[str, Any]:
+        """The same on the split that results are measured on."""
+        return self._measures(model, self.measure_feed)
+
+    def _measures(self, model: str, feed: Feed) -> dict[str, Any]:
+        counts = [
+            confusion(logits.argmax(1), batch.parts, self.schema.channels)
+            for batch, logits in self.predictions(model, feed.plain())
+        ]
         return summary(np.concatenate(counts), self.schema.parts)
 
     @torch.no_grad()
-    def _predictions(self, model: str, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Tensor]]:
+    def predictions(self, model: str, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Tensor]]:
+        """Each batch with a model's logits (B, P + 1, H, W); networks in eval() mode."""
         n = self.networks
         for module in (n.part_model, n.posterior, n.styles):
             module.eval()
@@ -413,7 +429,7 @@ class Experiment:
         feed = self._feed(self.store, rows, SHOWN, 0)
         maps = {}
         for model in ("part", "posterior"):
-            for _, logits in self._predictions(model, feed.plain()):
+            for _, logits in self.predictions(model, feed.plain()):
                 maps[model] = logits.argmax(1).to(torch.uint8).cpu().numpy()
         path = self.run.path / "progress" / f"{name}-{epoch:04d}.npz"
         write(path, lambda file: np.savez_compressed(file, rows=rows, part=maps["part"], posterior=maps["posterior"]))

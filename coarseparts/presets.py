@@ -38,7 +38,7 @@ class Settings(BaseModel):
     posterior_lr: float = Field(default=1e-3, gt=0, description="posterior, before EM")
     posterior_encoder_factor: float = Field(default=1.0, gt=0, description="its image encoder's rate, relative")
     label_lr: float = Field(default=3e-3, gt=0, description="label models, before EM")
-    em_part_lr: float = Field(default=5e-4, gt=0, description="part model, in EM")
+    em_part_lr: float = Field(default=1e-3, gt=0, description="part model, in EM")
     em_posterior_lr: float = Field(default=5e-4, gt=0, description="posterior, in EM")
     em_label_lr: float = Field(default=5e-4, gt=0, description="label models, in EM")
 

@@ -9,6 +9,7 @@ import colorsys
 import os
 import uuid
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -23,19 +24,18 @@ _CAPTION, _GAP = 16, 6  # pixels: height of a line of text, space between tiles
 _MASK, _BOX, _PAPER, _INK = (255, 255, 255), (255, 220, 0), (250, 250, 250), (20, 20, 20)
 
 
-def palette(parts: int) -> np.ndarray:
+def _palette(parts: int) -> np.ndarray:
     """(256, 3) uint8: a colour per part index, 0 (background) black, 1..parts of well separated hues, 255 grey."""
     colours = np.zeros((256, 3), np.uint8)
-    for i in range(parts):
-        hue = (i * 0.618034) % 1  # the golden ratio keeps neighbours in the list apart, however many there are
-        colours[i + 1] = np.multiply(colorsys.hsv_to_rgb(hue, (0.95, 0.7, 0.85)[i % 3], (1, 0.85, 0.65)[i % 3]), 255)
+    for i in range(parts):  # hues all around the circle; neighbours on it differ in brightness as well
+        colours[i + 1] = np.multiply(colorsys.hsv_to_rgb(i / parts, (1, 0.75)[i % 2], (1, 0.6)[i % 2]), 255)
     colours[IGNORE] = 128
     return colours
 
 
-def overlay(image: np.ndarray, parts: np.ndarray, count: int, opacity: float = 0.5) -> np.ndarray:
-    """``image`` (H, W, 3) uint8 with the part map (H, W) laid over it in ``palette(count)``; background as it is."""
-    colour = palette(count)[parts]
+def _overlay(image: np.ndarray, parts: np.ndarray, count: int, opacity: float = 0.5) -> np.ndarray:
+    """``image`` (H, W, 3) uint8 with the part map (H, W) laid over it in ``_palette(count)``; background as it is."""
+    colour = _palette(count)[parts]
     mixed = np.rint(image * (1 - opacity) + colour * opacity).astype(np.uint8)
     return np.where((parts > 0)[..., None], mixed, image)
 
@@ -91,7 +91,7 @@ def _tile(sample: Sample, schema: Schema, size: int) -> Image.Image:
     pixels = shown["image"]
     assert pixels is not None
     if shown["parts"] is not None:
-        pixels = overlay(pixels, shown["parts"], len(schema.parts), 0.45)
+        pixels = _overlay(pixels, shown["parts"], len(schema.parts), 0.45)
     if shown["mask"] is not None:
         pixels = np.where(_outline(shown["mask"] >= 128)[..., None], np.array(_MASK, np.uint8), pixels)
     tile = Image.new("RGB", (size, size + _CAPTION), _PAPER)
@@ -123,7 +123,7 @@ def _outline(inside: np.ndarray) -> np.ndarray:
 
 
 def _legend(schema: Schema, width: int) -> Image.Image:
-    colours = palette(len(schema.parts))
+    colours = _palette(len(schema.parts))
     entries: list[tuple[str, tuple[int, ...] | None]]
     entries = [(f"{i} {name}", tuple(colours[i].tolist())) for i, name in enumerate(schema.parts, 1)]
     entries += [("mask", _MASK), ("box", _BOX)]
@@ -146,6 +146,7 @@ def _legend(schema: Schema, width: int) -> Image.Image:
     return legend
 
 
+@lru_cache
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 

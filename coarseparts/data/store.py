@@ -138,7 +138,10 @@ class Store:
         size, n = meta["size"], len(meta["names"])
         arrays = {}
         for name, (dtype, shape) in layout(size, len(schema.keypoints)).items():
-            array = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            try:
+                array = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            except EOFError as error:
+                raise ValueError(f"{folder / name}.npy: {error}; remove the folder, build anew") from None
             if array.shape != (n, *shape) or array.dtype != dtype:
                 raise ValueError(f"{folder / name}.npy: {array.shape} {array.dtype}, expected {(n, *shape)} {dtype}")
             arrays[name] = array
@@ -241,6 +244,13 @@ class Store:
         hidden = np.arange(len(self)) if rows is None else np.asarray(rows if isinstance(rows, np.ndarray) else [*rows])
         return self._hide({"parts": hidden.astype(np.int64)})
 
+    def in_memory(self) -> Store:
+        """The same rows with their arrays in memory: it outlives the folder, and holds no row of no use to a view."""
+        names, splits, sources = list(self.names), list(self.splits), list(self.sources)
+        present = {label: there.copy() for label, there in self.present.items()}
+        arrays = {name: self._get(name, np.arange(len(self))) for name in self._arrays}
+        return Store(self.schema, self.size, names, splits, sources, present, arrays)
+
     def _hide(self, hidden: dict[str, np.ndarray]) -> Store:
         present = {label: there.copy() for label, there in self.present.items()}
         for label, rows in hidden.items():
@@ -290,6 +300,7 @@ class Writer:
         self.names: list[str] = []
         self.splits: list[str] = []
         self.sources: list[str] = []
+        self.notes: dict = {}  # anything that json can hold; kept in store.json for whoever wrote it
 
     def __enter__(self) -> Writer:
         if self.folder.exists() and not (self.folder / "store.json").is_file() and any(self.folder.iterdir()):
@@ -342,7 +353,7 @@ class Writer:
             os.fsync(file.fileno())
             file.close()
         meta = {"format": FORMAT, "size": self.size, "schema": self.schema.model_dump(mode="json")}
-        meta |= {"names": self.names, "splits": self.splits, "sources": self.sources}
+        meta |= {"names": self.names, "splits": self.splits, "sources": self.sources, "notes": self.notes}
         (self.temporary / "store.json").write_text(json.dumps(meta), encoding="utf-8")
         if self.folder.exists():  # a folder with content cannot be replaced in one step: set it aside first
             old = self.temporary.with_name(self.temporary.name + "-old")

@@ -24,12 +24,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 Row = Mapping[str, Any]
-"""A line of metrics.csv: stage (str), epoch (int), step (int), name (str), value (float)."""
+"""A line of metrics.csv: stage (str), epoch (int), name (str), value (float); more columns do no harm."""
 
 # Between light and dark, so that they are seen on either ground; blue and orange first, safe for the colour-blind.
 _SERIES = ("#2f7fd1", "#e0791b", "#8f62c9", "#1d9a6c", "#d04a4a", "#9a8f1c", "#1b9bb0", "#c2619b")
 _INK = "#010203"  # stands for currentColor until the text is written
-_PANEL = (300, 190)  # points; a page scales it to its column
+_PANEL = (270, 180)  # points; a page scales it to its column
+_NO_LOSS = ("val", "test", "scale")  # what the other names in metrics.csv begin with
 
 
 def series_colours(names: Iterable[str]) -> dict[str, str]:
@@ -40,28 +41,31 @@ def series_colours(names: Iterable[str]) -> dict[str, str]:
 def validation_curves(rows: Iterable[Row]) -> dict[str, dict[str, list[tuple[int, float]]]]:
     """Part mIoU (percent) by epoch: stage -> series -> [(epoch, value)], from the rows that are called part_miou.
 
-    A name is read from its end: ``val/posterior/part_miou`` belongs to the series "posterior"; ``part_miou`` and
-    ``val/part_miou`` to one that is called like the stage. Values of the same epoch are averaged, nan left out.
+    The series is the model: ``val/posterior_part_miou`` and ``val/posterior/part_miou`` belong to "posterior",
+    ``val/part_part_miou`` to "part model", a bare ``part_miou`` to one that is called like the stage. Values of the
+    same epoch are averaged, nan left out.
     """
     found: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
-        *path, last = str(row["name"]).split("/")
-        if last == "part_miou":
-            series = path[-1] if path and path != ["val"] else str(row["stage"])
+        name = str(row["name"])
+        if re.search(r"(^|[/_])part_miou$", name):
+            model = name.removesuffix("part_miou").removeprefix("val/").rstrip("/_") or str(row["stage"])
+            series = "part model" if model == "part" else model
             found.setdefault(str(row["stage"]), {}).setdefault(series, []).append(row)
     return _by_epoch(found)
 
 
 def loss_curves(rows: Iterable[Row]) -> dict[str, dict[str, list[tuple[int, float]]]]:
-    """Loss terms by epoch: stage -> term -> [(epoch, value)], from the rows that are called ``loss/...``.
+    """Loss terms by epoch: stage -> term -> [(epoch, value)].
 
-    ``loss/e/agreement`` is the term "e/agreement". Values of the same epoch are averaged, nan left out.
+    A term is what is not called ``val/...``, ``test/...`` or ``scale/...`` (a label model's fitted scale); a leading
+    ``loss/`` is left out of its name. Values of the same epoch are averaged, nan left out.
     """
     found: dict[str, dict[str, list[Row]]] = {}
     for row in rows:
-        first, _, term = str(row["name"]).partition("/")
-        if first == "loss":
-            found.setdefault(str(row["stage"]), {}).setdefault(term or "loss", []).append(row)
+        name = str(row["name"])
+        if name.split("/")[0] not in _NO_LOSS and not name.endswith("part_miou"):
+            found.setdefault(str(row["stage"]), {}).setdefault(name.removeprefix("loss/"), []).append(row)
     return _by_epoch(found)
 
 
@@ -80,12 +84,14 @@ def validation_panels(
     for stage, lines in curves.items():
         with _settings():
             figure, axes = _axes(*_PANEL)
-            for i, (name, points) in enumerate(lines.items()):
-                _line(axes, points, known[name])
-                _mark_best(axes, points, known[name], below=i % 2 == 1, top=_ceiling(top))
             axes.set_ylim(0, _ceiling(top))
+            axes.yaxis.set_major_formatter("{x:.0f} %")
             axes.set_xlabel("epoch")
-            axes.set_ylabel("part mIoU, %")
+            highest = max(lines, key=lambda name: max(v for _, v in lines[name]))
+            for name, points in lines.items():
+                _line(axes, points, known[name])
+                best = max(v for _, v in points)
+                _mark_best(axes, points, known[name], below=name != highest and best > 0.12 * _ceiling(top))
             bests = (f"{name} at best {max(v for _, v in points):.1f} %" for name, points in lines.items())
             svg = _svg(figure, f"Validation part mIoU over the epochs of {stage}: {', '.join(bests)}")
         panels[stage] = (svg, {name: known[name] for name in lines})
@@ -102,6 +108,7 @@ def loss_panels(rows: Iterable[Row]) -> dict[str, dict[str, str]]:
                 _line(axes, points, _SERIES[0])
                 axes.margins(y=0.12)
                 axes.yaxis.set_major_locator(MaxNLocator(4))
+                axes.ticklabel_format(axis="y", useOffset=False)
                 axes.set_xlabel("epoch")
                 text = f"Loss term {term} of {stage}: {points[0][1]:.3g} at first, {points[-1][1]:.3g} at last"
                 panels.setdefault(stage, {})[term] = _svg(figure, text)
@@ -124,12 +131,12 @@ def part_bars(
     known = series_colours([*(colours or {}), *iou]) | dict(colours or {})
     values = {m: [_percent(of.get(p)) for p in names] for m, of in iou.items()}
     means = {m: _mean([v for v in vs if not math.isnan(v)]) for m, vs in values.items()}
-    bar, gap = (11, 9) if len(iou) > 1 else (12, 7)
+    bar, gap = (12, 9) if len(iou) > 1 else (13, 7)
     group = len(iou) * bar + gap
     height = (len(names) + 1) * group + gap + 34
     top = _ceiling(max([0.0, *(v for vs in values.values() for v in vs if not math.isnan(v))]))
     with _settings():
-        figure, axes = _axes(640, height, grid="x")
+        figure, axes = _axes(460, height, grid="x")
         centres = [gap + group / 2 + i * group + (gap if i else 0) for i in range(len(names) + 1)]
         for m, model in enumerate(iou):
             for centre, value in zip(centres, [means[model], *values[model]], strict=True):
@@ -137,9 +144,9 @@ def part_bars(
                 drawn = 0.0 if math.isnan(value) else value
                 axes.barh(y, drawn, height=bar - 1.5, color=known[model], linewidth=0)
                 label = "n/a" if math.isnan(value) else f"{value:.1f}"
-                axes.annotate(label, (drawn, y), (4, 0), textcoords="offset points", va="center_baseline", fontsize=9)
+                axes.annotate(label, (drawn, y), (4, 0), textcoords="offset points", va="center_baseline", fontsize=10)
         axes.axhline((centres[0] + centres[1]) / 2, color=_INK, alpha=0.25, linewidth=0.8)
-        axes.set_yticks(centres, ["mean of parts", *names], fontsize=10.5)
+        axes.set_yticks(centres, ["mean of parts", *names], fontsize=11)
         axes.get_yticklabels()[0].set_fontweight("bold")
         axes.set_ylim(centres[-1] + group / 2 + gap / 2, 0)
         axes.set_xlim(0, top)
@@ -180,7 +187,7 @@ def _axes(width: float, height: float, grid: str = "y") -> tuple[Figure, Axes]:
         spine.set_alpha(0.5)
     axes.grid(axis="y" if grid == "y" else "x", color=_INK, alpha=0.13, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.tick_params(length=0, colors=_INK, labelsize=9.5)
+    axes.tick_params(length=0, colors=_INK, labelsize=10.5)
     if grid == "y":
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     return figure, axes
@@ -188,14 +195,13 @@ def _axes(width: float, height: float, grid: str = "y") -> tuple[Figure, Axes]:
 
 def _line(axes: Axes, points: Sequence[tuple[int, float]], colour: str) -> None:
     x, y = [p[0] for p in points], [p[1] for p in points]
-    axes.plot(x, y, color=colour, linewidth=1.8, solid_capstyle="round", marker="o" if len(x) == 1 else "", markersize=4)
+    axes.plot(x, y, color=colour, linewidth=1.8, marker="o" if len(x) == 1 else "", markersize=4)
 
 
-def _mark_best(axes: Axes, points: Sequence[tuple[int, float]], colour: str, below: bool, top: float) -> None:
-    """A dot and the value at the best epoch; every second series has it below its line, to keep two apart."""
+def _mark_best(axes: Axes, points: Sequence[tuple[int, float]], colour: str, below: bool) -> None:
+    """A dot and the value at the best epoch, above or below the line: two series close together need both."""
     epoch, value = max(points, key=lambda p: p[1])
     axes.plot([epoch], [value], marker="o", markersize=4.5, color=colour)
-    below = below or value > 0.93 * top
     at_start, at_end = (epoch == points[i][0] and len(points) > 1 for i in (0, -1))
     across = "left" if at_start else "right" if at_end else "center"
     axes.annotate(
@@ -205,7 +211,7 @@ def _mark_best(axes: Axes, points: Sequence[tuple[int, float]], colour: str, bel
         textcoords="offset points",
         ha=across,
         va="top" if below else "bottom",
-        fontsize=9.5,
+        fontsize=10.5,
         color=colour,
     )
 
@@ -229,7 +235,7 @@ def _svg(figure: Figure, label: str) -> str:
     Without prolog, metadata and namespaces, which HTML knows by itself; ids are made unlike those of other figures.
     """
     for axes in figure.axes:
-        for text in (*axes.texts, axes.xaxis.label, axes.yaxis.label, *axes.get_xticklabels(), *axes.get_yticklabels()):
+        for text in (*axes.texts, axes.xaxis.label, *axes.get_yticklabels()):
             if text.get_color() == "black":
                 text.set_color(_INK)
     out = io.StringIO()
@@ -239,14 +245,17 @@ def _svg(figure: Figure, label: str) -> str:
         # The page's own fonts draw the text; that matplotlib's lack a sign only makes its width a guess.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         FigureCanvasSVG(figure).print_svg(out, metadata=nothing)
-    text = out.getvalue()
-    text = text[text.index("<svg") :].strip()
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
-    text = text.replace("xlink:href", "href").replace(_INK, "currentColor")
-    text = re.sub(r'(?<=\sid=")(?=[^"]*")', f"f{key}-", text)
-    text = re.sub(r'(url\(#|href="#)', rf"\1f{key}-", text)
-    box = re.search(r'viewBox="[^"]*"', text)
+    svg = out.getvalue()
+    svg = svg[svg.index("<svg") :].strip()
+    # matplotlib's style element would reach the whole page.
+    for unwanted in (r"<metadata>.*?</metadata>", r"<!--.*?-->", r"<defs>\s*<style.*?</style>\s*</defs>"):
+        svg = re.sub(unwanted, "", svg, flags=re.DOTALL)
+    svg = re.sub(r"font-family: [^;\"]*; |\s+transform=\"rotate\(-0 [^\"]*\"", "", svg)
+    svg = svg.replace("xlink:href", "href").replace(_INK, "currentColor")
+    svg = re.sub(r'(\sid="|url\(#|href="#)', rf"\1f{key}-", svg)
+    box = re.search(r'viewBox="[^"]*"', svg)
     assert box is not None
     label = html.escape(label, quote=True)
-    return re.sub(r"<svg[^>]*>", lambda _: f'<svg {box[0]} role="img" aria-label="{label}">', text, count=1)
+    style = "font-family: system-ui, sans-serif; stroke-linejoin: round; stroke-linecap: butt"
+    opening = f'<svg {box[0]} role="img" aria-label="{label}" style="{style}">'
+    return re.sub(r"<svg[^>]*>", lambda _: opening, svg, count=1)

@@ -139,7 +139,8 @@ def headline(rows: Iterable[Row], main: str | None = None, reference: str | None
     sentence = f"{line['method']}: {line['part_miou']:.1f} % part mIoU"
     if line["difference_seeds"]:
         points = line["difference"]
-        sentence += f", {abs(points):.1f} points {'above' if points >= 0 else 'below'} {find_method(methods, reference)}"
+        side = "above" if points >= 0 else "below"
+        sentence += f", {abs(points):.1f} points {side} {find_method(methods, reference)}"
         if line["difference_seeds"] > 1:
             runs.append(f"above it in {line['better_seeds']} of {line['difference_seeds']}")
     if line["seeds"] == 1 and not math.isnan(line["ci95_low"]):

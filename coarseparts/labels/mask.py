@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -15,13 +17,20 @@ class Mask(LabelStyle):
     p(ymask|y) is a Bernoulli per pixel around the foreground probability, seen through a symmetric label noise
     ``scale`` (one number, 0..0.5): the share of pixels at which a held-out mask contradicts the parts. Without noise
     a single pixel of a coarse outline could outweigh all else.
+
+    ``likelihood``: what ``nll`` returns for parts that are uncertain themselves. "of_mean" is -log p(ymask | E_q y),
+    Algorithm 1's l_mask on the mean mu_mask; "expected" is -E_q log p(ymask | y), the term of the bound (Eq. 2), whose
+    best q is exactly ``condition``. The first is never above the second (Jensen) and equals it where q is certain.
     """
 
     name = "mask"
     channels = 1
 
-    def __init__(self) -> None:
+    def __init__(self, likelihood: Literal["of_mean", "expected"] = "of_mean") -> None:
         super().__init__()
+        if likelihood not in ("of_mean", "expected"):
+            raise ValueError(f"likelihood is {likelihood!r}; choose 'of_mean' (Algorithm 1) or 'expected' (Eq. 2)")
+        self.likelihood = likelihood
         self.register_buffer("scale", torch.zeros(1))
 
     def draw(self, label: Tensor, size: int) -> Tensor:
@@ -37,6 +46,10 @@ class Mask(LabelStyle):
         return F.binary_cross_entropy_with_logits(mean, label, reduction="none").mean(dim=(1, 2, 3))
 
     def nll(self, label: Tensor, mean: Tensor) -> Tensor:
+        if self.likelihood == "expected":
+            if_out, if_in = self._log_likelihood(label)
+            foreground = mean.sigmoid()
+            return -(foreground * if_in + (1 - foreground) * if_out).mean(dim=(1, 2, 3))
         noise = self.scale.clamp(1e-4, 0.4999)
         log_in, log_out = F.logsigmoid(mean), F.logsigmoid(-mean)
         keep, swap = (1 - noise).log(), noise.log()
@@ -45,15 +58,22 @@ class Mask(LabelStyle):
         return -(label * said_in + (1 - label) * said_out).mean(dim=(1, 2, 3))
 
     def fit(self, label: Tensor, mean: Tensor) -> Tensor:
-        # The maximum-likelihood flip rate where the foreground is known: how often the mask says otherwise.
-        return (label - (mean > 0).float()).abs().mean().clamp(1e-3, 0.4).reshape(1)
+        # The maximum-likelihood flip rate where the foreground is known: how often the mask says otherwise. Pixels
+        # whose part is ignored come as a flat distribution over P + 1 <= 255 classes, a logit below log 254 = 5.5.
+        known = (mean.abs() > 6).float()
+        wrong = (label - (mean > 0).float()).abs() * known
+        return (wrong.sum() / known.sum().clamp_min(1)).clamp(1e-3, 0.4).reshape(1)
 
     def mirror(self, label: Tensor, size: int) -> Tensor:
         return label.flip(-1)
 
     def condition(self, log_y: Tensor, label: Tensor) -> Tensor:
-        noise = self.scale.clamp(1e-4, 0.4999)
-        belief = label * (1 - noise) + (1 - label) * noise  # p(this mask value | the pixel is foreground)
+        if_out, if_in = self._log_likelihood(label)
+        return F.log_softmax(log_y + torch.cat([if_out, if_in.expand(-1, log_y.shape[1] - 1, -1, -1)], dim=1), dim=1)
+
+    def _log_likelihood(self, label: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(this mask value | the pixel is background) and the same for foreground, (B, 1, H, W) each."""
         # A mask is soft in its own right where annotators disagreed, and the noise bounds its certainty.
-        likelihood = torch.cat([(1 - belief).log(), belief.log().expand(-1, log_y.shape[1] - 1, -1, -1)], dim=1)
-        return F.log_softmax(log_y + likelihood, dim=1)
+        noise = self.scale.clamp(1e-4, 0.4999)
+        belief = label * (1 - noise) + (1 - label) * noise
+        return (1 - belief).log(), belief.log()

@@ -21,7 +21,8 @@ def upsample(x: Tensor, factor: int = 2) -> Tensor:
 class PaperDecoder(nn.Module):
     """Stride-16 features -> (B, outputs, H / stride, W / stride); four times 1x1 ConvBNReLU, then upsampling.
 
-    The convolution comes before the upsampling, as printed: the same function at a quarter of the work.
+    The convolution comes before the upsampling, as printed, which is a quarter of the work. Only the 1x1 convolution
+    commutes with upsampling, its ReLU does not: a decoder that upsamples first is another function.
     ``stride`` > 1 leaves the last upsamplings out (for heat maps).
     """
 

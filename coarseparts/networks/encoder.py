@@ -61,7 +61,15 @@ def _trunk(name: str, in_channels: int, pretrained: bool) -> ResNet:
     if name == "resnet10":
         if pretrained:
             raise ValueError("resnet10 has no ImageNet weights; take --weights random, or --set encoder=resnet18")
-        return ResNet(cast(Any, BasicBlock), (1, 1, 1, 1), in_chans=in_channels, num_classes=0, output_stride=16)
+        channels = (32, 64, 128, 256)
+        return ResNet(
+            cast(Any, BasicBlock),
+            (1, 1, 1, 1),
+            in_chans=in_channels,
+            num_classes=0,
+            output_stride=16,
+            channels=channels,
+        )
     try:
         model = timm.create_model(name, pretrained=pretrained, in_chans=in_channels, num_classes=0, output_stride=16)
     except RuntimeError as error:

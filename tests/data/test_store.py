@@ -126,6 +126,16 @@ def test_a_saved_view_holds_its_rows_only(store, tmp_path):
     assert [p.name for p in tmp_path.iterdir() if "tmp" in p.name] == []
 
 
+def test_a_store_in_memory_outlives_its_folder(store, tmp_path):
+    store.subset([6, 1]).without_parts([1]).save(tmp_path / "view")
+    kept = Store.open(tmp_path / "view").in_memory()
+    for file in (tmp_path / "view").iterdir():
+        file.unlink()
+    assert kept.names == ["000006", "000001"] and not kept.present["parts"].any()
+    np.testing.assert_array_equal(kept.batch([1]).image[0].permute(1, 2, 0), arrays()["image"][1])
+    assert not any(isinstance(array, np.memmap) for array in kept._arrays.values())
+
+
 def test_no_keypoints_in_the_schema(tmp_path):
     schema = Schema(parts=("head",))
     given = arrays(schema)

@@ -6,6 +6,7 @@ cameras, colours or pixels.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -79,7 +80,7 @@ class Bird:
              up: np.ndarray = UP, stretch: float = 1.12) -> int:  # fmt: skip
         """An ellipsoid along a line, longer than it by ``stretch`` so that neighbours overlap at a joint."""
         along = end - start
-        semi = (0.5 * stretch * float(np.linalg.norm(along)), width, thick or width)
+        semi = (0.5 * stretch * math.sqrt(along @ along), width, thick or width)
         return self.add(part, look, 0.5 * (start + end), frame(along, up), semi)
 
     def mark(self, keypoint: str, ellipsoid: int, u: tuple[float, ...], on_surface: bool) -> None:
@@ -87,26 +88,36 @@ class Bird:
         self.anchors[keypoint] = (ellipsoid, np.array(u), on_surface)
 
 
+def cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(3,) cross product; ``np.cross`` takes ten times as long for two single vectors."""
+    return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
+
+
+def unit(a: np.ndarray) -> np.ndarray:
+    """(3,) the vector at length 1."""
+    return a / math.sqrt(a @ a)
+
+
 def frame(forward: np.ndarray, up: np.ndarray) -> np.ndarray:
     """(3, 3) rotation whose columns are ``forward``, left of it, and the up that goes with them."""
-    x = forward / np.linalg.norm(forward)
-    y = np.cross(up, x)
-    if np.linalg.norm(y) < 1e-3:  # forward is straight up: any left will do
-        y = np.cross(np.array([1.0, 0.0, 0.1]), x)
-    y = y / np.linalg.norm(y)
-    return np.stack([x, y, np.cross(x, y)], axis=1)
+    x = unit(forward)
+    y = cross(up, x)
+    if y @ y < 1e-6:  # forward is straight up: any left will do
+        y = cross(np.array([1.0, 0.0, 0.1]), x)
+    y = unit(y)
+    return np.array([x, y, cross(x, y)]).T
 
 
 def heading(yaw: float, pitch: float) -> np.ndarray:
     """(3,) unit vector: ``yaw`` degrees to the left of forward, ``pitch`` degrees above the horizon."""
-    a, b = np.radians(yaw), np.radians(pitch)
-    return np.array([np.cos(b) * np.cos(a), np.cos(b) * np.sin(a), np.sin(b)])
+    a, b = math.radians(yaw), math.radians(pitch)
+    return np.array([math.cos(b) * math.cos(a), math.cos(b) * math.sin(a), math.sin(b)])
 
 
 def draw_bird(rng: Generator) -> Bird:
-    """A random bird in a random pose: about a quarter fly, the others stand, sit or flutter."""
+    """A random bird in a random pose: about a seventh fly, the others stand, sit or flutter."""
     bird = Bird()
-    flying = rng.random() < 0.27
+    flying = rng.random() < 0.15
     wader = not flying and rng.random() < 0.25
     pitch = rng.uniform(-12, 22) if flying else rng.uniform(-5, 35) if wader else rng.uniform(0, 58)
     width, height = rng.uniform(0.40, 0.64), rng.uniform(0.44, 0.66)
@@ -159,8 +170,7 @@ def _head(
     eye = size * rng.uniform(0.23, 0.33)
     ahead, above = rng.uniform(0.25, 0.5), rng.uniform(0.1, 0.34)
     for side, sign in SIDES:
-        outward = np.array([ahead, sign * 0.85, above])
-        outward /= np.linalg.norm(outward)
+        outward = unit(np.array([ahead, sign * 0.85, above]))
         spot = centre + face @ (0.97 * semi * outward)
         axes = frame(face @ (outward / semi), UP)
         bird.mark(f"{side} eye", bird.add(f"{side}_eye", "eye", spot, axes, (0.55 * eye, eye, eye)), (0, 0, 0), False)
@@ -168,7 +178,7 @@ def _head(
 
 
 def _beak(bird: Bird, rng: Generator, base: np.ndarray, face: np.ndarray, size: float) -> None:
-    length = size * float(np.exp(rng.uniform(np.log(0.75), np.log(3.6))))
+    length = size * 0.75 * (3.6 / 0.75) ** rng.random()
     kind = rng.choice(["straight", "hooked", "curved", "flat"], p=[0.45, 0.22, 0.2, 0.13])
     thick = size * np.clip(rng.uniform(0.28, 0.48) * (1.5 * size / length) ** 0.5, 0.13, 0.5)
     droop = rng.uniform(-6, 14)
@@ -181,7 +191,9 @@ def _beak(bird: Bird, rng: Generator, base: np.ndarray, face: np.ndarray, size: 
     if kind == "hooked":
         end = base + point(0.75 * length, droop)
         main = bird.limb("beak", "beak", root, end, 1.05 * thick, 1.15 * thick)
-        bird.limb("beak", "beak", end - point(0.15 * length, 0), end + point(0.42 * thick + 0.2 * length, 72), 0.5 * thick)
+        bird.limb(
+            "beak", "beak", end - point(0.15 * length, 0), end + point(0.42 * thick + 0.2 * length, 72), 0.5 * thick
+        )
     elif kind == "curved":
         arc = rng.uniform(12, 42) * rng.choice([1, 1, 1, -0.6])
         first = base + point(0.4 * length, droop)
@@ -213,7 +225,7 @@ def _wings(bird: Bird, rng: Generator, trunk: np.ndarray, width: float, height: 
         return
 
     raised = mode == "raised"
-    inner, outer = rng.uniform(0.6, 0.95), rng.uniform(0.7, 1.35) * (0.8 if raised else 1.0)
+    inner, outer = rng.uniform(0.6, 0.95), rng.uniform(0.75, 1.45) * (0.8 if raised else 1.0)
     chord, fan = rng.uniform(0.42, 0.64), rng.uniform(6, 22)
     lift = rng.uniform(30, 75) if raised else rng.uniform(-25, 60)
     fold = rng.uniform(-40, 20)
@@ -225,17 +237,15 @@ def _wings(bird: Bird, rng: Generator, trunk: np.ndarray, width: float, height: 
 
         def along(yaw: float, rise: float, sign: float = sign) -> np.ndarray:
             """Unit vector out along this wing, swept back by ``yaw`` and raised by ``rise`` degrees."""
-            out = heading(0, rise)  # sideways stands where forward stands in `heading`
-            out = np.array([-np.sin(np.radians(yaw)) * out[0], sign * np.cos(np.radians(yaw)) * out[0], out[2]])
-            return trunk @ out
+            return trunk @ heading(sign * (90 + yaw), rise)
 
         wrist = shoulder + inner * along(sweep, lift_here)
-        normal = np.cross(trunk[:, 0], along(0, lift_here)) * sign
+        normal = cross(trunk[:, 0], along(0, lift_here)) * sign
         back = -0.45 * chord * trunk[:, 0]
         arm = bird.limb(name, "wing", shoulder + 0.5 * back, wrist + 0.6 * back, chord, 0.09, up=normal, stretch=1.4)
         bird.mark(f"{side} wing", arm, (0.3, 0, 0), False)
         rise = lift_here + fold
-        normal = np.cross(trunk[:, 0], along(0, rise)) * sign
+        normal = cross(trunk[:, 0], along(0, rise)) * sign
         for feather in range(4):
             reach = outer * (1.0 - 0.13 * feather)
             end = wrist + reach * along(hand + fan * feather, rise)
@@ -244,7 +254,7 @@ def _wings(bird: Bird, rng: Generator, trunk: np.ndarray, width: float, height: 
 
 
 def _tail(bird: Bird, rng: Generator, trunk: np.ndarray, short: bool) -> None:
-    length = float(np.exp(rng.uniform(np.log(0.45), np.log(0.9 if short else 1.9))))
+    length = 0.45 * ((0.9 if short else 1.9) / 0.45) ** rng.random()
     spread = rng.uniform(2, 24)
     rise = rng.uniform(-28, 30) if rng.random() < 0.85 else rng.uniform(30, 75)  # a wren's tail stands up
     fork = rng.uniform(-0.25, 0.4)
@@ -288,7 +298,7 @@ def _legs(
             forward = heading(rng.normal(0, 12), -4)
         bird.limb(name, "thigh", hip - 0.1 * (knee - hip), knee, max(2.0 * thick, 0.16), stretch=1.25)
         bird.mark(f"{side} leg", bird.limb(name, "leg", knee, ankle, thick), (-0.2, 0, 0), False)
-        left = np.cross(UP, forward)
+        left = cross(UP, forward)
         for turn in (-0.45, 0.45):
             bird.limb(name, "leg", ankle - 0.25 * toe * forward, ankle + toe * (forward + turn * left), 0.9 * thick)
         feet.append(ankle)

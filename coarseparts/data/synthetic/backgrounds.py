@@ -23,7 +23,7 @@ SCENERY = np.array(
     ]
 )  # fmt: skip
 
-BEHIND, BEFORE = 14, 3
+BEHIND, BEFORE = 9, 3
 """Most shapes behind and in front of a bird."""
 
 WAVES = 5
@@ -52,7 +52,7 @@ def draw_backdrop(
 
     def colour() -> np.ndarray:
         kind = rng.random()
-        if kind < 0.40:
+        if kind < 0.12:
             pick = palette[rng.integers(len(palette))]
         elif kind < 0.85:
             pick = SCENERY[rng.integers(len(SCENERY))]
@@ -89,7 +89,7 @@ def draw_backdrop(
         shapes[i] = shape(rng.uniform(-0.05, 1.05, 2), size, width, turn, bend, sharp * rng.uniform(0.5, 2))
     if perch is not None and rng.random() < 0.65:
         width, turn = rng.uniform(0.015, 0.05), rng.normal(0, 0.25)
-        shapes[BEHIND - 1] = shape(perch + [rng.normal(0, 0.2), width], 1.2, width, turn, 0.0, 12.0)
+        shapes[BEHIND - 1] = shape(perch + np.array([rng.normal(0, 0.2), width]), 1.2, width, turn, 0.0, 12.0)
     if occlude:
         for i in range(BEHIND, BEHIND + int(rng.integers(1, BEFORE + 1))):
             turn = rng.uniform(0, np.pi)
@@ -140,6 +140,8 @@ def paint(backdrops: list[Backdrop], size: int) -> tuple[Tensor, Tensor, Tensor]
     hidden = torch.zeros(len(backdrops), 1, size, size)
     before = torch.zeros_like(behind)
     for s in range(shapes.shape[1]):
+        if not shapes[:, s, 8].any():
+            continue
         alpha, shade = _shape(shapes[:, s], x, y, fine)
         colour = shapes[:, s, 9:12, None, None] * shade
         canvas = behind if s < BEHIND else before

@@ -50,7 +50,8 @@ def cast(centre: Tensor, surface: Tensor, size: int) -> tuple[Tensor, Tensor]:
     images, slots = centre.shape[:2]
     depth = torch.full((images, size, size), NOTHING)
     which = torch.full((images, size, size), -1, dtype=torch.int16)
-    rows = torch.arange(images)[:, None, None]
+    corner = torch.arange(images) * (size * size)  # flat index of each image's first sample
+    patch = torch.arange(size)[:, None] * size + torch.arange(size)  # flat index relative to a window's corner
     for e in range(slots):
         cx, cy, cz = centre[:, e].unbind(1)
         extent = surface[:, e, 6:8]
@@ -64,19 +65,16 @@ def cast(centre: Tensor, surface: Tensor, size: int) -> tuple[Tensor, Tensor]:
         dy = (y + 0.5 - cy[:, None])[:, :, None]
         under_root = (k1 * dx + k2 * dy) * dx + (k0 + k3 * dy * dy)
         z = under_root.sqrt_().add_(l1 * dx).add_(l2 * dy + cz[:, None, None])  # NaN where the ray misses
-        if 2 * wide * high > size * size:
-            left_i, top_i = left.long(), top.long()
-            if wide == high == size:
-                hit = z > depth
-                depth = torch.where(hit, z, depth)
-                which.masked_fill_(hit, e)
-                continue
-            del left_i, top_i
-        place = (rows, y.long()[:, :, None], x.long()[:, None, :])
-        before = depth[place]
-        hit = z > before
-        depth[place] = torch.where(hit, z, before)
-        which[place] = torch.where(hit, e, which[place])
+        if wide == high == size:  # no window: plain tensors are faster than indexing
+            hit = z > depth
+            depth = torch.where(hit, z, depth)
+            which.masked_fill_(hit, e)
+            continue
+        place = (corner + top.long() * size + left.long())[:, None, None] + patch[:high, :wide]
+        hit = z > depth.view(-1).index_select(0, place.view(-1)).view_as(z)
+        place = place[hit]
+        depth.view(-1).index_copy_(0, place, z[hit])
+        which.view(-1).index_fill_(0, place, e)
     return depth, which
 
 

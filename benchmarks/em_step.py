@@ -1,0 +1,304 @@
+"""One EM step as this package takes it, beside a plain transcription of Algorithm 1: the same losses, and the time.
+
+    python benchmarks/em_step.py
+
+Both sides, in turn in one process, take steps on the same images (synthetic birds) from the same weights, with the
+``paper`` preset: its networks (ResNet-34; random weights, as nothing may be downloaded), hyper-parameters of Appendix
+C, keypoints and mask. Batch norm and optimizer are the same on both sides, and so is what is computed; the transcription
+``plain_step`` is what one would write down from the page, line by line:
+
+- tensors in PyTorch's default memory order (NCHW);
+- the decoder in the order in which Fig. 6 prints it, every 1x1 convolution after an upsampling working on four times
+  the pixels that went into it;
+- lines 8 and 15 are two forward passes of the part model, although its weights are the same;
+- ``loss.backward()`` computes every gradient there is, of which line 12 uses the posterior's only (the authors' code
+  does so as well);
+- a heat map at a time is drawn at full size, for the posterior and the loss.
+
+Exit status 1 when a loss differs by more than ``--tolerance`` (relative) in the first two steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import math
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from memory import MIB, PeakMemory
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from coarseparts import em
+from coarseparts.data.sample import Batch
+from coarseparts.data.store import Store
+from coarseparts.data.synthetic import birds
+from coarseparts.data.transforms import to_input
+from coarseparts.labels import Keypoints
+from coarseparts.model import build
+from coarseparts.networks import PartModel, Posterior
+from coarseparts.networks.decoder import PaperDecoder
+from coarseparts.presets import Settings, settings
+
+COMPARED = 2
+"""Steps whose losses are compared; after them rounding has moved the weights apart."""
+
+
+# ---- the plain side: Algorithm 1 from the page -----------------------------------------------------------------------
+
+
+class PrintedDecoder(nn.Module):
+    """Fig. 6, right column, operation by operation as printed, with the weights of a ``PaperDecoder``."""
+
+    def __init__(self, decoder: PaperDecoder):
+        super().__init__()
+        self.blocks, self.head = decoder.blocks, decoder.head
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        x = features[-1]
+        for block in self.blocks:
+            x = F.interpolate(block(x), scale_factor=2, mode="bilinear", align_corners=False)
+        return self.head(x)
+
+
+@dataclass
+class Plain:
+    """f(y|x), f(y|x, ymask, ykp) and f(ykp|y) with their optimizers, and lambda and sigma of the labels."""
+
+    part_model: nn.Module
+    posterior: nn.Module
+    keypoint_model: nn.Module
+    theta: torch.optim.Optimizer
+    theta_q: torch.optim.Optimizer
+    theta_kp: torch.optim.Optimizer
+    sigma: float
+    o: em.Options
+
+
+def heat_map(x: float, y: float, size: int, sigma: float) -> Tensor:
+    """(size, size): a Gaussian of height 1 around a point in pixels."""
+    at = torch.arange(size) + 0.5
+    squared = (at[None, :] - x) ** 2 + (at[:, None] - y) ** 2
+    return torch.exp(-squared / (2 * sigma**2))
+
+
+def drawn_keypoints(batch: Batch, sigma: float) -> tuple[Tensor, Tensor]:
+    """Keypoints as the posterior sees them and as the loss wants them, (B, K, H, W) each, a map at a time."""
+    size = batch.image.shape[-1]
+    shown, wanted = [], []
+    for points in batch.labels["keypoints"].tolist():
+        for x, y, v in points:
+            map_ = heat_map(x, y, size, sigma * size) if v > 0 else torch.zeros(size, size)
+            shown.append(map_ * (1.0 if v == 2 else 0.5))
+            wanted.append(map_ if v == 2 else torch.zeros(size, size))
+    shape = (len(batch), -1, size, size)
+    return torch.stack(shown).view(shape), torch.stack(wanted).view(shape)
+
+
+def plain_step(n: Plain, batch: Batch, labelled: Batch) -> dict[str, Tensor]:
+    """Lines 5-18 of Algorithm 1, each term weighted as in Appendix C and named as ``em.em_step`` names it."""
+    o, x, xp, yp = n.o, batch.image, labelled.image, labelled.parts
+    lambdas = o.coarse or {}
+    keypoints, y_kp = drawn_keypoints(batch, n.sigma)  #                                                     5
+    y_mask = batch.labels["mask"]
+    there = torch.ones_like(y_mask)  # both labels are there: the posterior's presence channels
+    labels = torch.cat([keypoints, y_mask, there, there], 1)
+    visibility = batch.labels["keypoints"][..., 2]
+    counted = ((visibility == 0) | (visibility == 2)).float()
+
+    def l_kp(mu_kp: Tensor) -> Tensor:
+        distance = (y_kp - mu_kp).abs().mean((2, 3))
+        return ((distance * counted).sum(1) / counted.sum(1)).mean()
+
+    # E step
+    mu_q = n.posterior(x, labels).softmax(1)  #                                                              7
+    mu = n.part_model(x).softmax(1)  #                                                                       8
+    mu_kp = n.keypoint_model(mu_q).sigmoid()  #                                                              9
+    mu_mask = mu_q[:, 1:].sum(1, keepdim=True).clamp(0, 1)  #                                               10
+    terms = {
+        "e/agreement": -o.alpha * (mu_q * mu.log()).sum(1).mean(),
+        "e/keypoints": lambdas["keypoints"] * l_kp(mu_kp),
+        "e/mask": lambdas["mask"] * F.binary_cross_entropy(mu_mask, y_mask),
+        "e/entropy": o.gamma * (mu_q * mu_q.log()).sum(1).mean(),
+    }
+    gradient_update(n, sum(terms.values(), torch.zeros(())), n.theta_q)  #                               11, 12
+
+    # M step
+    with torch.no_grad():
+        mu_q = n.posterior(x, labels).softmax(1)  #                                                         14
+    mode = mu_q.argmax(1)
+    mu_p = n.part_model(xp)  #                                                                              15
+    mu_kp = n.keypoint_model(mu_q).sigmoid()  #                                                             16
+    terms |= {
+        "m/labelled": o.delta1 * F.cross_entropy(mu_p, yp),
+        "m/coarse": o.delta2 * F.cross_entropy(n.part_model(x), mode),
+        "l/keypoints": l_kp(mu_kp),
+    }
+    gradient_update(n, terms["m/labelled"] + terms["m/coarse"], n.theta)  #                                 17
+    gradient_update(n, terms["l/keypoints"], n.theta_kp)  #                                                 18
+    return {name: value.detach() for name, value in terms.items()}
+
+
+def gradient_update(n: Plain, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
+    """Backward through whatever the loss hangs on, then one optimizer's step."""
+    for each in (n.theta, n.theta_q, n.theta_kp):
+        each.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
+# ---- both sides ------------------------------------------------------------------------------------------------------
+
+
+def sgd(network: nn.Module, rate: float, chosen: Settings) -> torch.optim.Optimizer:
+    return torch.optim.SGD(network.parameters(), lr=rate, momentum=0.9, weight_decay=chosen.weight_decay)
+
+
+def sides(chosen: Settings, seed: int = 0) -> tuple[tuple[em.Networks, em.Optimizers], Plain]:
+    """The package's networks and optimizers as the preset says, and the plain side with the same weights."""
+    torch.manual_seed(seed)
+    ours = build(birds.SCHEMA, chosen, ["keypoints", "mask"])
+    rates = chosen.em_part_lr, chosen.em_posterior_lr, chosen.em_label_lr
+
+    part_model = cast(PartModel, copy.deepcopy(ours.part_model))
+    posterior = cast(Posterior, copy.deepcopy(ours.posterior))
+    keypoint_model = cast(nn.Module, copy.deepcopy(cast(Keypoints, ours.styles["keypoints"]).model))
+    plain = part_model, posterior, keypoint_model
+    for network in plain:
+        network.decoder = PrintedDecoder(cast(PaperDecoder, network.decoder))
+        network.to(memory_format=torch.contiguous_format).train()
+    for network in (ours.part_model, ours.posterior, ours.styles):
+        network.train()
+    optimizers = [
+        [sgd(network, rate, chosen) for network, rate in zip(networks, rates, strict=True)]
+        for networks in ((ours.part_model, ours.posterior, ours.styles), plain)
+    ]
+    return (ours, em.Optimizers(*optimizers[0])), Plain(*plain, *optimizers[1], chosen.sigma, chosen.em)
+
+
+def images(count: int, size: int, first: int = 0) -> Batch:
+    """A batch of synthetic birds with every label, as network input in the default memory order."""
+    store = Store.from_arrays(birds.SCHEMA, **birds.render(count, size=size, first=first))
+    return to_input(store.batch(range(count)))
+
+
+def channels_last(batch: Batch) -> Batch:
+    """As ``data.batches.Feed`` hands batches out."""
+    batch = batch[:]
+    batch.image = batch.image.contiguous(memory_format=torch.channels_last)
+    return batch
+
+
+Step = Callable[[], dict[str, Tensor]]
+
+
+def prepare(chosen: Settings, size: int, seed: int = 0) -> dict[str, Step]:
+    """One function a side, each taking a step from where its last one ended."""
+    (ours, optimizers), plain = sides(chosen, seed)
+    batch, labelled = images(chosen.batch, size), images(chosen.labelled_batch, size, first=chosen.batch)
+    last, last_labelled = channels_last(batch), channels_last(labelled)
+    return {
+        "plain": lambda: plain_step(plain, batch, labelled),
+        "coarseparts": lambda: em.em_step(ours, optimizers, last, last_labelled, chosen.em),
+    }
+
+
+@dataclass
+class Measured:
+    """What one side did: seconds of each step, losses of each step, peak of its anonymous memory in bytes."""
+
+    seconds: list[float]
+    losses: list[dict[str, float]]
+    peak: int = 0
+
+
+def measure(steps: dict[str, Step], repetitions: int, warm_up: int = 1) -> dict[str, Measured]:
+    """Alternates the sides; the first ``warm_up`` steps of each are not timed, but their losses count."""
+    measured = {name: Measured([], []) for name in steps}
+    for repetition in range(warm_up + repetitions):
+        for name, step in steps.items():
+            with PeakMemory() as memory:
+                start = time.perf_counter()
+                terms = step()
+                seconds = time.perf_counter() - start
+            side = measured[name]
+            side.losses.append({term: float(value) for term, value in terms.items()})
+            if repetition >= warm_up:
+                side.seconds.append(seconds)
+                side.peak = max(side.peak, memory.peak)
+    return measured
+
+
+def largest_difference(measured: dict[str, Measured], steps: int = COMPARED) -> tuple[float, str]:
+    """The largest relative difference between the sides' losses in the first ``steps`` steps, and where it is."""
+    worst = (0.0, "nowhere")
+    plain, ours = measured["plain"].losses, measured["coarseparts"].losses
+    for step, (a, b) in enumerate(zip(plain[:steps], ours[:steps], strict=True), start=1):
+        if a.keys() != b.keys():
+            raise ValueError(f"the sides have different terms: {sorted(a)} and {sorted(b)}")
+        for name in a:
+            gap = abs(a[name] - b[name]) / max(abs(a[name]), 1e-12)
+            worst = max(worst, (gap if math.isfinite(gap) else math.inf, f"{name} in step {step}"))
+    return worst
+
+
+def report(measured: dict[str, Measured], batch: int) -> float:
+    """Prints losses, times and memory; returns how many times faster this package is."""
+    plain, ours = measured["plain"], measured["coarseparts"]
+    for step in range(min(COMPARED, len(plain.losses))):
+        for name, value in plain.losses[step].items():
+            print(f"step {step + 1}  {name:<14} plain {value:14.7f}  coarseparts {ours.losses[step][name]:14.7f}")
+    print(f"{'':12} {'ms per step':>12} {'range':>15} {'coarse images/s':>16} {'peak memory MiB':>16}")
+    middle = {}
+    for name, side in measured.items():
+        middle[name] = statistics.median(side.seconds)
+        spread = f"{1e3 * min(side.seconds):.0f}-{1e3 * max(side.seconds):.0f}"
+        rate = batch / middle[name]
+        print(f"{name:12} {1e3 * middle[name]:12.0f} {spread:>15} {rate:16.3f} {side.peak / MIB:16.0f}")
+    return middle["plain"] / middle["coarseparts"]
+
+
+def profile(step: Step, rows: int) -> None:
+    """Prints where one side's step spends its time, by operator."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], record_shapes=False) as record:
+        step()
+    print(record.key_averages().table(sort_by="self_cpu_time_total", row_limit=rows, max_name_column_width=40))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--batch", type=int, default=8, help="b, coarse images a step (the paper's 32 need 4x memory)")
+    parser.add_argument("--labelled", type=int, default=4, help="bp, part-labelled images a step")
+    parser.add_argument("--size", type=int, default=256, help="width and height of the images, pixels")
+    parser.add_argument("--encoder", default="resnet34", help="the three networks' encoder")
+    parser.add_argument("--repetitions", type=int, default=5, help="timed steps of each side")
+    parser.add_argument("--tolerance", type=float, default=1e-4, help="relative difference of losses that is allowed")
+    parser.add_argument("--profile", type=int, default=0, metavar="ROWS", help="operators to list for each side")
+    a = parser.parse_args(arguments)
+    changes = {"weights": "random", "encoder": a.encoder, "batch": a.batch, "labelled_batch": a.labelled}
+    chosen = settings("paper", changes)
+
+    print(f"python benchmarks/em_step.py {' '.join(sys.argv[1:] if arguments is None else arguments)}".rstrip())
+    print(f"{os.cpu_count()} CPU cores, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(f"preset paper, {a.encoder} from random weights, {a.size}x{a.size}, b = {a.batch}, bp = {a.labelled}")
+    steps = prepare(chosen, a.size)
+    measured = measure(steps, a.repetitions, warm_up=1)
+    ratio = report(measured, a.batch)
+    gap, where = largest_difference(measured)
+    print(f"coarseparts is {ratio:.2f} times as fast; losses differ by {gap:.1e} at most ({where})")
+    if a.profile:
+        for name, step in steps.items():
+            print(name)
+            profile(step, a.profile)
+    return int(gap > a.tolerance)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

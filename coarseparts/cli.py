@@ -1,0 +1,334 @@
+"""The command line: thin verbs. Exit status 0 done, 1 failed while running, 2 bad input or usage.
+
+Errors go to standard error, one problem a line.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+import yaml
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import Progress
+
+from coarseparts import demo as demonstration
+from coarseparts import presets, reporting
+from coarseparts.data.check import check as examine
+from coarseparts.data.check import save_sheet
+from coarseparts.data.dataset_file import DatasetFile, load_dataset_file
+from coarseparts.data.problems import BadInput, Problem
+from coarseparts.data.store import Store, build_store
+from coarseparts.em import TrainingDiverged
+from coarseparts.evaluation.iou import to_json
+from coarseparts.experiment import METHODS, Experiment
+from coarseparts.model import Model, resolve
+from coarseparts.networks.macs import network_table
+from coarseparts.predict import evaluate_store, predict_folder, run_model
+from coarseparts.runs import RunError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
+out, err = Console(), Console(stderr=True)
+
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
+Seed = Annotated[int, typer.Option(min=0, help="fixes initial weights, order and augmentation")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="go on without bad images; says how many")]
+Changes = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="any setting; see `coarseparts settings`")]
+
+
+@app.command()
+def check(
+    data: Annotated[Path, typer.Argument(help="dataset file (YAML)")],
+    sheet: Annotated[Path | None, typer.Option(help="contact sheet PNG to write [DATA-check.png]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """What is in my data, and what is wrong with it."""
+    found = examine(load_dataset_file(data), progress=_bar("checking"))
+    if as_json:
+        print(found.to_json())
+    else:
+        out.print(found.to_text())
+        target = sheet or data.with_name(f"{data.stem}-check.png")
+        if save_sheet(found, target):
+            out.print(f"samples with their labels: {target}", highlight=False)
+    if found.errors:
+        raise typer.Exit(2)
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Argument(help="dataset file (YAML)")],
+    run: Annotated[Path, typer.Option("--out", help="run folder; the same command again goes on where it stopped")],
+    method: Annotated[str, typer.Option(help=f"one of {', '.join(METHODS)}")] = "em",
+    preset: Annotated[str, typer.Option(help=f"one of {', '.join(presets.PRESETS)}")] = "default",
+    weights: Annotated[str, typer.Option(help="random, imagenet, or a safetensors/pth file")] = "",
+    labels: Annotated[str, typer.Option(help="coarse labels to use, e.g. keypoints,mask,box [all there are]")] = "",
+    parts_limit: Annotated[int | None, typer.Option(min=1, help="use only the first N part masks")] = None,
+    changes: Changes = [],  # noqa: B006 - typer copies it
+    seed: Seed = 0,
+    device: Device = "auto",
+    skip_bad: SkipBad = False,
+) -> None:
+    """Train on a dataset file and measure on its validation split; ends with a table and report.html."""
+    _one_of("--method", method, METHODS)
+    dataset = load_dataset_file(data)
+    _train(dataset, data, run, [method], preset, weights, labels, parts_limit, changes, [seed], device, skip_bad)
+
+
+@app.command()
+def compare(
+    data: Annotated[Path, typer.Argument(help="dataset file (YAML)")],
+    run: Annotated[Path, typer.Option("--out", help="folder; a run folder per seed in it")],
+    methods: Annotated[str, typer.Option(help=f"of {', '.join(METHODS)}")] = "fine-tuning,distillation,em",
+    seeds: Annotated[str, typer.Option(help="e.g. 0,1,2")] = "0",
+    preset: Annotated[str, typer.Option(help=f"one of {', '.join(presets.PRESETS)}")] = "default",
+    weights: Annotated[str, typer.Option(help="random, imagenet, or a safetensors/pth file")] = "",
+    labels: Annotated[str, typer.Option(help="coarse labels to use [all there are]")] = "",
+    parts_limit: Annotated[int | None, typer.Option(min=1, help="use only the first N part masks")] = None,
+    changes: Changes = [],  # noqa: B006
+    device: Device = "auto",
+    skip_bad: SkipBad = False,
+) -> None:
+    """Several methods and seeds on the same data, in one table."""
+    chosen = [m.strip() for m in methods.split(",") if m.strip()]
+    for method in chosen:
+        _one_of("--methods", method, METHODS)
+    numbers = [int(s) for s in seeds.split(",") if s.strip().isdigit()]
+    if not numbers:
+        raise BadInput(Problem("--seeds", f"is {seeds!r}, expected numbers", "write e.g. --seeds 0,1,2"))
+    dataset = load_dataset_file(data)
+    _train(dataset, data, run, chosen, preset, weights, labels, parts_limit, changes, numbers, device, skip_bad)
+
+
+@app.command()
+def demo(
+    run: Annotated[Path, typer.Option("--out", help="folder to write")] = Path("runs/demo"),
+    seeds: Annotated[str, typer.Option(help="e.g. 0,1,2")] = "0",
+    device: Device = "auto",
+) -> None:
+    """The whole method on the built-in synthetic birds: a table of methods and a report to look at."""
+    numbers = [int(s) for s in seeds.split(",")]
+    experiments = []
+    rows: list[dict[str, Any]] = []
+    for seed in numbers:
+        experiment = demonstration.experiment(run / f"seed{seed}", seed, _device(device), err)
+        for method in demonstration.METHODS:
+            err.print(f"[bold]{method}[/bold] (seed {seed})")
+            rows += experiment.train(method)
+        experiment.export(has_posterior=True)
+        experiments.append(experiment)
+    reporting.finish(run, experiments, rows, "Synthetic birds", out)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="run folder")],
+    data: Annotated[Path | None, typer.Option(help="another dataset file [the one it was trained on]")] = None,
+    split: Annotated[str, typer.Option(help="train, val or test")] = "val",
+    model: Annotated[str, typer.Option(help="part (sees the image) or posterior (sees the coarse labels, too)")] = "part",
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+    device: Device = "auto",
+    skip_bad: SkipBad = False,
+) -> None:
+    """Part IoU of a trained model on part-labelled images, in percent."""
+    _one_of("--model", model, ("part", "posterior"))
+    _one_of("--split", split, ("train", "val", "test"))
+    trained = run_model(run, _device(device))
+    store = _store_for(trained, run, data, split, skip_bad)
+    measures = evaluate_store(trained, store, split, model)
+    if as_json:
+        print(to_json(measures))
+        return
+    low, high = measures["ci95"]
+    out.print(f"{measures['images']} images, part mIoU {measures['part_miou']:.1f} % (95 % interval {low:.1f} to {high:.1f})")
+    out.print(f"mIoU with background {measures['miou']:.1f} %")
+    for name, value in measures["iou"].items():
+        out.print(f"  {name:20s} {value:5.1f}", highlight=False)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="run folder")],
+    images: Annotated[Path, typer.Argument(help="folder of photographs, or one")],
+    target: Annotated[Path, typer.Option("--out", help="folder for <stem>.png: part indices at the image's own size")],
+    labels: Annotated[Path | None, typer.Option(help="COCO file with coarse labels of these images")] = None,
+    overlay: Annotated[bool, typer.Option("--overlay", help="also write pictures to look at")] = False,
+    coco: Annotated[Path | None, typer.Option(help="also write a COCO file")] = None,
+    device: Device = "auto",
+    skip_bad: SkipBad = False,
+) -> None:
+    """The parts of photographs."""
+    trained = run_model(run, _device(device))
+    done = predict_folder(trained, images, target, labels, overlay, coco, skip_bad, _bar("predicting"))
+    for problem in done.problems:
+        err.print(str(problem), highlight=False, markup=False)
+    left = f", {done.left_out} left out" if done.left_out else ""
+    out.print(f"{done.written} part maps in {target}{left}", highlight=False)
+
+
+@app.command()
+def networks() -> None:
+    """Multiply-accumulates and parameters of the paper's networks (Fig. 6) for one 256 x 256 image."""
+    for row in network_table():
+        out.print(f"{row.name:16s} {row.macs / 1e9:7.2f} G MAC {row.parameters / 1e6:7.2f} M parameters", highlight=False)
+
+
+@app.command()
+def settings() -> None:
+    """Every setting with its default, for --set KEY=VALUE."""
+    for key, default, text in presets.describe():
+        out.print(f"{key} = {default}\n    {text}", highlight=False, markup=False)
+
+
+def _train(
+    dataset: DatasetFile,
+    data: Path,
+    run: Path,
+    methods: list[str],
+    preset: str,
+    weights: str,
+    labels: str,
+    parts_limit: int | None,
+    changes: list[str],
+    seeds: list[int],
+    device: str,
+    skip_bad: bool,
+) -> None:
+    where = _device(device)
+    chosen = _parsed(changes) | ({"weights": weights} if weights else {})
+    settings = resolve(presets.settings(preset, chosen), where)
+    styles = [s.strip() for s in labels.split(",") if s.strip()] or None
+    for style in styles or []:
+        _one_of("--labels", style, ("keypoints", "mask", "box"))
+    store, problems = build_store(dataset, run / "store", skip_bad, _bar("reading images"))
+    for problem in problems:
+        err.print(str(problem), highlight=False, markup=False)
+    experiments, rows = [], []
+    for seed in seeds:
+        experiment = Experiment(
+            store,
+            settings,
+            run if len(seeds) == 1 else run / f"seed{seed}",
+            seed,
+            where,
+            styles,
+            parts_limit,
+            dataset.crop.model_dump(),
+            config={"data": str(data.resolve()), "preset": preset},
+            console=err,
+        )
+        n = experiment.rows
+        err.print(
+            f"{len(n.part)} part masks, {len(n.coarse)} coarse images ({', '.join(experiment.styles) or 'no labels'}), "
+            f"{len(n.val)} validation images" + (" held out from the training part" if n.held_out else "")
+            + f"; {settings.encoder}, {store.size} px, {where}, seed {seed}",
+            highlight=False,
+        )
+        for method in methods:
+            err.print(f"[bold]{method}[/bold]")
+            rows += experiment.train(method)
+        experiment.export(has_posterior=methods[-1] in ("em", "distillation"))
+        experiments.append(experiment)
+    reporting.finish(run, experiments, rows, data.stem, out)
+
+
+def _store_for(trained: Model, run: Path, data: Path | None, split: str, skip_bad: bool) -> Store:
+    config = run / "config.yaml"
+    if data is None:
+        named = (yaml.safe_load(config.read_text()) or {}).get("data") if config.is_file() else None
+        if named is None:
+            raise BadInput(Problem(str(run), "does not say which data it was trained on", "name a dataset file with --data"))
+        data = Path(named)
+    dataset = load_dataset_file(data)
+    if dataset.parts != trained.schema.parts:
+        expected = f"has the parts {list(dataset.parts)}, the model {list(trained.schema.parts)}"
+        raise BadInput(Problem(str(data), expected, "use a dataset file with the same parts in the same order"))
+    same = {
+        "keypoints": trained.schema.keypoints or None,
+        "mirror": trained.schema.mirror,
+        "keypoint_mirror": trained.schema.keypoint_mirror,
+        "size": trained.size,
+        "sources": tuple(s for s in dataset.sources if s.split == split),
+    }
+    if not same["sources"]:
+        raise BadInput(Problem(str(data), f"has no source with split: {split}", "choose another --split"))
+    with tempfile.TemporaryDirectory() as scratch:
+        store, problems = build_store(dataset.model_copy(update=same), Path(scratch), skip_bad, _bar("reading images"))
+        for problem in problems:
+            err.print(str(problem), highlight=False, markup=False)
+        return store.in_memory()
+
+
+def _parsed(changes: list[str]) -> dict[str, Any]:
+    pairs: dict[str, Any] = {}
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise BadInput(Problem(f"--set {change}", "has no '='", "write --set key=value"))
+        pairs[key.strip()] = yaml.safe_load(value)
+    return pairs
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise BadInput(Problem(option, f"is {value!r}", f"choose one of {', '.join(allowed)}"))
+
+
+def _device(name: str) -> str:
+    _one_of("--device", name, ("auto", "cpu", "cuda"))
+    if name == "cuda" and not torch.cuda.is_available():
+        raise BadInput(Problem("--device", "is cuda, but torch sees no GPU", "use --device cpu"))
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def _bar(title: str) -> Any:
+    """A progress callback (done, total) that draws a bar with the time left on a terminal, and nothing elsewhere."""
+    if not err.is_terminal:
+        return None
+    bar = Progress(console=err, transient=True)
+    task = bar.add_task(title, total=None)
+    bar.start()
+
+    def advance(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total)
+        if done >= total:
+            bar.stop()
+
+    return advance
+
+
+def main() -> None:
+    """Entry point of the ``coarseparts`` command."""
+    try:
+        app(standalone_mode=False)
+    except BadInput as error:
+        sys.exit(_say(2, *(str(p) for p in error.problems)))
+    except ValidationError as error:
+        sys.exit(_say(2, *(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors())))
+    except (RunError, TrainingDiverged) as error:
+        sys.exit(_say(1, str(error)))
+    except ValueError as error:
+        sys.exit(_say(2, str(error)))
+    except typer.Exit as error:
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(_say(1, "stopped; the same command goes on where it was"))
+    except Exception as error:  # click's usage errors know their own text
+        if hasattr(error, "format_message"):
+            sys.exit(_say(2, error.format_message()))
+        raise
+
+
+def _say(code: int, *lines: str) -> int:
+    for line in lines:
+        print(line, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,280 @@
+"""From a data set to its packed store: decode once, keep on disk, find again by a hash of what went in."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from coarseparts.data.crops import crop_and_resize
+from coarseparts.data.dataset_file import DatasetFile
+from coarseparts.data.loading import in_schema
+from coarseparts.data.problems import BadInput, Problem, capped, errors
+from coarseparts.data.records import Record, read_dataset
+from coarseparts.data.sample import Sample
+from coarseparts.data.schema import IGNORE, Schema
+from coarseparts.data.store import FORMAT, LABELS, Store, Writer, layout
+from coarseparts.data.synthetic import birds
+
+try:
+    import fcntl
+except ImportError:  # Windows: two builds at a time in one cache folder are not kept apart there
+    fcntl = None  # type: ignore[assignment]
+
+CHUNK = 64
+"""Synthetic images rendered at a time."""
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NO_RIGHT = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def build_store(
+    dataset: DatasetFile,
+    cache_dir: str | Path,
+    skip_bad: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    for_training: bool = False,
+) -> tuple[Store, list[Problem]]:
+    """The data set's packed store, made in ``cache_dir`` or found there, and all problems.
+
+    The store's folder is named by a hash of the schema, the size and every record's fingerprint, so nothing is
+    decoded twice and nothing stale is used. Building holds a few images in memory, however many there are, is the
+    same for any number of cores, and either ends with a whole store or leaves none (what a killed build leaves
+    behind, the next one removes). ``progress(done, total)`` is called after each image.
+
+    Raises BadInput listing all errors of all images; with ``skip_bad`` their images are left out instead, and the
+    errors are among the problems returned. Raises BadInput also if no image is left, the disk is full or the folder
+    cannot be written. ``for_training`` as in ``records.read_dataset``.
+    """
+    cache_dir = Path(cache_dir)
+    records, problems, schema = read_dataset(dataset, for_training)
+    folder = cache_dir / _key(records, schema, dataset.size)
+    found = _cached(folder, records)
+    if found is None:
+        with _told_plainly(cache_dir), _locked(cache_dir):
+            found = _cached(folder, records)  # somebody else may have built it while we waited
+            if found is None:
+                _clear(cache_dir, folder)
+                _check_room(cache_dir, len(records), schema, dataset.size)
+                found = _build(folder, records, problems, schema, dataset.size, skip_bad, progress)
+    store, of_images = found
+    problems = problems + of_images
+    _raise_errors(problems, skip_bad)
+    if not len(store):
+        raise BadInput(
+            [*errors(problems), Problem(str(dataset.path), "no image is left", "correct the problems above")]
+        )
+    return store, problems
+
+
+@dataclass
+class _Loaded:
+    """A record at store size (``arrays`` as ``crops.crop_and_resize`` gives them, and "native"), None if it is bad."""
+
+    record: Record
+    arrays: dict[str, np.ndarray | None] | None
+    problems: list[Problem]
+
+
+def load_all(records: list[Record], size: int) -> Iterator[_Loaded]:
+    """Decode, crop and resize, in the order of ``records``, on all cores, a few images at a time."""
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:  # threads: decoding and resizing release Python's lock
+        waiting: deque[Future[_Loaded] | list[Record]] = deque()
+        jobs = iter(_jobs(records))
+
+        def add(count: int) -> None:
+            for job in islice(jobs, count):
+                waiting.append(pool.submit(_load, job, size) if isinstance(job, Record) else job)
+
+        add(3 * workers)
+        try:
+            while waiting:
+                job = waiting.popleft()
+                if isinstance(job, Future):
+                    yield job.result()
+                else:  # here and not in a worker: the renderer uses all cores by itself
+                    yield from _render(job, size)
+                add(1)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _jobs(records: list[Record]) -> Iterator[Record | list[Record]]:
+    """Records of files one by one, synthetic ones in runs of consecutive numbers."""
+    run: list[Record] = []
+    for record in records:
+        follows = bool(run) and record.synthetic is not None and len(run) < CHUNK and _next(run[-1]) == record.synthetic
+        if run and not follows:
+            yield run
+            run = []
+        if record.synthetic is None:
+            yield record
+        else:
+            run.append(record)
+    if run:
+        yield run
+
+
+def _next(record: Record) -> tuple[str, int, int]:
+    assert record.synthetic is not None
+    world, seed, number = record.synthetic
+    return world, seed, number + 1
+
+
+def _load(record: Record, size: int) -> _Loaded:
+    try:
+        sample, problems = record.load()
+        return _Loaded(record, _at_size(sample, size), problems)
+    except BadInput as bad:
+        return _Loaded(record, None, bad.problems)
+    except ValueError as error:
+        remedy = "correct the box, mask or keypoints that it is cropped to"
+        return _Loaded(record, None, [Problem(str(record.image), str(error), remedy)])
+    except (OSError, MemoryError) as error:
+        message = f"cannot be read ({' '.join(str(error).split()) or type(error).__name__})"
+        return _Loaded(record, None, [Problem(str(record.image), message, "check the file, or remove it")])
+    except Exception as error:
+        error.add_note(f"while reading {record.image}")
+        raise
+
+
+def _render(records: list[Record], size: int) -> Iterator[_Loaded]:
+    assert records[0].synthetic is not None
+    _, seed, first = records[0].synthetic
+    drawn = birds.render(len(records), size=size, seed=seed, first=first)
+    drawn["keypoints"] = in_schema(drawn["keypoints"], birds.SCHEMA.keypoints, records[0].schema)
+    for i, record in enumerate(records):
+        labels = {label: drawn[label][i] for label in LABELS if label in record.has}
+        yield _Loaded(record, _at_size(Sample(record.name, drawn["image"][i], **labels), size), [])
+
+
+def _at_size(sample: Sample, size: int) -> dict[str, np.ndarray | None]:
+    height, width = sample.image.shape[:2]
+    return crop_and_resize(sample, size) | {"native": np.array([width, height], np.int32)}
+
+
+def _build(
+    folder: Path,
+    records: list[Record],
+    before: list[Problem],
+    schema: Schema,
+    size: int,
+    skip_bad: bool,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[Store, list[Problem]]:
+    """Write the store. Problems come from the images alone; ``before`` are those found before, told with them."""
+    problems: list[Problem] = []
+    dropped: list[str] = []
+    with Writer(folder, schema, size) as writer:
+        for done, loaded in enumerate(load_all(records, size), 1):
+            problems += loaded.problems
+            if loaded.arrays is None:
+                dropped.append(loaded.record.name)
+            else:
+                record = loaded.record
+                rows = _row(loaded.arrays, schema, size)
+                writer.append(rows, [record.name], [record.split], [f"sources[{record.source}]"])
+            if progress is not None:
+                progress(done, len(records))
+        _raise_errors(before + problems, skip_bad)  # inside: nothing is kept of a store that is not to be used
+        writer.notes = {"dropped": dropped, "problems": [asdict(problem) for problem in problems]}
+    return Store.open(folder), problems
+
+
+def _row(arrays: dict[str, np.ndarray | None], schema: Schema, size: int) -> dict[str, np.ndarray]:
+    """One row of every array of the store, blank where a label is absent."""
+    values = dict(arrays)
+    values["crops"] = values.pop("crop")
+    values["present"] = np.array([values[label] is not None for label in LABELS])
+    row = {}
+    for name, (dtype, shape) in layout(size, len(schema.keypoints)).items():
+        value = values[name]
+        blank = IGNORE if name == "parts" else 0
+        row[name] = (np.full(shape, blank, dtype) if value is None else np.asarray(value, dtype))[None]
+    return row
+
+
+def _raise_errors(problems: list[Problem], skip_bad: bool) -> None:
+    if errors(problems) and not skip_bad:
+        raise BadInput(capped(errors(problems)))
+
+
+def _key(records: list[Record], schema: Schema, size: int) -> str:
+    digest = hashlib.sha256(f"{FORMAT}|{size}|{schema.model_dump_json()}\n".encode())
+    for r in records:
+        digest.update(f"{r.name}|{r.source}|{r.split}|{sorted(r.has)}|{r.fingerprint}\n".encode())
+    return digest.hexdigest()[:24]
+
+
+def _cached(folder: Path, records: list[Record]) -> tuple[Store, list[Problem]] | None:
+    """The store that lies there and the problems of its images; None if it has to be built."""
+    try:
+        store = Store.open(folder)
+        notes = json.loads((folder / "store.json").read_text(encoding="utf-8"))["notes"]
+        problems = [Problem(**problem) for problem in notes["problems"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # none, or a damaged one
+    dropped = set(notes["dropped"])
+    for record in records:
+        # A file's permissions are not in its fingerprint: what could not be used then is tried once more.
+        if record.name in dropped and _load(record, store.size).arrays is not None:
+            return None
+    return store, problems
+
+
+def _clear(cache_dir: Path, folder: Path) -> None:
+    """Remove what killed builds left, and a store that could not be opened. Only called by who holds the lock."""
+    for left in cache_dir.glob(".*.tmp-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    if folder.exists() and not (folder / "store.json").is_file():
+        shutil.rmtree(folder)
+
+
+def _check_room(cache_dir: Path, rows: int, schema: Schema, size: int) -> None:
+    per_row = sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in layout(size, len(schema.keypoints)).values())
+    free = shutil.disk_usage(cache_dir).free
+    if free < rows * per_row:
+        need = rows * per_row
+        message = f"{free / 1e6:,.0f} MB are free, the packed store of {rows} images needs {need / 1e6:,.0f} MB"
+        raise BadInput(Problem(str(cache_dir), message, "free some space, or name a cache folder on another disk"))
+
+
+@contextmanager
+def _locked(cache_dir: Path) -> Iterator[None]:
+    """One build at a time in a cache folder; another process waits here."""
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    with (cache_dir / ".lock").open("w") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError as error:
+                if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):  # some network disks have none
+                    raise
+        yield
+
+
+@contextmanager
+def _told_plainly(cache_dir: Path) -> Iterator[None]:
+    """What the disk refuses, as a problem of the cache folder. Reading errors do not get here: see ``_load``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            message, remedy = "the disk is full, the packed store was not written", "free some space"
+        elif error.errno in _NO_RIGHT:
+            message, remedy = "cannot be written to", "give yourself permission to write there"
+        else:
+            message, remedy = f"the packed store cannot be written there ({error})", "check that folder"
+        raise BadInput(Problem(str(cache_dir), message, f"{remedy}, or name another cache folder")) from error

@@ -1,0 +1,45 @@
+"""The demonstration: the whole method on synthetic birds, sized for two CPU cores and a few minutes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from coarseparts.data.store import Store
+from coarseparts.data.synthetic import birds
+from coarseparts.experiment import Experiment
+from coarseparts.model import resolve
+from coarseparts.presets import settings
+
+METHODS = ("fine-tuning", "distillation", "em", "upper-bound")
+
+SIZE, PART, COARSE, VAL, TEST = 64, 36, 1000, 80, 200
+"""Pixels; images with part masks; images with coarse labels only; images to choose epochs on; images to measure on."""
+
+
+def store(cache: Path, seed: int) -> Store:
+    """Synthetic birds of one seed, rendered once: other birds for every seed, split and role."""
+    if (cache / "store.json").is_file():
+        return Store.open(cache)
+    count = PART + COARSE + VAL + TEST
+    made = birds.render(count, size=SIZE, seed=1000 + seed)
+    splits = ["train"] * (PART + COARSE) + ["val"] * VAL + ["test"] * TEST
+    names = [f"bird-{i:05d}" for i in range(count)]
+    built = Store.from_arrays(birds.SCHEMA, **_arrays(made), names=names, splits=splits)
+    built.save(cache)
+    return Store.open(cache)
+
+
+def _arrays(made: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: made[name] for name in ("image", "parts", "mask", "keypoints", "box")}
+
+
+def experiment(folder: Path, seed: int, device: str, console: Console) -> Experiment:
+    """The demonstration's experiment for one seed: the default preset, measured on held-out birds."""
+    chosen = resolve(settings(), device)
+    data = store(folder / "store", seed)
+    return Experiment(
+        data, chosen, folder, seed, device, part_limit=PART, measure="test", config={"data": "demo"}, console=console
+    )

@@ -1,0 +1,134 @@
+"""From finished experiments to what a person looks at: the table, results.csv and report.html."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from coarseparts.evaluation.iou import confusion, iou
+from coarseparts.evaluation.report import write_report
+from coarseparts.evaluation.tables import COLUMNS, print_table, write_results_csv
+from coarseparts.experiment import Experiment, machine
+
+GALLERY = 12
+"""Images in the report's qualitative grid, half of them the worst."""
+
+
+def finish(
+    folder: Path, experiments: list[Experiment], rows: list[dict[str, Any]], title: str, console: Console
+) -> None:
+    """Writes ``results.csv`` and ``report.html`` into ``folder`` and prints the table.
+
+    ``rows`` as ``Experiment.train`` returns them; the report shows the last experiment's pictures.
+    """
+    table = [{name: row[name] for name in COLUMNS} for row in rows]
+    write_results_csv(folder / "results.csv", table)
+    shown = experiments[-1]
+    last = {row["method"]: row for row in rows if row["seed"] == shown.seed}
+    write_report(
+        folder / "report.html",
+        title=title,
+        subtitle=f"{len(shown.rows.part)} part masks, {len(shown.rows.coarse)} images with coarse labels "
+        f"({', '.join(shown.styles) or 'none'}), {len(experiments)} seed{'s' if len(experiments) > 1 else ''}",
+        results=table,
+        metrics=_metrics(shown.run.path / "metrics.csv"),
+        iou={name: row["iou"] for name, row in last.items()},
+        strips=_strips(shown),
+        gallery=_gallery(shown),
+        parts=list(shown.schema.parts),
+        facts=_facts(shown),
+    )
+    print_table(table, console)
+    console.print(f"report: {folder / 'report.html'}", highlight=False)
+
+
+def _facts(experiment: Experiment) -> dict[str, str]:
+    s = experiment.settings
+    return {
+        "machine": machine(),
+        "device": experiment.device,
+        "training size": f"{experiment.size} x {experiment.size} px",
+        "encoder": f"{s.encoder}, {s.stages} stages, weights: {Path(s.weights).name}",
+        "decoder": s.decoder,
+        "epochs": f"{s.part_epochs} part model, {s.posterior_epochs} posterior, {s.label_epochs} label models, "
+        f"{s.em_epochs} EM",
+        "measured on": f"{len(experiment.measure_feed.rows)} images; epochs chosen on {len(experiment.rows.val)} others"
+        if not np.array_equal(experiment.measure_feed.rows, experiment.rows.val)
+        else f"the {len(experiment.rows.val)} validation images, on which epochs were chosen, too",
+        "seconds by stage": ", ".join(f"{name} {stage.seconds:.0f}" for name, stage in experiment.run.stages.items()),
+    }
+
+
+def _metrics(path: Path) -> list[dict[str, Any]]:
+    with open(path, newline="") as file:
+        return [
+            {"stage": r["stage"], "epoch": int(r["epoch"]), "name": r["name"], "value": float(r["value"])}
+            for r in csv.DictReader(file)
+        ]
+
+
+def _strips(experiment: Experiment) -> list[dict[str, Any]]:
+    """EM's progress on some validation images: posterior above, part model below (Fig. 4)."""
+    files = sorted((experiment.run.path / "progress").glob("em-*.npz"))
+    if len(files) < 2:
+        return []
+    chosen = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, 5).round().astype(int))]
+    stage = experiment.run.stages["em"]
+    score = {(epoch, name): value for epoch, name, value in stage.history}
+    loaded = [(int(f.stem.split("-")[1]), np.load(f)) for f in chosen]
+    strips = []
+    for k, row in enumerate(loaded[0][1]["rows"]):
+        models = []
+        for label, key in (("posterior", "posterior"), ("part model", "part")):
+            maps = []
+            for epoch, arrays in loaded:
+                value = score.get((epoch, f"val/{key}_part_miou"))
+                caption = ("start" if epoch == 0 else f"epoch {epoch}") + (f", val {value:.1f}" if value else "")
+                maps.append((caption, arrays[key][k]))
+            models.append((label, maps))
+        strips.append(
+            {
+                "title": experiment.store.names[row],
+                "image": np.asarray(experiment.store.image[row]),
+                "truth": np.asarray(experiment.store.parts[row]),
+                "rows": models,
+            }
+        )
+    return strips[:3]
+
+
+def _gallery(experiment: Experiment) -> list[dict[str, Any]]:
+    """The best model's predictions on measured images: the worst, and some evenly chosen from the others."""
+    feed = experiment.measure_feed
+    maps: dict[str, np.ndarray] = {}
+    for name, kind in (("part model", "part"), ("posterior", "posterior")):
+        found = [logits.argmax(1).cpu().numpy() for _, logits in experiment.predictions(kind, feed.plain())]
+        maps[name] = np.concatenate(found).astype(np.uint8)
+    truth = np.stack([np.asarray(experiment.store.parts[row]) for row in feed.rows])
+    each = confusion(maps["part model"], truth, experiment.schema.channels)
+    scores = np.array([100 * _mean(iou(c)[1:]) for c in each])
+    order = np.argsort(scores)
+    worst = list(order[: GALLERY // 2])
+    rest = order[len(worst) :]
+    spread = list(rest[np.unique(np.linspace(0, len(rest) - 1, GALLERY - len(worst)).astype(int))]) if len(rest) else []
+    return [
+        {
+            "name": experiment.store.names[feed.rows[i]],
+            "image": np.asarray(experiment.store.image[feed.rows[i]]),
+            "truth": truth[i],
+            "predictions": {name: predicted[i] for name, predicted in maps.items()},
+            "iou": float(scores[i]),
+            "worst": i in worst,
+        }
+        for i in [*worst, *spread]
+    ]
+
+
+def _mean(values: Iterable[float]) -> float:
+    known = [v for v in values if not np.isnan(v)]
+    return float(np.mean(known)) if known else 0.0

@@ -1,0 +1,237 @@
+"""The named terms of the E-step and the M-step, and what every option makes of them. The bound: ``test_bound.py``."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from em_toy import POINTS, SIZE, batch, make, moved, options, step, style_of, weights
+from torch import Tensor
+
+from coarseparts import em
+from coarseparts.data.sample import Batch
+from coarseparts.em import Networks, Options
+from coarseparts.labels import ExclusiveParts
+
+# --- the E-step's terms -----------------------------------------------------------------------------------------------
+
+
+def terms_of(o: Options, **changes: Batch) -> tuple[dict[str, Tensor], Tensor]:
+    """e_step's terms and the log_q that they are functions of."""
+    networks, _ = make()
+    torch.manual_seed(3)
+    log_q = torch.randn(4, 3, SIZE, SIZE).log_softmax(1).requires_grad_()
+    logits, logits_qp = torch.randn(4, 3, SIZE, SIZE), torch.randn(2, 3, SIZE, SIZE)
+    coarse, labelled = changes.get("coarse", batch(4, 1)), changes.get("labelled", batch(2, 2, labelled=True))
+    networks.styles.eval()
+    return em.e_step(networks, coarse, log_q, logits, labelled, logits_qp, o), log_q
+
+
+def test_agreement_has_a_direction() -> None:
+    torch.manual_seed(3)
+    log_q, logits = torch.randn(4, 3, SIZE, SIZE).log_softmax(1), torch.randn(4, 3, SIZE, SIZE)
+    log_p = logits.log_softmax(1)
+    elbo, _ = terms_of(options(agreement="elbo", alpha=2.0))
+    reverse, _ = terms_of(options(agreement="reverse", alpha=2.0))
+    torch.testing.assert_close(elbo["agreement"].detach(), -2 * (log_q.exp() * log_p).sum(1).mean())
+    torch.testing.assert_close(reverse["agreement"].detach(), -2 * (log_p.exp() * log_q).sum(1).mean())
+
+
+@pytest.mark.parametrize("agreement", ["elbo", "reverse"])
+def test_either_agreement_pulls_the_posterior_to_the_part_model_and_never_the_other_way(agreement: str) -> None:
+    networks, _ = make()
+    wanted = torch.randn(4, 3, SIZE, SIZE, requires_grad=True)
+    q = torch.zeros(4, 3, SIZE, SIZE, requires_grad=True)
+    o = options(agreement=agreement, gamma=0.0, supervise=0.0)
+    absent = batch(4, 1, present=False)
+    terms = em.e_step(networks, absent, q.log_softmax(1), wanted, batch(2, 2, labelled=True), q[:2], o)
+    to_q, to_p = torch.autograd.grad(terms["agreement"], (q, wanted), allow_unused=True)
+    assert to_p is None
+    assert float((-to_q * (wanted - wanted.mean(1, keepdim=True)).detach()).sum()) > 0
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("raise", 1.0), ("lower", -1.0)])
+def test_the_entropy_has_a_sign(direction: str, sign: float) -> None:
+    terms, log_q = terms_of(options(entropy=direction, gamma=0.3))
+    torch.testing.assert_close(terms["entropy"], sign * 0.3 * (log_q.exp() * log_q).sum(1).mean())
+
+
+@pytest.mark.parametrize("direction", ["raise", "lower"])
+def test_steps_move_the_posteriors_entropy_in_the_named_direction(direction: str) -> None:
+    networks, optimizers = make(optimizer="adam")
+    optimizers.styles = None
+    o = options(entropy=direction, gamma=50.0, supervise=0.0, label_dropout=0.0, evidence=1e-3)
+
+    def entropy() -> float:
+        with torch.no_grad():
+            return -float(ExclusiveParts.negative_entropy(networks.infer(batch(4, 1))).mean())
+
+    before = entropy()
+    for _ in range(4):
+        step(networks, optimizers, o)
+    assert entropy() > before + 1e-3 if direction == "raise" else entropy() < before - 1e-3
+
+
+def test_weights_by_hand_multiply_the_loss_and_fitted_ones_come_with_the_likelihood() -> None:
+    networks, _ = make()
+    networks.styles.eval()
+    by_hand, log_q = terms_of(options(coarse={"mask": 3.0, "keypoints": 0.0}))
+    fitted, _ = terms_of(options(coarse=None, evidence=0.5))
+    for name, style in networks.style_items():
+        mean, label = style.predict(log_q), batch(4, 1).labels[name]
+        weight = {"mask": 3.0, "keypoints": 0.0, "box": 1.0}[name]
+        torch.testing.assert_close(by_hand[name], weight * style.loss(label, mean).mean())
+        torch.testing.assert_close(fitted[name], 0.5 * style.nll(label, mean).mean())
+        assert not torch.isclose(by_hand[name], fitted[name]), name
+
+
+def test_a_label_that_fits_better_weighs_more() -> None:
+    """A tenth of the spread on held-out images makes ten times the slope: nobody sets lambda."""
+    networks, _ = make()
+    networks.styles.eval()
+    style, label = style_of(networks, "keypoints"), batch(4, 1).labels["keypoints"]
+    mean = style.predict(torch.zeros(4, 3, SIZE, SIZE).log_softmax(1))
+    loose = style.nll(label, mean)
+    style.set_scale(style.scale / 10)
+    torch.testing.assert_close(style.nll(label, mean), 10 * loose)
+
+
+def test_the_posteriors_supervised_term_can_be_weighed_and_left_out() -> None:
+    assert "supervised" not in terms_of(options(supervise=0.0))[0]
+    one, two = (terms_of(options(supervise=w))[0]["supervised"] for w in (1.0, 2.0))
+    torch.testing.assert_close(two, 2 * one)
+    torch.manual_seed(3)
+    torch.randn(4, 3, SIZE, SIZE), torch.randn(4, 3, SIZE, SIZE)
+    logits_qp = torch.randn(2, 3, SIZE, SIZE)
+    torch.testing.assert_close(one, ExclusiveParts.supervised(logits_qp, batch(2, 2, labelled=True).parts))
+    unlabelled, _ = terms_of(options(), labelled=batch(2, 2, labelled=False))
+    assert float(unlabelled["supervised"].detach()) == 0
+
+
+# --- missing labels ---------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_label_adds_nothing_whatever_stands_in_its_place() -> None:
+    coarse = batch(4, 1)
+    full, _ = terms_of(options(), coarse=coarse)
+    for name in ("keypoints", "mask", "box"):
+        partly = copy.deepcopy(coarse)
+        partly.present[name] = torch.tensor([True, False, True, False])
+        blank = copy.deepcopy(partly)
+        blank.labels[name][1::2] = 0
+        (a, log_q), (b, _) = terms_of(options(), coarse=partly), terms_of(options(), coarse=blank)
+        torch.testing.assert_close(a[name], b[name])
+        assert float(a[name].detach()) < float(full[name].detach())
+        (gradient,) = torch.autograd.grad(a[name], log_q)
+        assert not gradient[1::2].any() and gradient[0::2].any()
+        assert all(torch.equal(a[other], full[other]) for other in a if other != name)
+
+
+def test_images_without_any_label_still_make_a_step() -> None:
+    networks, optimizers = make()
+    log = em.em_step(networks, optimizers, batch(4, 1, present=False), batch(2, 2, labelled=True), options())
+    assert all(float(log[f"e/{name}"]) == 0 for name in ("keypoints", "mask", "box"))
+    assert float(log["l/keypoints"]) == 0
+    assert all(torch.isfinite(v) for v in log.values())
+
+
+def test_dropout_hides_labels_at_the_named_rate_and_tells_the_posterior() -> None:
+    networks, _ = make()
+    many = batch(4, 1)[torch.arange(4).repeat(100)]
+    many.present["box"] = torch.zeros(400, dtype=torch.bool)
+    plain = networks.draw(many)
+    hidden = networks.draw(many, 0.3, torch.Generator().manual_seed(0))
+    assert plain.shape == (400, POINTS + 1 + 1 + 3, SIZE, SIZE)
+    ranges = {"keypoints": slice(0, POINTS), "mask": slice(POINTS, POINTS + 1), "box": slice(POINTS + 1, POINTS + 2)}
+    for i, (name, channels) in enumerate(ranges.items()):
+        flag = hidden[:, POINTS + 2 + i, 0, 0].bool()
+        assert not hidden[~flag][:, channels].any()
+        assert torch.equal(hidden[flag][:, channels], plain[flag][:, channels])
+        share = 0.0 if name == "box" else 0.7
+        assert float(flag.float().mean()) == pytest.approx(share, abs=0.07 if share else 0)
+    again = networks.draw(many, 0.3, torch.Generator().manual_seed(0))
+    assert torch.equal(hidden, again), "the generator fixes what is hidden"
+
+
+def test_dropped_labels_still_count_in_the_likelihood() -> None:
+    """Dropout hides labels from the posterior's input; the bound goes on asking that q explains them."""
+    networks, optimizers = make()
+    log = step(networks, optimizers, options(label_dropout=0.99))
+    assert all(float(log[f"e/{name}"]) > 0 for name in ("keypoints", "mask", "box"))
+
+
+# --- the M-step -------------------------------------------------------------------------------------------------------
+
+
+def m_coarse(networks: Networks, log_q: Tensor, logits: Tensor, o: Options) -> Tensor:
+    return em.m_step(networks, log_q, logits, batch(2, 2, labelled=True), torch.zeros(2, 3, SIZE, SIZE), o)["coarse"]
+
+
+def test_the_m_step_learns_from_probabilities_the_mode_or_a_draw() -> None:
+    networks, _ = make()
+    torch.manual_seed(5)
+    logits = 2 * torch.randn(4, 3, SIZE, SIZE)
+    log_q = (logits + torch.randn(4, 3, SIZE, SIZE)).log_softmax(1)  # so that the mode suits the part model
+    log_p = logits.log_softmax(1)
+    soft = -(log_q.exp() * log_p).sum(1).mean()
+    mode = -log_p.gather(1, log_q.argmax(1, keepdim=True)).mean()
+    torch.testing.assert_close(m_coarse(networks, log_q, logits, options(target="soft")), soft)
+    torch.testing.assert_close(m_coarse(networks, log_q, logits, options(target="mode")), mode)
+    draws = torch.stack([m_coarse(networks, log_q, logits, options(target="sample")) for _ in range(60)])
+    torch.testing.assert_close(draws.mean(), soft, atol=0.02, rtol=0)  # a draw is right on average
+    assert not torch.isclose(mode, soft, atol=0.05)
+
+
+def test_delta1_and_delta2_weigh_the_labelled_and_the_coarse_images() -> None:
+    networks, _ = make()
+    torch.manual_seed(5)
+    log_q, logits = torch.randn(4, 3, SIZE, SIZE).log_softmax(1), torch.randn(4, 3, SIZE, SIZE)
+    logits_p, labelled = torch.randn(2, 3, SIZE, SIZE), batch(2, 2, labelled=True)
+    one = em.m_step(networks, log_q, logits, labelled, logits_p, options())
+    two = em.m_step(networks, log_q, logits, labelled, logits_p, options(delta1=2.0, delta2=5.0))
+    torch.testing.assert_close(one["labelled"], ExclusiveParts.supervised(logits_p, labelled.parts))
+    torch.testing.assert_close(two["labelled"], 2 * one["labelled"])
+    torch.testing.assert_close(two["coarse"], 5 * one["coarse"])
+
+
+def test_the_exact_posterior_is_the_part_model_times_the_mask_and_box_likelihood() -> None:
+    networks, optimizers = make()
+    coarse, labelled = batch(4, 1), batch(2, 51, labelled=True)
+    coarse.present["box"] = torch.tensor([True, True, False, False])
+    posterior = weights(networks.posterior)
+    twin = copy.deepcopy(networks)
+    o = options(posterior="exact")
+    log = em.em_step(networks, optimizers, coarse, labelled, o)
+
+    logits = twin.part_model(torch.cat([coarse.image, labelled.image]))[:4].detach()
+    log_q = style_of(twin, "mask").condition(logits.log_softmax(1), coarse.labels["mask"])
+    log_q[:2] = style_of(twin, "box").condition(log_q, coarse.labels["box"])[:2]
+    torch.testing.assert_close(log["m/coarse"], -(log_q.exp() * logits.log_softmax(1)).sum(1).mean())
+    assert not any(name.startswith("e/") for name in log)
+    assert not moved(networks.posterior, posterior, buffers=True), "the network is not asked"
+
+
+def test_conditioning_multiplies_the_networks_posterior_by_the_exact_likelihood() -> None:
+    networks, _ = make()
+    coarse = batch(4, 1)
+    plain, conditioned = networks.infer(coarse), networks.infer(coarse, condition=True)
+    torch.testing.assert_close(conditioned, networks.condition(coarse, plain))
+    foreground = coarse.labels["mask"][:, 0] > 0.5
+
+    def right(log_q: Tensor) -> Tensor:
+        return torch.where(foreground, 1 - log_q[:, 0].exp(), log_q[:, 0].exp()).mean()
+
+    assert float(right(conditioned).detach()) > float(right(plain).detach()) + 0.1
+
+
+@pytest.mark.parametrize("condition", [False, True])
+def test_the_m_step_learns_from_the_conditioned_posterior_when_asked(condition: bool) -> None:
+    networks, optimizers = make()
+    optimizers.posterior = torch.optim.SGD(networks.posterior.parameters(), 0.0)  # so that it can be asked afterwards
+    coarse, labelled = batch(4, 1), batch(2, 51, labelled=True)
+    twin = copy.deepcopy(networks)
+    log = em.em_step(networks, optimizers, coarse, labelled, options(condition=condition))
+    logits = twin.part_model(torch.cat([coarse.image, labelled.image]))[:4]
+    expected = ExclusiveParts.cross_entropy(twin.infer(coarse, condition).exp(), logits).mean()
+    torch.testing.assert_close(log["m/coarse"], expected.detach())

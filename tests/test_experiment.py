@@ -1,0 +1,198 @@
+"""A run from start to end, stopped and gone on with, and what happens when something goes wrong."""
+
+import csv
+import errno
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from toy import toy, toy_store
+
+from coarseparts import runs
+from coarseparts.em import TrainingDiverged
+from coarseparts.experiment import split_rows
+from coarseparts.model import Model
+from coarseparts.runs import RunError
+
+SCRIPT = [sys.executable, str(Path(__file__).parent / "toy.py")]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toy") / "store"
+    toy_store(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(store, tmp_path_factory):
+    run = tmp_path_factory.mktemp("undisturbed") / "run"
+    subprocess.run([*SCRIPT, str(store), str(run)], check=True, timeout=300)
+    return run
+
+
+def test_a_run_leaves_all_that_is_needed(undisturbed):
+    names = {p.relative_to(undisturbed).as_posix() for p in undisturbed.rglob("*") if p.is_file()}
+    for stage in ("part-model", "posterior", "label-models", "em"):
+        assert {f"stages/{stage}/state.pt", f"stages/{stage}/best.safetensors"} <= names
+    assert {"config.yaml", "schema.json", "metrics.csv", "model/model.json", "model/part_model.safetensors"} <= names
+    assert not [n for n in names if n.endswith(".part")], "a half-written file was left"
+    rows = list(csv.DictReader(open(undisturbed / "metrics.csv")))
+    logged = {r["name"] for r in rows if r["stage"] == "em"}
+    assert {"e/agreement", "e/entropy", "e/keypoints", "e/mask", "e/box", "e/supervised", "m/coarse"} <= logged
+    assert "val/posterior_part_miou" in logged, "the posterior's own score must be watched"
+    assert [int(r["epoch"]) for r in rows if r["stage"] == "em" and r["name"] == "val/part_part_miou"] == [0, 1, 2, 3]
+
+
+def test_the_model_folder_predicts_as_the_run_did(undisturbed, store):
+    model = Model.load(undisturbed / "model")
+    experiment = toy(store, undisturbed)  # finished: every stage is restored, nothing is trained
+    experiment.train("em")
+    image = torch.zeros(1, 3, 32, 32)
+    with torch.no_grad():
+        experiment.networks.part_model.eval()
+        assert torch.equal(model.networks.part_model(image), experiment.networks.part_model(image))
+    assert model.schema == experiment.schema
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_with_the_same_bits(store, undisturbed, tmp_path):
+    """SIGKILL within the first stage, between stages, within the last; then the run is left to end."""
+    run = tmp_path / "run"
+    stages = run / "stages"
+    waits = [
+        lambda: (stages / "part-model" / "state.pt").exists(),  # within stage 1 (2 epochs)
+        lambda: (stages / "posterior" / "state.pt").exists(),
+        lambda: (stages / "label-models" / "state.pt").exists(),
+        lambda: (run / "progress" / "em-0001.npz").exists(),  # within EM, before its epoch was saved
+        lambda: (stages / "em" / "state.pt").exists(),
+    ]
+    kills = 0
+    for ready in waits:
+        process = subprocess.Popen([*SCRIPT, str(store), str(run)])
+        deadline = time.monotonic() + 120
+        while process.poll() is None and not ready() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait()
+    assert kills >= 4, f"only {kills} kills hit a running process"
+    subprocess.run([*SCRIPT, str(store), str(run)], check=True, timeout=300)
+    for file in ("part_model", "posterior", "styles"):
+        ours, theirs = (load_file(r / "model" / f"{file}.safetensors") for r in (run, undisturbed))
+        assert ours.keys() == theirs.keys()
+        for name in ours:
+            assert torch.equal(ours[name], theirs[name]), f"{file}: {name} differs after a kill"
+
+    def scores(folder):
+        return [r for r in csv.reader(open(folder / "metrics.csv")) if r[0] == "em" and r[2].startswith("val/")]
+
+    assert scores(run) == scores(undisturbed)
+
+
+def test_methods_do_not_depend_on_the_order_in_which_they_run(store, tmp_path):
+    one, other = toy(store, tmp_path / "a"), toy(store, tmp_path / "b")
+    first = {r["method"]: r["part_miou"] for m in ("fine-tuning", "distillation", "em") for r in one.train(m)}
+    second = {r["method"]: r["part_miou"] for m in ("em", "distillation", "fine-tuning") for r in other.train(m)}
+    assert first == second
+
+
+def test_fine_tuning_takes_at_least_as_many_steps_as_em(store, tmp_path):
+    experiment = toy(store, tmp_path / "run")
+    experiment.train("em")
+    experiment.train("fine-tuning")
+    stages, part_steps = experiment.run.stages, experiment.part_steps
+    em_steps = stages["part-model"].epoch * part_steps + stages["em"].epoch * experiment.em_steps
+    assert stages["fine-tuning"].epoch * part_steps >= em_steps
+
+
+def test_distillation_moves_neither_posterior_nor_label_models(store, tmp_path):
+    experiment = toy(store, tmp_path / "run")
+    experiment.initialise()
+    before = {k: v.clone() for k, v in experiment.networks.posterior.state_dict().items()}
+    labels = {k: v.clone() for k, v in experiment.networks.styles.state_dict().items() if "num_batches" not in k}
+    experiment.train("distillation")
+    after, labels_after = experiment.networks.posterior.state_dict(), experiment.networks.styles.state_dict()
+    weights = [k for k, _ in experiment.networks.posterior.named_parameters()]
+    assert weights and all(torch.equal(before[k], after[k]) for k in weights)
+    assert all(torch.equal(labels[k], labels_after[k]) for k, _ in experiment.networks.styles.named_parameters())
+
+
+def test_only_the_upper_bound_sees_hidden_part_masks(store, tmp_path):
+    experiment = toy(store, tmp_path / "run")
+    assert len(experiment.rows.hidden) == 24
+    assert not experiment.store.present["parts"][experiment.rows.hidden].any()
+    batch = next(experiment.coarse_feed.epoch(0))
+    assert not batch.present["parts"].any() and (batch.parts == 255).all()
+
+
+def test_a_folder_with_other_settings_is_refused_and_named(store, tmp_path):
+    toy(store, tmp_path / "run")
+    with pytest.raises(RunError, match=r"run.*part_lr|settings"):
+        toy(store, tmp_path / "run", part_lr=0.5)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"x")
+    with pytest.raises(RunError, match="not empty"):
+        toy(store, tmp_path / "photos")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_why(store, tmp_path):
+    experiment = toy(store, tmp_path / "run", part_lr=1e30)
+    with pytest.raises(TrainingDiverged, match="learning rate"):
+        experiment.train("fine-tuning")
+
+
+def test_a_full_disk_leaves_the_old_file_and_names_the_new(tmp_path, monkeypatch):
+    target = tmp_path / "state.pt"
+    runs.write(target, b"old")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(runs.os, "fsync", full)
+    with pytest.raises(RunError, match=r"state\.pt.*disk is full"):
+        runs.write(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
+
+
+def test_a_read_only_folder_is_named_with_the_remedy(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(runs.os, "replace", refuse)
+    with pytest.raises(RunError, match="read-only.*--out"):
+        runs.write(tmp_path / "config.yaml", "x")
+
+
+def test_a_damaged_state_is_named(store, tmp_path):
+    experiment = toy(store, tmp_path / "run")
+    experiment.train_part_model()
+    (tmp_path / "run" / "stages" / "part-model" / "state.pt").write_bytes(b"PK\x03\x04 broken")
+    with pytest.raises(RunError, match=r"part-model/state\.pt.*delete"):
+        toy(store, tmp_path / "run").train_part_model()
+
+
+def test_without_validation_images_some_are_held_out(store):
+    data = toy_store(store)
+    rows = split_rows(data.subset(data.rows("train")))
+    assert rows.held_out and len(rows.val) and not np.intersect1d(rows.val, rows.part).size
+
+
+def test_a_model_of_another_format_is_refused(undisturbed, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    found = json.loads((undisturbed / "model" / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(found | {"format": 99}))
+    with pytest.raises(RunError, match="format 99"):
+        Model.load(folder)
+    with pytest.raises(RunError, match="holds no trained model"):
+        Model.load(tmp_path / "nothing")
