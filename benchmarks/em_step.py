@@ -4,8 +4,8 @@
 
 Both sides, in turn in one process, take steps on the same images (synthetic birds) from the same weights, with the
 ``paper`` preset: its networks (ResNet-34; random weights, as nothing may be downloaded), hyper-parameters of Appendix
-C, keypoints and mask. Batch norm and optimizer are the same on both sides, and so is what is computed; the transcription
-``plain_step`` is what one would write down from the page, line by line:
+C, keypoints and mask. Batch norm and optimizer are the same on both sides, and so is what is computed; the
+transcription ``plain_step`` is what one would write down from the page, line by line:
 
 - tensors in PyTorch's default memory order (NCHW);
 - the decoder in the order in which Fig. 6 prints it, every 1x1 convolution after an upsampling working on four times

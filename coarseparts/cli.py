@@ -19,11 +19,12 @@ from rich.progress import Progress
 
 from coarseparts import demo as demonstration
 from coarseparts import presets, reporting
+from coarseparts.data.build import build_store
 from coarseparts.data.check import check as examine
 from coarseparts.data.check import save_sheet
 from coarseparts.data.dataset_file import DatasetFile, load_dataset_file
 from coarseparts.data.problems import BadInput, Problem
-from coarseparts.data.store import Store, build_store
+from coarseparts.data.store import Store
 from coarseparts.em import TrainingDiverged
 from coarseparts.evaluation.iou import to_json
 from coarseparts.experiment import METHODS, Experiment
@@ -34,11 +35,15 @@ from coarseparts.runs import RunError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 out, err = Console(), Console(stderr=True)
+if not out.is_terminal:
+    out = Console(width=120)  # a table in a log file keeps its columns
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 Seed = Annotated[int, typer.Option(min=0, help="fixes initial weights, order and augmentation")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="go on without bad images; says how many")]
-Changes = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="any setting; see `coarseparts settings`")]
+Changes = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="any setting; see `coarseparts settings`")
+]
 
 
 @app.command()
@@ -120,7 +125,8 @@ def demo(
         for method in demonstration.METHODS:
             err.print(f"[bold]{method}[/bold] (seed {seed})")
             rows += experiment.train(method)
-        experiment.export(has_posterior=True)
+            if method == "em":
+                experiment.export(has_posterior=True)
         experiments.append(experiment)
     reporting.finish(run, experiments, rows, "Synthetic birds", out)
 
@@ -130,7 +136,9 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="run folder")],
     data: Annotated[Path | None, typer.Option(help="another dataset file [the one it was trained on]")] = None,
     split: Annotated[str, typer.Option(help="train, val or test")] = "val",
-    model: Annotated[str, typer.Option(help="part (sees the image) or posterior (sees the coarse labels, too)")] = "part",
+    model: Annotated[
+        str, typer.Option(help="part (sees the image) or posterior (sees the coarse labels, too)")
+    ] = "part",
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
     device: Device = "auto",
     skip_bad: SkipBad = False,
@@ -145,7 +153,9 @@ def evaluate(
         print(to_json(measures))
         return
     low, high = measures["ci95"]
-    out.print(f"{measures['images']} images, part mIoU {measures['part_miou']:.1f} % (95 % interval {low:.1f} to {high:.1f})")
+    out.print(
+        f"{measures['images']} images, part mIoU {measures['part_miou']:.1f} % (95 % interval {low:.1f} to {high:.1f})"
+    )
     out.print(f"mIoU with background {measures['miou']:.1f} %")
     for name, value in measures["iou"].items():
         out.print(f"  {name:20s} {value:5.1f}", highlight=False)
@@ -175,7 +185,9 @@ def predict(
 def networks() -> None:
     """Multiply-accumulates and parameters of the paper's networks (Fig. 6) for one 256 x 256 image."""
     for row in network_table():
-        out.print(f"{row.name:16s} {row.macs / 1e9:7.2f} G MAC {row.parameters / 1e6:7.2f} M parameters", highlight=False)
+        out.print(
+            f"{row.name:16s} {row.macs / 1e9:7.2f} G MAC {row.parameters / 1e6:7.2f} M parameters", highlight=False
+        )
 
 
 @app.command()
@@ -205,7 +217,7 @@ def _train(
     styles = [s.strip() for s in labels.split(",") if s.strip()] or None
     for style in styles or []:
         _one_of("--labels", style, ("keypoints", "mask", "box"))
-    store, problems = build_store(dataset, run / "store", skip_bad, _bar("reading images"))
+    store, problems = build_store(dataset, run / "store", skip_bad, _bar("reading images"), for_training=True)
     for problem in problems:
         err.print(str(problem), highlight=False, markup=False)
     experiments, rows = [], []
@@ -225,16 +237,18 @@ def _train(
         n = experiment.rows
         err.print(
             f"{len(n.part)} part masks, {len(n.coarse)} coarse images ({', '.join(experiment.styles) or 'no labels'}), "
-            f"{len(n.val)} validation images" + (" held out from the training part" if n.held_out else "")
+            f"{len(n.val)} validation images"
+            + (" held out from the training part" if n.held_out else "")
             + f"; {settings.encoder}, {store.size} px, {where}, seed {seed}",
             highlight=False,
         )
         for method in methods:
             err.print(f"[bold]{method}[/bold]")
             rows += experiment.train(method)
-        experiment.export(has_posterior=methods[-1] in ("em", "distillation"))
+            if method == ("em" if "em" in methods else methods[-1]):
+                experiment.export(has_posterior=method in ("em", "distillation"))
         experiments.append(experiment)
-    reporting.finish(run, experiments, rows, data.stem, out)
+    reporting.finish(run, experiments, rows, data.stem, out, [str(p) for p in problems])
 
 
 def _store_for(trained: Model, run: Path, data: Path | None, split: str, skip_bad: bool) -> Store:
@@ -242,7 +256,9 @@ def _store_for(trained: Model, run: Path, data: Path | None, split: str, skip_ba
     if data is None:
         named = (yaml.safe_load(config.read_text()) or {}).get("data") if config.is_file() else None
         if named is None:
-            raise BadInput(Problem(str(run), "does not say which data it was trained on", "name a dataset file with --data"))
+            raise BadInput(
+                Problem(str(run), "does not say which data it was trained on", "name a dataset file with --data")
+            )
         data = Path(named)
     dataset = load_dataset_file(data)
     if dataset.parts != trained.schema.parts:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
 from coarseparts.data.store import Store
@@ -15,7 +14,7 @@ from coarseparts.presets import settings
 
 METHODS = ("fine-tuning", "distillation", "em", "upper-bound")
 
-SIZE, PART, COARSE, VAL, TEST = 64, 36, 1000, 80, 200
+SIZE, PART, COARSE, VAL, TEST = 64, 30, 1000, 80, 200
 """Pixels; images with part masks; images with coarse labels only; images to choose epochs on; images to measure on."""
 
 
@@ -27,13 +26,18 @@ def store(cache: Path, seed: int) -> Store:
     made = birds.render(count, size=SIZE, seed=1000 + seed)
     splits = ["train"] * (PART + COARSE) + ["val"] * VAL + ["test"] * TEST
     names = [f"bird-{i:05d}" for i in range(count)]
-    built = Store.from_arrays(birds.SCHEMA, **_arrays(made), names=names, splits=splits)
-    built.save(cache)
+    drawn = Store.from_arrays(
+        birds.SCHEMA,
+        made["image"],
+        made["parts"],
+        made["mask"],
+        made["keypoints"],
+        made["box"],
+        names=names,
+        splits=splits,
+    )
+    drawn.save(cache)
     return Store.open(cache)
-
-
-def _arrays(made: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: made[name] for name in ("image", "parts", "mask", "keypoints", "box")}
 
 
 def experiment(folder: Path, seed: int, device: str, console: Console) -> Experiment:

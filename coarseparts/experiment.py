@@ -205,7 +205,7 @@ class Experiment:
                 copies = max(1, len(self.rows.coarse) // (2 * len(rows)))
                 rows = np.concatenate([self.rows.coarse, np.repeat(rows, copies)])
             feed = self._feed(self.store, rows, s.batch, 4)
-            optimizer = self._optimizer([(styles, s.label_lr)])
+            optimizer = self._optimizer([(styles, s.label_lr)], False)
             stage = self.run.stage("label-models", {"styles": styles}, [optimizer], s.label_epochs)
             self.networks.posterior.eval()
             loss = initialise.label_model_loss(self.networks, lambda batch: self.networks.infer(batch))
@@ -248,7 +248,7 @@ class Experiment:
         optimizers = em.Optimizers(
             self._optimizer([(n.part_model, s.em_part_lr)]),
             self._optimizer([(n.posterior, s.em_posterior_lr)]),
-            self._optimizer([(n.styles, s.em_label_lr)]) if learned else None,
+            self._optimizer([(n.styles, s.em_label_lr)], False) if learned else None,
         )
         stage = self.run.stage(name, self._modules(), optimizers.each(), s.em_epochs)
         if not stage.history:
@@ -286,7 +286,7 @@ class Experiment:
         epochs = fine_tuning.epochs_to_match(self.part_steps, s.part_epochs, coarse_steps, s.em_epochs)
         optimizer = self._optimizer([(network, s.part_lr)])
         stage = self.run.stage(name, {"part_model": network}, [optimizer], epochs)
-        feed = self.part_feed if rows is None else self._feed(self.full, rows, s.part_batch, 5)
+        feed = self.part_feed if rows is None else self._feed(self.full, rows, s.batch, 5)
         loss = initialise.part_model_loss(network)
         self.networks.part_model = network
         self._supervised(stage, network, optimizer, loss, feed, "part")
@@ -414,7 +414,8 @@ class Experiment:
         stage.close_epoch(epoch, score, values)
         self.run.log(stage)
         shown = [f"{k.removeprefix('val/')} {v:.2f}" for k, v in values.items() if k.startswith("val/")]
-        losses = sum(v for k, v in values.items() if "/" not in k or k.startswith("e/"))
+        kind = "e/" if any(k.startswith("e/") for k in values) else "m/"
+        losses = sum(v for k, v in values.items() if "/" not in k or k.startswith(kind))
         if epoch % max(1, stage.epochs // 10) == 0 or epoch == stage.epochs or stage.name == "em":
             self.console.print(
                 f"  {stage.name} {epoch}/{stage.epochs}  loss {losses:.3f}  {'  '.join(shown)}", highlight=False
@@ -434,15 +435,18 @@ class Experiment:
         path = self.run.path / "progress" / f"{name}-{epoch:04d}.npz"
         write(path, lambda file: np.savez_compressed(file, rows=rows, part=maps["part"], posterior=maps["posterior"]))
 
-    def _optimizer(self, groups: list[tuple[nn.Module, float]]) -> torch.optim.Optimizer:
+    def _optimizer(self, groups: list[tuple[nn.Module, float]], encoders: bool = True) -> torch.optim.Optimizer:
         s = self.settings
+        factor = s.random_start_factor if encoders and s.weights == "random" else 1.0
         params = [
-            {"params": parameters, "lr": lr} for module, lr in groups if (parameters := list(module.parameters()))
+            {"params": parameters, "lr": factor * lr}
+            for module, lr in groups
+            if (parameters := list(module.parameters()))
         ]
         if s.optimizer == "sgd":
             return torch.optim.SGD(params, lr=1e-3, momentum=0.9, weight_decay=s.weight_decay)
         kind = torch.optim.AdamW if s.optimizer == "adamw" else torch.optim.Adam
-        return kind(params, lr=1e-3, weight_decay=s.weight_decay)
+        return kind(params, lr=1e-3, weight_decay=s.weight_decay, fused=True)
 
     def export(self, has_posterior: bool) -> Path:
         """Writes ``model/``: the networks as they are now, with all that ``predict`` needs."""

@@ -42,10 +42,14 @@ class Settings(BaseModel):
     em_posterior_lr: float = Field(default=5e-4, gt=0, description="posterior, in EM")
     em_label_lr: float = Field(default=5e-4, gt=0, description="label models, in EM")
 
+    random_start_factor: float = Field(
+        default=3.0, gt=0, description="rates of part model and posterior times this where encoders start random"
+    )
+
     part_epochs: int = Field(default=30, gt=0, description="fine-tuning")
     posterior_epochs: int = Field(default=30, gt=0, description="posterior, before EM")
     label_epochs: int = Field(default=10, gt=0, description="label models, before EM")
-    em_epochs: int = Field(default=12, gt=0, description="EM, passes over the coarse images")
+    em_epochs: int = Field(default=16, gt=0, description="EM, passes over the coarse images")
     epoch_steps: int = Field(default=8, gt=0, description="least steps that count as an epoch of a small set")
     label_steps: int = Field(default=20, gt=0, description="steps of a label model's epoch")
     part_batch: int = Field(default=16, gt=0, description="part-labelled images a step, before EM")
@@ -77,6 +81,7 @@ _PAPER = {  # sections 5 and 5.2, Appendix B: what all rows of Table 2 share
     "em_part_lr": 1e-5,
     "em_posterior_lr": 1e-3,
     "em_label_lr": 1e-8,
+    "random_start_factor": 1.0,
     "part_epochs": 200,
     "posterior_epochs": 90,
     "label_epochs": 100,  # 90 on generated and 10 on true parts; ours mixes the two

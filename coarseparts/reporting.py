@@ -20,7 +20,12 @@ GALLERY = 12
 
 
 def finish(
-    folder: Path, experiments: list[Experiment], rows: list[dict[str, Any]], title: str, console: Console
+    folder: Path,
+    experiments: list[Experiment],
+    rows: list[dict[str, Any]],
+    title: str,
+    console: Console,
+    problems: Iterable[str] = (),
 ) -> None:
     """Writes ``results.csv`` and ``report.html`` into ``folder`` and prints the table.
 
@@ -42,6 +47,7 @@ def finish(
         gallery=_gallery(shown),
         parts=list(shown.schema.parts),
         facts=_facts(shown),
+        problems=list(problems),
     )
     print_table(table, console)
     console.print(f"report: {folder / 'report.html'}", highlight=False)
@@ -88,8 +94,7 @@ def _strips(experiment: Experiment) -> list[dict[str, Any]]:
             maps = []
             for epoch, arrays in loaded:
                 value = score.get((epoch, f"val/{key}_part_miou"))
-                caption = ("start" if epoch == 0 else f"epoch {epoch}") + (f", val {value:.1f}" if value else "")
-                maps.append((caption, arrays[key][k]))
+                maps.append(("start" if epoch == 0 else f"epoch {epoch}", arrays[key][k], value))
             models.append((label, maps))
         strips.append(
             {

@@ -169,7 +169,7 @@ def test_a_read_only_folder_is_named_with_the_remedy(tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(runs.os, "replace", refuse)
-    with pytest.raises(RunError, match="read-only.*--out"):
+    with pytest.raises(RunError, match=r"read-only.*--out"):
         runs.write(tmp_path / "config.yaml", "x")
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import cast
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,12 +22,15 @@ def upsample(x: Tensor, factor: int = 2) -> Tensor:
 
 
 class PaperDecoder(nn.Module):
-    """Stride-16 features -> (B, outputs, H / stride, W / stride); four times 1x1 ConvBNReLU, then upsampling.
+    """Stride-16 features -> (B, outputs, H / stride, W / stride): 1x1 ConvBNReLU and upsampling in turn (Fig. 6).
 
-    The convolution comes before the upsampling, as printed, which is a quarter of the work. Only the 1x1 convolution
-    commutes with upsampling, its ReLU does not: a decoder that upsamples first is another function.
+    Every 1x1 convolution of the figure but the first follows an upsampling. Both are linear and commute, so each is
+    done before that upsampling: the same function to rounding, at a quarter of the work and of the memory. Batch norm and
+    ReLU do not commute with it and stay behind it. ``as_printed`` runs the figure's own order (to count what it costs).
     ``stride`` > 1 leaves the last upsamplings out (for heat maps).
     """
+
+    as_printed = False
 
     def __init__(self, widths: list[int], outputs: int, stride: int = 1):
         super().__init__()
@@ -34,33 +40,43 @@ class PaperDecoder(nn.Module):
         self.head = nn.Conv2d(channels[steps], outputs, 1)
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        x = features[-1]
-        for block in self.blocks:
-            x = upsample(block(x))
-        return self.head(x)
+        x = self.blocks[0](features[-1])
+        for block in self.blocks[1:]:
+            conv, norm, relu = cast(nn.Sequential, block)
+            x = relu(norm(self._finer(conv, x)))
+        return self._finer(self.head, x)
+
+    def _finer(self, conv: nn.Module, x: Tensor) -> Tensor:
+        return conv(upsample(x)) if self.as_printed else upsample(conv(x))
 
 
 class SkipDecoder(nn.Module):
     """Features at strides 2, 4, 8, 16 -> (B, outputs, H, W), decided at ``stride`` (2 or 4) and upsampled.
 
-    Top-down: each finer feature, projected to ``width`` channels, is added to the upsampled coarser one and mixed by
-    a 3x3 convolution. An eye of three pixels has its own cell at stride 4, and none at stride 16.
+    Top-down: the coarser map is projected, upsampled, added to the finer feature's projection and mixed by a 3x3
+    convolution. All levels have ``width`` channels (default: half the coarsest feature's, 96 at most), the one at
+    stride 2 half as many, for its pixels are four times as many. An eye of three pixels has its own cell at stride 2
+    or 4, and none at stride 16.
     """
 
-    def __init__(self, widths: list[int], outputs: int, width: int = 96, stride: int = 4, full: bool = True):
+    def __init__(self, widths: list[int], outputs: int, width: int | None = None, stride: int = 4, full: bool = True):
         super().__init__()
+        width = width or min(96, widths[-1] // 2)
         self.first = {2: 0, 4: 1}[stride]
         self.stride, self.full = stride, full
-        self.lateral = nn.ModuleList(nn.Conv2d(w, width, 1) for w in widths[self.first :])
-        self.mix = nn.ModuleList(conv_bn_relu(width, width, 3) for _ in widths[self.first : -1])
+        own = [width // 2, width, width, width][self.first :]
+        self.lateral = nn.ModuleList(nn.Conv2d(w, o, 1) for w, o in zip(widths[self.first :], own, strict=True))
+        self.down = nn.ModuleList(nn.Conv2d(above, o, 1) if above != o else nn.Identity() for o, above in pairwise(own))
+        self.mix = nn.ModuleList(conv_bn_relu(o, o, 3) for o in own[:-1])
         self.top = conv_bn_relu(width, width, 3)
-        self.head = nn.Conv2d(width, outputs, 1)
+        self.head = nn.Conv2d(own[0], outputs, 1)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         fine = features[self.first :]
         x = self.top(self.lateral[-1](fine[-1]))
         for i in range(len(fine) - 2, -1, -1):
-            x = self.mix[i](upsample(x, fine[i].shape[-1] // x.shape[-1]) + self.lateral[i](fine[i]))
+            x = upsample(self.down[i](x), fine[i].shape[-1] // x.shape[-1])
+            x = self.mix[i](x + self.lateral[i](fine[i]))
         x = self.head(x)
         return upsample(x, self.stride) if self.full else x
 

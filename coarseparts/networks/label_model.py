@@ -15,10 +15,10 @@ class LabelModel(nn.Module):
 
     ``kind`` "paper": the part model's architecture with P + 1 input channels, at full resolution (stride 1).
     "light": a small hourglass at stride 4, for the question is geometric and needs no ImageNet-sized trunk; about a
-    fiftieth of the work.
+    hundredth of the work.
     """
 
-    def __init__(self, channels: int, outputs: int, kind: str = "light", encoder: str = "resnet34", width: int = 48):
+    def __init__(self, channels: int, outputs: int, kind: str = "light", encoder: str = "resnet34", width: int = 32):
         super().__init__()
         if kind == "paper":
             self.stride = 1
@@ -44,7 +44,7 @@ class _Pyramid(nn.Module):
     def __init__(self, channels: int, width: int):
         super().__init__()
         self.steps = nn.ModuleList(
-            [conv_bn_relu(channels, width, 5, 2)] + [conv_bn_relu(width, width, 3, 2) for _ in range(3)]
+            [conv_bn_relu(channels, width, 3, 2)] + [conv_bn_relu(width, width, 3, 2) for _ in range(3)]
         )
         self.wide = nn.Sequential(conv_bn_relu(width, width, 5), conv_bn_relu(width, width, 5))
 

@@ -115,9 +115,9 @@ def heading(yaw: float, pitch: float) -> np.ndarray:
 
 
 def draw_bird(rng: Generator) -> Bird:
-    """A random bird in a random pose: about a seventh fly, the others stand, sit or flutter."""
+    """A random bird in a random pose: about one in twelve flies, the others stand, sit or flutter."""
     bird = Bird()
-    flying = rng.random() < 0.15
+    flying = rng.random() < 0.08
     wader = not flying and rng.random() < 0.25
     pitch = rng.uniform(-12, 22) if flying else rng.uniform(-5, 35) if wader else rng.uniform(0, 58)
     width, height = rng.uniform(0.40, 0.64), rng.uniform(0.44, 0.66)
@@ -133,7 +133,7 @@ def draw_bird(rng: Generator) -> Bird:
     bird.mark("breast", breast, (0.75, 0, -0.4), True)
 
     _head(bird, rng, trunk, width, height, flying, long_neck=rng.random() < (0.7 if wader else 0.2))
-    mode = "open" if flying else "raised" if rng.random() < 0.14 else "folded"
+    mode = "open" if flying else "raised" if rng.random() < 0.08 else "folded"
     _wings(bird, rng, trunk, width, height, mode)
     _tail(bird, rng, trunk, short=wader)
     _legs(bird, rng, trunk, width, height, flying, wader)

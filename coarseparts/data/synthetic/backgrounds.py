@@ -23,7 +23,7 @@ SCENERY = np.array(
     ]
 )  # fmt: skip
 
-BEHIND, BEFORE = 9, 3
+BEHIND, BEFORE = 7, 3
 """Most shapes behind and in front of a bird."""
 
 WAVES = 5
@@ -52,7 +52,7 @@ def draw_backdrop(
 
     def colour() -> np.ndarray:
         kind = rng.random()
-        if kind < 0.12:
+        if kind < 0.06:
             pick = palette[rng.integers(len(palette))]
         elif kind < 0.85:
             pick = SCENERY[rng.integers(len(SCENERY))]

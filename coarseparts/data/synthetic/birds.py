@@ -109,8 +109,8 @@ def _one_chunk_per_core() -> Iterator[ThreadPoolExecutor]:
 
 def _camera(rng: Generator) -> np.ndarray:
     """(3, 3) rotation from the bird's axes to (right, up, towards the viewer)."""
-    side = rng.choice([-90.0, 90.0]) + rng.normal(0, 30)  # most photographs show a bird from its side
-    azimuth = side if rng.random() < 0.75 else rng.uniform(0, 360)
+    side = rng.choice([-90.0, 90.0]) + rng.normal(0, 25)  # most photographs show a bird from its side
+    azimuth = side if rng.random() < 0.85 else rng.uniform(0, 360)
     elevation, roll = rng.normal(10, 14), rng.normal(0, 9)
     a, e, r = np.radians([azimuth, np.clip(elevation, -35, 60), roll])
     toward = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
@@ -130,7 +130,7 @@ def _scene(rng: Generator, size: int) -> Scene:
     low, high = (centre[:, :2] - half).min(0), (centre[:, :2] + half).max(0)
 
     samples = 2 * size
-    scale = rng.uniform(0.84, 0.97) * samples / (high - low).max()
+    scale = rng.uniform(0.88, 0.98) * samples / (high - low).max()
     shift = rng.uniform(0.01, 0.99, 2) * (samples - scale * (high - low)) - scale * low
     centre = scale * centre + np.array([*shift, 0.0])
     forms = forms / scale

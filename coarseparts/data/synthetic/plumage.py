@@ -49,9 +49,9 @@ def feather_colours(rng: Generator, count: int) -> np.ndarray:
 
 
 def dress(bird: Bird, rng: Generator) -> Plumage:
-    """Draws the plumage. A third of all birds have nearly one colour; the others share two to four among all parts."""
+    """Draws the plumage. A fifth of all birds have nearly one colour; the others share two to four among all parts."""
     palette = feather_colours(rng, int(rng.integers(2, 5)))
-    if rng.random() < 0.35:  # plain
+    if rng.random() < 0.2:  # plain
         palette = np.clip(palette[:1] * rng.uniform(0.8, 1.2, (len(palette), 1)), 0.02, 0.98)
 
     def cloth() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -77,7 +77,7 @@ def dress(bird: Bird, rng: Generator) -> Plumage:
     follows = {"breast": "body", "rump": "body", "neck": "body", "head": "neck", "wing": "body", "tail": "rump",
                "wing tip": "wing", "crest": "head", "thigh": "body"}  # fmt: skip
     for look, like in follows.items():
-        same = 0.9 if look in ("wing tip", "breast", "rump") else 0.5
+        same = 0.9 if look in ("wing tip", "breast", "rump") else 0.25
         clothes[look] = clothes[like] if rng.random() < same else cloth()
     even = np.array([0.3, 0, 1, 0, 0, rng.uniform(-0.5, 0.5), 0.5, 0.05, 0.15])
     horn = np.clip(HORN[rng.integers(len(HORN))] * rng.uniform(0.8, 1.2), 0, 1)
