@@ -3,18 +3,18 @@
     python benchmarks/em_step.py
 
 Both sides, in turn in one process, take steps on the same images (synthetic birds) from the same weights, with the
-``paper`` preset: its networks (ResNet-34; random weights, as nothing may be downloaded), hyper-parameters of Appendix
-C, keypoints and mask. Batch norm and optimizer are the same on both sides, and so is what is computed; the
-transcription ``plain_step`` is what one would write down from the page, line by line:
+``paper`` preset: its networks (ResNet-34; nothing is downloaded: random weights and a few steps on part labels), its
+optimizers and the hyper-parameters of Appendix C, with keypoints and mask. Both compute the same functions and end a
+step with the same weights, up to rounding. The transcription, ``plain_step``, is what one writes down from the page:
 
-- tensors in PyTorch's default memory order (NCHW);
-- the decoder in the order in which Fig. 6 prints it, every 1x1 convolution after an upsampling working on four times
-  the pixels that went into it;
-- lines 8 and 15 are two forward passes of the part model, although its weights are the same;
-- ``loss.backward()`` computes every gradient there is, of which line 12 uses the posterior's only (the authors' code
-  does so as well);
-- a heat map at a time is drawn at full size, for the posterior and the loss.
+- tensors lie in PyTorch's default memory order (NCHW);
+- the decoder works in the order that Fig. 6 prints: upsampling, then the next 1x1 convolution, on 4 times the pixels;
+- lines 8 and 17 are two forward passes of the part model on the same images, with the same weights;
+- every update is ``loss.backward()`` and one optimizer's step: line 12 computes the part model's and the keypoint
+  model's gradients, too, and line 18 the posterior's, which nobody uses;
+- heat maps are drawn at full size, one at a time.
 
+``--careful`` takes the last but one away by hand (``detach``, ``no_grad``, frozen weights), for a stricter comparison.
 Exit status 1 when a loss differs by more than ``--tolerance`` (relative) in the first two steps.
 """
 
@@ -29,21 +29,20 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from memory import MIB, PeakMemory
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from coarseparts import em
+from coarseparts import em, initialise
 from coarseparts.data.sample import Batch
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
 from coarseparts.data.transforms import to_input
 from coarseparts.labels import Keypoints
 from coarseparts.model import build
-from coarseparts.networks import PartModel, Posterior
 from coarseparts.networks.decoder import PaperDecoder
 from coarseparts.presets import Settings, settings
 
@@ -70,7 +69,7 @@ class PrintedDecoder(nn.Module):
 
 @dataclass
 class Plain:
-    """f(y|x), f(y|x, ymask, ykp) and f(ykp|y) with their optimizers, and lambda and sigma of the labels."""
+    """f(y|x), f(y|x, ymask, ykp) and f(ykp|y) with their optimizers; ``sigma`` is a share of the image's width."""
 
     part_model: nn.Module
     posterior: nn.Module
@@ -80,6 +79,7 @@ class Plain:
     theta_kp: torch.optim.Optimizer
     sigma: float
     o: em.Options
+    careful: bool = False
 
 
 def heat_map(x: float, y: float, size: int, sigma: float) -> Tensor:
@@ -120,6 +120,9 @@ def plain_step(n: Plain, batch: Batch, labelled: Batch) -> dict[str, Tensor]:
     # E step
     mu_q = n.posterior(x, labels).softmax(1)  #                                                              7
     mu = n.part_model(x).softmax(1)  #                                                                       8
+    if n.careful:
+        mu = mu.detach()
+        n.keypoint_model.requires_grad_(False)
     mu_kp = n.keypoint_model(mu_q).sigmoid()  #                                                              9
     mu_mask = mu_q[:, 1:].sum(1, keepdim=True).clamp(0, 1)  #                                               10
     terms = {
@@ -131,7 +134,8 @@ def plain_step(n: Plain, batch: Batch, labelled: Batch) -> dict[str, Tensor]:
     gradient_update(n, sum(terms.values(), torch.zeros(())), n.theta_q)  #                               11, 12
 
     # M step
-    with torch.no_grad():
+    n.keypoint_model.requires_grad_(True)
+    with torch.set_grad_enabled(not n.careful):
         mu_q = n.posterior(x, labels).softmax(1)  #                                                         14
     mode = mu_q.argmax(1)
     mu_p = n.part_model(xp)  #                                                                              15
@@ -158,34 +162,55 @@ def gradient_update(n: Plain, loss: Tensor, optimizer: torch.optim.Optimizer) ->
 
 
 def sgd(network: nn.Module, rate: float, chosen: Settings) -> torch.optim.Optimizer:
+    """The preset's optimizer."""
     return torch.optim.SGD(network.parameters(), lr=rate, momentum=0.9, weight_decay=chosen.weight_decay)
 
 
-def sides(chosen: Settings, seed: int = 0) -> tuple[tuple[em.Networks, em.Optimizers], Plain]:
+def warm_up(networks: em.Networks, labelled: Batch, steps: int) -> None:
+    """Section 5.2 in a few steps, so that part model and posterior favour a part at each pixel: were all equally
+    likely, rounding would decide the mode of line 17."""
+    generator = torch.Generator().manual_seed(0)
+    for network, loss in (
+        (networks.part_model, initialise.part_model_loss(networks.part_model)),
+        (networks.posterior, initialise.posterior_loss(networks, 0.0)),
+    ):
+        optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+        for _ in range(steps):
+            em.update(optimizer, loss(labelled, generator))
+
+
+def sides(
+    chosen: Settings, labelled: Batch, seed: int = 0, warm_up_steps: int = 4, careful: bool = False
+) -> tuple[tuple[em.Networks, em.Optimizers], Plain]:
     """The package's networks and optimizers as the preset says, and the plain side with the same weights."""
     torch.manual_seed(seed)
     ours = build(birds.SCHEMA, chosen, ["keypoints", "mask"])
-    rates = chosen.em_part_lr, chosen.em_posterior_lr, chosen.em_label_lr
-
-    part_model = cast(PartModel, copy.deepcopy(ours.part_model))
-    posterior = cast(Posterior, copy.deepcopy(ours.posterior))
-    keypoint_model = cast(nn.Module, copy.deepcopy(cast(Keypoints, ours.styles["keypoints"]).model))
-    plain = part_model, posterior, keypoint_model
-    for network in plain:
-        network.decoder = PrintedDecoder(cast(PaperDecoder, network.decoder))
-        network.to(memory_format=torch.contiguous_format).train()
     for network in (ours.part_model, ours.posterior, ours.styles):
         network.train()
-    optimizers = [
-        [sgd(network, rate, chosen) for network, rate in zip(networks, rates, strict=True)]
-        for networks in ((ours.part_model, ours.posterior, ours.styles), plain)
-    ]
-    return (ours, em.Optimizers(*optimizers[0])), Plain(*plain, *optimizers[1], chosen.sigma, chosen.em)
+    warm_up(ours, labelled, warm_up_steps)
+
+    keypoint_model = cast(Keypoints, ours.styles["keypoints"]).model
+    part_model, posterior, keypoint_model = copy.deepcopy((ours.part_model, ours.posterior, keypoint_model))
+    for network in (part_model, posterior, keypoint_model):
+        network.decoder = PrintedDecoder(cast(PaperDecoder, network.decoder))
+        network.to(memory_format=torch.contiguous_format)
+    rates = chosen.em_part_lr, chosen.em_posterior_lr, chosen.em_label_lr
+    optimizers = em.Optimizers(
+        *(sgd(n, r, chosen) for n, r in zip((ours.part_model, ours.posterior, ours.styles), rates, strict=True))
+    )
+    theta, theta_q, theta_kp = (
+        sgd(n, r, chosen) for n, r in zip((part_model, posterior, keypoint_model), rates, strict=True)
+    )
+    plain = Plain(
+        part_model, posterior, keypoint_model, theta, theta_q, theta_kp, chosen.sigma, chosen.em, careful=careful
+    )
+    return (ours, optimizers), plain
 
 
 def images(count: int, size: int, first: int = 0) -> Batch:
     """A batch of synthetic birds with every label, as network input in the default memory order."""
-    store = Store.from_arrays(birds.SCHEMA, **birds.render(count, size=size, first=first))
+    made: dict[str, Any] = birds.render(count, size=size, first=first)
+    store = Store.from_arrays(birds.SCHEMA, **made)
     return to_input(store.batch(range(count)))
 
 
@@ -199,11 +224,11 @@ def channels_last(batch: Batch) -> Batch:
 Step = Callable[[], dict[str, Tensor]]
 
 
-def prepare(chosen: Settings, size: int, seed: int = 0) -> dict[str, Step]:
+def prepare(chosen: Settings, size: int, careful: bool = False) -> dict[str, Step]:
     """One function a side, each taking a step from where its last one ended."""
-    (ours, optimizers), plain = sides(chosen, seed)
     batch, labelled = images(chosen.batch, size), images(chosen.labelled_batch, size, first=chosen.batch)
     last, last_labelled = channels_last(batch), channels_last(labelled)
+    (ours, optimizers), plain = sides(chosen, last_labelled, careful=careful)
     return {
         "plain": lambda: plain_step(plain, batch, labelled),
         "coarseparts": lambda: em.em_step(ours, optimizers, last, last_labelled, chosen.em),
@@ -219,10 +244,10 @@ class Measured:
     peak: int = 0
 
 
-def measure(steps: dict[str, Step], repetitions: int, warm_up: int = 1) -> dict[str, Measured]:
-    """Alternates the sides; the first ``warm_up`` steps of each are not timed, but their losses count."""
+def measure(steps: dict[str, Step], repetitions: int, untimed: int = 1) -> dict[str, Measured]:
+    """Alternates the sides; the first ``untimed`` steps of each are not timed, but their losses count."""
     measured = {name: Measured([], []) for name in steps}
-    for repetition in range(warm_up + repetitions):
+    for repetition in range(untimed + repetitions):
         for name, step in steps.items():
             with PeakMemory() as memory:
                 start = time.perf_counter()
@@ -230,7 +255,7 @@ def measure(steps: dict[str, Step], repetitions: int, warm_up: int = 1) -> dict[
                 seconds = time.perf_counter() - start
             side = measured[name]
             side.losses.append({term: float(value) for term, value in terms.items()})
-            if repetition >= warm_up:
+            if repetition >= untimed:
                 side.seconds.append(seconds)
                 side.peak = max(side.peak, memory.peak)
     return measured
@@ -278,6 +303,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--labelled", type=int, default=4, help="bp, part-labelled images a step")
     parser.add_argument("--size", type=int, default=256, help="width and height of the images, pixels")
     parser.add_argument("--encoder", default="resnet34", help="the three networks' encoder")
+    parser.add_argument("--careful", action="store_true", help="the plain side computes no gradient in vain")
     parser.add_argument("--repetitions", type=int, default=5, help="timed steps of each side")
     parser.add_argument("--tolerance", type=float, default=1e-4, help="relative difference of losses that is allowed")
     parser.add_argument("--profile", type=int, default=0, metavar="ROWS", help="operators to list for each side")
@@ -287,9 +313,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     print(f"python benchmarks/em_step.py {' '.join(sys.argv[1:] if arguments is None else arguments)}".rstrip())
     print(f"{os.cpu_count()} CPU cores, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    print(f"preset paper, {a.encoder} from random weights, {a.size}x{a.size}, b = {a.batch}, bp = {a.labelled}")
-    steps = prepare(chosen, a.size)
-    measured = measure(steps, a.repetitions, warm_up=1)
+    print(f"preset paper, {a.encoder}, {a.size}x{a.size}, b = {a.batch}, bp = {a.labelled}")
+    steps = prepare(chosen, a.size, a.careful)
+    measured = measure(steps, a.repetitions)
     ratio = report(measured, a.batch)
     gap, where = largest_difference(measured)
     print(f"coarseparts is {ratio:.2f} times as fast; losses differ by {gap:.1e} at most ({where})")

@@ -50,7 +50,7 @@ class Keypoints(LabelStyle):
 
     def draw(self, label: Tensor, size: int) -> Tensor:
         height = (label[..., 2] > 0).float() * 0.5 + (label[..., 2] > 1).float() * 0.5
-        return self._gaussians(label, size, size) * height[..., None, None]
+        return self._gaussians(label, size, size, height)
 
     def predict(self, log_y: Tensor) -> Tensor:
         """Heat maps 0..1 (B, K, h, w); for "location" logits of them."""
@@ -110,30 +110,30 @@ class Keypoints(LabelStyle):
     def _residual(self, label: Tensor, mean: Tensor, temperature: Tensor) -> Tensor:
         """(B, K) misfit of each keypoint: mean |r| or r^2 over its map, or nats of its place."""
         size = mean.shape[-1]
-        visible = (label[..., 2] > 1).float()
-        target = self._gaussians(label, size, size * self.stride) * visible[..., None, None]
+        target = self._gaussians(label, size, size * self.stride, height=(label[..., 2] > 1).float())
         if self.distance == "location":
             place = target.flatten(2)
             place = place / place.sum(-1, keepdim=True).clamp_min(1e-6)
             goal = torch.cat([place, 1 - place.sum(-1, keepdim=True)], dim=-1)  # (B, K, h * w + 1)
             log_p = (self._with_absent(mean) / temperature[:, None]).log_softmax(-1)
             return -(goal * log_p).sum(-1)
-        gap = (target - mean).abs()
-        return (gap if self.distance == "l1" else gap.square()).mean(dim=(2, 3))
+        # These maps are the largest tensors of a loss: a sum divided once per map spares mean()'s backward a pass.
+        gap = mean - target
+        return (gap.abs() if self.distance == "l1" else gap.square()).sum(dim=(2, 3)) / size**2
 
     def _with_absent(self, mean: Tensor) -> Tensor:
         assert self.absent is not None
         return torch.cat([mean.flatten(2), self.absent[:, None].expand(len(mean), -1, 1)], dim=-1)
 
-    def _gaussians(self, label: Tensor, size: int, frame: int) -> Tensor:
-        """(B, K, size, size) of height 1; the coordinates are pixels of an image of width ``frame``."""
+    def _gaussians(self, label: Tensor, size: int, frame: int, height: Tensor) -> Tensor:
+        """(B, K, size, size) of ``height`` (B, K); the coordinates are pixels of an image of width ``frame``."""
         shrink = size / frame
         centres = torch.arange(size, device=label.device) + 0.5
         width = self.sigma * size
         # A Gaussian is separable: two (B, K, size) profiles and one outer product.
         gx = torch.exp(-0.5 * ((centres - label[..., 0:1] * shrink) / width) ** 2)
         gy = torch.exp(-0.5 * ((centres - label[..., 1:2] * shrink) / width) ** 2)
-        return gy[..., :, None] * gx[..., None, :]
+        return (gy * height[..., None])[..., :, None] * gx[..., None, :]
 
 
 class _Function(nn.Module):

@@ -25,8 +25,8 @@ class PaperDecoder(nn.Module):
     """Stride-16 features -> (B, outputs, H / stride, W / stride): 1x1 ConvBNReLU and upsampling in turn (Fig. 6).
 
     Every 1x1 convolution of the figure but the first follows an upsampling. Both are linear and commute, so each is
-    done before that upsampling: the same function to rounding, at a quarter of the work and of the memory. Batch norm and
-    ReLU do not commute with it and stay behind it. ``as_printed`` runs the figure's own order (to count what it costs).
+    done before that upsampling: the same function to rounding, at a quarter of the work. Batch norm and ReLU do not
+    commute with it and stay behind it. ``as_printed`` runs the figure's own order, to count what that costs.
     ``stride`` > 1 leaves the last upsamplings out (for heat maps).
     """
 

@@ -1,0 +1,196 @@
+"""The command line from end to end on a toy, as a user types it: exit status, what is printed, what is written."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as rle
+
+from coarseparts.data.synthetic import birds
+
+SMALL = [
+    f"--set={key}={value}"
+    for key, value in {
+        "part_epochs": 2,
+        "posterior_epochs": 1,
+        "label_epochs": 1,
+        "em_epochs": 2,
+        "label_steps": 2,
+        "epoch_steps": 2,
+        "part_batch": 4,
+        "batch": 8,
+        "labelled_batch": 4,
+    }.items()
+]
+
+
+def coarseparts(*arguments: object, ok: int | None = 0) -> subprocess.CompletedProcess:
+    done = subprocess.run(
+        [sys.executable, "-m", "coarseparts.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=300,
+    )
+    if ok is not None:
+        assert done.returncode == ok, f"status {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def write_photographs(folder: Path, first: int, count: int, parts: bool) -> None:
+    """Birds as a user would have them: JPEG-like PNG images, part masks, and one COCO file."""
+    made = birds.render(count, size=48, seed=3, first=first)
+    (folder / "images").mkdir(parents=True)
+    annotations, images = [], []
+    for i in range(count):
+        name = f"bird {first + i:03d}.png"  # a space, as users have them
+        Image.fromarray(made["image"][i]).save(folder / "images" / name)
+        if parts:
+            (folder / "parts").mkdir(exist_ok=True)
+            Image.fromarray(made["parts"][i]).save(folder / "parts" / name)
+        code = rle.encode(np.asfortranarray(made["mask"][i] // 255))
+        x0, y0, x1, y1 = (float(v) for v in made["box"][i])
+        images.append({"id": i + 1, "file_name": name, "width": 48, "height": 48})
+        annotations.append(
+            {
+                "id": i + 1,
+                "image_id": i + 1,
+                "category_id": 1,
+                "iscrowd": 0,
+                "keypoints": [float(v) for v in made["keypoints"][i].ravel()],
+                "segmentation": {"size": [48, 48], "counts": code["counts"].decode()},
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
+            }
+        )
+    categories = [{"id": 1, "name": "bird", "keypoints": list(birds.SCHEMA.keypoints)}]
+    coco = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / "coarse.json").write_text(json.dumps(coco))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    write_photographs(root / "few", 0, 6, True)
+    write_photographs(root / "many", 10, 16, False)
+    write_photographs(root / "val", 50, 6, True)
+    lines = [f"parts: {list(birds.SCHEMA.parts)}", "size: 32", "sources:"]
+    for split, folder, masks in (("train", "few", True), ("train", "many", False), ("val", "val", True)):
+        part = f", part_masks: {folder}/parts" if masks else ""
+        lines.append(f"  - {{split: {split}, images: {folder}/images, coco: {folder}/coarse.json{part}}}")
+    (root / "birds.yaml").write_text("\n".join(lines))
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "em"
+    coarseparts("train", data / "birds.yaml", "--out", out, *SMALL)
+    return out
+
+
+def test_check_counts_and_draws(data, tmp_path):
+    done = coarseparts("check", data / "birds.yaml", "--json")
+    assert "error" not in done.stderr.lower()
+    assert json.loads(done.stdout)
+    coarseparts("check", data / "birds.yaml", "--sheet", tmp_path / "sheet.png")
+    assert min(Image.open(tmp_path / "sheet.png").size) > 100
+
+
+def test_train_ends_with_a_table_and_a_report(run):
+    rows = list(csv.DictReader(open(run / "results.csv")))
+    assert [r["method"] for r in rows] == ["posterior", "em-posterior", "em"]
+    assert all(0 <= float(r["ci95_low"]) <= float(r["part_miou"]) <= float(r["ci95_high"]) + 1e-6 for r in rows)
+    page = (run / "report.html").read_text()
+    assert "left_wing" in page and "data:image" in page and "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_the_same_command_again_trains_nothing_anew(run, data):
+    state = run / "stages" / "em" / "state.pt"
+    before, table = state.stat().st_mtime_ns, (run / "results.csv").read_text().splitlines()
+    coarseparts("train", data / "birds.yaml", "--out", run, *SMALL)
+    assert state.stat().st_mtime_ns == before
+    assert (run / "results.csv").read_text().splitlines() == table
+
+
+def test_evaluate_prints_one_json_object_that_agrees_with_the_table(run):
+    found = json.loads(coarseparts("evaluate", run, "--split", "val", "--json").stdout)
+    table = {r["method"]: float(r["part_miou"]) for r in csv.DictReader(open(run / "results.csv"))}
+    assert found["images"] == 6 and set(found["iou"]) == set(birds.SCHEMA.parts)
+    assert found["part_miou"] == pytest.approx(table["em"], abs=1e-3)
+    posterior = json.loads(coarseparts("evaluate", run, "--model", "posterior", "--json").stdout)
+    assert posterior["part_miou"] == pytest.approx(table["em-posterior"], abs=1e-3)
+
+
+def test_predict_writes_part_maps_overlays_and_coco(run, data, tmp_path):
+    out, coco = tmp_path / "parts", tmp_path / "parts.json"
+    coarseparts("predict", run, data / "val" / "images", "--out", out, "--overlay", "--coco", coco)
+    names = sorted(p.name for p in out.iterdir())
+    assert names == sorted(f"bird {i:03d}{end}" for i in range(50, 56) for end in (".png", ".overlay.png"))
+    parts = np.asarray(Image.open(out / "bird 050.png"))
+    assert parts.shape == (48, 48) and parts.max() <= 10
+    written = json.loads(coco.read_text())
+    drawn = np.zeros((48, 48), np.uint8)
+    number = next(i["id"] for i in written["images"] if i["file_name"] == "bird 050.png")
+    for a in written["annotations"]:
+        if a["image_id"] == number:
+            drawn[rle.decode(a["segmentation"]).astype(bool)] = a["category_id"]
+    assert np.array_equal(drawn, parts)
+
+
+def test_predict_with_labels_uses_the_posterior(run, data, tmp_path):
+    images, labels = data / "val" / "images", data / "val" / "coarse.json"
+    coarseparts("predict", run, images, "--out", tmp_path / "with", "--labels", labels)
+    coarseparts("predict", run, images, "--out", tmp_path / "without")
+
+    def all_of(name):
+        return np.stack([np.asarray(Image.open(p)) for p in sorted((tmp_path / name).glob("*.png"))])
+
+    assert not np.array_equal(all_of("with"), all_of("without"))
+
+
+def test_bad_photographs_are_all_named_before_anything_is_written(run, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    Image.new("L", (40, 30), 90).save(folder / "grey.png")
+    done = coarseparts("predict", run, folder, "--out", tmp_path / "out", ok=2)
+    assert "empty.jpg" in done.stderr and "broken.png" in done.stderr and not (tmp_path / "out").exists()
+    done = coarseparts("predict", run, folder, "--out", tmp_path / "out", "--skip-bad")
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["grey.png"]
+    assert "2 left out" in done.stdout and np.asarray(Image.open(tmp_path / "out" / "grey.png")).shape == (30, 40)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "nowhere.yaml", "--out", "x"], "nowhere.yaml"),
+        (["train"], "Missing"),
+        (["evaluate", "nowhere"], "no trained model"),
+        (["predict", "nowhere", "photos", "--out", "x"], "no trained model"),
+        (["frobnicate"], "frobnicate"),
+    ],
+)
+def test_usage_errors_name_what_is_wrong_and_exit_with_an_error(arguments, said):
+    done = coarseparts(*arguments, ok=None)
+    assert done.returncode in (1, 2) and said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_unknown_settings_methods_and_labels_are_refused(data, tmp_path):
+    for extra, said in (
+        (["--set", "part_lrr=1"], "part_lrr"),
+        (["--set", "batch=many"], "batch"),
+        (["--method", "magic"], "magic"),
+        (["--labels", "scribbles"], "scribbles"),
+        (["--weights", str(tmp_path / "none.safetensors")], "none.safetensors"),
+        (["--preset", "nature"], "nature"),
+    ):
+        done = coarseparts("train", data / "birds.yaml", "--out", tmp_path / "run", *extra, ok=2)
+        assert said in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert not (tmp_path / "run" / "stages").exists()
