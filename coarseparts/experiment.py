@@ -321,6 +321,13 @@ class Experiment:
             self._result("em", self.evaluate("part"), before + seconds),
         ]
 
+    def restore(self, name: str) -> None:
+        """Puts the best epoch of a stage that was trained back into ``networks``."""
+        stage = self.run.stages[name]
+        stage.load_best()
+        for key, module in stage.modules.items():
+            setattr(self.networks, key, module)
+
     # ---- measures -----------------------------------------------------------------------------------------------
 
     def evaluate(self, model: str) -> dict[str, Any]:

@@ -34,6 +34,9 @@ def finish(
     table = [{name: row[name] for name in COLUMNS} for row in rows]
     write_results_csv(folder / "results.csv", table)
     shown = experiments[-1]
+    main = "em" if "em" in shown.run.stages else None
+    if main:
+        shown.restore(main)  # the pictures are EM's, whichever method was trained last
     last = {row["method"]: row for row in rows if row["seed"] == shown.seed}
     write_report(
         folder / "report.html",
@@ -48,6 +51,7 @@ def finish(
         parts=list(shown.schema.parts),
         facts=_facts(shown),
         problems=list(problems),
+        main=main,
     )
     print_table(table, console)
     console.print(f"report: {folder / 'report.html'}", highlight=False)

@@ -102,7 +102,7 @@ def test_every_encoder_reads_out_strides_2_4_8_and_16(name: str) -> None:
 
 def test_an_encoder_of_three_stages_still_ends_at_stride_16() -> None:
     encoder = Encoder("resnet10", stages=3, in_channels=5)
-    assert encoder(torch.randn(2, 5, 32, 32))[-1].shape == (2, 256, 2, 2)
+    assert encoder(torch.randn(2, 5, 32, 32))[-1].shape == (2, 128, 2, 2)
 
 
 @pytest.mark.parametrize("kind", ["paper", "stride4", "stride2"])

@@ -23,7 +23,7 @@ SCENERY = np.array(
     ]
 )  # fmt: skip
 
-BEHIND, BEFORE = 7, 3
+BEHIND, BEFORE = 5, 3
 """Most shapes behind and in front of a bird."""
 
 WAVES = 5

@@ -109,9 +109,9 @@ def _one_chunk_per_core() -> Iterator[ThreadPoolExecutor]:
 
 def _camera(rng: Generator) -> np.ndarray:
     """(3, 3) rotation from the bird's axes to (right, up, towards the viewer)."""
-    side = rng.choice([-90.0, 90.0]) + rng.normal(0, 25)  # most photographs show a bird from its side
+    side = rng.choice([-90.0, 90.0]) + rng.normal(0, 20)  # most photographs show a bird from its side
     azimuth = side if rng.random() < 0.85 else rng.uniform(0, 360)
-    elevation, roll = rng.normal(10, 14), rng.normal(0, 9)
+    elevation, roll = rng.normal(8, 10), rng.normal(0, 7)
     a, e, r = np.radians([azimuth, np.clip(elevation, -35, 60), roll])
     toward = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
     right = np.array([-np.sin(a), np.cos(a), 0.0])

@@ -1,0 +1,41 @@
+"""Writes the tables of README.md from the committed CSV files: python benchmarks/tables.py [--check].
+
+A table stands between ``<!-- NAME table -->`` and ``<!-- end -->`` and comes from ``benchmarks/NAME.csv``. With
+``--check`` nothing is written, and the exit status is 1 if the README says something else than the CSV files.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from coarseparts.evaluation.tables import read_results_csv, to_markdown
+
+ROOT = Path(__file__).resolve().parent.parent
+PLACE = re.compile(r"<!-- (\w+) table -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def filled(text: str, folder: Path = ROOT / "benchmarks") -> str:
+    """``text`` with every table made anew. Raises FileNotFoundError for a table whose CSV file is missing."""
+
+    def table(match: re.Match[str]) -> str:
+        rows = read_results_csv(folder / f"{match[1]}.csv")
+        return f"<!-- {match[1]} table -->\n{to_markdown(rows).strip()}\n<!-- end -->"
+
+    return PLACE.sub(table, text)
+
+
+def main() -> int:
+    """Writes, or with --check compares."""
+    readme = ROOT / "README.md"
+    text = readme.read_text()
+    made = filled(text)
+    if "--check" in sys.argv:
+        return int(made != text)
+    readme.write_text(made)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""The benchmarks at a tiny size: what they compare is the same computation, and what they measure is there."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from coarseparts.data.store import Store
+from coarseparts.networks.decoder import PaperDecoder, upsample
+from coarseparts.presets import settings
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+
+
+@pytest.fixture
+def em_step(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("em_step")
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("memory")
+
+
+@pytest.mark.parametrize("careful", [False, True])
+def test_a_transcription_of_algorithm_1_has_the_same_losses_and_ends_with_the_same_weights(
+    em_step: ModuleType, careful: bool
+) -> None:
+    changes = {"weights": "random", "encoder": "resnet10", "batch": 3, "labelled_batch": 2}
+    chosen = settings("paper", changes)
+    batch, labelled = em_step.images(3, 32), em_step.images(2, 32, first=3)
+    # One keypoint is hidden: drawn at half height for the posterior, and left out of the loss.
+    visible = (batch.labels["keypoints"][0, :, 2] == 2).nonzero()[0, 0]
+    batch.labels["keypoints"][0, visible, 2] = 1
+    (ours, optimizers), plain = em_step.sides(chosen, labelled, warm_up_steps=2, careful=careful)
+    before = [p.detach().clone() for p in plain.posterior.parameters()]
+    steps = {
+        "plain": lambda: em_step.plain_step(plain, batch, labelled),
+        "coarseparts": lambda: em_step.em.em_step(
+            ours, optimizers, em_step.channels_last(batch), em_step.channels_last(labelled), chosen.em
+        ),
+    }
+    measured = em_step.measure(steps, repetitions=1)
+    gap, where = em_step.largest_difference(measured)
+    assert gap < 1e-4, where
+    assert len(measured["plain"].losses) == 2 and set(measured["plain"].losses[0]) == {
+        "e/agreement", "e/keypoints", "e/mask", "e/entropy", "m/labelled", "m/coarse", "l/keypoints",
+    }  # fmt: skip
+    pairs = (
+        (ours.part_model, plain.part_model),
+        (ours.posterior, plain.posterior),
+        (ours.styles["keypoints"].model, plain.keypoint_model),
+    )
+    for own, other in pairs:
+        for p, q in zip(own.parameters(), other.parameters(), strict=True):
+            torch.testing.assert_close(p, q, atol=1e-4, rtol=1e-3)
+    moved = zip(before, plain.posterior.parameters(), strict=True)
+    assert any(not torch.equal(a, b) for a, b in moved), "the E-step moved the posterior"
+
+
+def test_a_difference_in_one_loss_is_found_and_named(em_step: ModuleType) -> None:
+    plain = em_step.Measured([1.0], [{"a": 1.0, "b": -2.0}, {"a": 1.0, "b": 4.0}])
+    ours = em_step.Measured([1.0], [{"a": 1.0, "b": -2.0}, {"a": 1.0, "b": 4.4}])
+    gap, where = em_step.largest_difference({"plain": plain, "coarseparts": ours})
+    assert gap == pytest.approx(0.1) and where == "b in step 2"
+    ours.losses[0]["a"] = float("nan")
+    assert em_step.largest_difference({"plain": plain, "coarseparts": ours})[0] == float("inf")
+
+
+@pytest.mark.parametrize("stride", [1, 4])
+def test_the_decoder_convolves_before_it_upsamples_and_computes_what_is_printed(stride: int) -> None:
+    torch.manual_seed(0)
+    decoder = PaperDecoder([0, 0, 0, 8], 3, stride)
+    nn.init.normal_(decoder.head.bias)
+    x = torch.randn(2, 8, 4, 4, requires_grad=True)
+    out = decoder([x])
+    printed = x
+    for block in decoder.blocks:
+        printed = upsample(block(printed))
+    printed = decoder.head(printed)
+    assert out.shape == (2, 3, 64 // stride, 64 // stride)
+    torch.testing.assert_close(out, printed, atol=1e-5, rtol=1e-5)
+    weight = torch.rand_like(out)
+    gradients = (torch.autograd.grad((o * weight).sum(), (x, *decoder.parameters())) for o in (out, printed))
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-3, rtol=1e-3)
+    decoder.as_printed = True
+    torch.testing.assert_close(decoder([x]), printed, atol=1e-6, rtol=1e-6)
+
+
+def test_the_peak_is_of_memory_that_was_held_and_given_back(memory: ModuleType) -> None:
+    with memory.PeakMemory(interval=0.001) as measured:
+        before = memory.anonymous_bytes()
+        held = np.ones(64 * memory.MIB, np.uint8)
+        assert memory.anonymous_bytes() - before > 60 * memory.MIB
+        while measured.peak < before + 60 * memory.MIB:
+            pass  # the thread sees it in its next round
+        del held
+    assert measured.peak - before > 60 * memory.MIB
+    assert memory.growth([{"a": 100.0}, {"a": 104.0}], "a") == pytest.approx(4.0)
+
+
+def test_memory_is_measured_over_a_whole_pass_of_a_store_on_disk(
+    memory: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    memory.write_store(tmp_path / "store", 2 * memory.LABELLED + 6, 32)
+    store = Store.open(tmp_path / "store")
+    assert len(store.rows("train", has="parts")) == memory.LABELLED == len(store.rows("val", has="parts"))
+    arguments = ["--measure", str(tmp_path / "store"), "--steps", "1", "--batch", "2"]
+    assert memory.main(arguments) == 0
+    peaks = json.loads(capsys.readouterr().out)
+    assert 50 * memory.MIB < peaks["anonymous"] < peaks["after_all"]
+    assert peaks["after_steps"] <= peaks["after_all"]

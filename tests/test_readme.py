@@ -1,0 +1,35 @@
+"""What the README says: its tables are those of the committed logs, its example file is one that can be read."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from coarseparts.data.dataset_file import DatasetFile
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_tables_are_those_of_the_committed_results():
+    assert subprocess.run([sys.executable, ROOT / "benchmarks" / "tables.py", "--check"]).returncode == 0
+
+
+def test_every_table_has_its_log_beside_it():
+    for name in re.findall(r"<!-- (\w+) table -->", (ROOT / "README.md").read_text()):
+        assert (ROOT / "benchmarks" / f"{name}.log").stat().st_size > 100
+
+
+def test_the_example_file_and_the_examples_are_valid():
+    block = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert block is not None
+    texts = [block[1], *(p.read_text() for p in (ROOT / "examples").glob("*.yaml"))]
+    assert len(texts) >= 3
+    for text in texts:
+        assert DatasetFile.model_validate(yaml.safe_load(text)).sources
+
+
+def test_files_that_the_readme_links_to_exist():
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / target).exists(), target
