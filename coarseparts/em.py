@@ -154,7 +154,10 @@ def update(optimizer: torch.optim.Optimizer, terms: Mapping[str, Tensor], clip: 
 def e_step(
     networks: Networks, batch: Batch, log_q: Tensor, logits: Tensor, labelled: Batch, logits_qp: Tensor, o: Options
 ) -> Terms:
-    """The E-step's loss in named terms: -F(q, theta) of Eq. 2, and the posterior's supervised anchor.
+    """The E-step's loss in named terms: -F(q, theta) of Eq. 2, weighted, and the posterior's supervised anchor.
+
+    As Algorithm 1 prints it, p(yk|y) is taken at the mean of q (``style.predict(log_q)``); ``Mask("expected")`` has
+    Eq. 2's expectation under q instead, with which the terms are the bound itself.
 
     ``log_q`` (B, C, H, W) carries the gradient; ``logits`` of the part model is taken as given;
     ``logits_qp`` is the posterior on the part-labelled images.

@@ -14,6 +14,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,9 @@ def write(path: Path, data: bytes | str | Callable[[io.BufferedWriter], None]) -
 
     Raises RunError naming the file and the remedy when the disk is full or the folder read-only.
     """
-    path.parent.mkdir(parents=True, exist_ok=True) if _writable(path.parent) else None
     part = path.with_name(f".{path.name}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(part, "wb") as file:
             if callable(data):
                 data(file)
@@ -44,17 +45,9 @@ def write(path: Path, data: bytes | str | Callable[[io.BufferedWriter], None]) -
             os.fsync(file.fileno())
         os.replace(part, path)
     except (OSError, RuntimeError) as error:
-        if part.exists():
+        with suppress(OSError):
             part.unlink(missing_ok=True)
         raise _explained(path, error) from error
-
-
-def _writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _explained(folder, error) from error
-    return True
 
 
 def _explained(path: Path, error: BaseException) -> RunError:

@@ -26,7 +26,8 @@ def confusion(pred: Tensor | np.ndarray, target: Tensor | np.ndarray, classes: i
     is ignored. Call it batch by batch and concatenate. Raises ValueError where shapes differ or a class is not in
     0..classes - 1.
     """
-    p, t = torch.as_tensor(pred), torch.as_tensor(target)
+    # Copied, for arrays read from an image or a memory map may be read-only, which torch warns of.
+    p, t = (torch.as_tensor(np.array(a) if isinstance(a, np.ndarray) else a) for a in (pred, target))
     if p.shape != t.shape or p.ndim != 3:
         raise ValueError(f"pred is {tuple(p.shape)} and target {tuple(t.shape)}; expected (N, H, W), the same for both")
     if p.is_floating_point() or t.is_floating_point():

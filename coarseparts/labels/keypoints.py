@@ -25,8 +25,8 @@ class Keypoints(LabelStyle):
     - "squared": a Gaussian around the heat map, as released; ``scale`` is its variance.
     - "location": a categorical distribution over the map's cells and "absent", softened by the Gaussian: the
       likelihood of a place, not of the pixels of a drawing. ``scale`` is its temperature. A heat map is nearly
-      everywhere 0, so the median that l1 learns is an empty map until a point's place is almost certain (measured:
-      ``docs/fidelity.md``); a distribution over places has no such trap.
+      everywhere 0, so the median that l1 learns is an empty map until a point's place is almost certain; a
+      distribution over places has no such trap.
     """
 
     name = "keypoints"
