@@ -1,8 +1,11 @@
-"""Shared by all tests: where the real data lies, if it is there."""
+"""Shared by all tests: where the real data lies, if it is there; one thread, for toys are slower with more."""
 
 from pathlib import Path
 
 import pytest
+import torch
+
+torch.set_num_threads(1)
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 needs_shared = pytest.mark.skipif(
