@@ -318,7 +318,7 @@ class Experiment:
         return [
             self._result("posterior", self.before, before),
             self._result("em-posterior", self.measure("posterior"), before + seconds),
-            self._result("em", self.evaluate("part"), before + seconds),
+            self._result("em", self.measure("part"), before + seconds),
         ]
 
     def restore(self, name: str) -> None:

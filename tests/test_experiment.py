@@ -105,6 +105,16 @@ def test_methods_do_not_depend_on_the_order_in_which_they_run(store, tmp_path):
     assert first == second
 
 
+def test_every_method_is_measured_on_the_split_that_was_asked_for(store, tmp_path):
+    experiment = toy(store, tmp_path / "run")
+    experiment.measure_feed.rows = experiment.rows.val[:3]  # other images than those that choose the epoch
+    rows = [row for method in ("fine-tuning", "distillation", "em") for row in experiment.train(method)]
+    assert len(rows) == 5
+    for row, model, stage in ((rows[-1], "part", "em"), (rows[1], "part", "distillation")):
+        experiment.restore(stage)
+        assert row["part_miou"] == experiment.measure(model)["part_miou"] != experiment.evaluate(model)["part_miou"]
+
+
 def test_fine_tuning_takes_at_least_as_many_steps_as_em(store, tmp_path):
     experiment = toy(store, tmp_path / "run")
     experiment.train("em")
