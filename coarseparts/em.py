@@ -51,6 +51,9 @@ class Options(BaseModel):
     )
     supervise: float = Field(1.0, ge=0, description="weight of the posterior's own loss on part-labelled images")
     target: Literal["soft", "mode", "sample"] = Field("soft", description="what of q the M-step learns from")
+    overlap: float = Field(
+        0.2, ge=0, description="weight of the soft Dice loss beside each cross entropy that trains parts; 0: as printed"
+    )
     delta1: float = Field(1.0, ge=0, description="weight of the part-labelled images in the M-step")
     delta2: float = Field(1.0, ge=0, description="weight of the coarse images in the M-step")
     train_label_models: bool = Field(True, description="line 18; false: p(yk|y) stays as initialised")
@@ -58,7 +61,7 @@ class Options(BaseModel):
         "network", description="exact: q in closed form from p(y|x) and the deterministic styles (mask, box)"
     )
     condition: bool = Field(
-        False, description="multiply the network's q by the deterministic styles' exact likelihood, too"
+        True, description="multiply the network's q by the deterministic styles' exact likelihood, too"
     )
     frozen_posterior: bool = Field(False, description="no E-step: distillation, a control and not EM")
     joint_forward: bool = Field(True, description="both batches in one forward pass, sharing batch-norm statistics")
@@ -179,6 +182,8 @@ def e_step(
         terms[name] = weight * (misfit * batch.present[name]).mean()
     if o.supervise:
         terms["supervised"] = o.supervise * y.supervised(logits_qp, labelled.parts)
+        if o.overlap:
+            terms["supervised_overlap"] = o.supervise * o.overlap * y.overlap(logits_qp, labelled.parts)
     return terms
 
 
@@ -198,10 +203,14 @@ def m_step(
     else:
         hard = y.mode(log_q) if o.target == "mode" else y.sample(log_q, generator)
         q = nn.functional.one_hot(hard, log_q.shape[1]).movedim(-1, 1).to(log_q.dtype)
-    return {
+    terms = {
         "labelled": o.delta1 * y.supervised(logits_p, labelled.parts),
         "coarse": o.delta2 * y.cross_entropy(q, logits).mean(),
     }
+    if o.overlap:
+        terms["labelled_overlap"] = o.delta1 * o.overlap * y.overlap(logits_p, labelled.parts)
+        terms["coarse_overlap"] = o.delta2 * o.overlap * y.overlap(logits, q)
+    return terms
 
 
 def label_step(networks: Networks, batch: Batch, log_q: Tensor) -> Terms:

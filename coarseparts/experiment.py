@@ -131,7 +131,7 @@ class Experiment:
         if len(self.rows.coarse):
             self.coarse_feed = self._feed(self.store, self.rows.coarse, s.batch, 2)
             self.labelled_feed = self._feed(self.store, self.rows.part, s.labelled_batch, 3)
-            self.em_steps = len(self.coarse_feed)
+            self.em_steps = max(len(self.coarse_feed), s.em_epoch_steps)
         self._initial: dict[str, Any] | None = None
 
     def _fresh(self) -> em.Networks:
@@ -178,7 +178,8 @@ class Experiment:
         s, network = self.settings, self.networks.part_model
         optimizer = self._optimizer([(network, s.part_lr)])
         stage = self.run.stage("part-model", {"part_model": network}, [optimizer], s.part_epochs)
-        self._supervised(stage, network, optimizer, initialise.part_model_loss(network), self.part_feed, "part")
+        loss = initialise.part_model_loss(network, s.em.overlap)
+        self._supervised(stage, network, optimizer, loss, self.part_feed, "part")
         return stage
 
     def train_posterior(self) -> Stage:
@@ -192,7 +193,7 @@ class Experiment:
             [(network.encoder, slow), (network.label_encoder, s.posterior_lr), (network.decoder, s.posterior_lr)]
         )
         stage = self.run.stage("posterior", {"posterior": network}, [optimizer], s.posterior_epochs)
-        loss = initialise.posterior_loss(self.networks, s.label_dropout)
+        loss = initialise.posterior_loss(self.networks, s.label_dropout, s.em.overlap)
         self._supervised(stage, network, optimizer, loss, self.part_feed, "posterior")
         return stage
 
@@ -287,7 +288,7 @@ class Experiment:
         optimizer = self._optimizer([(network, s.part_lr)])
         stage = self.run.stage(name, {"part_model": network}, [optimizer], epochs)
         feed = self.part_feed if rows is None else self._feed(self.full, rows, s.batch, 5)
-        loss = initialise.part_model_loss(network)
+        loss = initialise.part_model_loss(network, s.em.overlap)
         self.networks.part_model = network
         self._supervised(stage, network, optimizer, loss, feed, "part")
         return stage

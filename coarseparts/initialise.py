@@ -44,21 +44,29 @@ def fit(
         on_epoch(epoch + 1, {name: float(value) / steps for name, value in sums.items()})
 
 
-def part_model_loss(part_model: nn.Module) -> Callable[[Batch, torch.Generator], Terms]:
+def supervised_terms(logits: Tensor, parts: Tensor, overlap: float) -> Terms:
+    """Cross entropy with labelled parts (B, H, W), and ``overlap`` times the soft Dice loss."""
+    terms = {"labelled": ExclusiveParts.supervised(logits, parts)}
+    return terms | ({"labelled_overlap": overlap * ExclusiveParts.overlap(logits, parts)} if overlap else {})
+
+
+def part_model_loss(part_model: nn.Module, overlap: float = 0.0) -> Callable[[Batch, torch.Generator], Terms]:
     """f(y|x) from part labels alone: the fine-tuning that everything starts from."""
 
     def loss(batch: Batch, _: torch.Generator) -> Terms:
-        return {"labelled": ExclusiveParts.supervised(part_model(batch.image), batch.parts)}
+        return supervised_terms(part_model(batch.image), batch.parts, overlap)
 
     return loss
 
 
-def posterior_loss(networks: Networks, dropout: float) -> Callable[[Batch, torch.Generator], Terms]:
+def posterior_loss(
+    networks: Networks, dropout: float, overlap: float = 0.0
+) -> Callable[[Batch, torch.Generator], Terms]:
     """f(y|x, y1..yn) from images that have part labels and coarse labels; labels are hidden at random."""
 
     def loss(batch: Batch, generator: torch.Generator) -> Terms:
         drawn = networks.draw(batch, dropout, generator)
-        return {"labelled": ExclusiveParts.supervised(networks.posterior(batch.image, drawn), batch.parts)}
+        return supervised_terms(networks.posterior(batch.image, drawn), batch.parts, overlap)
 
     return loss
 

@@ -15,7 +15,7 @@ from torch import nn
 from coarseparts import em
 from coarseparts.data.schema import Schema
 from coarseparts.labels import STYLES, Box, Keypoints, LabelStyle, Mask
-from coarseparts.networks import Encoder, LabelModel, PartModel, Posterior
+from coarseparts.networks import Encoder, LabelModel, PartModel, Posterior, fastest
 from coarseparts.presets import Settings
 from coarseparts.runs import RunError, write
 
@@ -41,7 +41,8 @@ def resolve(settings: Settings, device: str) -> Settings:
         if file:
             missing = Encoder(name, weights=settings.weights).missing
             stages = 3 if any(n.startswith("layer4") for n in missing) else 4
-    return settings.model_copy(update={"encoder": name, "stages": stages})
+    precision = fastest(device) if settings.precision == "auto" else settings.precision
+    return settings.model_copy(update={"encoder": name, "stages": stages, "precision": precision})
 
 
 def _encoder_of(path: Path) -> str:
@@ -89,6 +90,7 @@ def build(schema: Schema, settings: Settings, styles: list[str], weights: bool =
     drawn = sum(s.channels + 1 for s in modules.values() if isinstance(s, LabelStyle))
     part_model = PartModel(encoder(), schema.channels, settings.decoder)
     posterior = Posterior(encoder(), drawn, schema.channels, settings.decoder, settings.label_width)
+    part_model.precision = posterior.precision = settings.precision
     for network in (part_model, posterior, modules):
         network.to(memory_format=torch.channels_last)
     return em.Networks(part_model, posterior, modules, schema.channels)
@@ -144,7 +146,8 @@ class Model:
         if found.get("format") != FORMAT:
             raise RunError(f"{folder}/model.json: format {found.get('format')}, expected {FORMAT}; train again")
         schema, settings = Schema(**found["schema"]), Settings(**found["settings"])
-        networks = build(schema, settings, found["styles"], weights=False)
+        precision = fastest(device) if settings.precision == "bfloat16" else "float32"
+        networks = build(schema, settings.model_copy(update={"precision": precision}), found["styles"], weights=False)
         model = cls(networks, schema, settings, found["styles"], found["size"], found["crop"], found["has_posterior"])
         for name, module in model._parts().items():
             if module.state_dict():

@@ -24,6 +24,9 @@ class Settings(BaseModel):
     dilate: bool = Field(default=True, description="dilate the encoder's last stage in place of its stride")
     decoder: Literal["paper", "stride4", "stride2"] = Field(default="stride4", description="finest stride that decides")
     label_model: Literal["light", "paper"] = Field(default="light", description="architecture of p(ykp|y)")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="of the convolutions; auto: bfloat16 where the machine multiplies it natively"
+    )
     posterior_start: Literal["part-model", "weights"] = Field(
         default="part-model", description="where the posterior's image encoder begins"
     )
@@ -49,11 +52,12 @@ class Settings(BaseModel):
     part_epochs: int = Field(default=30, gt=0, description="fine-tuning")
     posterior_epochs: int = Field(default=30, gt=0, description="posterior, before EM")
     label_epochs: int = Field(default=10, gt=0, description="label models, before EM")
-    em_epochs: int = Field(default=16, gt=0, description="EM, passes over the coarse images")
-    epoch_steps: int = Field(default=8, gt=0, description="least steps that count as an epoch of a small set")
+    em_epochs: int = Field(default=12, gt=0, description="EM, passes over the coarse images")
+    epoch_steps: int = Field(default=8, gt=0, description="least steps of an epoch before EM, for small sets")
+    em_epoch_steps: int = Field(default=64, gt=0, description="least steps of an epoch of EM, for small sets")
     label_steps: int = Field(default=20, gt=0, description="steps of a label model's epoch")
     part_batch: int = Field(default=16, gt=0, description="part-labelled images a step, before EM")
-    batch: int = Field(default=32, gt=0, description="b: coarse images a step")
+    batch: int = Field(default=16, gt=0, description="b: coarse images a step")
     labelled_batch: int = Field(default=8, gt=0, description="bp: part-labelled images a step, in EM")
     label_dropout: float = Field(default=0.2, ge=0, lt=1, description="chance to hide a label, posterior before EM")
 
@@ -70,6 +74,7 @@ _PAPER = {  # sections 5 and 5.2, Appendix B: what all rows of Table 2 share
     "decoder": "paper",
     "label_model": "paper",
     "label_width": 16,
+    "precision": "float32",
     "posterior_start": "weights",
     "distance": "l1",
     "optimizer": "sgd",
@@ -86,6 +91,7 @@ _PAPER = {  # sections 5 and 5.2, Appendix B: what all rows of Table 2 share
     "posterior_epochs": 90,
     "label_epochs": 100,  # 90 on generated and 10 on true parts; ours mixes the two
     "em_epochs": 40,
+    "em_epoch_steps": 1,
     "batch": 32,
     "labelled_batch": 4,
     "label_dropout": 0.0,
@@ -96,6 +102,7 @@ _PAPER = {  # sections 5 and 5.2, Appendix B: what all rows of Table 2 share
         "gamma": 0.01,
         "supervise": 0.0,
         "target": "mode",
+        "overlap": 0.0,
         "delta1": 0.05,
         "delta2": 50.0,
         "joint_forward": False,

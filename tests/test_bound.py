@@ -21,7 +21,16 @@ from coarseparts.labels import Mask
 
 IMAGES, COLOURS, CLASSES, NOISE = 6, 3, 3, 0.15
 LABELLINGS = torch.tensor(list(itertools.product(range(CLASSES), repeat=4)))  # (81, 4)
-EQ2 = Options(alpha=1.0, gamma=1.0, evidence=1.0, coarse=None, supervise=0.0, agreement="elbo", entropy="raise")
+EQ2 = Options(
+    alpha=1.0,
+    gamma=1.0,
+    evidence=1.0,
+    coarse=None,
+    supervise=0.0,
+    agreement="elbo",
+    entropy="raise",
+    overlap=0.0,
+)
 
 
 class Table(nn.Module):
@@ -145,7 +154,7 @@ def test_descending_the_e_steps_terms_finds_the_exact_posterior() -> None:
 
 def test_the_exact_m_step_is_where_the_m_steps_gradient_vanishes() -> None:
     networks, batch, labelled = world(2)
-    o, log_q = Options(delta1=0.7, delta2=1.3), exact_e_step(networks, batch)
+    o, log_q = Options(delta1=0.7, delta2=1.3, overlap=0.0), exact_e_step(networks, batch)
 
     def slope() -> float:
         logits, logits_p = networks.part_model(batch.image), networks.part_model(labelled.image)
@@ -165,7 +174,7 @@ def test_the_bound_never_falls(seed: int) -> None:
     With part-labelled images the bound has their log-likelihood added, as line 17 has.
     """
     networks, batch, labelled = world(seed)
-    o = Options(delta1=0.5, delta2=1.0, target="soft")
+    o = Options(delta1=0.5, delta2=1.0, target="soft", overlap=0.0)
 
     def whole(log_q: Tensor) -> float:
         logits, logits_p = networks.part_model(batch.image), networks.part_model(labelled.image)

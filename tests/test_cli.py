@@ -21,6 +21,7 @@ SMALL = [
         "posterior_epochs": 1,
         "label_epochs": 1,
         "em_epochs": 2,
+        "em_epoch_steps": 1,
         "label_steps": 2,
         "epoch_steps": 2,
         "part_batch": 4,

@@ -195,6 +195,20 @@ def test_delta1_and_delta2_weigh_the_labelled_and_the_coarse_images() -> None:
     torch.testing.assert_close(two["coarse"], 5 * one["coarse"])
 
 
+def test_the_overlap_stands_beside_each_cross_entropy_that_trains_parts() -> None:
+    networks, _ = make()
+    torch.manual_seed(5)
+    log_q, logits = torch.randn(4, 3, SIZE, SIZE).log_softmax(1), torch.randn(4, 3, SIZE, SIZE)
+    logits_p, labelled = torch.randn(2, 3, SIZE, SIZE), batch(2, 2, labelled=True)
+    o = options(overlap=0.3, delta1=2.0, delta2=5.0)
+    terms = em.m_step(networks, log_q, logits, labelled, logits_p, o)
+    torch.testing.assert_close(terms["labelled_overlap"], 0.6 * ExclusiveParts.overlap(logits_p, labelled.parts))
+    torch.testing.assert_close(terms["coarse_overlap"], 1.5 * ExclusiveParts.overlap(logits, log_q.exp()))
+    terms, _ = terms_of(options(overlap=0.3, supervise=2.0))
+    assert 0 < float(terms["supervised_overlap"].detach()) <= 0.6
+    assert not [name for name in terms_of(options(overlap=0.0))[0] if "overlap" in name]
+
+
 def test_the_exact_posterior_is_the_part_model_times_the_mask_and_box_likelihood() -> None:
     networks, optimizers = make()
     coarse, labelled = batch(4, 1), batch(2, 51, labelled=True)

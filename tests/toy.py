@@ -19,6 +19,7 @@ CHANGES = {
     "em_epochs": 3,
     "label_steps": 2,
     "epoch_steps": 2,
+    "em_epoch_steps": 3,
     "part_batch": 4,
     "batch": 8,
     "labelled_batch": 4,

@@ -6,10 +6,13 @@ from torch import Tensor, nn
 
 from coarseparts.networks.decoder import build_decoder
 from coarseparts.networks.encoder import Encoder
+from coarseparts.networks.precision import computing_in
 
 
 class PartModel(nn.Module):
-    """Images (B, 3, H, W), normalised -> part logits (B, channels, H, W). H and W: multiples of 16."""
+    """Images (B, 3, H, W), normalised -> part logits (B, channels, H, W), float32. H and W: multiples of 16."""
+
+    precision = "float32"
 
     def __init__(self, encoder: Encoder, channels: int, decoder: str = "paper"):
         super().__init__()
@@ -17,4 +20,6 @@ class PartModel(nn.Module):
         self.decoder = build_decoder(decoder, encoder.widths, channels)
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.decoder(self.encoder(image))
+        with computing_in(self.precision, image.device):
+            logits: Tensor = self.decoder(self.encoder(image))
+        return logits.float()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from coarseparts.networks.decoder import build_decoder, conv_bn_relu
 from coarseparts.networks.encoder import Encoder
+from coarseparts.networks.precision import computing_in
 
 
 class LabelEncoder(nn.Module):
@@ -33,7 +34,9 @@ class LabelEncoder(nn.Module):
 
 
 class Posterior(nn.Module):
-    """Image (B, 3, H, W) and drawn labels (B, C, H, W) with presence channels -> part logits (B, channels, H, W)."""
+    """Image (B, 3, H, W), drawn labels with presence channels (B, C, H, W) -> logits (B, channels, H, W), float32."""
+
+    precision = "float32"
 
     def __init__(
         self, encoder: Encoder, label_channels: int, channels: int, decoder: str = "paper", label_width: int = 16
@@ -45,8 +48,10 @@ class Posterior(nn.Module):
         self.decoder = build_decoder(decoder, widths, channels)
 
     def forward(self, image: Tensor, drawn: Tensor) -> Tensor:
-        pairs = zip(self.encoder(image), self.label_encoder(drawn), strict=True)
-        return self.decoder([torch.cat(pair, dim=1) for pair in pairs])
+        with computing_in(self.precision, image.device):
+            pairs = zip(self.encoder(image), self.label_encoder(drawn), strict=True)
+            logits: Tensor = self.decoder([torch.cat(pair, dim=1) for pair in pairs])
+        return logits.float()
 
 
 def _block(width: int) -> nn.Module:
