@@ -8,71 +8,32 @@ on as if nothing had happened.
 from __future__ import annotations
 
 import copy
-import os
-import platform
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
 from coarseparts import em, initialise
 from coarseparts.baselines import distillation, fine_tuning
 from coarseparts.data.batches import Feed
+from coarseparts.data.roles import split_rows
 from coarseparts.data.sample import STYLES, Batch
 from coarseparts.data.store import Store
 from coarseparts.evaluation.iou import confusion, summary
 from coarseparts.model import Model, build
 from coarseparts.networks import PartModel, Posterior
 from coarseparts.presets import Settings
-from coarseparts.runs import RunFolder, Stage, write
+from coarseparts.runs import RunFolder, Stage, Track, write
 
 METHODS = ("em", "fine-tuning", "distillation", "upper-bound")
 """What ``train`` and ``compare`` can train. "upper-bound" needs part masks on the coarse images."""
 
 SHOWN = 6
 """Validation images whose predictions are kept each epoch, for the report's progress strips."""
-
-
-@dataclass
-class Rows:
-    """Which rows of the store play which role. ``held_out`` says that ``val`` was taken from the training part."""
-
-    part: np.ndarray
-    coarse: np.ndarray
-    val: np.ndarray
-    hidden: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-    held_out: bool = False
-
-
-def split_rows(store: Store, part_limit: int | None = None) -> Rows:
-    """Roles from the store's splits and labels.
-
-    part: training rows with part masks (the first ``part_limit``); coarse: the other training rows; ``hidden``: those
-    of the coarse rows that do have part masks, which only the upper bound may use. Without validation images every
-    fifth part-labelled one is held out. Raises ValueError when there is no part mask to train on.
-    """
-    train = store.rows("train")
-    has_parts = store.present["parts"][train]
-    part, coarse = train[has_parts], train[~has_parts]
-    hidden = np.empty(0, np.int64)
-    if part_limit is not None:
-        hidden = part[part_limit:]
-        part, coarse = part[:part_limit], np.sort(np.concatenate([coarse, hidden]))
-    val = store.rows("val", has="parts")
-    held_out = False
-    if not len(val):
-        held_out, val, part = True, part[::5], np.delete(part, np.s_[::5])
-    if not len(part) or not len(val):
-        raise ValueError(
-            "no part-labelled images to train and validate on; add a source with `split: train` and `part_masks`"
-        )
-    return Rows(part, coarse, val, hidden, held_out)
 
 
 class Experiment:
@@ -429,8 +390,8 @@ class Experiment:
                 f"  {stage.name} {epoch}/{stage.epochs}  loss {losses:.3f}  {'  '.join(shown)}", highlight=False
             )
 
-    def _progress(self, stage: Stage, steps: int) -> _Track:
-        return _Track(self.console, stage, steps)
+    def _progress(self, stage: Stage, steps: int) -> Track:
+        return Track(self.console, stage, steps)
 
     def _keep_progress(self, name: str, epoch: int) -> None:
         """Part maps of a few validation images by both models, for the strips that show EM's progress."""
@@ -464,40 +425,3 @@ class Experiment:
 
 
 INITIAL = ("part-model", "posterior", "label-models")
-
-
-class _Track:
-    """A progress bar over a stage's steps with the time left; silent where there is no terminal."""
-
-    def __init__(self, console: Console, stage: Stage, steps: int):
-        self.stage, self.steps = stage, steps
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal or stage.finished,
-            transient=True,
-        )
-        self.task = self.bar.add_task(stage.name, total=stage.epochs * steps, completed=stage.epoch * steps)
-
-    def __enter__(self) -> Callable[[Iterable[Any]], Iterator[Any]]:
-        self.bar.start()
-        return self._over
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
-
-    def _over(self, items: Iterable[Any]) -> Iterator[Any]:
-        for item in items:
-            yield item
-            self.bar.advance(self.task)
-
-
-def machine() -> str:
-    """The machine that a number was measured on: processor kind, cores, torch, GPU if any."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    return f"{platform.machine()}, {os.cpu_count()} cores, {gpu}, torch {torch.__version__}"

@@ -13,7 +13,8 @@ from rich.console import Console
 from coarseparts.evaluation.iou import confusion, iou
 from coarseparts.evaluation.report import write_report
 from coarseparts.evaluation.tables import COLUMNS, print_table, write_results_csv
-from coarseparts.experiment import Experiment, machine
+from coarseparts.experiment import Experiment
+from coarseparts.runs import machine
 
 GALLERY = 12
 """Images in the report's qualitative grid, half of them the worst."""

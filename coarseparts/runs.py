@@ -12,14 +12,17 @@ import errno
 import io
 import math
 import os
+import platform
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -48,6 +51,14 @@ def write(path: Path, data: bytes | str | Callable[[io.BufferedWriter], None]) -
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise _explained(path, error) from error
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"settings.em.alpha": 0.1, ...} of nested mappings."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
 
 
 def _explained(path: Path, error: BaseException) -> RunError:
@@ -145,10 +156,10 @@ class RunFolder:
         file = path / "config.yaml"
         text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
         if file.is_file():
-            found = yaml.safe_load(file.read_text()) or {}
-            changed = sorted(k for k in {*found, *config} if found.get(k) != yaml.safe_load(text).get(k))
+            there, now = _leaves(yaml.safe_load(file.read_text()) or {}), _leaves(yaml.safe_load(text))
+            changed = sorted(k for k in {*there, *now} if there.get(k) != now.get(k))
             if changed:
-                what = "; ".join(f"{k}: {found.get(k)!r} there, {config.get(k)!r} now" for k in changed)
+                what = "; ".join(f"{k}: {there.get(k)!r} there, {now.get(k)!r} now" for k in changed)
                 raise RunError(
                     f"{path}: holds a run with other settings ({what}); take another --out, or delete the folder"
                 )
@@ -187,3 +198,40 @@ class RunFolder:
             if epoch == stage.epoch:
                 self._tensorboard.add_scalar(f"{stage.name}/{key}", value, epoch)
         self._tensorboard.flush()
+
+
+class Track:
+    """A progress bar over a stage's steps with the time left; silent where there is no terminal."""
+
+    def __init__(self, console: Console, stage: Stage, steps: int):
+        self.stage, self.steps = stage, steps
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal or stage.finished,
+            transient=True,
+        )
+        self.task = self.bar.add_task(stage.name, total=stage.epochs * steps, completed=stage.epoch * steps)
+
+    def __enter__(self) -> Callable[[Iterable[Any]], Iterator[Any]]:
+        self.bar.start()
+        return self._over
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def _over(self, items: Iterable[Any]) -> Iterator[Any]:
+        for item in items:
+            yield item
+            self.bar.advance(self.task)
+
+
+def machine() -> str:
+    """The machine that a number was measured on: processor kind, cores, torch, GPU if any."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return f"{platform.machine()}, {os.cpu_count()} cores, {gpu}, torch {torch.__version__}"

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from toy import toy, toy_store
 
 from coarseparts import runs
+from coarseparts.data.roles import split_rows
 from coarseparts.em import TrainingDiverged
-from coarseparts.experiment import split_rows
 from coarseparts.model import Model
 from coarseparts.runs import RunError
 
@@ -146,7 +146,7 @@ def test_only_the_upper_bound_sees_hidden_part_masks(store, tmp_path):
 
 def test_a_folder_with_other_settings_is_refused_and_named(store, tmp_path):
     toy(store, tmp_path / "run")
-    with pytest.raises(RunError, match=r"run.*part_lr|settings"):
+    with pytest.raises(RunError, match=r"run with other settings \(settings\.part_lr: 0\.001 there, [^;]* now\)"):
         toy(store, tmp_path / "run", part_lr=0.5)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes(b"x")

@@ -1,0 +1,45 @@
+"""Which images of a store a method may learn from, and how; which ones choose the best epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .store import Store
+
+
+@dataclass
+class Rows:
+    """Which rows of the store play which role. ``held_out`` says that ``val`` was taken from the training part."""
+
+    part: np.ndarray
+    coarse: np.ndarray
+    val: np.ndarray
+    hidden: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    held_out: bool = False
+
+
+def split_rows(store: Store, part_limit: int | None = None) -> Rows:
+    """Roles from the store's splits and labels.
+
+    part: training rows with part masks (the first ``part_limit``); coarse: the other training rows; ``hidden``: those
+    of the coarse rows that do have part masks, which only the upper bound may use. Without validation images every
+    fifth part-labelled one is held out. Raises ValueError when there is no part mask to train on.
+    """
+    train = store.rows("train")
+    has_parts = store.present["parts"][train]
+    part, coarse = train[has_parts], train[~has_parts]
+    hidden = np.empty(0, np.int64)
+    if part_limit is not None:
+        hidden = part[part_limit:]
+        part, coarse = part[:part_limit], np.sort(np.concatenate([coarse, hidden]))
+    val = store.rows("val", has="parts")
+    held_out = False
+    if not len(val):
+        held_out, val, part = True, part[::5], np.delete(part, np.s_[::5])
+    if not len(part) or not len(val):
+        raise ValueError(
+            "no part-labelled images to train and validate on; add a source with `split: train` and `part_masks`"
+        )
+    return Rows(part, coarse, val, hidden, held_out)
