@@ -66,6 +66,7 @@ def _facts(experiment: Experiment) -> dict[str, str]:
         "training size": f"{experiment.size} x {experiment.size} px",
         "encoder": f"{s.encoder}, {s.stages} stages, weights: {Path(s.weights).name}",
         "decoder": s.decoder,
+        "precision": s.precision,
         "epochs": f"{s.part_epochs} part model, {s.posterior_epochs} posterior, {s.label_epochs} label models, "
         f"{s.em_epochs} EM",
         "measured on": f"{len(experiment.measure_feed.rows)} images; epochs chosen on {len(experiment.rows.val)} others"
