@@ -31,7 +31,7 @@ from coarseparts.experiment import METHODS, Experiment
 from coarseparts.model import Model, resolve
 from coarseparts.networks.macs import network_table
 from coarseparts.predict import evaluate_store, predict_folder, run_model
-from coarseparts.runs import RunError
+from coarseparts.runs import RunError, claimed
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 out, err = Console(), Console(stderr=True)
@@ -120,15 +120,16 @@ def demo(
     numbers = [int(s) for s in seeds.split(",")]
     experiments = []
     rows: list[dict[str, Any]] = []
-    for seed in numbers:
-        experiment = demonstration.experiment(run / f"seed{seed}", seed, _device(device), err)
-        for method in demonstration.METHODS:
-            err.print(f"[bold]{method}[/bold] (seed {seed})")
-            rows += experiment.train(method)
-            if method == "em":
-                experiment.export(has_posterior=True)
-        experiments.append(experiment)
-    reporting.finish(run, experiments, rows, "Synthetic birds", out)
+    with claimed(run):
+        for seed in numbers:
+            experiment = demonstration.experiment(run / f"seed{seed}", seed, _device(device), err)
+            for method in demonstration.METHODS:
+                err.print(f"[bold]{method}[/bold] (seed {seed})")
+                rows += experiment.train(method)
+                if method == "em":
+                    experiment.export(has_posterior=True)
+            experiments.append(experiment)
+        reporting.finish(run, experiments, rows, "Synthetic birds", out)
 
 
 @app.command()
@@ -217,38 +218,46 @@ def _train(
     styles = [s.strip() for s in labels.split(",") if s.strip()] or None
     for style in styles or []:
         _one_of("--labels", style, ("keypoints", "mask", "box"))
-    store, problems = build_store(dataset, run / "store", skip_bad, _bar("reading images"), for_training=True)
-    for problem in problems:
-        err.print(str(problem), highlight=False, markup=False)
-    experiments, rows = [], []
-    for seed in seeds:
-        experiment = Experiment(
-            store,
-            settings,
-            run if len(seeds) == 1 else run / f"seed{seed}",
-            seed,
-            where,
-            styles,
-            parts_limit,
-            dataset.crop.model_dump(),
-            config={"data": str(data.resolve()), "preset": preset},
-            console=err,
-        )
-        n = experiment.rows
-        err.print(
-            f"{len(n.part)} part masks, {len(n.coarse)} coarse images ({', '.join(experiment.styles) or 'no labels'}), "
-            f"{len(n.val)} validation images"
-            + (" held out from the training part" if n.held_out else "")
-            + f"; {settings.encoder}, {store.size} px, {where}, seed {seed}",
-            highlight=False,
-        )
-        for method in methods:
-            err.print(f"[bold]{method}[/bold]")
-            rows += experiment.train(method)
-            if method == ("em" if "em" in methods else methods[-1]):
-                experiment.export(has_posterior=method in ("em", "distillation"))
-        experiments.append(experiment)
-    reporting.finish(run, experiments, rows, data.stem, out, [str(p) for p in problems])
+    with claimed(run):
+        store, problems = build_store(dataset, run / "store", skip_bad, _bar("reading images"), for_training=True)
+        for problem in problems:
+            err.print(str(problem), highlight=False, markup=False)
+        experiments, rows = [], []
+        for seed in seeds:
+            experiment = Experiment(
+                store,
+                settings,
+                run if len(seeds) == 1 else run / f"seed{seed}",
+                seed,
+                where,
+                styles,
+                parts_limit,
+                dataset.crop.model_dump(),
+                config={"data": str(data.resolve()), "preset": preset},
+                keypoint_parts=dataset.keypoint_parts,
+                console=err,
+            )
+            experiment.check(methods)
+            _announce(experiment)
+            for method in methods:
+                err.print(f"[bold]{method}[/bold]")
+                rows += experiment.train(method)
+                if method == ("em" if "em" in methods else methods[-1]):
+                    experiment.export(has_posterior=method in ("em", "distillation"))
+            experiments.append(experiment)
+        reporting.finish(run, experiments, rows, data.stem, out, [str(p) for p in problems])
+
+
+def _announce(experiment: Experiment) -> None:
+    n, s = experiment.rows, experiment.settings
+    labels = ", ".join(experiment.styles) or "no labels"
+    held_out = " held out from the training part" if n.held_out else ""
+    err.print(
+        f"{len(n.part)} part masks, {len(n.coarse)} coarse images ({labels}), "
+        f"{len(n.val)} validation images{held_out}; "
+        f"{s.encoder}, {experiment.size} px, {experiment.device}, seed {experiment.seed}",
+        highlight=False,
+    )
 
 
 def _store_for(trained: Model, run: Path, data: Path | None, split: str, skip_bad: bool) -> Store:

@@ -141,7 +141,7 @@ def update(optimizer: torch.optim.Optimizer, terms: Mapping[str, Tensor], clip: 
         broken = [name for name, value in terms.items() if not torch.isfinite(value)]
         raise TrainingDiverged(
             f"the loss is not finite (terms: {', '.join(broken) or 'their sum'}); "
-            "lower the learning rate (--set lr=...), or look at the last images with `coarseparts check`"
+            "lower the learning rate (part_lr, em_part_lr, ... of `coarseparts settings`) in a new run folder"
         )
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):

@@ -8,7 +8,8 @@ on as if nothing had happened.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,18 +19,23 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from coarseparts import em, initialise
-from coarseparts.baselines import distillation, fine_tuning
+from coarseparts.baselines import distillation, fine_tuning, point_sup
+from coarseparts.baselines.baseline import Baseline
+from coarseparts.baselines.multi_task import MultiTask
+from coarseparts.baselines.point_sup import PointSup
+from coarseparts.baselines.pseudo_sup import PseudoSup
 from coarseparts.data.batches import Feed
 from coarseparts.data.roles import split_rows
 from coarseparts.data.sample import STYLES, Batch
 from coarseparts.data.store import Store
 from coarseparts.evaluation.iou import confusion, summary
-from coarseparts.model import Model, build
+from coarseparts.model import Model, build, keypoint_decoder
 from coarseparts.networks import PartModel, Posterior
 from coarseparts.presets import Settings
 from coarseparts.runs import RunFolder, Stage, Track, write
 
-METHODS = ("em", "fine-tuning", "distillation", "upper-bound")
+BASELINES = ("pseudo-sup", "multi-task", "point-sup")
+METHODS = ("em", "fine-tuning", *BASELINES, "distillation", "upper-bound")
 """What ``train`` and ``compare`` can train. "upper-bound" needs part masks on the coarse images."""
 
 SHOWN = 6
@@ -40,8 +46,9 @@ class Experiment:
     """One seed of one data set in one run folder.
 
     ``store`` of the training size; ``settings`` resolved (``model.resolve``); ``styles`` the coarse labels in use
-    (default: all that any training row carries). Epochs are chosen on the validation images; results are measured on
-    the split ``measure``.
+    (default: all that any training row carries); ``keypoint_parts`` the part of each keypoint, by name, for point-sup
+    (default: proposed from the part-labelled images; ValueError names what is unknown). Epochs are chosen on the
+    validation images; results are measured on the split ``measure``.
     """
 
     def __init__(
@@ -56,6 +63,7 @@ class Experiment:
         crop: dict[str, Any] | None = None,
         measure: str = "val",
         config: dict[str, Any] | None = None,
+        keypoint_parts: dict[str, str | None] | None = None,
         console: Console | None = None,
     ):
         self.settings, self.seed, self.device = settings, seed, device
@@ -65,6 +73,9 @@ class Experiment:
         there = [s for s in STYLES if store.present[s][train].any() and (s != "keypoints" or store.schema.keypoints)]
         self.styles = there if styles is None else [s for s in there if s in set(styles)]
         self.full = store
+        self.assigned: list[int] | None = None
+        if keypoint_parts is not None:
+            self.assigned = point_sup.from_names(keypoint_parts, store.schema.keypoints, store.schema.parts)
         self.store = store.labels_limited(self.styles).without_parts(self.rows.hidden)
         self.console = console or Console(stderr=True)
         self.run = RunFolder(
@@ -75,6 +86,7 @@ class Experiment:
                 "styles": self.styles,
                 "images": {k: len(getattr(self.rows, k)) for k in ("part", "coarse", "val")},
                 "size": self.size,
+                "data_hash": store.key,
                 "settings": settings.model_dump(mode="json"),
                 **(config or {}),
             },
@@ -95,9 +107,9 @@ class Experiment:
             self.em_steps = max(len(self.coarse_feed), s.em_epoch_steps)
         self._initial: dict[str, Any] | None = None
 
-    def _fresh(self) -> em.Networks:
-        """Untrained networks, the same whenever this seed asks for them."""
-        torch.manual_seed(self.seed)
+    def _fresh(self, twin: int = 0) -> em.Networks:
+        """Untrained networks, the same whenever this seed asks for them; ``twin`` 1: others."""
+        torch.manual_seed(self.seed + 10_007 * twin)
         networks = build(self.schema, self.settings, self.styles)
         for module in (networks.part_model, networks.posterior, networks.styles):
             module.to(self.device)
@@ -106,6 +118,26 @@ class Experiment:
     def _feed(self, store: Store, rows: np.ndarray, size: int, salt: int) -> Feed:
         s = self.settings
         return Feed(store, rows, size, self.seed, salt, self.device, s.augmentation, s.preprocess)
+
+    def check(self, methods: Sequence[str]) -> None:
+        """Raises ValueError, naming all reasons, when the data set does not allow one of ``methods``."""
+        reasons = []
+        for method in methods:
+            if method not in METHODS:
+                reasons.append(f"method {method!r} is unknown; choose one of {', '.join(METHODS)}")
+            elif method == "upper-bound" and not len(self.rows.hidden):
+                reasons.append("upper-bound needs part masks beyond the part limit; there are none")
+            elif method not in ("fine-tuning", "upper-bound") and not len(self.rows.coarse):
+                reasons.append(f"{method} needs training images without part masks; add such a source, or fine-tuning")
+            elif method in ("em", "distillation") and not self.styles:
+                reasons.append(f"{method} needs coarse labels (keypoints, masks or boxes); no training image has any")
+            elif method in ("multi-task", "point-sup") and not {"mask", "keypoints"} & set(self.styles):
+                reasons.append(f"{method} learns from keypoints and masks; the training images have neither")
+        unknown = sorted(set(self.settings.em.coarse or {}) - set(STYLES))
+        if unknown:
+            reasons.append(f"em.coarse: {', '.join(unknown)} is no label style; there are {', '.join(STYLES)}")
+        if reasons:
+            raise ValueError("\n".join(reasons))
 
     # ---- stages -------------------------------------------------------------------------------------------------
 
@@ -134,13 +166,14 @@ class Experiment:
     def _weights(self) -> dict[str, Any]:
         return {name: module.state_dict() for name, module in self._modules().items()}
 
-    def train_part_model(self) -> Stage:
-        """Stage 1: f(y|x) from the part labels."""
+    def train_part_model(self, name: str = "part-model", twin: int = 0) -> Stage:
+        """Stage 1: f(y|x) from the part labels; ``twin`` 1 sees them in another order."""
         s, network = self.settings, self.networks.part_model
         optimizer = self._optimizer([(network, s.part_lr)])
-        stage = self.run.stage("part-model", {"part_model": network}, [optimizer], s.part_epochs)
+        stage = self.run.stage(name, {"part_model": network}, [optimizer], s.part_epochs)
+        feed = self._feed(self.store, self.rows.part, s.part_batch, 6) if twin else self.part_feed
         loss = initialise.part_model_loss(network, s.em.overlap)
-        self._supervised(stage, network, optimizer, loss, self.part_feed, "part")
+        self._supervised(stage, network, optimizer, loss, feed, "part")
         return stage
 
     def train_posterior(self) -> Stage:
@@ -198,12 +231,7 @@ class Experiment:
         return None
 
     def train_em(self, name: str = "em", o: em.Options | None = None) -> Stage:
-        """Stage 4: Algorithm 1 from where ``initialise`` left the networks. Ends with the best epoch's weights.
-
-        Raises ValueError when the data set has no coarse images.
-        """
-        if not len(self.rows.coarse):
-            raise ValueError("EM needs training images without part masks; add such a source, or --method fine-tuning")
+        """Stage 4: Algorithm 1 from where ``initialise`` left the networks. Ends with the best epoch's weights."""
         s, n = self.settings, self.networks
         o = o or s.em
         learned = any(style.learned for _, style in n.style_items())
@@ -219,12 +247,7 @@ class Experiment:
             self._keep_progress(name, 0)
 
         def batches(epoch: int) -> Iterator[tuple[Batch, Batch]]:
-            pairs = zip(
-                self.labelled_feed.epoch(epoch, self.em_steps),
-                self.coarse_feed.epoch(epoch, self.em_steps),
-                strict=True,
-            )
-            yield from track(pairs)
+            yield from track(self._pairs(epoch))
 
         def close(epoch: int, terms: dict[str, float]) -> None:
             scales = self._fit_scales()
@@ -254,23 +277,90 @@ class Experiment:
         self._supervised(stage, network, optimizer, loss, feed, "part")
         return stage
 
+    def train_baseline(self, method: str) -> Stage:
+        """One of ``BASELINES``, from the fine-tuned part model, with EM's pairs of batches and number of steps."""
+        baseline = self._baseline(method).to(self.device)
+        rest = nn.ModuleDict({k: m for k, m in baseline.named_children() if k != "part_model"})
+        modules = {"part_model": baseline.part_model, "rest": rest}
+        optimizer = self._optimizer([(m, self.settings.em_part_lr) for m in modules.values()])
+        stage = self.run.stage(method, modules, [optimizer], self.settings.em_epochs)
+        self.networks.part_model = baseline.part_model
+
+        def close(epoch: int, terms: dict[str, float]) -> None:
+            score = self.evaluate("part")["part_miou"]
+            self._close(stage, epoch, score, terms | {"val/part_part_miou": score})
+
+        with self._progress(stage, self.em_steps) as track:
+            initialise.fit(
+                baseline,
+                optimizer,
+                lambda pair, generator: baseline.terms(pair[0], pair[1], generator),
+                lambda epoch: track(self._pairs(epoch)),
+                stage.epochs,
+                self.em_steps,
+                close,
+                self.seed,
+                stage.epoch,
+                self.settings.em.clip,
+            )
+        stage.load_best()
+        return stage
+
+    def _baseline(self, method: str) -> Baseline:
+        s, schema = self.settings, self.schema
+        network = self._fine_tuned()
+        if method == "pseudo-sup":
+            return PseudoSup(network, self._fine_tuned(1), s.em.overlap)
+        use_mask, use_keypoints = ("mask" in self.styles), ("keypoints" in self.styles)
+        torch.manual_seed(self.seed + 1)
+        if method == "multi-task":
+            decoder, keypoints = keypoint_decoder(network, schema, s) if use_keypoints else (None, None)
+            return MultiTask(network, decoder, keypoints, use_mask, s.multi_task, s.em.overlap)
+        assigned: list[int] = []
+        if use_keypoints and self.assigned is not None:
+            assigned = self.assigned
+        elif use_keypoints:
+            seen = self._feed(self.store, self.rows.part, 32, 0).plain()
+            assigned = point_sup.propose(seen, len(schema.keypoints), schema.channels)
+        names = ("-", *schema.parts)
+        for name, part in zip(schema.keypoints, assigned, strict=False):
+            self.console.print(f"  {name}: {names[part]}", highlight=False)
+        return PointSup(network, assigned, use_mask, s.point_sup, s.em.overlap)
+
+    def _fine_tuned(self, twin: int = 0) -> PartModel:
+        """A copy of the part model as its own stage left it; ``twin`` 1: another one, from another beginning."""
+        name = "part-model-2" if twin else "part-model"
+        if name not in self.run.stages:
+            self.networks = self._fresh(twin)
+            self.train_part_model(name, twin)
+        stage = self.run.stages[name]
+        stage.load_best()
+        return copy.deepcopy(cast(PartModel, stage.modules["part_model"]))
+
+    def _pairs(self, epoch: int) -> Iterator[tuple[Batch, Batch]]:
+        """(part-labelled, coarse) batches of one epoch of EM or of a baseline."""
+        yield from zip(
+            self.labelled_feed.epoch(epoch, self.em_steps), self.coarse_feed.epoch(epoch, self.em_steps), strict=True
+        )
+
     def train(self, method: str) -> list[dict[str, Any]]:
         """Trains one method and returns its result rows: method, seed, measures on ``val``, seconds of training.
 
-        For "em" that is also the posterior before and after. Raises ValueError for a method that is unknown or that
-        the data set does not allow.
+        For "em" that is also the posterior before and after. Raises ValueError as ``check`` does.
         """
+        self.check([method])
         if method == "fine-tuning":
             seconds = self.train_fine_tuning().seconds
             return [self._result(method, self.measure("part"), seconds)]
         if method == "upper-bound":
-            if not len(self.rows.hidden):
-                raise ValueError("upper-bound needs part masks beyond the part limit; there are none")
             rows = np.concatenate([self.rows.part, self.rows.hidden])
             seconds = self.train_fine_tuning("upper-bound", rows).seconds
             return [self._result(method, self.measure("part"), seconds)]
-        if method not in ("em", "distillation"):
-            raise ValueError(f"method {method!r} is unknown; choose one of {', '.join(METHODS)}")
+        if method in BASELINES:
+            stage = self.train_baseline(method)
+            names = ("part-model", "part-model-2") if method == "pseudo-sup" else ("part-model",)
+            seconds = stage.seconds + sum(self.run.stages[name].seconds for name in names)
+            return [self._result(method, self.measure("part"), seconds)]
         self.initialise()
         before = sum(stage.seconds for name, stage in self.run.stages.items() if name in INITIAL)
         if method == "distillation":
@@ -288,7 +378,8 @@ class Experiment:
         stage = self.run.stages[name]
         stage.load_best()
         for key, module in stage.modules.items():
-            setattr(self.networks, key, module)
+            if hasattr(self.networks, key):
+                setattr(self.networks, key, module)
 
     # ---- measures -----------------------------------------------------------------------------------------------
 
@@ -390,8 +481,14 @@ class Experiment:
                 f"  {stage.name} {epoch}/{stage.epochs}  loss {losses:.3f}  {'  '.join(shown)}", highlight=False
             )
 
-    def _progress(self, stage: Stage, steps: int) -> Track:
-        return Track(self.console, stage, steps)
+    @contextmanager
+    def _progress(self, stage: Stage, steps: int) -> Iterator[Callable[[Iterable[Any]], Iterator[Any]]]:
+        try:
+            with Track(self.console, stage, steps) as track:
+                yield track
+        except em.TrainingDiverged as error:
+            where = f"{self.run.path}: stage {stage.name}, epoch {stage.epoch + 1}"
+            raise em.TrainingDiverged(f"{where}: {error}") from error
 
     def _keep_progress(self, name: str, epoch: int) -> None:
         """Part maps of a few validation images by both models, for the strips that show EM's progress."""

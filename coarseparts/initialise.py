@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +13,14 @@ from coarseparts.em import Networks, Terms, set_rate, update
 from coarseparts.labels import ExclusiveParts
 
 OnEpoch = Callable[[int, dict[str, float]], None]
+Data = TypeVar("Data")
 
 
 def fit(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
-    loss: Callable[[Batch, torch.Generator], Terms],
-    batches: Callable[[int], Iterable[Batch]],
+    loss: Callable[[Data, torch.Generator], Terms],
+    batches: Callable[[int], Iterable[Data]],
     epochs: int,
     steps: int,
     on_epoch: OnEpoch,
@@ -28,6 +30,7 @@ def fit(
 ) -> None:
     """Moves ``network`` down ``loss`` for ``epochs`` epochs of ``steps`` steps; cosine rate, gradients clipped.
 
+    ``batches`` (epoch) gives what ``loss`` takes, a batch or a pair of them.
     ``on_epoch`` gets the epoch, counted from 1, and the mean of each of the loss's named terms.
     Raises ``em.TrainingDiverged`` at the first loss that is not finite.
     """

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 
@@ -16,6 +15,8 @@ from coarseparts import em
 from coarseparts.data.schema import Schema
 from coarseparts.labels import STYLES, Box, Keypoints, LabelStyle, Mask
 from coarseparts.networks import Encoder, LabelModel, PartModel, Posterior, fastest
+from coarseparts.networks.decoder import PaperDecoder, SkipDecoder
+from coarseparts.networks.encoder import read_weights
 from coarseparts.presets import Settings
 from coarseparts.runs import RunError, write
 
@@ -46,13 +47,7 @@ def resolve(settings: Settings, device: str) -> Settings:
 
 
 def _encoder_of(path: Path) -> str:
-    if not path.is_file():
-        raise ValueError(f"{path}: no such weights file; give a safetensors or pth file, 'imagenet' or 'random'")
-    if path.suffix == ".safetensors":
-        with safe_open(path, "pt") as file:
-            names = set(file.keys())
-    else:
-        names = set(torch.load(path, map_location="cpu", weights_only=True))
+    names = read_weights(path)
     if "layer1.0.conv3.weight" in names:
         return "resnet50"
     return "resnet34" if "layer1.2.conv1.weight" in names else "resnet18"
@@ -141,14 +136,20 @@ class Model:
             found = json.loads((folder / "model.json").read_text())
         except FileNotFoundError:
             raise RunError(f"{folder}: holds no trained model; train one with `coarseparts train`") from None
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise RunError(f"{folder}/model.json: cannot be read ({error}); train again") from error
-        if found.get("format") != FORMAT:
-            raise RunError(f"{folder}/model.json: format {found.get('format')}, expected {FORMAT}; train again")
-        schema, settings = Schema(**found["schema"]), Settings(**found["settings"])
-        precision = fastest(device) if settings.precision == "bfloat16" else "float32"
-        networks = build(schema, settings.model_copy(update={"precision": precision}), found["styles"], weights=False)
-        model = cls(networks, schema, settings, found["styles"], found["size"], found["crop"], found["has_posterior"])
+        if not isinstance(found, dict) or found.get("format") != FORMAT:
+            there = found.get("format") if isinstance(found, dict) else None
+            raise RunError(f"{folder}/model.json: format {there}, expected {FORMAT}; train again")
+        try:
+            schema, settings = Schema(**found["schema"]), Settings(**found["settings"])
+            precision = fastest(device) if settings.precision == "bfloat16" else "float32"
+            able = settings.model_copy(update={"precision": precision})
+            networks = build(schema, able, found["styles"], weights=False)
+            rest = found["styles"], int(found["size"]), dict(found["crop"]), bool(found["has_posterior"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{folder}/model.json: is damaged ({error}); train again") from error
+        model = cls(networks, schema, settings, *rest)
         for name, module in model._parts().items():
             if module.state_dict():
                 try:
@@ -157,3 +158,15 @@ class Model:
                     raise RunError(f"{folder}/{name}.safetensors: cannot be read ({error}); train again") from error
             module.eval().to(device)
         return model
+
+
+def keypoint_decoder(network: PartModel, schema: Schema, settings: Settings) -> tuple[nn.Module, Keypoints]:
+    """MultiTask's second decoder on ``network``'s encoder, and what its maps mean: keypoints without a model."""
+    decoder: nn.Module
+    if settings.decoder == "paper":
+        decoder, stride = PaperDecoder(network.encoder.widths, len(schema.keypoints)), 1
+    else:
+        decoder, stride = SkipDecoder(network.encoder.widths, len(schema.keypoints), stride=4, full=False), 4
+    decoder.to(memory_format=torch.channels_last)
+    flip = schema.keypoint_flip()
+    return decoder, Keypoints(len(schema.keypoints), nn.Identity(), flip, settings.sigma, stride, settings.distance)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from coarseparts.evaluation.iou import confusion, iou
 from coarseparts.evaluation.report import write_report
 from coarseparts.evaluation.tables import COLUMNS, print_table, write_results_csv
 from coarseparts.experiment import Experiment
-from coarseparts.runs import machine
+from coarseparts.runs import RunError, machine
 
 GALLERY = 12
 """Images in the report's qualitative grid, half of them the worst."""
@@ -45,7 +44,7 @@ def finish(
         subtitle=f"{len(shown.rows.part)} part masks, {len(shown.rows.coarse)} images with coarse labels "
         f"({', '.join(shown.styles) or 'none'}), {len(experiments)} seed{'s' if len(experiments) > 1 else ''}",
         results=table,
-        metrics=_metrics(shown.run.path / "metrics.csv"),
+        metrics=_metrics(shown),
         iou={name: row["iou"] for name, row in last.items()},
         strips=_strips(shown),
         gallery=_gallery(shown),
@@ -76,12 +75,12 @@ def _facts(experiment: Experiment) -> dict[str, str]:
     }
 
 
-def _metrics(path: Path) -> list[dict[str, Any]]:
-    with open(path, newline="") as file:
-        return [
-            {"stage": r["stage"], "epoch": int(r["epoch"]), "name": r["name"], "value": float(r["value"])}
-            for r in csv.DictReader(file)
-        ]
+def _metrics(experiment: Experiment) -> list[dict[str, Any]]:
+    return [
+        {"stage": name, "epoch": epoch, "name": key, "value": value}
+        for name, stage in experiment.run.stages.items()
+        for epoch, key, value in stage.history
+    ]
 
 
 def _strips(experiment: Experiment) -> list[dict[str, Any]]:
@@ -92,7 +91,7 @@ def _strips(experiment: Experiment) -> list[dict[str, Any]]:
     chosen = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, 5).round().astype(int))]
     stage = experiment.run.stages["em"]
     score = {(epoch, name): value for epoch, name, value in stage.history}
-    loaded = [(int(f.stem.split("-")[1]), np.load(f)) for f in chosen]
+    loaded = [(int(f.stem.split("-")[1]), _arrays(f)) for f in chosen]
     strips = []
     for k, row in enumerate(loaded[0][1]["rows"]):
         models = []
@@ -113,11 +112,20 @@ def _strips(experiment: Experiment) -> list[dict[str, Any]]:
     return strips[:3]
 
 
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path) as file:
+            return {name: file[name] for name in ("rows", "part", "posterior")}
+    except Exception as error:
+        raise RunError(f"{path}: cannot be read ({error}); delete it and run the same command again") from error
+
+
 def _gallery(experiment: Experiment) -> list[dict[str, Any]]:
     """The best model's predictions on measured images: the worst, and some evenly chosen from the others."""
     feed = experiment.measure_feed
     maps: dict[str, np.ndarray] = {}
-    for name, kind in (("part model", "part"), ("posterior", "posterior")):
+    trained = {"em", "distillation"} & set(experiment.run.stages)
+    for name, kind in (("part model", "part"), ("posterior", "posterior"))[: 2 if trained else 1]:
         found = [logits.argmax(1).cpu().numpy() for _, logits in experiment.predictions(kind, feed.plain())]
         maps[name] = np.concatenate(found).astype(np.uint8)
     truth = np.stack([np.asarray(experiment.store.parts[row]) for row in feed.rows])

@@ -15,7 +15,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
+
+try:
+    import fcntl
+except ImportError:  # Windows: two trainings in one folder are not kept apart there
+    fcntl = None  # type: ignore[assignment]
 
 
 class RunError(RuntimeError):
@@ -50,7 +55,46 @@ def write(path: Path, data: bytes | str | Callable[[io.BufferedWriter], None]) -
     except (OSError, RuntimeError) as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+        if isinstance(error.__context__, KeyboardInterrupt):  # torch.save hides it behind an error of its own
+            raise KeyboardInterrupt from error
         raise _explained(path, error) from error
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """A folder for a run, or for the runs of several seeds, that nobody else writes into meanwhile.
+
+    Raises RunError when it holds other things than runs, another process is training in it, or it cannot be made.
+    """
+    found = [p.name for p in path.iterdir() if not p.name.startswith(".")] if path.is_dir() else []
+    known = (path / "config.yaml").is_file() or any(path.glob("seed*/config.yaml"))
+    if set(found) - {"store"} and not known and not all(name.startswith("seed") for name in found):
+        raise RunError(f"{path}: is not empty and holds no run; take another --out")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = open(path / ".lock", "w")
+    except OSError as error:
+        raise _explained(path, error) from error
+    with lock:
+        if fcntl is not None:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(
+                    f"{path}: another process is training here; wait for it, or take another --out"
+                ) from None
+        yield
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
+        error: object = "it is no mapping"
+    except (OSError, ValueError, yaml.YAMLError) as problem:
+        error = problem
+    raise RunError(f"{path}: cannot be read ({error}); take another --out, or delete the folder")
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -124,12 +168,18 @@ class Stage:
 
     def load_best(self) -> None:
         """Puts the best epoch's weights into the modules."""
-        tensors = load_file(self.folder / "best.safetensors")
-        for name, module in self.modules.items():
-            own: dict[str, Tensor] = {
-                k.removeprefix(f"{name}/"): v for k, v in tensors.items() if k.startswith(f"{name}/")
-            }
-            module.load_state_dict(own)
+        path = self.folder / "best.safetensors"
+        try:
+            tensors = load_file(path)
+            for name, module in self.modules.items():
+                own: dict[str, Tensor] = {
+                    k.removeprefix(f"{name}/"): v for k, v in tensors.items() if k.startswith(f"{name}/")
+                }
+                module.load_state_dict(own)
+        except Exception as error:
+            raise RunError(
+                f"{path}: cannot be read ({error}); delete {self.folder} to train this stage anew"
+            ) from error
 
     def _restore(self) -> None:
         path = self.folder / "state.pt"
@@ -156,10 +206,12 @@ class RunFolder:
         file = path / "config.yaml"
         text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
         if file.is_file():
-            there, now = _leaves(yaml.safe_load(file.read_text()) or {}), _leaves(yaml.safe_load(text))
+            there, now = _leaves(_read_config(file)), _leaves(yaml.safe_load(text))
             changed = sorted(k for k in {*there, *now} if there.get(k) != now.get(k))
             if changed:
                 what = "; ".join(f"{k}: {there.get(k)!r} there, {now.get(k)!r} now" for k in changed)
+                if "data_hash" in changed:
+                    what += "; the data hash changes with any image, label, part name or crop"
                 raise RunError(
                     f"{path}: holds a run with other settings ({what}); take another --out, or delete the folder"
                 )

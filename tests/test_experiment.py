@@ -19,7 +19,7 @@ from coarseparts import runs
 from coarseparts.data.roles import split_rows
 from coarseparts.em import TrainingDiverged
 from coarseparts.model import Model
-from coarseparts.runs import RunError
+from coarseparts.runs import RunError, claimed, write
 
 SCRIPT = [sys.executable, str(Path(__file__).parent / "toy.py")]
 
@@ -206,3 +206,71 @@ def test_a_model_of_another_format_is_refused(undisturbed, tmp_path):
         Model.load(folder)
     with pytest.raises(RunError, match="holds no trained model"):
         Model.load(tmp_path / "nothing")
+
+
+def test_a_folder_of_somebody_elses_is_not_claimed(tmp_path):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "results.csv").write_text("precious")
+    with (
+        pytest.raises(RunError, match=r"own: is not empty and holds no run; take another --out"),
+        claimed(tmp_path / "own"),
+    ):
+        pass
+    (tmp_path / "half" / "store").mkdir(parents=True)  # a build that was stopped
+    with claimed(tmp_path / "half"):
+        pass
+
+
+def test_a_folder_is_claimed_by_one_process_at_a_time(tmp_path):
+    with claimed(tmp_path / "run"):
+        with pytest.raises(RunError, match="another process is training here"), claimed(tmp_path / "run"):
+            pass
+    with claimed(tmp_path / "run"):
+        pass
+
+
+def test_ctrl_c_while_a_file_is_written_is_no_full_disk(tmp_path):
+    def interrupted(file):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("unexpected pos 64 vs 0")
+
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "state.pt", interrupted)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_the_data_do_not_allow_is_said_before_anything_is_trained(store, tmp_path):
+    experiment = toy(store, tmp_path / "run", **{"em": {"coarse": {"wing": 5.0}}})
+    experiment.styles = []
+    with pytest.raises(ValueError, match="unknown") as told:
+        experiment.check(["em", "magic", "point-sup", "fine-tuning"])
+    text = str(told.value)
+    assert "em needs coarse labels" in text
+    assert "point-sup learns from keypoints and masks" in text
+    assert "em.coarse: wing is no label style" in text
+    assert len(text.splitlines()) == 4
+
+
+def test_a_damaged_best_file_is_named(store, tmp_path):
+    toy(store, tmp_path / "run", em_epochs=1).train_part_model()
+    best = tmp_path / "run" / "stages" / "part-model" / "best.safetensors"
+    best.write_bytes(best.read_bytes()[:100])
+    with pytest.raises(RunError, match=r"part-model/best\.safetensors: cannot be read.*delete"):
+        toy(store, tmp_path / "run", em_epochs=1).train_part_model()
+
+
+@pytest.mark.parametrize("text", ["[]", "a: [", "\xff"])
+def test_a_damaged_configuration_is_named(store, tmp_path, text):
+    toy(store, tmp_path / "run")
+    (tmp_path / "run" / "config.yaml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(RunError, match=r"config\.yaml: cannot be read"):
+        toy(store, tmp_path / "run")
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"format": 1}', '{"format": 1, "schema": 5}'])
+def test_a_damaged_model_file_is_named(tmp_path, text):
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(RunError, match=r"model\.json"):
+        Model.load(tmp_path)

@@ -122,7 +122,8 @@ def check(dataset: DatasetFile, progress: Callable[[int, int], None] | None = No
 
 
 def save_sheet(report: CheckReport, file: str | Path) -> bool:
-    """Draw the report's samples (``contact_sheet``) into a PNG; False if there are none to draw."""
+    """Draw the report's samples (``contact_sheet``) into a PNG; False if there are none to draw. Raises BadInput if it
+    cannot be written."""
     if report.samples:
         contact_sheet(report.samples, report.schema, file)
     return bool(report.samples)

@@ -6,9 +6,11 @@ Drawn is what training sees, after crop and resize, so that a shift, a flip or a
 from __future__ import annotations
 
 import colorsys
+import errno
 import os
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from coarseparts.data.crops import crop_and_resize
+from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.sample import Sample
 from coarseparts.data.schema import IGNORE, Schema
 from coarseparts.data.store import Store
@@ -62,7 +65,8 @@ def contact_sheet(
 
     A tile shows the parts in colour, the figure-ground mask's outline in white (where it passes one half), the box
     in yellow, keypoints by number (filled: visible, hollow: hidden); the legend below names colours and numbers.
-    Raises ValueError if there are no samples or a crop is impossible (``crops.square_crop``).
+    Raises ValueError if there are no samples or a crop is impossible (``crops.square_crop``), BadInput if the file
+    cannot be written.
     """
     if not samples:
         raise ValueError("no samples to draw on the contact sheet; give at least one")
@@ -75,15 +79,25 @@ def contact_sheet(
         x, y = _GAP + (i % columns) * (size + _GAP), _GAP + (i // columns) * step
         sheet.paste(_tile(sample, schema, size), (x, y))
     sheet.paste(legend, (_GAP, _GAP + rows * step))
-    file = Path(file)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.tmp-{uuid.uuid4().hex[:8]}")
+    _write(sheet, Path(file))
+    return Path(file)
+
+
+def _write(sheet: Image.Image, file: Path) -> None:
+    """Into a temporary file beside it, then in its place."""
+    temporary = file.parent / f".contact-sheet.tmp-{uuid.uuid4().hex[:8]}"
     try:
+        if os.path.isdir(file):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        file.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(temporary, format="PNG")
         os.replace(temporary, file)
+    except OSError as error:
+        message = f"the contact sheet cannot be written there: {error.strerror or error}"
+        raise BadInput(Problem(str(file), message, "name another PNG file with --sheet")) from error
     finally:
-        temporary.unlink(missing_ok=True)
-    return file
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def _tile(sample: Sample, schema: Schema, size: int) -> Image.Image:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +17,9 @@ from coarseparts.data.schema import Schema
 
 FOLDERS, FILES = ("images", "part_masks", "cub"), ("part_coco", "coco")
 """Keys of a source that name a folder, and those that name a file."""
+
+STRIDE = 16
+"""The networks' coarsest stride: the training size is a multiple of it."""
 
 
 class Crop(BaseModel):
@@ -111,6 +116,9 @@ class DatasetFile(BaseModel):
         default=None, description="keypoint names; default: all that the sources have"
     )
     keypoint_mirror: tuple[tuple[str, str], ...] | None = Field(default=None, description="likewise for keypoint names")
+    keypoint_parts: dict[str, str | None] | None = Field(
+        default=None, description="keypoint: its part or null, for the point-sup baseline; default: by co-occurrence"
+    )
     size: int = Field(default=256, ge=16, le=4096, description="training size, pixels")
     crop: Crop = Field(default=Crop(), description="which region of an image a sample shows")
     sources: tuple[Source, ...] = Field(min_length=1, description="where images and labels are")
@@ -121,6 +129,14 @@ class DatasetFile(BaseModel):
     def path(self) -> Path:
         """The YAML file, for messages; "dataset" if there is none."""
         return self._path or Path("dataset")
+
+    @field_validator("size")
+    @classmethod
+    def _fits_the_networks(cls, size: int) -> int:
+        if size % STRIDE:
+            below = size - size % STRIDE
+            raise ValueError(f"got {size}, expected a multiple of {STRIDE}; write {below} or {below + STRIDE}")
+        return size
 
     @model_validator(mode="after")
     def _names_fit(self) -> DatasetFile:
@@ -136,6 +152,13 @@ class DatasetFile(BaseModel):
             )
         except ValidationError as error:
             raise ValueError("\n".join(p.message for p in describe(error, "", Schema))) from None
+        table = self.keypoint_parts or {}
+        points = table if self.keypoints is None else self.keypoints
+        wrong = [f"{k!r} is not among `keypoints`; {nearest(k, points)}" for k in table if k not in points]
+        unknown = dict.fromkeys(part for part in table.values() if part is not None and part not in self.parts)
+        wrong += [f"{part!r} is not among `parts`; {nearest(part, self.parts)}" for part in unknown]
+        if wrong:
+            raise ValueError("\n".join(f"keypoint_parts: {line}" for line in wrong))
         return self
 
 
@@ -176,11 +199,12 @@ def training_problems(dataset: DatasetFile) -> list[Problem]:
     if not any(s.split == "train" and s.has_parts for s in dataset.sources):
         remedy = "add part_masks or part_coco to a train source: the method needs a few images with part masks"
         problems.append(Problem(str(dataset.path), "no source of split train has part masks", remedy))
+    held_out = "every fifth part-labelled training image is held out to choose the best epoch by"
     if not any(s.split == "val" for s in dataset.sources):
-        remedy = "the last epoch will be taken; add a source {split: val, ...} with part masks to choose by"
+        remedy = f"{held_out}; to train on all of them, add a source {{split: val, ...}} with part masks"
         problems.append(Problem(str(dataset.path), "no source of split val", remedy, "note"))
     elif not any(s.split == "val" and s.has_parts for s in dataset.sources):
-        remedy = "the last epoch will be taken; add part masks to choose by"
+        remedy = f"{held_out}; to train on all of them, add part masks to a val source"
         problems.append(Problem(str(dataset.path), "no source of split val has part masks", remedy, "note"))
     return problems
 
@@ -190,7 +214,9 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen: set[str] = set()
-        for key, _ in node.value:
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key is no plain text", problem_mark=key.start_mark)
             if key.value in seen:
                 raise yaml.MarkedYAMLError(problem=f"key {key.value!r} stands twice", problem_mark=key.start_mark)
             seen.add(key.value)
@@ -204,7 +230,11 @@ def _parse(path: Path) -> dict:
         raise BadInput(Problem(str(path), f"cannot be read: {error.strerror}", "name an existing YAML file")) from None
     except UnicodeDecodeError:
         raise BadInput(Problem(str(path), "is not text in UTF-8", "save it as UTF-8")) from None
-    except (yaml.YAMLError, ValueError) as error:
+    except RecursionError:
+        raise BadInput(
+            Problem(str(path), "is nested too deeply", "write parts and sources as README.md does")
+        ) from None
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:  # PyYAML: `!!int ""` and such
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         said = getattr(error, "problem", None) or " ".join(str(error).split())
@@ -219,7 +249,25 @@ def _parse(path: Path) -> dict:
 def _resolved(source: dict, base: Path) -> dict:
     """The source with its paths joined to ``base``; a value that is no text is left for the model to refuse."""
     paths = {k: v for k, v in source.items() if k in FOLDERS + FILES and isinstance(v, str)}
-    return source | {k: base / Path(v).expanduser() for k, v in paths.items()}
+    return source | {k: base / _expanded(v) for k, v in paths.items()}
+
+
+def _expanded(path: str) -> str:
+    """With ``~`` replaced; as it stands where no such user is known, so that it is told as a path that is not there."""
+    try:
+        return os.path.expanduser(path)
+    except ValueError:  # a null byte
+        return path
+
+
+def kind(path: Path) -> Literal["folder", "file", "other"] | None:
+    """What lies at a path, None if nothing does. Raises OSError where that cannot be told: no right to look, a name
+    that is too long."""
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a name that no file can have
+        return None
+    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
 
 
 def _missing(path: Path, i: int, source: dict) -> Iterator[Problem]:
@@ -227,12 +275,15 @@ def _missing(path: Path, i: int, source: dict) -> Iterator[Problem]:
         target = source.get(key)
         if not isinstance(target, Path):
             continue
-        what, there = ("folder", target.is_dir()) if key in FOLDERS else ("file", target.is_file())
-        if not there:
-            came = f"is not a {what}" if target.exists() else "does not exist"
-            yield Problem(
-                str(path), f"sources[{i}].{key}: {target} {came}", f"name a {what}; paths are relative to the YAML file"
-            )
+        what = "folder" if key in FOLDERS else "file"
+        try:
+            found = kind(target)
+            came = "" if found == what else f"is not a {what}" if found else "does not exist"
+        except OSError as error:
+            came = f"cannot be read: {error.strerror}"
+        if came:
+            remedy = f"name a {what}; paths are relative to the YAML file"
+            yield Problem(str(path), f"sources[{i}].{key}: {target} {came}", remedy)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

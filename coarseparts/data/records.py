@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from coarseparts.data import loading
-from coarseparts.data.dataset_file import DatasetFile, Source, describe, nearest, training_problems
+from coarseparts.data.dataset_file import DatasetFile, Source, describe, kind, nearest, training_problems
 from coarseparts.data.images import list_images, stem
 from coarseparts.data.loading import Recipe, in_schema
 from coarseparts.data.problems import BadInput, Problem, capped, errors, readable
@@ -108,9 +108,22 @@ def read_dataset(dataset: DatasetFile, for_training: bool = False) -> tuple[list
     leaked, wrong = _in_two_splits(records)
     problems += wrong
     records = _named_apart([r for j, r in enumerate(records) if j not in leaked])
+    if for_training:
+        problems += _too_few_part_masks(dataset, records, bool(errors(problems)))
     if not records and not errors(problems):
         problems.append(Problem(str(dataset.path), "no images with labels were found", "see the notes for each source"))
     return records, capped(problems), schema
+
+
+def _too_few_part_masks(dataset: DatasetFile, records: list[Record], told: bool) -> list[Problem]:
+    """Part masks are needed to train on and to choose the best epoch by (``roles.split_rows``). ``told``: there are
+    errors already, which may be why there is none."""
+    count = Counter(r.split for r in records if "parts" in r.has)
+    if count["val"] or count["train"] > 1 or (told and not count["train"]):
+        return []
+    message = f"{count['train'] or 'no'} training image has a part mask, and no image of split val has one"
+    remedy = "at least two are needed, one to learn from and one to choose the best epoch by: add part masks"
+    return [Problem(str(dataset.path), message, remedy)]
 
 
 @dataclass(frozen=True)
@@ -131,6 +144,10 @@ def _read_files(dataset: DatasetFile, i: int) -> tuple[list[_Draft], dict[str, N
     assert folder is not None
     annotations, masks, segments, problems = _read_labels(dataset.parts, source, folder)
     keypoints = dict.fromkeys(k for names in {a.keypoint_names: None for a in annotations} for k in names)
+    unreadable = _unreadable(folder)
+    problems += unreadable
+    if any(p.file == str(folder) for p in unreadable):
+        return [], keypoints, problems
     there = dict(list_images(folder))
     by_image: dict[str, list[Annotation]] = defaultdict(list)
     for annotation in annotations:
@@ -155,7 +172,13 @@ def _read_files(dataset: DatasetFile, i: int) -> tuple[list[_Draft], dict[str, N
     guesses = {stem(name): name for name in there} | {name: name for name in there}
     for name in sorted(labelled)[: source.limit]:
         path = there.get(name, folder / name)
-        if not path.is_file():  # also of those that are listed: a link may lead nowhere
+        try:
+            there_is = kind(path) == "file"  # asked also of those that are listed: a link may lead nowhere
+        except OSError as error:
+            remedy = "correct its name in the annotations, or give yourself permission to read it"
+            problems.append(Problem(str(path), f"cannot be read: {error.strerror}", remedy))
+            continue
+        if not there_is:
             by = (by_image.get(name) or segments[name])[0].file
             alike = guesses.get(stem(name)) or guesses.get(name.rpartition("/")[2])
             message = f"does not exist, but {by} has labels for it" + (f" (there is {alike})" if alike else "")
@@ -179,19 +202,39 @@ def _read_labels(
             annotations, problems = read_coco(source.coco)
         elif source.cub is not None:
             beside = folder.parent / "segmentations"
-            annotations, problems = read_cub(source.cub, source.split, beside if beside.is_dir() else None)
+            annotations, problems = read_cub(source.cub, source.split, beside if kind(beside) == "folder" else None)
     except BadInput as bad:
         problems = bad.problems
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}"
+        problems = [Problem(str(error.filename or source.cub), message, "give yourself permission to read it")]
     try:
         if source.part_masks is not None:
-            masks, wrong = find_part_masks(source.part_masks)
-            problems += wrong
+            unreadable = _unreadable(source.part_masks)
+            problems += unreadable
+            if not unreadable:
+                masks, wrong = find_part_masks(source.part_masks)
+                problems += wrong
         elif source.part_coco is not None:
             segments, wrong = read_part_coco(source.part_coco, parts)
             problems += wrong
     except BadInput as bad:
         problems += bad.problems
     return annotations, masks, segments, problems
+
+
+def _unreadable(folder: Path) -> list[Problem]:
+    """The folder, and those below it that are not hidden, as far as they cannot be listed: ``list_images`` would pass
+    over them without a word."""
+    problems = []
+
+    def add(error: OSError) -> None:
+        message = f"cannot be read: {error.strerror}"
+        problems.append(Problem(str(error.filename or folder), message, "give yourself permission to list the folder"))
+
+    for _, folders, _ in os.walk(folder, onerror=add):
+        folders[:] = [f for f in folders if not f.startswith(".")]
+    return problems
 
 
 def _schema(dataset: DatasetFile, annotated: dict[str, None]) -> tuple[Schema | None, list[Problem]]:
@@ -317,7 +360,11 @@ def _in_two_splits(records: list[Record]) -> tuple[set[int], list[Problem]]:
     size_of: dict[Path, int] = {}
     for record in records:
         if record.image is not None:
-            size_of.setdefault(record.image, record.image.stat().st_size)
+            if record.image not in size_of:
+                try:
+                    size_of[record.image] = record.image.stat().st_size
+                except OSError:
+                    size_of[record.image] = -1  # unreadable: found when it is loaded
             sizes[size_of[record.image]].add(record.split)
     digests: dict[Path, object] = {}
     same: dict[object, list[int]] = defaultdict(list)

@@ -49,7 +49,8 @@ class Store:
 
     ``names``, ``splits``, ``sources``: a string per row. ``present``: (N,) bool for "parts", "keypoints", "mask" and
     "box". The arrays are properties: of a whole store they are the memory maps themselves, of a view they are
-    copies of its rows, so ask a large view for ``batch`` instead.
+    copies of its rows, so ask a large view for ``batch`` instead. ``key``: a hash of all that went in, where the
+    store was built from files ("" otherwise).
     """
 
     schema: Schema
@@ -60,6 +61,7 @@ class Store:
     present: dict[str, np.ndarray]
     _arrays: Mapping[str, np.ndarray] = field(repr=False)
     _rows: np.ndarray | None = field(default=None, repr=False)  # None: all rows of the arrays, in order
+    key: str = ""
 
     @classmethod
     def from_arrays(
@@ -125,28 +127,24 @@ class Store:
     @classmethod
     def open(cls, folder: str | Path) -> Store:
         """The store in ``folder``, memory-mapped for reading. Raises FileNotFoundError or ValueError, saying which
-        folder is no store, or none of this version."""
+        folder is no store, which file of it is damaged, or that it is of another version."""
         folder = Path(folder)
-        if not (folder / "store.json").is_file():
+        if not os.path.isfile(folder / "store.json"):
             raise FileNotFoundError(f"{folder}: no store.json there; expected the folder of a packed store")
-        meta = json.loads((folder / "store.json").read_text(encoding="utf-8"))
-        if meta.get("format") != FORMAT:
-            raise ValueError(
-                f"{folder}: store of format {meta.get('format')}, expected {FORMAT}; remove it, build anew"
-            )
-        schema = Schema(**meta["schema"])
-        size, n = meta["size"], len(meta["names"])
+        schema, size, texts = _read_meta(folder)
+        n, remedy = len(texts[0]), f"delete the store folder {folder}, it is made anew"
         arrays = {}
         for name, (dtype, shape) in layout(size, len(schema.keypoints)).items():
             try:
                 array = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            except EOFError as error:
-                raise ValueError(f"{folder / name}.npy: {error}; remove the folder, build anew") from None
+            except (OSError, EOFError, ValueError) as error:
+                raise ValueError(f"{folder / name}.npy: cannot be read ({error}); {remedy}") from None
             if array.shape != (n, *shape) or array.dtype != dtype:
-                raise ValueError(f"{folder / name}.npy: {array.shape} {array.dtype}, expected {(n, *shape)} {dtype}")
+                came = f"{array.shape} {array.dtype}, expected {(n, *shape)} {dtype}"
+                raise ValueError(f"{folder / name}.npy: {came}; {remedy}")
             arrays[name] = array
         present = {label: np.array(arrays["present"][:, i]) for i, label in enumerate(LABELS)}
-        return cls(schema, size, meta["names"], meta["splits"], meta["sources"], present, arrays)
+        return cls(schema, size, *texts, present, arrays)
 
     def save(self, folder: str | Path) -> None:
         """Write the rows of this store or view to ``folder``: beside it first, then moved there in one step. A store
@@ -269,6 +267,33 @@ class Store:
         if name in self.present:
             out[~self.present[name][rows]] = _blank(name)
         return out
+
+
+def _read_meta(folder: Path) -> tuple[Schema, int, tuple[list[str], list[str], list[str]]]:
+    """Schema, size and (names, splits, sources) of a store. Raises ValueError naming ``store.json`` and the remedy."""
+    file, remedy = folder / "store.json", f"delete the store folder {folder}, it is made anew"
+    try:
+        meta = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError(f"{file}: cannot be read ({error}); {remedy}") from None
+    if not isinstance(meta, dict):
+        raise ValueError(f"{file}: is damaged (a {type(meta).__name__}, expected an object); {remedy}")
+    if meta.get("format") != FORMAT:
+        raise ValueError(f"{file}: store of format {meta.get('format')}, expected {FORMAT}; {remedy}")
+    keys = ("schema", "size", "names", "splits", "sources")
+    lacking = [key for key in keys if key not in meta]
+    if lacking:
+        raise ValueError(f"{file}: is damaged (lacks {', '.join(lacking)}); {remedy}")
+    try:
+        schema = Schema.model_validate(meta["schema"])
+    except ValueError:
+        raise ValueError(f"{file}: is damaged (schema); {remedy}") from None
+    size, texts = meta["size"], (meta["names"], meta["splits"], meta["sources"])
+    if type(size) is not int or size < 1:
+        raise ValueError(f"{file}: is damaged (size {size!r}); {remedy}")
+    if not all(isinstance(t, list) and len(t) == len(texts[0]) and all(isinstance(v, str) for v in t) for t in texts):
+        raise ValueError(f"{file}: is damaged (names, splits and sources, expected a text per row each); {remedy}")
+    return schema, size, texts
 
 
 def _blank(name: str) -> np.generic:

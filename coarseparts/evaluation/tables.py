@@ -10,6 +10,7 @@ import re
 import statistics
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,21 @@ _NUMBERS = COLUMNS[2:]
 def write_text(path: str | Path, text: str) -> Path:
     """Write a whole file or nothing: into a temporary file beside it, then in its place. Returns the path.
 
-    UTF-8; what UTF-8 cannot hold (a file name that was no text) becomes a question mark.
+    UTF-8; what UTF-8 cannot hold (a file name that was no text) becomes a question mark. Raises ValueError naming the
+    file when it cannot be written: a folder in its place, a full disk, no permission.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp-{uuid.uuid4().hex[:8]}")
+    temporary = path.parent / f".coarseparts.tmp-{uuid.uuid4().hex[:8]}"
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(text.encode("utf-8", "replace"))
         os.replace(temporary, path)
+    except OSError as error:
+        remedy = "free some space, give yourself permission, or remove what is in its place"
+        raise ValueError(f"{path}: cannot be written ({error.strerror or error}); {remedy}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return path
 
 

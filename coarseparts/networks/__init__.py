@@ -4,6 +4,6 @@ from coarseparts.networks.encoder import Encoder, load_trunk
 from coarseparts.networks.label_model import LabelModel
 from coarseparts.networks.part_model import PartModel
 from coarseparts.networks.posterior import Posterior
-from coarseparts.networks.precision import fastest
+from coarseparts.networks.precision import computing_in, fastest
 
-__all__ = ["Encoder", "LabelModel", "PartModel", "Posterior", "fastest", "load_trunk"]
+__all__ = ["Encoder", "LabelModel", "PartModel", "Posterior", "computing_in", "fastest", "load_trunk"]

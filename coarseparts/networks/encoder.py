@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from pathlib import Path
 from typing import Any, cast
 
@@ -72,11 +74,27 @@ def _trunk(name: str, in_channels: int, pretrained: bool) -> ResNet:
         )
     try:
         model = timm.create_model(name, pretrained=pretrained, in_chans=in_channels, num_classes=0, output_stride=16)
-    except RuntimeError as error:
-        raise ValueError(f"encoder {name!r}: {error}; see timm.list_models('resnet*') for the names") from error
+    except Exception as error:  # of timm, of the network and of huggingface_hub: they share no class
+        if pretrained:
+            _trunk(name, in_channels, False)  # a wrong name is told first
+            remedy = "give a file with --weights FILE, or --weights random"
+            raise ValueError(f"cannot download the ImageNet weights of {name} ({_said(error)}); {remedy}") from error
+        if isinstance(error, RuntimeError):
+            raise ValueError(f"encoder {name!r}: {error}; see timm.list_models('resnet*') for the names") from error
+        raise _no_resnet(name) from error  # TypeError: other families know no output_stride
     if not isinstance(model, ResNet):
-        raise ValueError(f"encoder {name!r} is not a ResNet; take one of timm.list_models('resnet*')")
+        raise _no_resnet(name)
     return model
+
+
+def _no_resnet(name: str) -> ValueError:
+    return ValueError(f"encoder {name!r} is not a ResNet; take one of timm.list_models('resnet*')")
+
+
+def _said(error: Exception) -> str:
+    """An error's first sentence on one line (torch's and huggingface_hub's fill a screen), else its kind."""
+    text = " ".join(str(error).split()).split(". ")[0]
+    return f"{text[:200]}..." if len(text) > 200 else text if " " in text else type(error).__name__
 
 
 def _undilate(layer: nn.Module) -> None:
@@ -85,21 +103,37 @@ def _undilate(layer: nn.Module) -> None:
             module.dilation, module.padding = (1, 1), (1, 1)
 
 
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors or pth file by name. Raises ValueError naming the file when it is missing or
+    damaged, or holds something else."""
+    if not os.path.isfile(path):
+        raise ValueError(f"{path}: no such weights file; give a safetensors or pth file, 'imagenet' or 'random'")
+    remedy = "give a safetensors or pth file"
+    try:
+        found = load_file(path) if path.suffix == ".safetensors" else _load_pth(path)
+    except Exception as error:
+        raise ValueError(f"{path}: cannot be read as weights ({_said(error)}); {remedy}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: holds a {type(found).__name__}, expected tensors by name; {remedy}")
+    tensors = {name: value for name, value in found.items() if isinstance(name, str) and isinstance(value, Tensor)}
+    if not tensors:
+        raise ValueError(f"{path}: holds no tensor by name (but {str(list(found))[:60]}); save the state_dict alone")
+    return tensors
+
+
+def _load_pth(path: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of old formats
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
 def load_trunk(trunk: nn.Module, path: Path) -> list[str]:
     """Loads what a weights file holds (torchvision/timm ResNet names) and returns the names that it lacks.
 
     float16 is widened; ``fc`` and counters are passed over. Raises ValueError naming the file when it holds
     nothing that fits or a tensor of another shape.
     """
-    if not path.is_file():
-        raise ValueError(f"{path}: no such weights file; give a safetensors or pth file, 'imagenet' or 'random'")
-    try:
-        if path.suffix == ".safetensors":
-            found = load_file(path)
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(f"{path}: cannot be read as weights ({error}); give a safetensors or pth file") from error
+    found = read_weights(path)
     own = trunk.state_dict()
     fitting = {}
     for name, value in found.items():

@@ -82,7 +82,7 @@ def test_nothing_is_decoded_twice_and_nothing_stale_is_used(folder, monkeypatch)
         again, told = build_store(dataset(folder), folder / "cache")
     assert told == problems
     np.testing.assert_array_equal(again.image, first.image)
-    for change in ({"size": 20}, {"crop": {"margin": 0.3}}):
+    for change in ({"size": 32}, {"crop": {"margin": 0.3}}):
         store, _ = build_store(dataset(folder, **change), folder / "cache")
         assert store.image.shape != first.image.shape or (store.image != first.image).any()
     Image.new("RGB", (W, H), "red").save(folder / "images" / "4.png")

@@ -1,5 +1,6 @@
 """The doctor finds what is there and what is odd, and draws it in its place."""
 
+import errno
 import json
 import math
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from coarseparts.data.check import check, save_sheet
 from coarseparts.data.contact_sheet import contact_sheet, samples_of
 from coarseparts.data.dataset_file import DatasetFile
+from coarseparts.data.problems import BadInput
 from coarseparts.data.sample import Sample
 from coarseparts.data.schema import Schema
 from coarseparts.data.store import Store
@@ -197,6 +199,25 @@ def test_the_sheet_has_some_of_every_source(folder, tmp_path):
     with Image.open(tmp_path / "new folder" / "sheet.png") as sheet:
         assert sheet.width > 4 * 256
     assert [p.name for p in (tmp_path / "new folder").iterdir()] == ["sheet.png"]
+
+
+def test_a_sheet_that_cannot_be_written_is_told(folder, tmp_path, monkeypatch):
+    folder.source(count=2)
+    report = folder.check()
+    (tmp_path / "taken.png").mkdir()
+    (tmp_path / "file").write_text("in the way")
+    for target in (tmp_path / "taken.png", tmp_path / "file" / "s.png", tmp_path / ("x" * 300 + ".png"), "/", "."):
+        with pytest.raises(BadInput, match=r"the contact sheet cannot be written there.*--sheet"):
+            save_sheet(report, target)
+    before = sorted(p.name for p in tmp_path.iterdir())
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(BadInput, match=r"new\.png: the contact sheet cannot be written there: No space left"):
+        save_sheet(report, tmp_path / "new.png")
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
 
 
 def test_labels_are_drawn_where_they_are(tmp_path):

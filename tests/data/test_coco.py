@@ -73,6 +73,11 @@ def test_what_counts_as_missing(tmp_path, changes, lacking):
         ({"keypoints": ["1", 1, 2] * 3}, "expected a flat list of numbers"),
         ({"keypoints": {"head": [1, 1]}}, "expected a flat list of numbers"),
         ({"bbox": [1, 1, float("inf"), 2]}, "bbox holds inf"),
+        ({"keypoints": [1e300, 1, 2] * 3}, "keypoints holds 1e+300"),
+        ({"keypoints": [1, 1, -1e300] * 3}, "keypoints holds -1e+300"),
+        ({"bbox": [1e300, 1, 3, 2]}, "bbox holds 1e+300"),
+        ({"bbox": [3e38, 1, 3e38, 2]}, "bbox holds 3e+38"),
+        ({"segmentation": [[1, 1, 5, 1, 1e300, 4]]}, "a polygon holds 1e+300"),
         ({"bbox": [1, 1, -3, 2]}, "box without an area"),
         ({"bbox": [1, 1, 3]}, "box without an area"),
         ({"bbox": "1 1 3 3"}, "expected a flat list of numbers"),
@@ -89,6 +94,7 @@ def test_what_counts_as_missing(tmp_path, changes, lacking):
         ({"category_id": 9}, "category 9 is not listed"),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_broken_annotations(tmp_path, changes, expected):
     objects, problems = read(tmp_path, content(**changes))
     assert objects == []
@@ -183,6 +189,14 @@ def test_entries_of_a_wrong_kind(tmp_path):
     whole["annotations"] += [None]
     objects, problems = read(tmp_path, whole)
     assert len(objects) == 1 and len(problems) == 6
+
+
+@pytest.mark.parametrize("names", [5, "k12", {"head": 1}, True, ["a", 1], [["a"]], [" "], ""])
+def test_keypoint_names_that_are_no_list_of_names(tmp_path, names):
+    whole = content()
+    whole["categories"] += [{"id": 2, "name": "x", "keypoints": names}, {"id": 3, "name": "y", "keypoints": None}]
+    objects, (problem,) = read(tmp_path, whole)
+    assert len(objects) == 1 and "categories[1]: keypoints is" in problem.message and "list of names" in problem.remedy
 
 
 def test_polygons_are_filled(tmp_path):

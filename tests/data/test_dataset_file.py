@@ -1,5 +1,7 @@
 """The dataset file: what is right is read, what is wrong is all named at once."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,21 @@ def test_the_images_of_cub_are_in_its_folder(folder):
         (("size: 128", "size: 128\nsize: 64"), ["line 5", "key 'size' stands twice"]),
         (("size: 128", "overlapping: true"), ["overlapping is true", "expected false"]),
         (("parts: [", "parts: [["), ["is not valid YAML: line"]),
+        (("size: 128", "size: 33"), ["size: got 33, expected a multiple of 16; write 32 or 48"]),
+        (("size: 128", "[a]: 1"), ["is not valid YAML: line 4", "key"]),
+        (("size: 128", "{a: 1}: 1"), ["is not valid YAML: line 4", "key"]),
+        (("size: 128", "size: !!int ''"), ["is not valid YAML"]),
+        (("size: 128", "size: !!bool big"), ["is not valid YAML"]),
+        (("{to: object, margin: 0.2}", "!!map [a]"), ["is not valid YAML"]),
+        (("size: 128", "size: " + "[" * 3000 + "]" * 3000), ["nested too deeply"]),
+        (("images: im ages", "images: ~nosuchuser/x"), ["sources[0].images", "~nosuchuser/x does not exist"]),
+        (("images: im ages", 'images: "~a\\0b/x"'), ["sources[0].images", "does not exist"]),
+        (("images: im ages", "images: " + "x" * 300), ["sources[0].images", "cannot be read: File name too long"]),
+        (("size: 128", "keypoint_parts: {crown: haed}"), ["keypoint_parts: 'haed' is not", "did you mean 'head'?"]),
+        (
+            ("size: 128", "keypoints: [crown]\nkeypoint_parts: {crwn: head, tail: null}"),
+            ["keypoint_parts: 'crwn' is not among `keypoints`; did you mean 'crown'?", "'tail' is not among"],
+        ),
     ],
 )
 def test_each_mistake_is_named(folder, change, expected):
@@ -100,6 +117,24 @@ def test_each_mistake_is_named(folder, change, expected):
     said = "\n".join(lines(folder, GOOD.replace(*change, 1)))
     for text in expected:
         assert text in said
+
+
+def test_keypoint_parts_may_name_no_part(folder):
+    table = load(folder, GOOD.replace("size: 128", "keypoint_parts: {crown: head, tail: null}")).keypoint_parts
+    assert table == {"crown": "head", "tail": None}
+
+
+def test_a_folder_that_may_not_be_looked_into(folder, monkeypatch):
+    stat = os.stat
+
+    def refuse(path, *rest, **more):
+        if str(path).endswith("im ages"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return stat(path, *rest, **more)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    said = lines(folder, GOOD)
+    assert len(said) == 2 and "sources[0].images" in said[0] and "cannot be read: Permission denied" in said[0]
 
 
 def test_all_mistakes_come_at_once(folder):
@@ -136,5 +171,6 @@ def test_what_training_needs(folder):
     )
     no_val = [p for p in training_problems(load(folder, GOOD.replace("val", "test")))]
     assert [(p.severity, "no source of split val" in p.message) for p in no_val] == [("note", True)]
+    assert "every fifth part-labelled training image is held out" in no_val[0].remedy
     no_parts = training_problems(load(folder, GOOD.replace("    part_masks: masks\n", "")))
     assert [p.severity for p in no_parts] == ["error", "note"] and "train has part masks" in no_parts[0].message

@@ -1,5 +1,6 @@
 """From a dataset file to samples: names, labels, crops, checks across sources, and every problem at once."""
 
+import errno
 import json
 import os
 import pickle
@@ -21,6 +22,7 @@ from coarseparts.data.synthetic import birds
 W, H = 20, 16
 NAMES = ["head", "left eye", "right eye"]
 POINTS = [6, 5, 2, 8, 6, 1, 0, 0, 0]
+LIST = "give yourself permission to list the folder"
 POLYGON = [[4, 4, 12, 4, 12, 10, 4, 10]]  # box 4, 4, 12, 10
 
 
@@ -449,6 +451,87 @@ def test_a_name_that_no_file_can_have(world):
     world.label("\ud83d.jpg")
     records, problems, _ = read_dataset(dataset(world.source(masks=False)))
     assert records == [] and "\\ud83d.jpg: does not exist" in lines(problems)[0]
+
+
+def test_a_name_longer_than_a_file_can_have(world):
+    world.label("x" * 300 + ".jpg")
+    records, problems, _ = read_dataset(dataset(world.source(masks=False)))
+    assert records == [] and "x.jpg: cannot be read: File name too long; correct its name" in lines(problems)[0]
+
+
+def refuse(monkeypatch, call: str, folder: Path) -> None:
+    """``os.<call>`` of anything in ``folder``, or of itself, is denied from now on: root may look everywhere."""
+    known = getattr(os, call)
+
+    def denied(path=".", *rest, **more):
+        if str(path).startswith(str(folder)):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return known(path, *rest, **more)
+
+    monkeypatch.setattr(os, call, denied)
+
+
+def test_folders_that_cannot_be_listed(world, monkeypatch):
+    world.photo("a.jpg")
+    world.mask("a.png")
+    world.label("a.jpg")
+    source = world.source()
+    with monkeypatch.context() as patch:
+        refuse(patch, "scandir", world.masks)
+        records, problems, _ = read_dataset(dataset(source))
+    assert lines(problems) == [f"{world.masks}: cannot be read: Permission denied; {LIST}"]
+    assert [sorted(r.has) for r in records] == [["box", "keypoints", "mask"]]
+    refuse(monkeypatch, "scandir", world.images)
+    records, problems, _ = read_dataset(dataset(source))
+    assert records == [] and lines(problems) == [f"{world.images}: cannot be read: Permission denied; {LIST}"]
+
+
+def test_a_folder_below_that_cannot_be_listed(world, monkeypatch):
+    world.photo("a.jpg")
+    world.photo("sub/b.jpg")
+    world.label("a.jpg")
+    refuse(monkeypatch, "scandir", world.images / "sub")
+    records, problems, _ = read_dataset(dataset(world.source(masks=False)))
+    assert len(records) == 1 and lines(problems) == [
+        f"{world.images / 'sub'}: cannot be read: Permission denied; {LIST}"
+    ]
+
+
+def test_an_image_that_may_not_be_looked_at(world, monkeypatch):
+    world.photo("a.jpg")
+    world.label("a.jpg")
+    refuse(monkeypatch, "stat", world.images / "a.jpg")
+    records, problems, _ = read_dataset(dataset(world.source(masks=False)))
+    assert records == [] and "a.jpg: cannot be read: Permission denied" in lines(problems)[0]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_real_folder_without_permission(world):
+    world.photo("a.jpg")
+    world.label("a.jpg")
+    source = world.source(masks=False)
+    world.images.chmod(0)
+    try:
+        _, problems, _ = read_dataset(dataset(source))
+    finally:
+        world.images.chmod(0o755)
+    assert lines(problems) == [f"{world.images}: cannot be read: Permission denied; {LIST}"]
+
+
+@pytest.mark.parametrize(
+    "masks, says", [(0, "no training image has a part mask"), (1, "1 training image has"), (2, "")]
+)
+def test_too_few_part_masks_to_train_and_choose_by(world, masks, says):
+    (world.folder / "parts.json").write_text(json.dumps(world.coco | {"categories": [{"id": 1, "name": "head"}]}))
+    for i in range(3):
+        world.photo(f"{i}.jpg")
+        world.label(f"{i}.jpg")
+    for i in range(masks):
+        world.mask(f"{i}.png")
+    source = world.source() if masks else world.source(masks=False, part_coco=world.folder / "parts.json")
+    said = "\n".join(lines(read_dataset(dataset(source), for_training=True)[1]))
+    assert ("at least two are needed" in said and says in said) if says else not said
+    assert lines(read_dataset(dataset(source))[1]) == [], "good enough to measure on"
 
 
 def test_a_link_that_leads_nowhere(world):

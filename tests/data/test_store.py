@@ -1,5 +1,7 @@
 """The packed store: arrays in, batches out, the same from memory and from disk."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -175,6 +177,52 @@ def test_open_says_what_is_wrong(tmp_path):
     Store.from_arrays(BIRD, **arrays()).save(tmp_path / "s")
     np.save(tmp_path / "s" / "mask.npy", np.zeros((2, S, S), np.uint8))
     with pytest.raises(ValueError, match=r"mask\.npy"):
+        Store.open(tmp_path / "s")
+
+
+def changed(**values):
+    def change(text):
+        meta = json.loads(text) | values
+        return json.dumps({key: value for key, value in meta.items() if value is not None})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (lambda text: "[]", "a list, expected an object"),
+        (lambda text: text[:50], "cannot be read"),
+        (lambda text: "", "cannot be read"),
+        (lambda text: "[" * 100_000, "cannot be read"),
+        (lambda text: '{"format": 1}', "lacks schema, size, names, splits, sources"),
+        (changed(format=99), "store of format 99, expected 1"),
+        (changed(splits=None), "lacks splits"),
+        (changed(schema=[]), "schema"),
+        (changed(schema={"parts": []}), "schema"),
+        (changed(size="8"), "size '8'"),
+        (changed(names=5), "expected a text per row"),
+        (changed(names=["a"]), "expected a text per row"),
+        (changed(sources=[1] * N), "expected a text per row"),
+    ],
+)
+def test_a_damaged_store_is_named_with_the_remedy(tmp_path, change, says):
+    Store.from_arrays(BIRD, **arrays()).save(tmp_path / "s")
+    file = tmp_path / "s" / "store.json"
+    file.write_text(change(file.read_text()))
+    with pytest.raises(ValueError, match=r"s/store\.json: ") as caught:
+        Store.open(tmp_path / "s")
+    assert says in str(caught.value) and f"delete the store folder {tmp_path / 's'}" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"some text", b"\x93NUMPY\x01\x00"])
+def test_a_damaged_array_is_named_with_the_remedy(tmp_path, content):
+    Store.from_arrays(BIRD, **arrays()).save(tmp_path / "s")
+    file = tmp_path / "s" / "box.npy"
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"box\.npy: cannot be read.*delete the store folder"):
         Store.open(tmp_path / "s")
 
 

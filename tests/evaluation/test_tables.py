@@ -19,6 +19,7 @@ from coarseparts.evaluation.tables import (
     read_results_csv,
     to_markdown,
     write_results_csv,
+    write_text,
 )
 
 
@@ -58,10 +59,22 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(
+        ValueError, match=r"results\.csv: cannot be written \(No space left on device\); free some space"
+    ):
         write_results_csv(path, ROWS[:1])
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["results.csv"]
+
+
+def test_what_lies_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("in the way")
+    for path in (tmp_path / "folder", tmp_path / "file" / "a.csv", tmp_path / ("x" * 300), Path(".")):
+        with pytest.raises(ValueError, match="cannot be written") as caught:
+            write_text(path, "text")
+        assert str(caught.value).startswith(f"{path}: ")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
 
 
 def test_csv_refuses_other_columns(tmp_path: Path) -> None:

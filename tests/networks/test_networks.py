@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
+import timm
 import torch
 from conftest import SHARED
+from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
 from torch import nn
 
+from coarseparts import presets
+from coarseparts.model import resolve
 from coarseparts.networks import Encoder, LabelModel, PartModel, Posterior
 from coarseparts.networks.decoder import conv_bn_relu, upsample
 from coarseparts.networks.macs import macs, network_table
@@ -187,6 +192,77 @@ def test_unusable_weights_files_are_named(tmp_path: Path) -> None:
             Encoder("resnet10", weights=str(path))
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("broken.safetensors", b"\x00" * 20, "cannot be read as weights"),
+        ("empty.safetensors", b"", "cannot be read as weights"),
+        ("empty.pth", b"", "cannot be read as weights"),
+        ("birds.yaml", b"parts: [head]\n", "cannot be read as weights"),
+        ("cut.pth", 300, "cannot be read as weights"),
+        ("list.pth", [torch.zeros(2)], "holds a list, expected tensors by name"),
+        ("nested.pth", {"state_dict": {"conv1.weight": torch.zeros(2)}, 3: 4}, "holds no tensor by name"),
+        ("x" * 300, None, "no such weights file"),
+        ("folder.pth", None, "no such weights file"),
+    ],
+)
+def test_damaged_weights_are_a_sentence_wherever_they_are_read(
+    tmp_path: Path, name: str, content: object, says: str
+) -> None:
+    path = tmp_path / name
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif isinstance(content, int):
+        torch.save({"conv1.weight": torch.zeros(99)}, path)
+        path.write_bytes(path.read_bytes()[:content])
+    elif content is not None:
+        torch.save(content, path)
+    elif name == "folder.pth":
+        path.mkdir()
+    settings = presets.settings("default", {"weights": str(path)})
+    for read in (lambda: Encoder("resnet10", weights=str(path)), lambda: resolve(settings, "cpu")):
+        with pytest.raises(ValueError) as caught:
+            read()
+        said = str(caught.value)
+        assert str(path) in said and says in said and "\n" not in said and len(said) < len(str(path)) + 400
+
+
+def test_the_encoder_is_told_from_the_weights(tmp_path: Path) -> None:
+    for name in ("resnet18", "resnet50"):
+        state = timm.create_model(name, num_classes=0).state_dict()
+        few = {k: v for k, v in state.items() if k.startswith(("conv1", "layer1."))}
+        torch.save(few, tmp_path / f"{name}.pth")
+        found = resolve(presets.settings("default", {"weights": str(tmp_path / f"{name}.pth")}), "cpu")
+        assert (found.encoder, found.stages) == (name, 3)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        LocalEntryNotFoundError("no connection and not in the cache.\nPlease try again. " + "x" * 500),
+        URLError("no route"),
+        OSError(101, "Network is unreachable"),
+        RuntimeError("No pretrained weights exist for this model"),
+    ],
+)
+def test_imagenet_weights_that_cannot_be_downloaded(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    create = timm.create_model
+
+    def offline(name: str, pretrained: bool, **more: object) -> nn.Module:
+        if pretrained:
+            raise error
+        return create(name, pretrained=False, **more)
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(ValueError, match=r"cannot download.*resnet18.*--weights FILE, or --weights random") as caught:
+        Encoder("resnet18", weights="imagenet")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+    with pytest.raises(ValueError, match="resnet99"):
+        Encoder("resnet99", weights="imagenet")
+    with pytest.raises(ValueError, match="is not a ResNet"):
+        Encoder("vit_base_patch16_224", weights="imagenet")
+
+
 def test_a_weights_file_cannot_run_code(tmp_path: Path) -> None:
     path, trace = tmp_path / "evil.pth", tmp_path / "ran"
 
@@ -206,6 +282,8 @@ def test_a_weights_file_cannot_run_code(tmp_path: Path) -> None:
         (lambda: Encoder("resnet10", weights="imagenet"), "resnet18"),
         (lambda: Encoder("resnet10", stages=5), "3 or 4"),
         (lambda: Encoder("resnet99"), "resnet99"),
+        (lambda: Encoder("vit_base_patch16_224"), "is not a ResNet; take one of"),
+        (lambda: Encoder("resnetv2_50"), "is not a ResNet; take one of"),
         (lambda: PartModel(Encoder("resnet10"), 3, "stride3"), "stride4"),
         (lambda: LabelModel(3, 3, "heavy"), "light"),
     ],

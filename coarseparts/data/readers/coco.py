@@ -19,6 +19,9 @@ from coarseparts.data.dataset_file import nearest
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.readers.annotation import Annotation, inside
 
+MOST = 1e9
+"""A coordinate beyond this is a mistake: no image is that large, and single precision could not hold its sums."""
+
 
 @dataclass
 class CocoFile:
@@ -62,9 +65,13 @@ def load_coco(path: Path) -> CocoFile:
         stated = all(isinstance(v, int) and v > 0 for v in size)
         coco.images[entry["id"]] = (name, size if stated else None)  # type: ignore[assignment]
     for i, entry in enumerate(lists["categories"]):
-        names = entry.get("keypoints") or [] if isinstance(entry, dict) else None
-        if names is None or not _is_id(entry.get("id")) or not all(isinstance(v, str) and v.strip() for v in names):
-            coco.say(f"categories[{i}] has no id, or keypoint names that are not text", "export the file again")
+        if not isinstance(entry, dict) or not _is_id(entry.get("id")):
+            coco.say(f"categories[{i}] has no id", "export the file again")
+            continue
+        names = [] if entry.get("keypoints") is None else entry["keypoints"]
+        if not isinstance(names, list) or not all(isinstance(v, str) and v.strip() for v in names):
+            came = f"categories[{i}]: keypoints is {str(names)[:40]!r}"
+            coco.say(came, "expected a list of names, such as [head, tail]: export the file again")
         elif len(set(names)) < len(names):
             coco.say(f"categories[{i}] names a keypoint twice", "give every keypoint a name of its own")
         else:
@@ -332,9 +339,9 @@ def _finite(value: Any, what: str) -> np.ndarray:
         numbers = np.array(value, np.float64)
     except OverflowError:
         numbers = np.array([np.inf])
-    odd = numbers[~np.isfinite(numbers)]
+    odd = numbers[~(np.abs(numbers) <= MOST)]
     if odd.size:
-        raise _Broken(f"{what} holds {odd[0]:g}", "expected finite numbers: draw it again or remove it")
+        raise _Broken(f"{what} holds {odd[0]:g}", "expected numbers of pixels: draw it again or remove it")
     return numbers
 
 

@@ -1,0 +1,33 @@
+"""What a baseline is: some networks and the loss of one pair of batches, trained by ``initialise.fit``."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from coarseparts.data.sample import Batch
+from coarseparts.em import Terms
+
+
+class Baseline(nn.Module):
+    """Networks that learn from part-labelled and coarse images together; ``part_model`` is what is measured.
+
+    Every baseline sees the same pairs of batches, augmentation, schedule and number of steps as Algorithm 1 does.
+    """
+
+    part_model: nn.Module
+
+    def terms(self, labelled: Batch, coarse: Batch, generator: torch.Generator) -> Terms:
+        """The loss in named terms, scalars, for one pair of batches."""
+        raise NotImplementedError
+
+
+def both_images(coarse: Batch, labelled: Batch) -> Tensor:
+    """The images of both batches for one forward pass with shared batch-norm statistics; coarse ones first."""
+    return torch.cat([coarse.image, labelled.image])
+
+
+def both_labels(coarse: Batch, labelled: Batch, name: str) -> tuple[Tensor, Tensor]:
+    """A label style's labels of both batches, and (B,) float presence."""
+    present = torch.cat([coarse.present[name], labelled.present[name]])
+    return torch.cat([coarse.labels[name], labelled.labels[name]]), present.float()

@@ -1,0 +1,69 @@
+"""MultiTask (section 5.1): one encoder, decoders for parts and for keypoints; the mask supervises the parts' sum."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from coarseparts.baselines.baseline import Baseline, both_images, both_labels
+from coarseparts.data.sample import Batch
+from coarseparts.em import Terms
+from coarseparts.initialise import supervised_terms
+from coarseparts.labels import ExclusiveParts, Keypoints, Mask
+from coarseparts.networks import PartModel, computing_in
+
+
+class Options(BaseModel):
+    """Weights of the losses. The paper's are 1, 1 and 10, its keypoint loss being the l1 distance of heat maps."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    parts: float = Field(1.0, ge=0, description="weight of the part labels")
+    mask: float = Field(1.0, ge=0, description="weight of the figure-ground mask")
+    keypoints: float = Field(0.1, ge=0, description="weight of the keypoints")
+
+
+class MultiTask(Baseline):
+    """``decoder`` reads ``part_model``'s encoder and writes keypoint maps (B, K, H / stride, W / stride).
+
+    ``keypoints`` says what those maps mean (its ``distance`` and ``stride``; it has no model of its own). Without
+    ``decoder`` there is the mask alone. Labels that an image lacks count for nothing.
+    """
+
+    def __init__(
+        self,
+        part_model: PartModel,
+        decoder: nn.Module | None,
+        keypoints: Keypoints | None,
+        use_mask: bool,
+        o: Options,
+        overlap: float = 0.0,
+    ):
+        super().__init__()
+        self.part_model, self.decoder, self.keypoints = part_model, decoder, keypoints
+        self.mask, self.o, self.overlap = Mask() if use_mask else None, o, overlap
+
+    def terms(self, labelled: Batch, coarse: Batch, generator: torch.Generator) -> Terms:
+        x, n = both_images(coarse, labelled), len(coarse)
+        logits, heat = self._forward(x)
+        terms = {k: self.o.parts * v for k, v in supervised_terms(logits[n:], labelled.parts, self.overlap).items()}
+        if self.mask is not None:
+            label, there = both_labels(coarse, labelled, "mask")
+            cost = self.mask.loss(label, self.mask.predict(ExclusiveParts.log_probability(logits)))
+            terms["mask"] = self.o.mask * (cost * there).mean()
+        if heat is not None and self.keypoints is not None:
+            label, there = both_labels(coarse, labelled, "keypoints")
+            mean = heat if self.keypoints.distance == "location" else heat.sigmoid()
+            terms["keypoints"] = self.o.keypoints * (self.keypoints.loss(label, mean) * there).mean()
+        return terms
+
+    def _forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Part logits and keypoint maps from one pass through the encoder."""
+        network = self.part_model
+        assert isinstance(network, PartModel)
+        with computing_in(network.precision, x.device):
+            features = network.encoder(x)
+            logits = network.decoder(features)
+            heat = None if self.decoder is None else self.decoder(features)
+        return logits.float(), None if heat is None else heat.float()

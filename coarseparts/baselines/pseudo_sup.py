@@ -1,0 +1,36 @@
+"""PseudoSup (section 5.1): two networks with different beginnings teach each other one-hot labels of coarse images.
+
+Cross pseudo supervision (Chen et al., CVPR 2021). It uses the coarse images and none of their labels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from coarseparts.baselines.baseline import Baseline, both_images
+from coarseparts.data.sample import Batch
+from coarseparts.em import Terms
+from coarseparts.initialise import supervised_terms
+from coarseparts.labels import ExclusiveParts
+
+
+class PseudoSup(Baseline):
+    """``part_model`` and its ``twin``, both fine-tuned already, from different random beginnings.
+
+    ``overlap``: weight of the soft Dice loss on the labelled images, as in every method (``em.Options.overlap``).
+    """
+
+    def __init__(self, part_model: nn.Module, twin: nn.Module, overlap: float = 0.0):
+        super().__init__()
+        self.part_model, self.twin, self.overlap = part_model, twin, overlap
+
+    def terms(self, labelled: Batch, coarse: Batch, generator: torch.Generator) -> Terms:
+        x, n = both_images(coarse, labelled), len(coarse)
+        one, two = self.part_model(x), self.twin(x)
+        terms: Terms = {}
+        for name, own, other in (("one", one, two), ("two", two, one)):
+            for term, value in supervised_terms(own[n:], labelled.parts, self.overlap).items():
+                terms[f"{name}/{term}"] = value
+            terms[f"{name}/coarse"] = ExclusiveParts.supervised(own[:n], ExclusiveParts.mode(other[:n].detach()))
+        return terms
