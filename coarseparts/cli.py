@@ -31,7 +31,7 @@ from coarseparts.experiment import METHODS, Experiment
 from coarseparts.model import Model, resolve
 from coarseparts.networks.macs import network_table
 from coarseparts.predict import evaluate_store, predict_folder, run_model
-from coarseparts.runs import RunError, claimed
+from coarseparts.runs import RunError, claimed, read_config
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 out, err = Console(), Console(stderr=True)
@@ -39,7 +39,7 @@ if not out.is_terminal:
     out = Console(width=120)  # a table in a log file keeps its columns
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
-Seed = Annotated[int, typer.Option(min=0, help="fixes initial weights, order and augmentation")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="fixes initial weights, order and augmentation")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="go on without bad images; says how many")]
 Changes = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="any setting; see `coarseparts settings`")
@@ -103,9 +103,10 @@ def compare(
     chosen = [m.strip() for m in methods.split(",") if m.strip()]
     for method in chosen:
         _one_of("--methods", method, METHODS)
-    numbers = [int(s) for s in seeds.split(",") if s.strip().isdigit()]
-    if not numbers:
-        raise BadInput(Problem("--seeds", f"is {seeds!r}, expected numbers", "write e.g. --seeds 0,1,2"))
+    if not chosen or len(set(chosen)) < len(chosen):
+        what = f"is {methods!r}, expected different methods"
+        raise BadInput(Problem("--methods", what, f"name each once, of {', '.join(METHODS)}"))
+    numbers = _seeds(seeds)
     dataset = load_dataset_file(data)
     _train(dataset, data, run, chosen, preset, weights, labels, parts_limit, changes, numbers, device, skip_bad)
 
@@ -117,7 +118,7 @@ def demo(
     device: Device = "auto",
 ) -> None:
     """The whole method on the built-in synthetic birds: a table of methods and a report to look at."""
-    numbers = [int(s) for s in seeds.split(",")]
+    numbers = _seeds(seeds)
     experiments = []
     rows: list[dict[str, Any]] = []
     with claimed(run):
@@ -263,8 +264,8 @@ def _announce(experiment: Experiment) -> None:
 def _store_for(trained: Model, run: Path, data: Path | None, split: str, skip_bad: bool) -> Store:
     config = run / "config.yaml"
     if data is None:
-        named = (yaml.safe_load(config.read_text()) or {}).get("data") if config.is_file() else None
-        if named is None:
+        named = read_config(config).get("data") if config.is_file() else None
+        if not isinstance(named, str):
             raise BadInput(
                 Problem(str(run), "does not say which data it was trained on", "name a dataset file with --data")
             )
@@ -295,8 +296,22 @@ def _parsed(changes: list[str]) -> dict[str, Any]:
         key, equals, value = change.partition("=")
         if not equals:
             raise BadInput(Problem(f"--set {change}", "has no '='", "write --set key=value"))
-        pairs[key.strip()] = yaml.safe_load(value)
+        try:
+            pairs[key.strip()] = yaml.safe_load(value)
+        except (yaml.YAMLError, RecursionError) as error:
+            what = f"is no YAML value ({str(error).splitlines()[0]})"
+            raise BadInput(Problem(f"--set {change}", what, "write e.g. --set batch=8")) from None
     return pairs
+
+
+def _seeds(text: str) -> list[int]:
+    """ "0,1,2" -> [0, 1, 2]."""
+    words = [word.strip() for word in text.split(",")]
+    numbers = [int(word) for word in words if word.isascii() and word.isdigit()]
+    if len(set(numbers)) < len(words) or not all(number < 2**31 for number in numbers):
+        what = f"is {text!r}, expected different whole numbers from 0 to {2**31 - 1}"
+        raise BadInput(Problem("--seeds", what, "write e.g. --seeds 0,1,2"))
+    return numbers
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -327,10 +342,14 @@ def _bar(title: str) -> Any:
     return advance
 
 
+STOPPED = "stopped; the same command goes on where it was"
+
+
 def main() -> None:
     """Entry point of the ``coarseparts`` command."""
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)  # typer hands the status of an Exit back, and 130 for Ctrl-C
+        sys.exit(_say(1, STOPPED) if code == 130 else code or 0)
     except BadInput as error:
         sys.exit(_say(2, *(str(p) for p in error.problems)))
     except ValidationError as error:
@@ -342,7 +361,14 @@ def main() -> None:
     except typer.Exit as error:
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        sys.exit(_say(1, "stopped; the same command goes on where it was"))
+        sys.exit(_say(1, STOPPED))
+    except BrokenPipeError:  # whoever read our output has had enough
+        sys.exit(1)
+    except OSError as error:
+        named = error.filename if error.filename is not None else "a file"
+        sys.exit(_say(1, f"{named}: {error.strerror or error}; see that it is there and may be read or written"))
+    except MemoryError:
+        sys.exit(_say(1, "not enough memory; lower --set batch=... and part_batch=..., or the dataset file's size"))
     except Exception as error:  # click's usage errors know their own text
         if hasattr(error, "format_message"):
             sys.exit(_say(2, error.format_message()))

@@ -121,6 +121,10 @@ def predict_folder(
     twice = sorted({s for s in stems if stems.count(s) > 1}) if len(set(stems)) < len(stems) else []
     if twice:
         raise BadInput([Problem(str(images), f"several images are called {s}", "rename one of them") for s in twice])
+    targets = [out / f"{s}.png" for s in stems]
+    targets += [out / f"{s}.overlay.png" for s in stems] if with_overlay else []
+    targets += [coco] if coco is not None else []
+    _refuse_overwriting(targets, [path for _, path in found] + ([labels] if labels is not None else []))
     done = Summary()
     objects = _labelled_objects(model, images, labels, done) if labels is not None else {}
     if errors(done.problems) and not skip_bad:
@@ -128,7 +132,7 @@ def predict_folder(
     palette = np.concatenate([[[0, 0, 0]], colours(len(model.schema.parts))]).astype(np.uint8)
     maps: list[tuple[str, np.ndarray]] = []
     if not skip_bad:  # a first look at every file, so that nothing is half done when one is bad
-        bad = [p for _, path in found for p in _problems_of(path)]
+        bad = [p for _, path in found for p in _problems_of(path, objects.get(path.resolve(), []))]
         if bad:
             raise BadInput(capped(bad))
     for i, (name, path) in enumerate(found):
@@ -159,9 +163,28 @@ def predict_folder(
     return done
 
 
-def _problems_of(path: Path) -> Iterator[Problem]:
+def _refuse_overwriting(targets: list[Path], inputs: list[Path]) -> None:
+    """Raises BadInput naming every file that is to be written and is an input, or is to be written twice."""
+    read = {path.resolve() for path in inputs}
+    seen: set[Path] = set()
+    problems = []
+    for target in targets:
+        place = target.resolve()
+        if place in read:
+            problems.append(Problem(str(target), "would be overwritten, and is an input", "choose another --out"))
+        elif place in seen:
+            problems.append(Problem(str(target), "would be written twice", "rename an image, or leave --overlay out"))
+        seen.add(place)
+    if problems:
+        raise BadInput(capped(problems))
+
+
+def _problems_of(path: Path, objects: list[Record]) -> Iterator[Problem]:
+    """What keeps an image, or the labels that came with it, from being used."""
     try:
         decode(path)
+        for record in objects:
+            record.load()
     except BadInput as error:
         yield from error.problems
 

@@ -86,7 +86,8 @@ def claimed(path: Path) -> Iterator[None]:
         yield
 
 
-def _read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> dict[str, Any]:
+    """What a run's config.yaml says. Raises RunError naming the file when it cannot be read."""
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
         if isinstance(found, dict):
@@ -206,7 +207,7 @@ class RunFolder:
         file = path / "config.yaml"
         text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
         if file.is_file():
-            there, now = _leaves(_read_config(file)), _leaves(yaml.safe_load(text))
+            there, now = _leaves(read_config(file)), _leaves(yaml.safe_load(text))
             changed = sorted(k for k in {*there, *now} if there.get(k) != now.get(k))
             if changed:
                 what = "; ".join(f"{k}: {there.get(k)!r} there, {now.get(k)!r} now" for k in changed)

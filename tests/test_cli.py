@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -195,3 +196,69 @@ def test_unknown_settings_methods_and_labels_are_refused(data, tmp_path):
         done = coarseparts("train", data / "birds.yaml", "--out", tmp_path / "run", *extra, ok=2)
         assert said in done.stderr and "Traceback" not in done.stderr, done.stderr
     assert not (tmp_path / "run" / "stages").exists()
+
+
+def test_check_with_errors_fails(data, tmp_path):
+    text = (data / "birds.yaml").read_text().replace("few/", str(data / "few") + "/").replace("many/", "nowhere/")
+    (tmp_path / "bad.yaml").write_text(text.replace("val/", str(data / "val") + "/"))
+    done = coarseparts("check", tmp_path / "bad.yaml", ok=2)
+    assert "nowhere" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_predict_overwrites_neither_photographs_nor_labels(run, data, tmp_path):
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    for name in ("bird 050.png", "bird 051.png"):
+        (photographs / name).write_bytes((data / "val" / "images" / name).read_bytes())
+    before = (photographs / "bird 050.png").read_bytes()
+    done = coarseparts("predict", run, photographs, "--out", photographs, ok=2)
+    assert "bird 050.png" in done.stderr and "bird 051.png" in done.stderr and "--out" in done.stderr
+    assert (photographs / "bird 050.png").read_bytes() == before
+    (photographs / "bird 050.overlay.png").write_bytes(before)
+    done = coarseparts("predict", run, photographs, "--out", tmp_path / "out", "--overlay", ok=2)
+    assert "bird 050.overlay.png: would be written twice" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_predict_names_bad_labels_before_it_writes_anything(run, data, tmp_path):
+    coarse = json.loads((data / "val" / "coarse.json").read_text())
+    coarse["annotations"][3]["segmentation"]["size"] = [40, 48]
+    (tmp_path / "coarse.json").write_text(json.dumps(coarse))
+    arguments = ("predict", run, data / "val" / "images", "--out", tmp_path / "out", "--labels")
+    done = coarseparts(*arguments, tmp_path / "coarse.json", ok=2)
+    assert "bird 053" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [["--methods", ","], ["--methods", "em,em"], ["--seeds", "0,foo"], ["--seeds", "1,1"], ["--set", "batch=[1"]],
+)
+def test_options_that_make_no_sense_are_refused_before_training(data, tmp_path, option):
+    done = coarseparts("compare", data / "birds.yaml", "--out", tmp_path / "run", *option, ok=2)
+    assert done.stderr.startswith(option[0])
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_with_other_data_is_refused(data, run, tmp_path):
+    text = (data / "birds.yaml").read_text().replace("beak", "bill")
+    other = data / "other.yaml"
+    other.write_text(text)
+    done = coarseparts("train", other, "--out", run, *SMALL, ok=1)
+    assert "data_hash" in done.stderr and "take another --out" in done.stderr
+
+
+def test_ctrl_c_ends_a_training_as_a_failure(data, tmp_path):
+    command = [sys.executable, "-m", "coarseparts.cli", "train", data / "birds.yaml", "--out", tmp_path / "run", *SMALL]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [*map(str, command), "--set=part_epochs=500"], stderr=subprocess.PIPE, text=True, env=environment
+    )
+    assert process.stderr is not None
+    assert any("part-model" in line for line in process.stderr)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "stopped; the same command goes on" in said
