@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,8 @@ from PIL import Image
 from pycocotools import mask as rle
 
 from coarseparts.data.batches import Feed
-from coarseparts.data.crops import crop_and_resize, uncrop
-from coarseparts.data.dataset_file import Crop, DatasetFile, Source
+from coarseparts.data.crops import crop_and_resize, square_crop, uncrop
+from coarseparts.data.dataset_file import Crop, DatasetFile, Source, kind
 from coarseparts.data.images import decode, list_images, stem
 from coarseparts.data.problems import BadInput, Problem, capped, errors
 from coarseparts.data.records import Record, read_dataset
@@ -110,35 +112,32 @@ def predict_folder(
     Part indices 0..P at the image's own size, with a palette so that any viewer shows colours. ``labels``: a COCO
     file with keypoints, masks or boxes of these images; the posterior uses them, an object each, later objects over
     earlier ones. ``with_overlay`` adds ``<stem>.overlay.png``; ``coco`` a COCO file, one annotation per part.
-    Raises BadInput naming every image that cannot be read, before anything is written; with ``skip_bad`` they are
-    left out and counted.
+    Raises BadInput naming every image and label that cannot be used, before anything is written; with ``skip_bad``
+    such images are left out and counted. Raises it, too, where a file to write is one of the images or the labels.
     """
-    found = [(images.name, images)] if images.is_file() else list_images(images)
-    if not found:
-        what = "is missing" if not images.exists() else "holds no image (jpg, png, tif, bmp, webp)"
-        raise BadInput(Problem(str(images), what, "name an image or a folder of images"))
-    stems = [stem(name) for name, _ in found]
-    twice = sorted({s for s in stems if stems.count(s) > 1}) if len(set(stems)) < len(stems) else []
-    if twice:
-        raise BadInput([Problem(str(images), f"several images are called {s}", "rename one of them") for s in twice])
-    targets = [out / f"{s}.png" for s in stems]
-    targets += [out / f"{s}.overlay.png" for s in stems] if with_overlay else []
-    targets += [coco] if coco is not None else []
-    _refuse_overwriting(targets, [path for _, path in found] + ([labels] if labels is not None else []))
-    done = Summary()
+    found = _photographs(images, done := Summary())
+    _refuse_targets(found, out, labels, with_overlay, coco)
     objects = _labelled_objects(model, images, labels, done) if labels is not None else {}
-    if errors(done.problems) and not skip_bad:
-        raise BadInput(done.problems)
+    plain = sum(path.resolve() not in objects for _, path in found)
+    if labels is not None and 0 < plain < len(found):
+        message = f"has no labels for {plain} of {len(found)} images; the part model predicts them from the image alone"
+        done.problems.append(Problem(str(labels), message, "", "note"))
+    if not skip_bad:  # a first look at every file, so that nothing is half done when one is bad
+        bad = errors(done.problems)
+        for name, path in found:
+            try:
+                _opened(name, path, objects)
+            except BadInput as error:
+                bad += error.problems
+        if bad:
+            raise BadInput(capped(dict.fromkeys(bad)))
     palette = np.concatenate([[[0, 0, 0]], colours(len(model.schema.parts))]).astype(np.uint8)
     maps: list[tuple[str, np.ndarray]] = []
-    if not skip_bad:  # a first look at every file, so that nothing is half done when one is bad
-        bad = [p for _, path in found for p in _problems_of(path, objects.get(path.resolve(), []))]
-        if bad:
-            raise BadInput(capped(bad))
     for i, (name, path) in enumerate(found):
+        if progress:
+            progress(i, len(found))
         try:
-            image, repaired = decode(path)
-            samples = [r.load()[0] for r in objects.get(path.resolve(), [])] or [Sample(stem(name), image)]
+            image, samples, repaired = _opened(name, path, objects)
         except BadInput as error:
             done.left_out += 1
             done.problems += error.problems
@@ -147,51 +146,144 @@ def predict_folder(
         parts = np.zeros(image.shape[:2], np.uint8)
         for prediction in predict_samples(model, samples):
             parts = np.where(prediction > 0, prediction, parts)
-        write_part_map(out / f"{stem(name)}.png", parts, palette)
+        write_part_map(_map_of(out, name), parts, palette)
         if with_overlay:
             picture = Image.fromarray(overlay(image, parts, palette[1:]))
-            write(out / f"{stem(name)}.overlay.png", lambda file, picture=picture: picture.save(file, "PNG"))  # type: ignore[misc]
+            write(_overlay_of(out, name), lambda file, picture=picture: picture.save(file, "PNG"))  # type: ignore[misc]
         if coco is not None:
             maps.append((name, parts))
         done.written += 1
-        if progress:
-            progress(i + 1, len(found))
+    if progress:
+        progress(len(found), len(found))
+    done.problems = list(dict.fromkeys(done.problems))
+    if not done.written:
+        none = Problem(str(images), f"none of {len(found)} images could be used", "correct the problems above")
+        raise BadInput([*capped(errors(done.problems)), none])
     if coco is not None:
         write(coco, json.dumps(to_coco(maps, model.schema.parts)))
-    if not done.written:
-        raise RunError(f"{images}: none of {len(found)} images could be read; the problems are listed above")
     return done
 
 
-def _refuse_overwriting(targets: list[Path], inputs: list[Path]) -> None:
-    """Raises BadInput naming every file that is to be written and is an input, or is to be written twice."""
-    read = {path.resolve() for path in inputs}
-    seen: set[Path] = set()
+def _photographs(images: Path, done: Summary) -> list[tuple[str, Path]]:
+    """(name, path) of the image, or of those in the folder. Raises BadInput where there is none; folders below that
+    cannot be listed go to ``done``."""
+    remedy = "name an image or a folder of images"
+    try:
+        there = kind(images)
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}"
+        raise BadInput(Problem(str(images), message, "give yourself permission to read it")) from None
+    if there == "file":
+        return [(images.name, images)]
+    if there != "folder":
+        raise BadInput(Problem(str(images), "is neither a file nor a folder" if there else "is missing", remedy))
+
+    def add(error: OSError) -> None:
+        message = f"cannot be read: {error.strerror}"
+        done.problems.append(Problem(str(error.filename), message, "give yourself permission to list the folder"))
+
+    for _, folders, _ in os.walk(images, onerror=add):
+        folders[:] = [f for f in folders if not f.startswith(".")]
+    found = list_images(images)
+    if not found:
+        none = Problem(str(images), "holds no image (jpg, png, tif, bmp, webp, gif, ppm)", remedy)
+        raise BadInput(done.problems or none)
+    return found
+
+
+def _map_of(out: Path, name: str) -> Path:
+    return out / f"{stem(name)}.png"
+
+
+def _overlay_of(out: Path, name: str) -> Path:
+    return out / f"{stem(name)}.overlay.png"
+
+
+def _refuse_targets(
+    found: list[tuple[str, Path]], out: Path, labels: Path | None, with_overlay: bool, coco: Path | None
+) -> None:
+    """Raises BadInput naming every file to write that is an image or the labels, or that is to be written twice."""
+    writers: dict[Path, list[str]] = defaultdict(list)  # by target: what is to be written there
+    for name, path in found:
+        writers[_map_of(out, name)].append(f"the part map of {path}")
+        if with_overlay:
+            writers[_overlay_of(out, name)].append(f"the overlay of {path}")
+    if coco is not None:
+        writers[coco].append("the COCO file of --coco")
+    used = {_place(path): "one of the images" for _, path in found}
+    if labels is not None:
+        used[_place(labels)] = "the file of --labels"
+    inodes = {_inode(path) for path in [path for _, path in found] + ([labels] if labels is not None else [])}
+    there: dict[Path, list[str]] = defaultdict(list)
     problems = []
-    for target in targets:
-        place = target.resolve()
-        if place in read:
-            problems.append(Problem(str(target), "would be overwritten, and is an input", "choose another --out"))
-        elif place in seen:
-            problems.append(Problem(str(target), "would be written twice", "rename an image, or leave --overlay out"))
-        seen.add(place)
+    for target, what in writers.items():
+        there[_place(target)] += what
+        known = used.get(_place(target))
+        if known is None and (inode := _inode(target)) is not None and inode in inodes:
+            known = "the same file as one of the images or as the labels"  # other spelling, or a link
+        if known is not None:
+            message = f"is {known} and would be overwritten by {' and '.join(what)}"
+            problems.append(
+                Problem(str(target), message, "choose a folder without images with --out, or another --coco")
+            )
+    for target, what in there.items():
+        if len(what) > 1:
+            message = f"would be written {len(what)} times: {', '.join(what)}"
+            problems.append(Problem(str(target), message, "rename one of the images, or choose another --coco"))
     if problems:
         raise BadInput(capped(problems))
 
 
-def _problems_of(path: Path, objects: list[Record]) -> Iterator[Problem]:
-    """What keeps an image, or the labels that came with it, from being used."""
+def _place(path: Path) -> Path:
+    """Where a file lies, the same however its folder is spelled; a link stays a link."""
+    return path.parent.resolve() / path.name
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
     try:
-        decode(path)
-        for record in objects:
-            record.load()
-    except BadInput as error:
-        yield from error.problems
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _opened(name: str, path: Path, objects: dict[Path, list[Record]]) -> tuple[np.ndarray, list[Sample], list[Problem]]:
+    """An image, its labelled objects (the image itself where there is none), and what was repaired.
+
+    Raises BadInput with everything that is wrong with them.
+    """
+    image, problems = decode(path)
+    samples = []
+    records = objects.get(path.resolve(), [])
+    for record in records:
+        try:
+            sample, told = record.load()
+            problems += told
+            square_crop(sample.crop, image.shape[1], image.shape[0])  # whether it can be cropped
+            samples.append(sample)
+        except BadInput as bad:
+            problems += bad.problems
+        except ValueError as error:
+            where = record.recipe.annotation if record.recipe is not None else None
+            file, at = (where.file, f"{where.where}: ") if where is not None else (str(path), "")
+            problems.append(Problem(file, f"{at}{error}", "correct the object's labels or remove it"))
+    problems = list(dict.fromkeys(problems))
+    if errors(problems):
+        raise BadInput(errors(problems))
+    return image, samples or [Sample(stem(name), image)], problems
 
 
 def _labelled_objects(model: Model, images: Path, labels: Path, done: Summary) -> dict[Path, list[Record]]:
-    """The objects that a COCO file names in these images, by image file."""
-    folder = images.parent if images.is_file() else images
+    """The objects that a COCO file names in these images, by image file; what is wrong with it goes to ``done``."""
+    try:
+        there = kind(labels)
+    except OSError as error:
+        message = f"cannot be read: {error.strerror}"
+        raise BadInput(Problem(str(labels), message, "give yourself permission to read it")) from None
+    if there != "file":
+        raise BadInput(Problem(str(labels), "is no file" if there else "is missing", "name a COCO file with --labels"))
+    single = kind(images) == "file"
+    folder = images.parent if single else images
     dataset = DatasetFile(
         parts=model.schema.parts,
         mirror=model.schema.mirror,
@@ -200,11 +292,11 @@ def _labelled_objects(model: Model, images: Path, labels: Path, done: Summary) -
         crop=Crop(**model.crop),
         sources=(Source(split="test", images=folder, coco=labels),),
     )
-    if not labels.is_file():
-        raise BadInput(Problem(str(labels), "is missing", "name a COCO file with --labels"))
+    dataset._path = labels  # there is no dataset file: what is wrong with names is wrong with the labels
     records, problems, _ = read_dataset(dataset)
-    wanted = {images.resolve()} if images.is_file() else None
-    done.problems += [p for p in problems if wanted is None or p.severity == "error"]
+    wanted = {images.resolve()} if single else None
+    untrue = [p for p in problems if p.severity == "note" and p.file == str(folder)]  # "have no labels, are left out"
+    done.problems += [p for p in problems if p.severity == "error" or (wanted is None and p not in untrue)]
     objects: dict[Path, list[Record]] = {}
     for record in records:
         if record.image is not None and (wanted is None or record.image.resolve() in wanted):
@@ -246,8 +338,14 @@ def to_coco(maps: Iterable[tuple[str, np.ndarray]], parts: tuple[str, ...]) -> d
 
 
 def run_model(path: Path, device: str = "cpu") -> Model:
-    """The model of a run folder, or of a ``model/`` folder on its own."""
-    return Model.load(path / "model" if (path / "model").is_dir() else path, device)
+    """The model of a run folder, or of a ``model/`` folder on its own. Raises RunError where there is none."""
+    try:
+        if kind(path) == "file":
+            raise RunError(f"{path}: is a file, expected a run folder; name the folder that `train --out` wrote")
+        return Model.load(path / "model" if kind(path / "model") == "folder" else path, device)
+    except OSError as error:
+        said = f"cannot be read: {error.strerror}; give yourself permission to read it"
+        raise RunError(f"{error.filename or path}: {said}") from error
 
 
 @torch.no_grad()
