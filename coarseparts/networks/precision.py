@@ -10,7 +10,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def fastest(device: str) -> str:
-    """ "bfloat16" where the device multiplies it natively (about twice as fast), else "float32"."""
+    """ "bfloat16" where the device multiplies it natively, else "float32"."""
     if device.startswith("cuda"):
         return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported(False) else "float32"
     able = torch.cpu.get_capabilities() if device == "cpu" else {}
