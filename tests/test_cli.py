@@ -217,7 +217,7 @@ def test_predict_overwrites_neither_photographs_nor_labels(run, data, tmp_path):
     assert (photographs / "bird 050.png").read_bytes() == before
     (photographs / "bird 050.overlay.png").write_bytes(before)
     done = coarseparts("predict", run, photographs, "--out", tmp_path / "out", "--overlay", ok=2)
-    assert "bird 050.overlay.png: would be written twice" in done.stderr
+    assert "bird 050.overlay.png: would be written 2 times" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
