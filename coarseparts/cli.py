@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from coarseparts import demo as demonstration
-from coarseparts import presets, reporting
+from coarseparts import methods, presets, reporting
 from coarseparts.data.build import build_store
 from coarseparts.data.check import check as examine
 from coarseparts.data.check import save_sheet
@@ -27,7 +27,7 @@ from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.store import Store
 from coarseparts.em import TrainingDiverged
 from coarseparts.evaluation.iou import to_json
-from coarseparts.experiment import METHODS, Experiment
+from coarseparts.experiment import Experiment
 from coarseparts.model import Model, resolve
 from coarseparts.networks.macs import network_table
 from coarseparts.predict import evaluate_store, predict_folder, run_model
@@ -69,7 +69,7 @@ def check(
 def train(
     data: Annotated[Path, typer.Argument(help="dataset file (YAML)")],
     run: Annotated[Path, typer.Option("--out", help="run folder; the same command again goes on where it stopped")],
-    method: Annotated[str, typer.Option(help=f"one of {', '.join(METHODS)}")] = "em",
+    method: Annotated[str, typer.Option(help=f"one of {', '.join(methods.METHODS)}")] = "em",
     preset: Annotated[str, typer.Option(help=f"one of {', '.join(presets.PRESETS)}")] = "default",
     weights: Annotated[str, typer.Option(help="random, imagenet, or a safetensors/pth file")] = "",
     labels: Annotated[str, typer.Option(help="coarse labels to use, e.g. keypoints,mask,box [all there are]")] = "",
@@ -80,7 +80,7 @@ def train(
     skip_bad: SkipBad = False,
 ) -> None:
     """Train on a dataset file and measure on its validation split; ends with a table and report.html."""
-    _one_of("--method", method, METHODS)
+    _one_of("--method", method, tuple(methods.METHODS))
     dataset = load_dataset_file(data)
     _train(dataset, data, run, [method], preset, weights, labels, parts_limit, changes, [seed], device, skip_bad)
 
@@ -89,7 +89,9 @@ def train(
 def compare(
     data: Annotated[Path, typer.Argument(help="dataset file (YAML)")],
     run: Annotated[Path, typer.Option("--out", help="folder; a run folder per seed in it")],
-    methods: Annotated[str, typer.Option(help=f"of {', '.join(METHODS)}")] = "fine-tuning,distillation,em",
+    names: Annotated[
+        str, typer.Option("--methods", help=f"of {', '.join(methods.METHODS)}")
+    ] = "fine-tuning,distillation,em",
     seeds: Annotated[str, typer.Option(help="e.g. 0,1,2")] = "0",
     preset: Annotated[str, typer.Option(help=f"one of {', '.join(presets.PRESETS)}")] = "default",
     weights: Annotated[str, typer.Option(help="random, imagenet, or a safetensors/pth file")] = "",
@@ -100,12 +102,12 @@ def compare(
     skip_bad: SkipBad = False,
 ) -> None:
     """Several methods and seeds on the same data, in one table."""
-    chosen = [m.strip() for m in methods.split(",") if m.strip()]
+    chosen = [m.strip() for m in names.split(",") if m.strip()]
     for method in chosen:
-        _one_of("--methods", method, METHODS)
+        _one_of("--methods", method, tuple(methods.METHODS))
     if not chosen or len(set(chosen)) < len(chosen):
-        what = f"is {methods!r}, expected different methods"
-        raise BadInput(Problem("--methods", what, f"name each once, of {', '.join(METHODS)}"))
+        what = f"is {names!r}, expected different methods"
+        raise BadInput(Problem("--methods", what, f"name each once, of {', '.join(methods.METHODS)}"))
     numbers = _seeds(seeds)
     dataset = load_dataset_file(data)
     _train(dataset, data, run, chosen, preset, weights, labels, parts_limit, changes, numbers, device, skip_bad)
@@ -126,7 +128,7 @@ def demo(
             experiment = demonstration.experiment(run / f"seed{seed}", seed, _device(device), err)
             for method in demonstration.METHODS:
                 err.print(f"[bold]{method}[/bold] (seed {seed})")
-                rows += experiment.train(method)
+                rows += methods.train(experiment, method)
                 if method == "em":
                     experiment.export(has_posterior=True)
             experiments.append(experiment)
@@ -203,7 +205,7 @@ def _train(
     dataset: DatasetFile,
     data: Path,
     run: Path,
-    methods: list[str],
+    wanted: list[str],
     preset: str,
     weights: str,
     labels: str,
@@ -238,13 +240,13 @@ def _train(
                 keypoint_parts=dataset.keypoint_parts,
                 console=err,
             )
-            experiment.check(methods)
+            methods.check(experiment, wanted)
             _announce(experiment)
-            for method in methods:
+            for method in wanted:
                 err.print(f"[bold]{method}[/bold]")
-                rows += experiment.train(method)
-                if method == ("em" if "em" in methods else methods[-1]):
-                    experiment.export(has_posterior=method in ("em", "distillation"))
+                rows += methods.train(experiment, method)
+                if method == ("em" if "em" in wanted else wanted[-1]):
+                    experiment.export(has_posterior=methods.METHODS[method].posterior)
             experiments.append(experiment)
         reporting.finish(run, experiments, rows, data.stem, out, [str(p) for p in problems])
 

@@ -8,7 +8,7 @@ on as if nothing had happened.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -19,24 +19,21 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from coarseparts import em, initialise
-from coarseparts.baselines import distillation, fine_tuning, point_sup
+from coarseparts.baselines import fine_tuning, point_sup
 from coarseparts.baselines.baseline import Baseline
-from coarseparts.baselines.multi_task import MultiTask
-from coarseparts.baselines.point_sup import PointSup
-from coarseparts.baselines.pseudo_sup import PseudoSup
 from coarseparts.data.batches import Feed
 from coarseparts.data.roles import split_rows
 from coarseparts.data.sample import STYLES, Batch
 from coarseparts.data.store import Store
 from coarseparts.evaluation.iou import confusion, summary
+from coarseparts.initialise import Data, OnEpoch
 from coarseparts.model import Model, build, keypoint_decoder
-from coarseparts.networks import PartModel, Posterior
+from coarseparts.networks import KeypointDetector, PartModel, Posterior, rate_factors
 from coarseparts.presets import Settings
 from coarseparts.runs import RunFolder, Stage, Track, write
 
-BASELINES = ("pseudo-sup", "multi-task", "point-sup")
-METHODS = ("em", "fine-tuning", *BASELINES, "distillation", "upper-bound")
-"""What ``train`` and ``compare`` can train. "upper-bound" needs part masks on the coarse images."""
+INITIAL = ("part-model", "posterior", "label-models")
+"""The stages of section 5.2, before Algorithm 1."""
 
 SHOWN = 6
 """Validation images whose predictions are kept each epoch, for the report's progress strips."""
@@ -92,7 +89,7 @@ class Experiment:
             },
             store.schema.model_dump_json(indent=1),
         )
-        self.networks = self._fresh()
+        self.networks = self._untrained()
         s = settings
         self.part_feed = self._feed(self.store, self.rows.part, s.part_batch, 1)
         self.part_steps = max(len(self.part_feed), s.epoch_steps)
@@ -107,37 +104,50 @@ class Experiment:
             self.em_steps = max(len(self.coarse_feed), s.em_epoch_steps)
         self._initial: dict[str, Any] | None = None
 
-    def _fresh(self, twin: int = 0) -> em.Networks:
-        """Untrained networks, the same whenever this seed asks for them; ``twin`` 1: others."""
+    def _untrained(self, twin: int = 0) -> em.Networks:
+        """Networks with the settings' weights, the same whenever this seed asks for them; ``twin`` 1: others."""
         torch.manual_seed(self.seed + 10_007 * twin)
         networks = build(self.schema, self.settings, self.styles)
         for module in (networks.part_model, networks.posterior, networks.styles):
             module.to(self.device)
         return networks
 
+    def fresh(self, twin: int = 0) -> em.Networks:
+        """What every method starts from: ``_untrained``, with encoders that know keypoints if ``start`` says so."""
+        networks = self._untrained(twin)
+        if self.settings.start == "keypoints":
+            learned = self._knowing_keypoints()
+            for network in (networks.part_model, networks.posterior):
+                cast(PartModel | Posterior, network).encoder.load_state_dict(learned)
+        return networks
+
+    def _knowing_keypoints(self) -> dict[str, Tensor]:
+        """Weights of an image encoder that has learned to predict the training images' keypoints."""
+        s, name = self.settings, "keypoint-start"
+        if name not in self.run.stages:
+            rows = self.store.rows("train", has="keypoints")
+            if not len(rows):
+                raise ValueError("start: keypoints needs training images with keypoints; take --set start=weights")
+            network = cast(PartModel, self._untrained().part_model)
+            decoder, style = keypoint_decoder(network, self.schema, s)
+            detector = KeypointDetector(network, decoder).to(self.device)
+            style.to(self.device)
+            optimizer = self._optimizer([(detector, s.part_lr)])
+            stage = self.run.stage(name, {"detector": detector}, [optimizer], s.keypoint_epochs)
+            feed = self._feed(self.store, rows, s.batch, 7)
+            steps = max(len(feed), s.em_epoch_steps)
+
+            def close(epoch: int, terms: dict[str, float]) -> None:
+                self._close(stage, epoch, -terms["keypoints"], terms)
+
+            loss = initialise.keypoint_loss(detector, style)
+            self._fit(stage, detector, optimizer, loss, lambda e: feed.epoch(e, steps), steps, close)
+        detector = cast(KeypointDetector, self.run.stages[name].modules["detector"])
+        return detector.encoder.state_dict()
+
     def _feed(self, store: Store, rows: np.ndarray, size: int, salt: int) -> Feed:
         s = self.settings
         return Feed(store, rows, size, self.seed, salt, self.device, s.augmentation, s.preprocess)
-
-    def check(self, methods: Sequence[str]) -> None:
-        """Raises ValueError, naming all reasons, when the data set does not allow one of ``methods``."""
-        reasons = []
-        for method in methods:
-            if method not in METHODS:
-                reasons.append(f"method {method!r} is unknown; choose one of {', '.join(METHODS)}")
-            elif method == "upper-bound" and not len(self.rows.hidden):
-                reasons.append("upper-bound needs part masks beyond the part limit; there are none")
-            elif method not in ("fine-tuning", "upper-bound") and not len(self.rows.coarse):
-                reasons.append(f"{method} needs training images without part masks; add such a source, or fine-tuning")
-            elif method in ("em", "distillation") and not self.styles:
-                reasons.append(f"{method} needs coarse labels (keypoints, masks or boxes); no training image has any")
-            elif method in ("multi-task", "point-sup") and not {"mask", "keypoints"} & set(self.styles):
-                reasons.append(f"{method} learns from keypoints and masks; the training images have neither")
-        unknown = sorted(set(self.settings.em.coarse or {}) - set(STYLES))
-        if unknown:
-            reasons.append(f"em.coarse: {', '.join(unknown)} is no label style; there are {', '.join(STYLES)}")
-        if reasons:
-            raise ValueError("\n".join(reasons))
 
     # ---- stages -------------------------------------------------------------------------------------------------
 
@@ -147,7 +157,7 @@ class Experiment:
         Returns the validation measures of the part model and the posterior by then.
         """
         if self._initial is None:
-            self.networks = self._fresh()
+            self.networks = self.fresh()
             self.train_part_model()
             self.train_posterior()
             self.train_label_models()
@@ -191,7 +201,7 @@ class Experiment:
         self._supervised(stage, network, optimizer, loss, self.part_feed, "posterior")
         return stage
 
-    def train_label_models(self) -> Stage | None:
+    def train_label_models(self, name: str = INITIAL[2]) -> Stage | None:
         """Stage 3: the learned p(yk|y), from true parts and from the posterior's parts of the coarse images."""
         s, styles = self.settings, self.networks.styles
         if any(style.learned for _, style in self.networks.style_items()):
@@ -201,7 +211,7 @@ class Experiment:
                 rows = np.concatenate([self.rows.coarse, np.repeat(rows, copies)])
             feed = self._feed(self.store, rows, s.batch, 4)
             optimizer = self._optimizer([(styles, s.label_lr)], False)
-            stage = self.run.stage("label-models", {"styles": styles}, [optimizer], s.label_epochs)
+            stage = self.run.stage(name, {"styles": styles}, [optimizer], s.label_epochs)
             self.networks.posterior.eval()
             loss = initialise.label_model_loss(self.networks, lambda batch: self.networks.infer(batch))
             steps = s.label_steps
@@ -211,20 +221,7 @@ class Experiment:
                 held_out = self._label_nll()
                 self._close(stage, epoch, -sum(held_out.values()), terms | scales | held_out)
 
-            with self._progress(stage, steps) as track:
-                initialise.fit(
-                    styles,
-                    optimizer,
-                    loss,
-                    lambda e: track(feed.epoch(e, steps)),
-                    stage.epochs,
-                    steps,
-                    close,
-                    self.seed,
-                    stage.epoch,
-                    s.em.clip,
-                )
-            stage.load_best()
+            self._fit(stage, styles, optimizer, loss, lambda e: feed.epoch(e, steps), steps, close)
             self._fit_scales()
             return stage
         self._fit_scales()
@@ -253,7 +250,7 @@ class Experiment:
             scales = self._fit_scales()
             part = self.evaluate("part")["part_miou"]
             values = {"val/part_part_miou": part}
-            if not o.frozen_posterior:
+            if o.posterior == "network" and not o.frozen_posterior:
                 values["val/posterior_part_miou"] = self.evaluate("posterior")["part_miou"]
             self._keep_progress(name, epoch)
             self._close(stage, epoch, part, terms | scales | values)
@@ -266,7 +263,7 @@ class Experiment:
     def train_fine_tuning(self, name: str = "fine-tuning", rows: np.ndarray | None = None) -> Stage:
         """The baseline: part labels alone, with at least as many optimizer steps as all of EM's part model."""
         s = self.settings
-        network = self._fresh().part_model
+        network = self.fresh().part_model
         coarse_steps = self.em_steps if len(self.rows.coarse) else 0
         epochs = fine_tuning.epochs_to_match(self.part_steps, s.part_epochs, coarse_steps, s.em_epochs)
         optimizer = self._optimizer([(network, s.part_lr)])
@@ -277,61 +274,30 @@ class Experiment:
         self._supervised(stage, network, optimizer, loss, feed, "part")
         return stage
 
-    def train_baseline(self, method: str) -> Stage:
-        """One of ``BASELINES``, from the fine-tuned part model, with EM's pairs of batches and number of steps."""
-        baseline = self._baseline(method).to(self.device)
+    def fit_baseline(self, name: str, baseline: Baseline) -> Stage:
+        """Trains a baseline with EM's pairs of batches, schedule and number of steps; its part model is then ours."""
+        baseline.to(self.device)
         rest = nn.ModuleDict({k: m for k, m in baseline.named_children() if k != "part_model"})
         modules = {"part_model": baseline.part_model, "rest": rest}
         optimizer = self._optimizer([(m, self.settings.em_part_lr) for m in modules.values()])
-        stage = self.run.stage(method, modules, [optimizer], self.settings.em_epochs)
+        stage = self.run.stage(name, modules, [optimizer], self.settings.em_epochs)
         self.networks.part_model = baseline.part_model
 
         def close(epoch: int, terms: dict[str, float]) -> None:
             score = self.evaluate("part")["part_miou"]
             self._close(stage, epoch, score, terms | {"val/part_part_miou": score})
 
-        with self._progress(stage, self.em_steps) as track:
-            initialise.fit(
-                baseline,
-                optimizer,
-                lambda pair, generator: baseline.terms(pair[0], pair[1], generator),
-                lambda epoch: track(self._pairs(epoch)),
-                stage.epochs,
-                self.em_steps,
-                close,
-                self.seed,
-                stage.epoch,
-                self.settings.em.clip,
-            )
-        stage.load_best()
+        def loss(pair: tuple[Batch, Batch], generator: torch.Generator) -> em.Terms:
+            return baseline.terms(*pair, generator)
+
+        self._fit(stage, baseline, optimizer, loss, self._pairs, self.em_steps, close)
         return stage
 
-    def _baseline(self, method: str) -> Baseline:
-        s, schema = self.settings, self.schema
-        network = self._fine_tuned()
-        if method == "pseudo-sup":
-            return PseudoSup(network, self._fine_tuned(1), s.em.overlap)
-        use_mask, use_keypoints = ("mask" in self.styles), ("keypoints" in self.styles)
-        torch.manual_seed(self.seed + 1)
-        if method == "multi-task":
-            decoder, keypoints = keypoint_decoder(network, schema, s) if use_keypoints else (None, None)
-            return MultiTask(network, decoder, keypoints, use_mask, s.multi_task, s.em.overlap)
-        assigned: list[int] = []
-        if use_keypoints and self.assigned is not None:
-            assigned = self.assigned
-        elif use_keypoints:
-            seen = self._feed(self.store, self.rows.part, 32, 0).plain()
-            assigned = point_sup.propose(seen, len(schema.keypoints), schema.channels)
-        names = ("-", *schema.parts)
-        for name, part in zip(schema.keypoints, assigned, strict=False):
-            self.console.print(f"  {name}: {names[part]}", highlight=False)
-        return PointSup(network, assigned, use_mask, s.point_sup, s.em.overlap)
-
-    def _fine_tuned(self, twin: int = 0) -> PartModel:
+    def fine_tuned(self, twin: int = 0) -> PartModel:
         """A copy of the part model as its own stage left it; ``twin`` 1: another one, from another beginning."""
         name = "part-model-2" if twin else "part-model"
         if name not in self.run.stages:
-            self.networks = self._fresh(twin)
+            self.networks = self.fresh(twin)
             self.train_part_model(name, twin)
         stage = self.run.stages[name]
         stage.load_best()
@@ -343,35 +309,17 @@ class Experiment:
             self.labelled_feed.epoch(epoch, self.em_steps), self.coarse_feed.epoch(epoch, self.em_steps), strict=True
         )
 
-    def train(self, method: str) -> list[dict[str, Any]]:
-        """Trains one method and returns its result rows: method, seed, measures on ``val``, seconds of training.
-
-        For "em" that is also the posterior before and after. Raises ValueError as ``check`` does.
-        """
-        self.check([method])
-        if method == "fine-tuning":
-            seconds = self.train_fine_tuning().seconds
-            return [self._result(method, self.measure("part"), seconds)]
-        if method == "upper-bound":
-            rows = np.concatenate([self.rows.part, self.rows.hidden])
-            seconds = self.train_fine_tuning("upper-bound", rows).seconds
-            return [self._result(method, self.measure("part"), seconds)]
-        if method in BASELINES:
-            stage = self.train_baseline(method)
-            names = ("part-model", "part-model-2") if method == "pseudo-sup" else ("part-model",)
-            seconds = stage.seconds + sum(self.run.stages[name].seconds for name in names)
-            return [self._result(method, self.measure("part"), seconds)]
-        self.initialise()
-        before = sum(stage.seconds for name, stage in self.run.stages.items() if name in INITIAL)
-        if method == "distillation":
-            seconds = self.train_em("distillation", distillation.options(self.settings.em)).seconds
-            return [self._result(method, self.measure("part"), before + seconds)]
-        seconds = self.train_em().seconds
-        return [
-            self._result("posterior", self.before, before),
-            self._result("em-posterior", self.measure("posterior"), before + seconds),
-            self._result("em", self.measure("part"), before + seconds),
-        ]
+    @contextmanager
+    def labels_shuffled(self) -> Iterator[None]:
+        """Inside, each coarse image has another one's coarse labels, and the label models are untrained."""
+        store, feed = self.store, self.coarse_feed
+        self.store = store.labels_swapped(self.rows.coarse, self.seed)
+        self.coarse_feed = self._feed(self.store, self.rows.coarse, feed.size, feed.salt)
+        self.networks.styles.load_state_dict(self.fresh().styles.state_dict())
+        try:
+            yield
+        finally:
+            self.store, self.coarse_feed = store, feed
 
     def restore(self, name: str) -> None:
         """Puts the best epoch of a stage that was trained back into ``networks``."""
@@ -396,7 +344,8 @@ class Experiment:
             confusion(logits.argmax(1), batch.parts, self.schema.channels)
             for batch, logits in self.predictions(model, feed.plain())
         ]
-        return summary(np.concatenate(counts), self.schema.parts)
+        total = np.concatenate(counts)
+        return summary(total, self.schema.parts) | {"counts": total}
 
     @torch.no_grad()
     def predictions(self, model: str, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Tensor]]:
@@ -425,7 +374,9 @@ class Experiment:
                     sums.setdefault(f"val/{name}", []).append(cost)
         return {name: float(torch.cat(costs).mean()) for name, costs in sums.items() if len(torch.cat(costs))}
 
-    def _result(self, method: str, measures: dict[str, Any], seconds: float) -> dict[str, Any]:
+    def result(self, method: str, measures: dict[str, Any], *stages: str) -> dict[str, Any]:
+        """A row of results: method, seed, measures in percent, the seconds that ``stages`` trained for, and the
+        confusion counts of each measured image."""
         low, high = measures["ci95"]
         return {
             "method": method,
@@ -434,8 +385,9 @@ class Experiment:
             "miou": measures["miou"],
             "ci95_low": low,
             "ci95_high": high,
-            "seconds": round(seconds, 1),
+            "seconds": round(sum(s.seconds for n, s in self.run.stages.items() if n in (*stages, "keypoint-start")), 1),
             "iou": measures["iou"],
+            "counts": measures["counts"],
         }
 
     # ---- one epoch's ends ---------------------------------------------------------------------------------------
@@ -455,12 +407,25 @@ class Experiment:
             score = self.evaluate(model)["part_miou"]
             self._close(stage, epoch, score, terms | {f"val/{model}_part_miou": score})
 
+        self._fit(stage, network, optimizer, loss, lambda e: feed.epoch(e, steps), steps, close)
+
+    def _fit(
+        self,
+        stage: Stage,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        loss: Callable[[Data, torch.Generator], em.Terms],
+        batches: Callable[[int], Iterable[Data]],
+        steps: int,
+        close: OnEpoch,
+    ) -> None:
+        """Trains what is left of a stage; ends with the weights of its best epoch."""
         with self._progress(stage, steps) as track:
             initialise.fit(
                 network,
                 optimizer,
                 loss,
-                lambda epoch: track(feed.epoch(epoch, steps)),
+                lambda epoch: track(batches(epoch)),
                 stage.epochs,
                 steps,
                 close,
@@ -504,11 +469,14 @@ class Experiment:
     def _optimizer(self, groups: list[tuple[nn.Module, float]], encoders: bool = True) -> torch.optim.Optimizer:
         s = self.settings
         factor = s.random_start_factor if encoders and s.weights == "random" else 1.0
-        params = [
-            {"params": parameters, "lr": factor * lr}
-            for module, lr in groups
-            if (parameters := list(module.parameters()))
-        ]
+        params = []
+        for module, lr in groups:
+            scaled = rate_factors(module, s.encoder_factor) if encoders else {}
+            by_factor: dict[float, list[nn.Parameter]] = {}
+            for parameter in module.parameters():
+                if parameter.requires_grad:
+                    by_factor.setdefault(scaled.get(parameter, 1.0), []).append(parameter)
+            params += [{"params": found, "lr": factor * own * lr} for own, found in by_factor.items()]
         if s.optimizer == "sgd":
             return torch.optim.SGD(params, lr=1e-3, momentum=0.9, weight_decay=s.weight_decay)
         kind = torch.optim.AdamW if s.optimizer == "adamw" else torch.optim.Adam
@@ -519,6 +487,3 @@ class Experiment:
         folder = self.run.path / "model"
         Model(self.networks, self.schema, self.settings, self.styles, self.size, self.crop, has_posterior).save(folder)
         return folder
-
-
-INITIAL = ("part-model", "posterior", "label-models")

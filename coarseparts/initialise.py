@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from coarseparts.data.sample import Batch
 from coarseparts.em import Networks, Terms, set_rate, update
-from coarseparts.labels import ExclusiveParts
+from coarseparts.labels import ExclusiveParts, Keypoints
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 Data = TypeVar("Data")
@@ -70,6 +70,17 @@ def posterior_loss(
     def loss(batch: Batch, generator: torch.Generator) -> Terms:
         drawn = networks.draw(batch, dropout, generator)
         return supervised_terms(networks.posterior(batch.image, drawn), batch.parts, overlap)
+
+    return loss
+
+
+def keypoint_loss(detector: nn.Module, style: Keypoints) -> Callable[[Batch, torch.Generator], Terms]:
+    """Keypoints from the image alone, ``style`` saying what the detector's maps mean and what a miss costs."""
+
+    def loss(batch: Batch, _: torch.Generator) -> Terms:
+        maps = detector(batch.image)
+        mean = maps if style.distance == "location" else maps.sigmoid()
+        return {"keypoints": (style.loss(batch.labels["keypoints"], mean) * batch.present["keypoints"]).mean()}
 
     return loss
 

@@ -14,9 +14,9 @@ from torch import nn
 from coarseparts import em
 from coarseparts.data.schema import Schema
 from coarseparts.labels import STYLES, Box, Keypoints, LabelStyle, Mask
-from coarseparts.networks import Encoder, LabelModel, PartModel, Posterior, fastest
+from coarseparts.networks import Backbone, Encoder, LabelModel, PartModel, Posterior, build_encoder, fastest
 from coarseparts.networks.decoder import PaperDecoder, SkipDecoder
-from coarseparts.networks.encoder import read_weights
+from coarseparts.networks.encoder import is_resnet, read_weights
 from coarseparts.presets import Settings
 from coarseparts.runs import RunError, write
 
@@ -39,7 +39,7 @@ def resolve(settings: Settings, device: str) -> Settings:
             name = "resnet34"
     if stages == 0:
         stages = 3 if name == "resnet10" else 4
-        if file:
+        if file and is_resnet(name):
             missing = Encoder(name, weights=settings.weights).missing
             stages = 3 if any(n.startswith("layer4") for n in missing) else 4
     precision = fastest(device) if settings.precision == "auto" else settings.precision
@@ -59,12 +59,14 @@ def build(schema: Schema, settings: Settings, styles: list[str], weights: bool =
     ``settings`` must be resolved. ``styles`` are the coarse labels that the posterior sees, in this order.
     """
 
-    def encoder() -> Encoder:
+    def encoder() -> Encoder | Backbone:
         source = settings.weights if weights else "random"
-        return Encoder(settings.encoder, 3, source, settings.stages, settings.dilate)
+        return build_encoder(settings.encoder, source, settings.stages, settings.dilate)
 
     def style(name: str) -> LabelStyle:
         if name == "keypoints":
+            if settings.label_model == "paper" and not is_resnet(settings.encoder):
+                raise ValueError(f"label_model paper is built on a ResNet, not {settings.encoder}; take light")
             network = LabelModel(schema.channels, len(schema.keypoints), settings.label_model, settings.encoder)
             return Keypoints(
                 len(schema.keypoints),

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from coarseparts.baselines.multi_task import Options as MultiTaskOptions
 from coarseparts.baselines.point_sup import Options as PointSupOptions
+from coarseparts.baselines.uni_match import Options as UniMatchOptions
 from coarseparts.data.transforms import Augmentation, Preprocess
 from coarseparts.em import Options
 
@@ -20,11 +21,19 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    encoder: str = Field(default="auto", description="timm ResNet or resnet10; auto: by weights and device")
+    encoder: str = Field(
+        default="auto", description="any timm backbone, or resnet10, a toy; auto: a ResNet by weights and device"
+    )
+    encoder_factor: float | None = Field(
+        default=None, gt=0, description="image encoders' rate, relative; none: 0.1 for plain ViTs, else 1"
+    )
     stages: int = Field(default=0, ge=0, le=4, description="encoder stages, 3 or 4; 0: 4 if the weights have them")
     weights: str = Field(default="random", description="random, imagenet, or a safetensors/pth file")
+    start: Literal["weights", "keypoints"] = Field(
+        default="weights", description="keypoints: the encoders first learn to predict the coarse images' keypoints"
+    )
     dilate: bool = Field(default=True, description="dilate the encoder's last stage in place of its stride")
-    decoder: Literal["paper", "stride4", "stride2"] = Field(default="stride4", description="finest stride that decides")
+    decoder: Literal["paper", "stride4", "stride2"] = Field(default="stride2", description="finest stride that decides")
     label_model: Literal["light", "paper"] = Field(default="light", description="architecture of p(ykp|y)")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="of the convolutions; auto: bfloat16 where the machine multiplies it natively"
@@ -51,6 +60,7 @@ class Settings(BaseModel):
         default=3.0, gt=0, description="rates of part model and posterior times this where encoders start random"
     )
 
+    keypoint_epochs: int = Field(default=10, gt=0, description="encoder on keypoints, where that is the start")
     part_epochs: int = Field(default=30, gt=0, description="fine-tuning")
     posterior_epochs: int = Field(default=30, gt=0, description="posterior, before EM")
     label_epochs: int = Field(default=10, gt=0, description="label models, before EM")
@@ -66,6 +76,7 @@ class Settings(BaseModel):
     em: Options = Field(default_factory=Options)
     multi_task: MultiTaskOptions = Field(default_factory=MultiTaskOptions)
     point_sup: PointSupOptions = Field(default_factory=PointSupOptions)
+    uni_match: UniMatchOptions = Field(default_factory=UniMatchOptions)
     augmentation: Augmentation = Field(default_factory=Augmentation)
     preprocess: Preprocess = Field(default_factory=Preprocess)
 
@@ -129,7 +140,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     # Table 2, "Ours": a row per initialisation (Appendix C).
     "paper": _paper({}),
-    "paper-keypoint": _paper({"coarse": {"keypoints": 100.0, "mask": 1.0}, "delta1": 0.001}),
+    "paper-keypoint": _paper(
+        {"coarse": {"keypoints": 100.0, "mask": 1.0}, "delta1": 0.001}, weights="random", start="keypoints"
+    ),
     "paper-random": _paper(
         {"alpha": 0.01, "delta1": 0.1, "delta2": 100.0}, weights="random", em_part_lr=5e-4, em_posterior_lr=1e-5
     ),

@@ -86,7 +86,7 @@ def _metrics(experiment: Experiment) -> list[dict[str, Any]]:
 def _strips(experiment: Experiment) -> list[dict[str, Any]]:
     """EM's progress on some validation images: posterior above, part model below (Fig. 4)."""
     files = sorted((experiment.run.path / "progress").glob("em-*.npz"))
-    if len(files) < 2:
+    if len(files) < 2 or "em" not in experiment.run.stages:  # of an earlier command, with other methods
         return []
     chosen = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, 5).round().astype(int))]
     stage = experiment.run.stages["em"]

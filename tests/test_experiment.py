@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from toy import toy, toy_store
 
-from coarseparts import runs
+from coarseparts import methods, reporting, runs
 from coarseparts.data.roles import split_rows
 from coarseparts.em import TrainingDiverged
 from coarseparts.model import Model
@@ -54,7 +54,7 @@ def test_a_run_leaves_all_that_is_needed(undisturbed):
 def test_the_model_folder_predicts_as_the_run_did(undisturbed, store):
     model = Model.load(undisturbed / "model")
     experiment = toy(store, undisturbed)  # finished: every stage is restored, nothing is trained
-    experiment.train("em")
+    methods.train(experiment, "em")
     image = torch.zeros(1, 3, 32, 32)
     with torch.no_grad():
         experiment.networks.part_model.eval()
@@ -100,25 +100,36 @@ def test_a_killed_run_ends_with_the_same_bits(store, undisturbed, tmp_path):
 
 def test_methods_do_not_depend_on_the_order_in_which_they_run(store, tmp_path):
     one, other = toy(store, tmp_path / "a"), toy(store, tmp_path / "b")
-    first = {r["method"]: r["part_miou"] for m in ("fine-tuning", "distillation", "em") for r in one.train(m)}
-    second = {r["method"]: r["part_miou"] for m in ("em", "distillation", "fine-tuning") for r in other.train(m)}
+    first = {r["method"]: r["part_miou"] for m in ("fine-tuning", "distillation", "em") for r in methods.train(one, m)}
+    second = {
+        r["method"]: r["part_miou"] for m in ("em", "distillation", "fine-tuning") for r in methods.train(other, m)
+    }
     assert first == second
 
 
 def test_every_method_is_measured_on_the_split_that_was_asked_for(store, tmp_path):
     experiment = toy(store, tmp_path / "run")
     experiment.measure_feed.rows = experiment.rows.val[:3]  # other images than those that choose the epoch
-    rows = [row for method in ("fine-tuning", "distillation", "em") for row in experiment.train(method)]
+    rows = [row for method in ("fine-tuning", "distillation", "em") for row in methods.train(experiment, method)]
     assert len(rows) == 5
     for row, model, stage in ((rows[-1], "part", "em"), (rows[1], "part", "distillation")):
         experiment.restore(stage)
         assert row["part_miou"] == experiment.measure(model)["part_miou"] != experiment.evaluate(model)["part_miou"]
 
 
+def test_other_methods_join_a_run_that_em_was_trained_in(store, tmp_path):
+    first = toy(store, tmp_path / "run", em_epochs=1)
+    reporting.finish(tmp_path / "run", [first], methods.train(first, "em"), "toy", first.console)
+    again = toy(store, tmp_path / "run", em_epochs=1)
+    rows = methods.train(again, "ada-bn")
+    reporting.finish(tmp_path / "run", [again], rows, "toy", again.console)
+    assert "ada-bn" in (tmp_path / "run" / "report.html").read_text()
+
+
 def test_fine_tuning_takes_at_least_as_many_steps_as_em(store, tmp_path):
     experiment = toy(store, tmp_path / "run")
-    experiment.train("em")
-    experiment.train("fine-tuning")
+    methods.train(experiment, "em")
+    methods.train(experiment, "fine-tuning")
     stages, part_steps = experiment.run.stages, experiment.part_steps
     em_steps = stages["part-model"].epoch * part_steps + stages["em"].epoch * experiment.em_steps
     assert stages["fine-tuning"].epoch * part_steps >= em_steps
@@ -129,7 +140,7 @@ def test_distillation_moves_neither_posterior_nor_label_models(store, tmp_path):
     experiment.initialise()
     before = {k: v.clone() for k, v in experiment.networks.posterior.state_dict().items()}
     labels = {k: v.clone() for k, v in experiment.networks.styles.state_dict().items() if "num_batches" not in k}
-    experiment.train("distillation")
+    methods.train(experiment, "distillation")
     after, labels_after = experiment.networks.posterior.state_dict(), experiment.networks.styles.state_dict()
     weights = [k for k, _ in experiment.networks.posterior.named_parameters()]
     assert weights and all(torch.equal(before[k], after[k]) for k in weights)
@@ -157,7 +168,7 @@ def test_a_folder_with_other_settings_is_refused_and_named(store, tmp_path):
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_why(store, tmp_path):
     experiment = toy(store, tmp_path / "run", part_lr=1e30)
     with pytest.raises(TrainingDiverged, match="learning rate"):
-        experiment.train("fine-tuning")
+        methods.train(experiment, "fine-tuning")
 
 
 def test_a_full_disk_leaves_the_old_file_and_names_the_new(tmp_path, monkeypatch):
@@ -245,10 +256,10 @@ def test_what_the_data_do_not_allow_is_said_before_anything_is_trained(store, tm
     experiment = toy(store, tmp_path / "run", **{"em": {"coarse": {"wing": 5.0}}})
     experiment.styles = []
     with pytest.raises(ValueError, match="unknown") as told:
-        experiment.check(["em", "magic", "point-sup", "fine-tuning"])
+        methods.check(experiment, ["em", "magic", "point-sup", "fine-tuning"])
     text = str(told.value)
     assert "em needs coarse labels" in text
-    assert "point-sup learns from keypoints and masks" in text
+    assert "point-sup needs keypoints or masks" in text
     assert "em.coarse: wing is no label style" in text
     assert len(text.splitlines()) == 4
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from coarseparts import methods
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
 from coarseparts.experiment import Experiment
@@ -43,5 +44,5 @@ def toy(store: Path, run: Path, **changes: object) -> Experiment:
 if __name__ == "__main__":
     torch.set_num_threads(1)  # the same in every process, so that sums are taken in the same order
     experiment = toy(Path(sys.argv[1]), Path(sys.argv[2]))
-    experiment.train("em")
+    methods.train(experiment, "em")
     experiment.export(True)

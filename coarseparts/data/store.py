@@ -61,6 +61,7 @@ class Store:
     present: dict[str, np.ndarray]
     _arrays: Mapping[str, np.ndarray] = field(repr=False)
     _rows: np.ndarray | None = field(default=None, repr=False)  # None: all rows of the arrays, in order
+    _labelled_as: np.ndarray | None = field(default=None, repr=False)  # rows that coarse labels are of; None: _rows
     key: str = ""
 
     @classmethod
@@ -227,7 +228,16 @@ class Store:
         base = np.arange(len(self), dtype=np.int64) if self._rows is None else self._rows
         names, splits, sources = ([t[i] for i in rows] for t in (self.names, self.splits, self.sources))
         present = {label: there[rows] for label, there in self.present.items()}
-        return replace(self, names=names, splits=splits, sources=sources, present=present, _rows=base[rows])
+        labelled_as = None if self._labelled_as is None else self._labelled_as[rows]
+        return replace(
+            self,
+            names=names,
+            splits=splits,
+            sources=sources,
+            present=present,
+            _rows=base[rows],
+            _labelled_as=labelled_as,
+        )
 
     def labels_limited(self, styles: Iterable[str]) -> Store:
         """A view in which only these coarse styles are present; part masks stay. Raises ValueError for an unknown
@@ -241,6 +251,21 @@ class Store:
         """A view in which these rows (all of them by default) have no part mask, so that they count as coarse."""
         hidden = np.arange(len(self)) if rows is None else np.asarray(rows if isinstance(rows, np.ndarray) else [*rows])
         return self._hide({"parts": hidden.astype(np.int64)})
+
+    def labels_swapped(self, rows: np.ndarray, seed: int) -> Store:
+        """A view in which each of these rows has all the coarse labels of another of them, drawn at random; a control.
+
+        Images and part masks stay. Raises ValueError for a single row, which has nobody to swap with.
+        """
+        if len(rows) < 2:
+            raise ValueError("swapping labels needs two images with coarse labels")
+        order = np.random.default_rng(seed).permutation(rows)
+        base = np.arange(len(self), dtype=np.int64) if self._rows is None else self._rows
+        owner = np.arange(len(self), dtype=np.int64)
+        owner[order] = np.roll(order, 1)  # along one circle: nobody keeps what is theirs
+        present = {label: there if label == "parts" else there[owner] for label, there in self.present.items()}
+        labelled_as = (base if self._labelled_as is None else self._labelled_as)[owner]
+        return replace(self, present=present, _rows=base, _labelled_as=labelled_as)
 
     def in_memory(self) -> Store:
         """The same rows with their arrays in memory: it outlives the folder, and holds no row of no use to a view."""
@@ -263,7 +288,8 @@ class Store:
             return array
         rows = np.arange(len(self)) if rows is None else rows
         # Fancy indexing reads just these rows from the map; asarray turns the memmap class into a plain array.
-        out = np.asarray(array[rows if self._rows is None else self._rows[rows]])
+        origin = self._labelled_as if name in STYLES and self._labelled_as is not None else self._rows
+        out = np.asarray(array[rows if origin is None else origin[rows]])
         if name in self.present:
             out[~self.present[name][rows]] = _blank(name)
         return out

@@ -78,7 +78,7 @@ def _trunk(name: str, in_channels: int, pretrained: bool) -> ResNet:
         if pretrained:
             _trunk(name, in_channels, False)  # a wrong name is told first
             remedy = "give a file with --weights FILE, or --weights random"
-            raise ValueError(f"cannot download the ImageNet weights of {name} ({_said(error)}); {remedy}") from error
+            raise ValueError(f"cannot download the ImageNet weights of {name} ({said(error)}); {remedy}") from error
         if isinstance(error, RuntimeError):
             raise ValueError(f"encoder {name!r}: {error}; see timm.list_models('resnet*') for the names") from error
         raise _no_resnet(name) from error  # TypeError: other families know no output_stride
@@ -87,11 +87,17 @@ def _trunk(name: str, in_channels: int, pretrained: bool) -> ResNet:
     return model
 
 
+def is_resnet(name: str) -> bool:
+    """Whether ``Encoder`` takes that name: "resnet10", or what timm builds from its ResNet class; unknown ones, too."""
+    plain = name.split(".")[0]
+    return not timm.is_model(plain) or timm.model_entrypoint(plain).__module__ == ResNet.__module__
+
+
 def _no_resnet(name: str) -> ValueError:
     return ValueError(f"encoder {name!r} is not a ResNet; take one of timm.list_models('resnet*')")
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
     """An error's first sentence on one line (torch's and huggingface_hub's fill a screen), else its kind."""
     text = " ".join(str(error).split()).split(". ")[0]
     return f"{text[:200]}..." if len(text) > 200 else text if " " in text else type(error).__name__
@@ -112,7 +118,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         found = load_file(path) if path.suffix == ".safetensors" else _load_pth(path)
     except Exception as error:
-        raise ValueError(f"{path}: cannot be read as weights ({_said(error)}); {remedy}") from error
+        raise ValueError(f"{path}: cannot be read as weights ({said(error)}); {remedy}") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path}: holds a {type(found).__name__}, expected tensors by name; {remedy}")
     tensors = {name: value for name, value in found.items() if isinstance(name, str) and isinstance(value, Tensor)}

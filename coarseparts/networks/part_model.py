@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from coarseparts.networks.backbone import Backbone
 from coarseparts.networks.decoder import build_decoder
 from coarseparts.networks.encoder import Encoder
 from coarseparts.networks.precision import computing_in
@@ -14,7 +15,7 @@ class PartModel(nn.Module):
 
     precision = "float32"
 
-    def __init__(self, encoder: Encoder, channels: int, decoder: str = "paper"):
+    def __init__(self, encoder: Encoder | Backbone, channels: int, decoder: str = "paper"):
         super().__init__()
         self.encoder = encoder
         self.decoder = build_decoder(decoder, encoder.widths, channels)

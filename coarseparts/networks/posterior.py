@@ -6,6 +6,7 @@ import torch
 from timm.models.resnet import BasicBlock
 from torch import Tensor, nn
 
+from coarseparts.networks.backbone import Backbone
 from coarseparts.networks.decoder import build_decoder, conv_bn_relu
 from coarseparts.networks.encoder import Encoder
 from coarseparts.networks.precision import computing_in
@@ -39,7 +40,12 @@ class Posterior(nn.Module):
     precision = "float32"
 
     def __init__(
-        self, encoder: Encoder, label_channels: int, channels: int, decoder: str = "paper", label_width: int = 16
+        self,
+        encoder: Encoder | Backbone,
+        label_channels: int,
+        channels: int,
+        decoder: str = "paper",
+        label_width: int = 16,
     ):
         super().__init__()
         self.encoder = encoder

@@ -118,6 +118,31 @@ def test_hidden_labels_are_absent_and_blank(store):
         store.labels_limited({"scribbles"})
 
 
+def test_swapped_labels_are_anothers_and_images_stay(store, tmp_path):
+    rows = np.array([1, 2, 4, 5])
+    swapped = store.labels_swapped(rows, seed=3)
+    np.testing.assert_array_equal(swapped.image, store.image)
+    np.testing.assert_array_equal(swapped.parts, store.parts)
+    mine = [store.keypoints[r].tobytes() for r in rows]
+    theirs = [swapped.keypoints[r].tobytes() for r in rows]
+    assert sorted(mine) == sorted(theirs), "nobody's labels are lost"
+    assert all(a != b for a, b in zip(mine, theirs, strict=True)), "nobody keeps their own"
+    for r, was in zip(rows, theirs, strict=True):  # all of an image's labels go together, and their presence
+        donor = rows[mine.index(was)]
+        for label in ("mask", "box", "keypoints"):
+            np.testing.assert_array_equal(getattr(swapped, label)[r], getattr(store, label)[donor])
+            assert swapped.present[label][r] == store.present[label][donor]
+    others = np.setdiff1d(np.arange(len(store)), rows)
+    np.testing.assert_array_equal(swapped.keypoints[others], store.keypoints[others])
+    np.testing.assert_array_equal(swapped.subset([4, 0]).mask, swapped.mask[[4, 0]])
+    np.testing.assert_array_equal(swapped.labels_limited(["box"]).box, swapped.box)
+    swapped.save(tmp_path / "swapped")
+    np.testing.assert_array_equal(Store.open(tmp_path / "swapped").keypoints, swapped.keypoints)
+    assert np.array_equal(store.labels_swapped(rows, seed=3).keypoints, swapped.keypoints)
+    with pytest.raises(ValueError, match="two images"):
+        store.labels_swapped(np.array([1]), seed=0)
+
+
 def test_a_saved_view_holds_its_rows_only(store, tmp_path):
     store.subset([6, 1]).labels_limited({"box"}).save(tmp_path / "view")
     saved = Store.open(tmp_path / "view")

@@ -1,0 +1,131 @@
+"""UniMatch-style consistency (Yang et al., CVPR 2023), a modern semi-supervised opponent: no coarse label is used.
+
+An average of the part model's past weights labels the coarse images as they come (the weak view); the part model has
+to say the same, where the teacher is confident, of two strong views (colours, blur, a rectangle of another image) and
+of the weak view with half of its encoder's channels dropped. A strong view may also be mirrored; the teacher's labels
+are mirrored with it and left and right parts change their names.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from coarseparts.baselines.baseline import Baseline
+from coarseparts.data.sample import Batch
+from coarseparts.em import Terms
+from coarseparts.initialise import supervised_terms
+from coarseparts.labels import ExclusiveParts
+from coarseparts.networks import PartModel, computing_in
+
+IGNORE = 255
+
+
+class Options(BaseModel):
+    """Weights as published for UniMatch: a quarter for each strong view, half for the dropped channels."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    confidence: float = Field(0.95, ge=0, lt=1, description="least probability at which a teacher's label counts")
+    strong: float = Field(0.25, ge=0, description="weight of each of the two strong views")
+    dropped: float = Field(0.5, ge=0, description="weight of the view with dropped channels")
+    drop: float = Field(0.5, ge=0, lt=1, description="share of the encoder's channels that are dropped there")
+    momentum: float = Field(0.99, ge=0, lt=1, description="of the teacher's weights, a step")
+    colour: float = Field(0.5, ge=0, description="strength of a strong view's brightness and contrast")
+
+
+class UniMatch(Baseline):
+    """``part_model``, fine-tuned already, and its ``teacher``. ``flip``: where each part index goes in a mirror.
+
+    ``overlap``: weight of the soft Dice loss on the labelled images, as in every method.
+    """
+
+    flip: Tensor
+    steps: Tensor
+
+    def __init__(self, part_model: PartModel, flip: list[int], o: Options, overlap: float = 0.0):
+        super().__init__()
+        self.part_model, self.o, self.overlap = part_model, o, overlap
+        self.teacher = copy.deepcopy(part_model).requires_grad_(False)
+        self.register_buffer("flip", torch.tensor(flip))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def train(self, mode: bool = True) -> UniMatch:
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def terms(self, labelled: Batch, coarse: Batch, generator: torch.Generator) -> Terms:
+        self._follow()
+        weak, n = coarse.image, len(coarse)
+        with torch.no_grad():
+            sure, said = F.softmax(self.teacher(weak), dim=1).max(dim=1)
+            said = torch.where(sure >= self.o.confidence, said, IGNORE)
+            views = [self._strong(weak, said, generator) for _ in range(2)]
+        logits, dropped = self._forward(torch.cat([v for v, _ in views] + [labelled.image]), weak, generator)
+        terms = supervised_terms(logits[2 * n :], labelled.parts, self.overlap)
+        for i, (_, parts) in enumerate(views):
+            terms[f"strong{i + 1}"] = self.o.strong * _confident(logits[i * n : (i + 1) * n], parts)
+        terms["dropped"] = self.o.dropped * _confident(dropped, said)
+        return terms
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """The teacher takes a step towards the part model; a young average forgets faster."""
+        keep = min(self.o.momentum, 1 - 1 / (int(self.steps) + 1))
+        self.steps += 1
+        for own, new in zip(self.teacher.state_dict().values(), self.part_model.state_dict().values(), strict=True):
+            if own.is_floating_point():
+                own.lerp_(new, 1 - keep)
+            else:
+                own.copy_(new)
+
+    def _forward(self, x: Tensor, weak: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Logits of ``x``, and of ``weak`` with channels dropped; one pass, one set of batch-norm statistics."""
+        network = self.part_model
+        assert isinstance(network, PartModel)
+        with computing_in(network.precision, x.device):
+            features = network.encoder(torch.cat([x, weak]))
+            for i, f in enumerate(features):
+                keep = torch.rand(len(weak), f.shape[1], 1, 1, generator=generator).to(f.device) >= self.o.drop
+                features[i] = torch.cat([f[: len(x)], f[len(x) :] * keep / (1 - self.o.drop)])
+            logits = network.decoder(features).float()
+        return logits[: len(x)], logits[len(x) :]
+
+    def _strong(self, image: Tensor, parts: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """A strong view of normalised images (B, 3, H, W) and the parts (B, H, W) that it should be given."""
+        b, _, h, w = image.shape
+
+        def draw(*shape: int) -> Tensor:
+            return torch.rand(shape, generator=generator).to(image.device)
+
+        def chance(p: float) -> Tensor:
+            return (draw(b) < p)[:, None, None, None]
+
+        gain, shift = 1 + self.o.colour * (2 * draw(b, 1, 1, 1) - 1), self.o.colour * (2 * draw(b, 3, 1, 1) - 1)
+        centre = image.mean(dim=(1, 2, 3), keepdim=True)
+        view = torch.where(chance(0.8), (image - centre) * gain + centre + shift, image)
+        view = torch.where(chance(0.2), view.mean(dim=1, keepdim=True).expand_as(view), view)
+        view = torch.where(chance(0.5), F.avg_pool2d(F.pad(view, (1, 1, 1, 1), mode="replicate"), 3, 1), view)
+        mirrored = chance(0.5)
+        swapped = torch.where(parts == IGNORE, IGNORE, self.flip[torch.where(parts == IGNORE, 0, parts)]).flip(-1)
+        view, parts = torch.where(mirrored, view.flip(-1), view), torch.where(mirrored[:, 0], swapped, parts)
+        # A rectangle of the next image, of 2 to 40 % of the area, in every second one (CutMix).
+        side = (0.02 + 0.38 * draw(b)).sqrt()
+        top, left = draw(b) * (1 - side), draw(b) * (1 - side)
+        y, x = (torch.arange(h, device=image.device) + 0.5) / h, (torch.arange(w, device=image.device) + 0.5) / w
+        rows = (y[None] >= top[:, None]) & (y[None] < (top + side)[:, None])
+        columns = (x[None] >= left[:, None]) & (x[None] < (left + side)[:, None])
+        pasted = rows[:, :, None] & columns[:, None, :] & chance(0.5)[:, 0]
+        view = torch.where(pasted[:, None], view.roll(1, 0), view)
+        return view, torch.where(pasted, parts.roll(1, 0), parts)
+
+
+def _confident(logits: Tensor, parts: Tensor) -> Tensor:
+    """Cross entropy over the pixels that carry a label, as a mean over all pixels: few sure pixels weigh little."""
+    share = (parts != IGNORE).float().mean()
+    return ExclusiveParts.supervised(logits, parts) * share

@@ -1,0 +1,227 @@
+"""Every method by name: what it is, what it asks of the data, how it is trained and which rows it gives.
+
+All methods of one experiment share networks, augmentation, batches and the number of optimizer steps; what they have
+in common (the fine-tuned part model, the initial posterior) is trained once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from coarseparts.baselines import ada_bn, distillation, point_sup
+from coarseparts.baselines.baseline import Baseline
+from coarseparts.baselines.multi_task import MultiTask
+from coarseparts.baselines.point_sup import PointSup
+from coarseparts.baselines.pseudo_sup import PseudoSup
+from coarseparts.baselines.self_training import SelfTraining
+from coarseparts.baselines.uni_match import UniMatch
+from coarseparts.data.sample import STYLES
+from coarseparts.experiment import INITIAL, Experiment
+from coarseparts.model import keypoint_decoder
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Method:
+    """``role`` says what a table may conclude from it; ``train`` gives result rows, the method's own last.
+
+    ``asks``: what it cannot do without, see ``_lacks``; ``posterior``: whether it leaves one that may be exported.
+    """
+
+    role: Literal["ours", "baseline", "opponent", "control", "bound"]
+    text: str
+    train: Callable[[Experiment], Rows]
+    asks: tuple[str, ...] = ()
+    posterior: bool = False
+
+
+def check(experiment: Experiment, methods: Sequence[str]) -> None:
+    """Raises ValueError, naming all reasons, when the data set does not allow one of ``methods``."""
+    reasons = []
+    for name in methods:
+        if name not in METHODS:
+            reasons.append(f"method {name!r} is unknown; choose one of {', '.join(METHODS)}")
+            continue
+        for ask in METHODS[name].asks:
+            if lack := _lacks(experiment, ask):
+                reasons.append(f"{name} needs {lack}")
+                break
+    unknown = sorted(set(experiment.settings.em.coarse or {}) - set(STYLES))
+    if unknown:
+        reasons.append(f"em.coarse: {', '.join(unknown)} is no label style; there are {', '.join(STYLES)}")
+    if reasons:
+        raise ValueError("\n".join(reasons))
+
+
+def train(experiment: Experiment, method: str) -> Rows:
+    """Trains one method and returns its result rows: method, seed, measures, seconds of training.
+
+    For "em" that is also the posterior before and after. Raises ValueError as ``check`` does.
+    """
+    check(experiment, [method])
+    return METHODS[method].train(experiment)
+
+
+def _lacks(e: Experiment, ask: str) -> str:
+    """What of ``ask`` is not there, and the remedy; "" if it is."""
+    styles = set(e.styles)
+    if ask == "coarse" and not len(e.rows.coarse):
+        return "training images without part masks; add such a source, or take fine-tuning"
+    if ask == "labels" and not styles:
+        return "coarse labels (keypoints, masks or boxes); no training image has any"
+    if ask == "points or masks" and not styles & {"mask", "keypoints"}:
+        return "keypoints or masks; the training images have neither"
+    if ask == "masks" and "mask" not in styles:
+        return "figure-ground masks; no training image has one"
+    if ask == "hidden parts" and not len(e.rows.hidden):
+        return "part masks beyond the part limit; there are none"
+    return ""
+
+
+# ---- ours -------------------------------------------------------------------------------------------------------
+
+
+def _em(e: Experiment) -> Rows:
+    e.initialise()
+    before = e.before
+    e.train_em()
+    return [
+        e.result("posterior", before, *INITIAL),
+        e.result("em-posterior", e.measure("posterior"), *INITIAL, "em"),
+        e.result("em", e.measure("part"), *INITIAL, "em"),
+    ]
+
+
+# ---- section 5.1's baselines and a modern opponent --------------------------------------------------------------
+
+
+def _fine_tuning(e: Experiment) -> Rows:
+    e.train_fine_tuning()
+    return [e.result("fine-tuning", e.measure("part"), "fine-tuning")]
+
+
+def _with_baseline(name: str, build: Callable[[Experiment], Baseline], *before: str) -> Callable[[Experiment], Rows]:
+    def run(e: Experiment) -> Rows:
+        e.fit_baseline(name, build(e))
+        return [e.result(name, e.measure("part"), *(before or ("part-model",)), name)]
+
+    return run
+
+
+def _pseudo_sup(e: Experiment) -> Baseline:
+    return PseudoSup(e.fine_tuned(), e.fine_tuned(1), e.settings.em.overlap)
+
+
+def _multi_task(e: Experiment) -> Baseline:
+    s, network = e.settings, e.fine_tuned()
+    torch.manual_seed(e.seed + 1)
+    decoder, keypoints = keypoint_decoder(network, e.schema, s) if "keypoints" in e.styles else (None, None)
+    return MultiTask(network, decoder, keypoints, "mask" in e.styles, s.multi_task, s.em.overlap)
+
+
+def _point_sup(e: Experiment) -> Baseline:
+    s, network = e.settings, e.fine_tuned()
+    assigned: list[int] = []
+    if "keypoints" in e.styles:
+        assigned = e.assigned or point_sup.propose(e.part_feed.plain(), len(e.schema.keypoints), e.schema.channels)
+    names = ("-", *e.schema.parts)
+    for name, part in zip(e.schema.keypoints, assigned, strict=False):
+        e.console.print(f"  {name}: {names[part]}", highlight=False)
+    return PointSup(network, assigned, "mask" in e.styles, s.point_sup, s.em.overlap)
+
+
+def _uni_match(e: Experiment) -> Baseline:
+    return UniMatch(e.fine_tuned(), e.schema.part_flip(), e.settings.uni_match, e.settings.em.overlap)
+
+
+# ---- controls: what else could explain the gain -----------------------------------------------------------------
+
+
+def _distillation(e: Experiment) -> Rows:
+    e.initialise()
+    e.train_em("distillation", distillation.options(e.settings.em))
+    return [e.result("distillation", e.measure("part"), *INITIAL, "distillation")]
+
+
+def _self_training(e: Experiment) -> Baseline:
+    return SelfTraining(e.fine_tuned(), e.settings.em.overlap)
+
+
+def _ada_bn(e: Experiment) -> Rows:
+    e.train_fine_tuning()
+    network = ada_bn.adapted(e.networks.part_model, e.coarse_feed.plain())
+    e.networks.part_model = network
+    return [e.result("ada-bn", e.measure("part"), "fine-tuning")]
+
+
+def _mask_only(e: Experiment) -> Rows:
+    e.initialise()
+    e.train_em("mask-only", e.settings.em.model_copy(update={"posterior": "exact"}))
+    return [e.result("mask-only", e.measure("part"), "part-model", "mask-only")]
+
+
+def _shuffled(e: Experiment) -> Rows:
+    e.initialise()
+    with e.labels_shuffled():
+        e.train_label_models("shuffled-label-models")
+        e.train_em("shuffled-labels")
+    return [e.result("shuffled-labels", e.measure("part"), *INITIAL[:2], "shuffled-label-models", "shuffled-labels")]
+
+
+def _upper_bound(e: Experiment) -> Rows:
+    e.train_fine_tuning("upper-bound", np.concatenate([e.rows.part, e.rows.hidden]))
+    return [e.result("upper-bound", e.measure("part"), "upper-bound")]
+
+
+METHODS = {
+    "em": Method("ours", "the joint model, by Algorithm 1", _em, ("coarse", "labels"), posterior=True),
+    "fine-tuning": Method("baseline", "the part masks alone", _fine_tuning),
+    "pseudo-sup": Method(
+        "baseline",
+        "two networks label the coarse images for each other",
+        _with_baseline("pseudo-sup", _pseudo_sup, "part-model", "part-model-2"),
+        ("coarse",),
+    ),
+    "multi-task": Method(
+        "baseline",
+        "one encoder learns parts, keypoints and masks",
+        _with_baseline("multi-task", _multi_task),
+        ("coarse", "points or masks"),
+    ),
+    "point-sup": Method(
+        "baseline",
+        "keypoints mark the parts that a table gives them",
+        _with_baseline("point-sup", _point_sup),
+        ("coarse", "points or masks"),
+    ),
+    "uni-match": Method(
+        "opponent",
+        "consistency under strong augmentation, no coarse label",
+        _with_baseline("uni-match", _uni_match),
+        ("coarse",),
+    ),
+    "distillation": Method(
+        "control", "EM's part model from the posterior as it began", _distillation, ("coarse", "labels"), posterior=True
+    ),
+    "self-training": Method(
+        "control",
+        "the part model's own labels of the coarse images",
+        _with_baseline("self-training", _self_training),
+        ("coarse",),
+    ),
+    "ada-bn": Method("control", "fine-tuning with batch norm's statistics of the coarse images", _ada_bn, ("coarse",)),
+    "mask-only": Method(
+        "control", "EM in closed form: the part model's labels cut by the mask", _mask_only, ("coarse", "masks")
+    ),
+    "shuffled-labels": Method(
+        "control", "EM with each image's coarse labels given to another", _shuffled, ("coarse", "labels")
+    ),
+    "upper-bound": Method("bound", "the part masks of all images", _upper_bound, ("hidden parts",)),
+}
+"""What ``train`` and ``compare`` can train, by name."""
