@@ -5,6 +5,7 @@ Errors go to standard error, one problem a line.
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import Progress
 
+from coarseparts import benchmark as matrix
 from coarseparts import demo as demonstration
 from coarseparts import methods, presets, reporting
 from coarseparts.data.build import build_store
@@ -26,6 +28,7 @@ from coarseparts.data.dataset_file import DatasetFile, load_dataset_file
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.store import Store
 from coarseparts.em import TrainingDiverged
+from coarseparts.evaluation import comparison
 from coarseparts.evaluation.iou import to_json
 from coarseparts.experiment import Experiment
 from coarseparts.model import Model, resolve
@@ -102,12 +105,9 @@ def compare(
     skip_bad: SkipBad = False,
 ) -> None:
     """Several methods and seeds on the same data, in one table."""
-    chosen = [m.strip() for m in names.split(",") if m.strip()]
-    for method in chosen:
-        _one_of("--methods", method, tuple(methods.METHODS))
-    if not chosen or len(set(chosen)) < len(chosen):
-        what = f"is {names!r}, expected different methods"
-        raise BadInput(Problem("--methods", what, f"name each once, of {', '.join(methods.METHODS)}"))
+    chosen = _words("--methods", names, tuple(methods.METHODS))
+    if not chosen:
+        raise BadInput(Problem("--methods", "names none", f"name some of {', '.join(methods.METHODS)}"))
     numbers = _seeds(seeds)
     dataset = load_dataset_file(data)
     _train(dataset, data, run, chosen, preset, weights, labels, parts_limit, changes, numbers, device, skip_bad)
@@ -133,6 +133,60 @@ def demo(
                     experiment.export(has_posterior=True)
             experiments.append(experiment)
         reporting.finish(run, experiments, rows, "Synthetic birds", out)
+
+
+@app.command()
+def benchmark(
+    data: Annotated[str, typer.Argument(help="synthetic-birds, or a dataset file (YAML)")],
+    run: Annotated[Path, typer.Option("--out", help="folder; the same command again does the cells that are left")],
+    names: Annotated[str, typer.Option("--methods", help=f"of {', '.join(methods.METHODS)} [all that fit]")] = "",
+    parts: Annotated[str, typer.Option(help="numbers of part masks, e.g. 30,150 [all there are; birds: 30]")] = "",
+    labels: Annotated[str, typer.Option(help="coarse labels, e.g. all,mask,keypoints+box")] = "all",
+    starts: Annotated[str, typer.Option(help=f"where encoders begin: of {', '.join(matrix.STARTS)}")] = "weights",
+    seeds: Annotated[str, typer.Option(help="e.g. 0,1,2")] = "0,1,2",
+    preset: Annotated[str, typer.Option(help=f"one of {', '.join(presets.PRESETS)}")] = "default",
+    weights: Annotated[str, typer.Option(help="random, imagenet, or a safetensors/pth file")] = "",
+    changes: Changes = [],  # noqa: B006
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the cells and the time they may take")] = False,
+    device: Device = "auto",
+    skip_bad: SkipBad = False,
+) -> None:
+    """Methods x beginnings x labels x part masks x seeds: results.csv, table.md and report.html, resumable by cell.
+
+    Under torchrun each process takes its share of the cells, one GPU each.
+    """
+    where = _device(device)
+    if where == "cuda" and "LOCAL_RANK" in os.environ:
+        where = f"cuda:{os.environ['LOCAL_RANK']}"
+    chosen = _words("--methods", names, tuple(methods.METHODS)) or None
+    styles = _words("--labels", labels, None)
+    for style in styles:
+        for one in style.split("+"):
+            _one_of("--labels", one, ("all", "keypoints", "mask", "box"))
+    begins, numbers = _words("--starts", starts, tuple(matrix.STARTS)), _seeds(seeds)
+    given = _parsed(changes) | ({"weights": weights} if weights else {})
+    resolve(presets.settings(preset, given), where)  # a wrong setting is told before anything is read
+    source = matrix.synthetic_birds if data == "synthetic-birds" else matrix.dataset_file
+    problems: list[Problem] = []
+    with matrix.shared(run):
+        opened = source(data, run, _bar("reading images"), skip_bad, problems)
+    for problem in problems:
+        err.print(str(problem), highlight=False, markup=False)
+    limits = _whole("--parts", parts) or [opened.parts]
+    cells = matrix.plan(chosen or opened.fitting(), limits, styles, begins, numbers)
+    if dry_run:
+        matrix.print_plan(matrix.estimate(cells, run), out)
+        return
+
+    def experiment(conditions: matrix.Conditions, folder: Path) -> Experiment:
+        settings = resolve(presets.settings(preset, given | matrix.STARTS[conditions.start]), where)
+        return opened.experiment(conditions, folder, settings, where, err)
+
+    results = matrix.run(cells, run, experiment, err)
+    facts = {"data": data, "preset": preset, "settings": ", ".join(changes) or "as the preset", "device": where}
+    matrix.write_results(run, results, Path(data).stem, facts)
+    out.print(comparison.to_markdown(results), highlight=False, markup=False)
+    out.print(f"report: {run / 'report.html'}", highlight=False)
 
 
 @app.command()
@@ -314,6 +368,24 @@ def _seeds(text: str) -> list[int]:
         what = f"is {text!r}, expected different whole numbers from 0 to {2**31 - 1}"
         raise BadInput(Problem("--seeds", what, "write e.g. --seeds 0,1,2"))
     return numbers
+
+
+def _words(option: str, text: str, allowed: tuple[str, ...] | None) -> list[str]:
+    """ "a,b" -> ["a", "b"], each once and, if ``allowed`` is given, of those."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    for word in words if allowed else []:
+        _one_of(option, word, allowed or ())
+    if len(set(words)) < len(words):
+        raise BadInput(Problem(option, f"is {text!r}, expected different names", "name each once"))
+    return words
+
+
+def _whole(option: str, text: str) -> list[int]:
+    """ "30,150" -> [30, 150]."""
+    words = _words(option, text, None)
+    if not all(word.isascii() and word.isdigit() and int(word) for word in words):
+        raise BadInput(Problem(option, f"is {text!r}, expected whole numbers above 0", f"write e.g. {option} 30,150"))
+    return [int(word) for word in words]
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -18,13 +18,13 @@ SIZE, PART, COARSE, VAL, TEST = 64, 30, 1000, 80, 200
 """Pixels; images with part masks; images with coarse labels only; images to choose epochs on; images to measure on."""
 
 
-def store(cache: Path, seed: int) -> Store:
-    """Synthetic birds of one seed, rendered once: other birds for every seed, split and role."""
+def store(cache: Path, seed: int, train: int = PART + COARSE) -> Store:
+    """Synthetic birds of one seed, rendered once: other birds for every seed, split and role. All have all labels."""
     if (cache / "store.json").is_file():
         return Store.open(cache)
-    count = PART + COARSE + VAL + TEST
+    count = train + VAL + TEST
     made = birds.render(count, size=SIZE, seed=1000 + seed)
-    splits = ["train"] * (PART + COARSE) + ["val"] * VAL + ["test"] * TEST
+    splits = ["train"] * train + ["val"] * VAL + ["test"] * TEST
     names = [f"bird-{i:05d}" for i in range(count)]
     drawn = Store.from_arrays(
         birds.SCHEMA,

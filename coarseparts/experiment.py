@@ -43,9 +43,10 @@ class Experiment:
     """One seed of one data set in one run folder.
 
     ``store`` of the training size; ``settings`` resolved (``model.resolve``); ``styles`` the coarse labels in use
-    (default: all that any training row carries); ``keypoint_parts`` the part of each keypoint, by name, for point-sup
-    (default: proposed from the part-labelled images; ValueError names what is unknown). Epochs are chosen on the
-    validation images; results are measured on the split ``measure``.
+    (default: all that any training row carries); ``part_limit`` and ``drop_rest`` as in ``roles.split_rows``;
+    ``keypoint_parts`` the part of each keypoint, by name, for point-sup (default: proposed from the part-labelled
+    images; ValueError names what is unknown). Epochs are chosen on the validation images; results are measured on the
+    split ``measure``.
     """
 
     def __init__(
@@ -62,10 +63,11 @@ class Experiment:
         config: dict[str, Any] | None = None,
         keypoint_parts: dict[str, str | None] | None = None,
         console: Console | None = None,
+        drop_rest: bool = False,
     ):
         self.settings, self.seed, self.device = settings, seed, device
         self.schema, self.size, self.crop = store.schema, store.size, crop or {"to": "none", "margin": 0.0}
-        self.rows = split_rows(store, part_limit)
+        self.rows = split_rows(store, part_limit, drop_rest)
         train = np.concatenate([self.rows.part, self.rows.coarse])
         there = [s for s in STYLES if store.present[s][train].any() and (s != "keypoints" or store.schema.keypoints)]
         self.styles = there if styles is None else [s for s in there if s in set(styles)]

@@ -6,7 +6,7 @@ in common (the fine-tuned part model, the initial posterior) is trained once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,25 +20,31 @@ from coarseparts.baselines.point_sup import PointSup
 from coarseparts.baselines.pseudo_sup import PseudoSup
 from coarseparts.baselines.self_training import SelfTraining
 from coarseparts.baselines.uni_match import UniMatch
+from coarseparts.data.roles import Rows
 from coarseparts.data.sample import STYLES
 from coarseparts.experiment import INITIAL, Experiment
 from coarseparts.model import keypoint_decoder
 
-Rows = list[dict[str, Any]]
+Results = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Method:
     """``role`` says what a table may conclude from it; ``train`` gives result rows, the method's own last.
 
-    ``asks``: what it cannot do without, see ``_lacks``; ``posterior``: whether it leaves one that may be exported.
+    ``asks``: what it cannot do without, see ``lack``; ``posterior``: whether it leaves one that may be exported.
     """
 
     role: Literal["ours", "baseline", "opponent", "control", "bound"]
     text: str
-    train: Callable[[Experiment], Rows]
+    train: Callable[[Experiment], Results]
     asks: tuple[str, ...] = ()
     posterior: bool = False
+
+    @property
+    def labels(self) -> bool:
+        """Whether it looks at coarse labels."""
+        return bool({"labels", "points or masks", "masks"} & set(self.asks))
 
 
 def check(experiment: Experiment, methods: Sequence[str]) -> None:
@@ -49,8 +55,8 @@ def check(experiment: Experiment, methods: Sequence[str]) -> None:
             reasons.append(f"method {name!r} is unknown; choose one of {', '.join(METHODS)}")
             continue
         for ask in METHODS[name].asks:
-            if lack := _lacks(experiment, ask):
-                reasons.append(f"{name} needs {lack}")
+            if what := lack(experiment.rows, experiment.styles, ask):
+                reasons.append(f"{name} needs {what}")
                 break
     unknown = sorted(set(experiment.settings.em.coarse or {}) - set(STYLES))
     if unknown:
@@ -59,7 +65,7 @@ def check(experiment: Experiment, methods: Sequence[str]) -> None:
         raise ValueError("\n".join(reasons))
 
 
-def train(experiment: Experiment, method: str) -> Rows:
+def train(experiment: Experiment, method: str) -> Results:
     """Trains one method and returns its result rows: method, seed, measures, seconds of training.
 
     For "em" that is also the posterior before and after. Raises ValueError as ``check`` does.
@@ -68,18 +74,18 @@ def train(experiment: Experiment, method: str) -> Rows:
     return METHODS[method].train(experiment)
 
 
-def _lacks(e: Experiment, ask: str) -> str:
-    """What of ``ask`` is not there, and the remedy; "" if it is."""
-    styles = set(e.styles)
-    if ask == "coarse" and not len(e.rows.coarse):
+def lack(rows: Rows, styles: Iterable[str], ask: str) -> str:
+    """What of ``ask`` (``Method.asks``) the data have not, and the remedy; "" if they have it."""
+    there = set(styles)
+    if ask == "coarse" and not len(rows.coarse):
         return "training images without part masks; add such a source, or take fine-tuning"
-    if ask == "labels" and not styles:
+    if ask == "labels" and not there:
         return "coarse labels (keypoints, masks or boxes); no training image has any"
-    if ask == "points or masks" and not styles & {"mask", "keypoints"}:
+    if ask == "points or masks" and not there & {"mask", "keypoints"}:
         return "keypoints or masks; the training images have neither"
-    if ask == "masks" and "mask" not in styles:
+    if ask == "masks" and "mask" not in there:
         return "figure-ground masks; no training image has one"
-    if ask == "hidden parts" and not len(e.rows.hidden):
+    if ask == "hidden parts" and not len(rows.hidden):
         return "part masks beyond the part limit; there are none"
     return ""
 
@@ -87,7 +93,7 @@ def _lacks(e: Experiment, ask: str) -> str:
 # ---- ours -------------------------------------------------------------------------------------------------------
 
 
-def _em(e: Experiment) -> Rows:
+def _em(e: Experiment) -> Results:
     e.initialise()
     before = e.before
     e.train_em()
@@ -101,13 +107,13 @@ def _em(e: Experiment) -> Rows:
 # ---- section 5.1's baselines and a modern opponent --------------------------------------------------------------
 
 
-def _fine_tuning(e: Experiment) -> Rows:
+def _fine_tuning(e: Experiment) -> Results:
     e.train_fine_tuning()
     return [e.result("fine-tuning", e.measure("part"), "fine-tuning")]
 
 
-def _with_baseline(name: str, build: Callable[[Experiment], Baseline], *before: str) -> Callable[[Experiment], Rows]:
-    def run(e: Experiment) -> Rows:
+def _with_baseline(name: str, build: Callable[[Experiment], Baseline], *before: str) -> Callable[[Experiment], Results]:
+    def run(e: Experiment) -> Results:
         e.fit_baseline(name, build(e))
         return [e.result(name, e.measure("part"), *(before or ("part-model",)), name)]
 
@@ -143,7 +149,7 @@ def _uni_match(e: Experiment) -> Baseline:
 # ---- controls: what else could explain the gain -----------------------------------------------------------------
 
 
-def _distillation(e: Experiment) -> Rows:
+def _distillation(e: Experiment) -> Results:
     e.initialise()
     e.train_em("distillation", distillation.options(e.settings.em))
     return [e.result("distillation", e.measure("part"), *INITIAL, "distillation")]
@@ -153,20 +159,20 @@ def _self_training(e: Experiment) -> Baseline:
     return SelfTraining(e.fine_tuned(), e.settings.em.overlap)
 
 
-def _ada_bn(e: Experiment) -> Rows:
+def _ada_bn(e: Experiment) -> Results:
     e.train_fine_tuning()
     network = ada_bn.adapted(e.networks.part_model, e.coarse_feed.plain())
     e.networks.part_model = network
     return [e.result("ada-bn", e.measure("part"), "fine-tuning")]
 
 
-def _mask_only(e: Experiment) -> Rows:
+def _mask_only(e: Experiment) -> Results:
     e.initialise()
     e.train_em("mask-only", e.settings.em.model_copy(update={"posterior": "exact"}))
     return [e.result("mask-only", e.measure("part"), "part-model", "mask-only")]
 
 
-def _shuffled(e: Experiment) -> Rows:
+def _shuffled(e: Experiment) -> Results:
     e.initialise()
     with e.labels_shuffled():
         e.train_label_models("shuffled-label-models")
@@ -174,7 +180,7 @@ def _shuffled(e: Experiment) -> Rows:
     return [e.result("shuffled-labels", e.measure("part"), *INITIAL[:2], "shuffled-label-models", "shuffled-labels")]
 
 
-def _upper_bound(e: Experiment) -> Rows:
+def _upper_bound(e: Experiment) -> Results:
     e.train_fine_tuning("upper-bound", np.concatenate([e.rows.part, e.rows.hidden]))
     return [e.result("upper-bound", e.measure("part"), "upper-bound")]
 

@@ -13,6 +13,7 @@ import io
 import math
 import os
 import platform
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -83,6 +84,24 @@ def claimed(path: Path) -> Iterator[None]:
                 raise RunError(
                     f"{path}: another process is training here; wait for it, or take another --out"
                 ) from None
+        yield
+
+
+@contextmanager
+def shared(path: Path) -> Iterator[None]:
+    """A benchmark's folder, which several processes enter in turn. Raises RunError when it holds other things."""
+    own = re.compile(r"\d+-.+|data|results\.csv|table\.md|report\.html|\..*")
+    strange = [p.name for p in path.iterdir() if not own.fullmatch(p.name)] if path.is_dir() else []
+    if strange:
+        raise RunError(f"{path}: holds {strange[0]}, which is no part of a benchmark; take another --out")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = open(path / ".lock", "w")
+    except OSError as error:
+        raise _explained(path, error) from error
+    with lock:
+        if fcntl is not None:
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
@@ -288,3 +307,31 @@ def machine() -> str:
     """The machine that a number was measured on: processor kind, cores, torch, GPU if any."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return f"{platform.machine()}, {os.cpu_count()} cores, {gpu}, torch {torch.__version__}"
+
+
+class PeakMemory:
+    """``with PeakMemory(device) as peak: ...; peak.mib``: most memory that was held meanwhile, MiB.
+
+    Of the GPU where ``device`` is one, else of the whole process, other data included; nan where the system does not
+    let the highest mark be set back (only Linux does).
+    """
+
+    def __init__(self, device: str = "cpu"):
+        self.device, self.mib, self._known = device, math.nan, False
+
+    def __enter__(self) -> PeakMemory:
+        if self.device.startswith("cuda"):
+            torch.cuda.reset_peak_memory_stats(self.device)
+        else:
+            with suppress(OSError):
+                Path("/proc/self/clear_refs").write_text("5")
+                self._known = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.device.startswith("cuda"):
+            self.mib = torch.cuda.max_memory_allocated(self.device) / 2**20
+        elif self._known:
+            with suppress(OSError):
+                lines = Path("/proc/self/status").read_text().splitlines()
+                self.mib = next((int(w.split()[1]) / 1024 for w in lines if w.startswith("VmHWM:")), math.nan)

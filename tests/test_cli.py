@@ -262,3 +262,23 @@ def test_ctrl_c_ends_a_training_as_a_failure(data, tmp_path):
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "stopped; the same command goes on" in said
+
+
+def test_benchmark_plans_runs_and_goes_on(data, tmp_path):
+    out = tmp_path / "bench"
+    table = ["benchmark", data / "birds.yaml", "--out", out, "--seeds", "0", *SMALL]
+    options = ["--methods", "fine-tuning,em", "--parts", "4,6", "--labels", "all,mask"]
+    planned = coarseparts(*table, *options, "--dry-run")
+    assert "6 cells, 6 to do" in planned.stdout
+    done = coarseparts(*table, *options)
+    assert "4 part masks, mask, from weights" in done.stdout
+    assert len((out / "results.csv").read_text().splitlines()) == 1 + 8, "fine-tuning stands beside every labels"
+    assert (out / "report.html").is_file()
+    again = coarseparts(*table, *options, "--dry-run")
+    assert "6 cells, 0 to do" in again.stdout
+    wrong = coarseparts(*table, "--methods", "fine-tuning", "--parts", "99", ok=2)
+    assert "--parts 99: there are 6 images with part masks" in wrong.stderr
+    wrong = coarseparts(*table, "--methods", "upper-bound", ok=2)
+    assert "upper-bound needs part masks beyond the part limit" in wrong.stderr
+    wrong = coarseparts(*table, "--labels", "mask+ears", ok=2)
+    assert "'ears'" in wrong.stderr

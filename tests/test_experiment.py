@@ -285,3 +285,27 @@ def test_a_damaged_model_file_is_named(tmp_path, text):
     (tmp_path / "model.json").write_text(text)
     with pytest.raises(RunError, match=r"model\.json"):
         Model.load(tmp_path)
+
+
+def test_encoders_may_begin_by_learning_keypoints(store, tmp_path):
+    experiment = toy(store, tmp_path / "run", start="keypoints", keypoint_epochs=2)
+    plain = toy(store, tmp_path / "plain").fresh()
+    networks = experiment.fresh()
+    stage = experiment.run.stages["keypoint-start"]
+    losses = [value for _, name, value in stage.history if name == "keypoints"]
+    assert len(losses) == 2
+    assert losses[1] < losses[0]
+    learned = stage.modules["detector"].encoder.state_dict()
+    for network in (networks.part_model, networks.posterior):
+        assert all(torch.equal(v, learned[k]) for k, v in network.encoder.state_dict().items())
+    own, untouched = networks.part_model.decoder.state_dict(), plain.part_model.decoder.state_dict()
+    assert all(torch.equal(v, untouched[k]) for k, v in own.items()), "only the encoder knows keypoints"
+    again = toy(store, tmp_path / "run", start="keypoints", keypoint_epochs=2)
+    resumed = again.fresh().part_model.encoder.state_dict()
+    assert all(torch.equal(v, learned[k]) for k, v in resumed.items())
+    row = methods.train(again, "fine-tuning")[0]
+    assert row["seconds"] > stage.seconds
+    blind = toy(store, tmp_path / "blind", start="keypoints")
+    blind.store = blind.store.labels_limited(["mask"])
+    with pytest.raises(ValueError, match="needs training images with keypoints"):
+        blind.fresh()

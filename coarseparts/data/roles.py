@@ -20,12 +20,13 @@ class Rows:
     held_out: bool = False
 
 
-def split_rows(store: Store, part_limit: int | None = None) -> Rows:
+def split_rows(store: Store, part_limit: int | None = None, drop_rest: bool = False) -> Rows:
     """Roles from the store's splits and labels.
 
     part: training rows with part masks (the first ``part_limit``); coarse: the other training rows; ``hidden``: those
-    of the coarse rows that do have part masks, which only the upper bound may use. Without validation images every
-    fifth part-labelled one is held out. Raises ValueError when there is no part mask to train on.
+    of the coarse rows that do have part masks, which only the upper bound may use; with ``drop_rest`` they play no
+    role at all. Without validation images every fifth part-labelled one is held out. Raises ValueError when there is
+    no part mask to train on.
     """
     train = store.rows("train")
     has_parts = store.present["parts"][train]
@@ -33,7 +34,10 @@ def split_rows(store: Store, part_limit: int | None = None) -> Rows:
     hidden = np.empty(0, np.int64)
     if part_limit is not None:
         hidden = part[part_limit:]
-        part, coarse = part[:part_limit], np.sort(np.concatenate([coarse, hidden]))
+        part = part[:part_limit]
+        if drop_rest:
+            hidden = hidden[:0]
+        coarse = np.sort(np.concatenate([coarse, hidden]))
     val = store.rows("val", has="parts")
     held_out = False
     if not len(val):

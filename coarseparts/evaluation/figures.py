@@ -21,7 +21,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 Row = Mapping[str, Any]
 """A line of metrics.csv: stage (str), epoch (int), name (str), value (float); more columns do no harm."""
@@ -153,6 +153,33 @@ def part_bars(
         axes.set_xlabel("IoU, %")
         texts = ", ".join("no number" if math.isnan(v) else f"{m} {v:.1f} %" for m, v in means.items())
         return _svg(figure, f"IoU of each part; mean of parts: {texts}")
+
+
+def label_curve(lines: Mapping[str, Sequence[tuple[float, ...]]], colours: Mapping[str, str] | None = None) -> str:
+    """Part mIoU against the number of part masks: a line with its interval per method, logarithmic across; SVG.
+
+    ``lines``: method -> [(part masks, percent, low, high)]; nan as low or high leaves the interval out.
+    """
+    known = series_colours(lines) | dict(colours or {})
+    with _settings():
+        figure, axes = _axes(560, 320)
+        axes.set_xscale("log")
+        for name, points in lines.items():
+            x, y, low, high = ([p[i] for p in points] for i in range(4))
+            if not any(math.isnan(v) for v in (*low, *high)):
+                axes.fill_between(x, low, high, color=known[name], alpha=0.15, linewidth=0)
+            axes.plot(x, y, color=known[name], linewidth=1.8, marker="o", markersize=4.5)
+        ticks = sorted({p[0] for points in lines.values() for p in points})
+        axes.xaxis.set_major_locator(FixedLocator(ticks))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter("{x:.0f}")
+        axes.yaxis.set_major_formatter("{x:.0f} %")
+        axes.set_xlabel("part masks")
+        ends = (
+            f"{name} {p[0][1]:.1f} % with {p[0][0]:.0f}, {p[-1][1]:.1f} % with {p[-1][0]:.0f}"
+            for name, p in lines.items()
+        )
+        return _svg(figure, f"Part mIoU by the number of part masks: {'; '.join(ends)}")
 
 
 def _by_epoch(found: Mapping[str, Mapping[str, Iterable[Row]]]) -> dict[str, dict[str, list[tuple[int, float]]]]:

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from coarseparts.evaluation import figures, tables
+from coarseparts.evaluation import comparison, figures, tables
 from coarseparts.evaluation.overlay import IGNORE, colours, overlay
 
 _LARGEST = 256  # pixels: longer sides of pictures are reduced to it, or a report of large photographs gets too big
@@ -83,6 +83,34 @@ def write_report(
         "problems": list(problems),
     }
     context["left_out"] = _left_out(context)
+    return tables.write_text(path, _page("report.html.jinja", context))
+
+
+def write_benchmark_report(
+    path: str | Path, title: str, results: Iterable[comparison.Result], facts: Mapping[str, str] | None = None
+) -> Path:
+    """Write a benchmark's tables, label-efficiency curves and multipliers as one HTML page; returns the path."""
+    results = list(results)
+    found, curves, sentences = comparison.condition_tables(results), [], []
+    for (labels, start), lines in comparison.label_curves(results).items():
+        colours_by_name = figures.series_colours(lines)
+        svg = Markup(figures.label_curve(lines, colours_by_name))
+        curves.append((f"{labels}, from {start}", svg, {name: colours_by_name[name] for name in lines}))
+        sentences += comparison.multiplier_sentence(lines, "em", "fine-tuning")
+    seeds = sorted({r.seed for r in results})
+    context = {
+        "title": title,
+        "subtitle": f"{len({r.method for r in results})} methods, {len(found)} conditions, seeds {seeds}",
+        "sentences": sentences,
+        "overview": comparison.overview(results) if len(found) > 1 else None,
+        "tables": found,
+        "curves": curves,
+        "facts": dict(facts or {}),
+    }
+    return tables.write_text(path, _page("benchmark.html.jinja", context))
+
+
+def _page(template: str, context: Mapping[str, Any]) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -90,7 +118,7 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return tables.write_text(path, environment.get_template("report.html.jinja").render(context))
+    return environment.get_template(template).render(context)
 
 
 def _left_out(context: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,0 +1,294 @@
+"""``coarseparts benchmark``: methods x beginnings x labels x part masks x seeds, a resumable table (Tables 2 and 3).
+
+A cell is one method under one set of conditions with one seed. Its result is kept as soon as it is known, so a
+benchmark that was stopped goes on with the next cell, and several processes share the work under torchrun. Cells of
+the same conditions share a run folder and with it the stages that methods have in common.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from coarseparts import demo, methods
+from coarseparts.data.build import build_store
+from coarseparts.data.dataset_file import load_dataset_file
+from coarseparts.data.problems import Problem
+from coarseparts.data.roles import Rows, split_rows
+from coarseparts.data.sample import STYLES
+from coarseparts.data.store import Store
+from coarseparts.evaluation import comparison
+from coarseparts.evaluation.comparison import HEADER, Result
+from coarseparts.evaluation.report import write_benchmark_report
+from coarseparts.evaluation.tables import duration, write_text
+from coarseparts.experiment import Experiment
+from coarseparts.presets import Settings
+from coarseparts.runs import PeakMemory, RunError, claimed, machine, shared, write
+
+STARTS = {
+    "random": {"weights": "random", "start": "weights"},
+    "keypoints": {"weights": "random", "start": "keypoints"},
+    "weights": {"start": "weights"},
+    "weights+keypoints": {"start": "keypoints"},
+}
+"""Where encoders begin (Table 2's rows), and the settings that say so; "weights" are those of --weights."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """``parts``: number of part masks; ``labels``: coarse styles, joined by "+", or "all"; ``start``: of STARTS."""
+
+    parts: int
+    labels: str
+    start: str
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        return f"{self.parts}-{self.labels}-{self.start}/seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    conditions: Conditions
+    method: str
+
+
+Open = Callable[[Conditions, Path], Experiment]
+"""Conditions and a run folder -> the experiment; called only where a cell is still to be done."""
+
+Progress = Callable[[int, int], None] | None
+
+
+@dataclass
+class Data:
+    """A benchmark's data: ``parts``, how many part masks there are (or are customary), and what builds an experiment
+    (``build`` with conditions, folder, settings, device, console)."""
+
+    parts: int
+    build: Callable[[Conditions, Path, Settings, str, Console], Experiment]
+    rows: Rows
+    styles: list[str]
+
+    def experiment(
+        self, conditions: Conditions, folder: Path, settings: Settings, device: str, console: Console
+    ) -> Experiment:
+        """The experiment of a cell's conditions. Raises ValueError for labels that the data have not."""
+        wanted = [] if conditions.labels == "all" else conditions.labels.split("+")
+        lacking = [style for style in wanted if style not in self.styles]
+        if lacking:
+            raise ValueError(f"--labels {conditions.labels}: no training image has {', '.join(lacking)}")
+        return self.build(conditions, folder, settings, device, console)
+
+    def fitting(self) -> list[str]:
+        """The names of all methods that these data allow."""
+        return [
+            n for n, m in methods.METHODS.items() if not any(methods.lack(self.rows, self.styles, a) for a in m.asks)
+        ]
+
+
+def synthetic_birds(_: str, folder: Path, progress: Progress, skip_bad: bool, problems: list[Problem]) -> Data:
+    """The built-in birds of ``demo``, others for every seed: epochs chosen on 80 of them, measured on 200 others."""
+
+    def store(seed: int) -> Store:
+        return demo.store(folder / "data" / f"seed{seed}", seed)
+
+    def build(c: Conditions, own: Path, settings: Settings, device: str, console: Console) -> Experiment:
+        with shared(folder):
+            data = store(c.seed)
+        return Experiment(
+            data,
+            settings,
+            own,
+            c.seed,
+            device,
+            _styles(c),
+            c.parts,
+            measure="test",
+            config={"data": "synthetic-birds"},
+            console=console,
+        )
+
+    with_all = store(0)
+    return Data(demo.PART, build, split_rows(with_all, demo.PART), list(STYLES))
+
+
+def dataset_file(data: str, folder: Path, progress: Progress, skip_bad: bool, problems: list[Problem]) -> Data:
+    """A data set of one's own, measured on its validation images; what is wrong with it is added to ``problems``.
+
+    With fewer part masks than there are, the rest of the part-labelled images is not used at all.
+    """
+    file = Path(data)
+    dataset = load_dataset_file(file)
+    store, found = build_store(dataset, folder / "data", skip_bad, progress, for_training=True)
+    problems += found
+    rows = split_rows(store)
+    train = np.concatenate([rows.part, rows.coarse])
+    styles = [s for s in STYLES if store.present[s][train].any()]
+
+    def build(c: Conditions, own: Path, settings: Settings, device: str, console: Console) -> Experiment:
+        if c.parts > len(rows.part):
+            raise ValueError(f"--parts {c.parts}: there are {len(rows.part)} images with part masks to train on")
+        return Experiment(
+            store,
+            settings,
+            own,
+            c.seed,
+            device,
+            _styles(c),
+            c.parts,
+            dataset.crop.model_dump(),
+            config={"data": str(file.resolve())},
+            keypoint_parts=dataset.keypoint_parts,
+            console=console,
+            drop_rest=True,
+        )
+
+    return Data(len(rows.part), build, rows, styles)
+
+
+def _styles(c: Conditions) -> list[str] | None:
+    return None if c.labels == "all" else c.labels.split("+")
+
+
+def plan(
+    names: Sequence[str], parts: Sequence[int], labels: Sequence[str], starts: Sequence[str], seeds: Sequence[int]
+) -> list[Cell]:
+    """All cells, seed by seed. A method that looks at no coarse label is done under the first ``labels`` only."""
+    return [
+        Cell(Conditions(n, style, start, seed), name)
+        for seed in seeds
+        for n in parts
+        for start in starts
+        for style in labels
+        for name in names
+        if style == labels[0] or methods.METHODS[name].labels
+    ]
+
+
+def run(cells: Sequence[Cell], folder: Path, open_experiment: Open, console: Console) -> list[Result]:
+    """Does what is left of ``cells``, and returns all their results. Under torchrun this process does its share.
+
+    Raises ValueError, before anything is trained, where the data do not allow a method, and RunError naming the file
+    where a kept result is damaged.
+    """
+    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    groups = [(c, [cell.method for cell in g]) for c, g in groupby(cells, key=lambda cell: cell.conditions)]
+    for conditions, names in groups[rank::world]:
+        own = folder / conditions.folder
+        left = [name for name in names if not _file(own, name).is_file()]
+        if not left:
+            continue
+        with claimed(own):
+            experiment = open_experiment(conditions, own)
+            methods.check(experiment, left)
+            for name in left:
+                console.print(f"[bold]{name}[/bold] ({_words(conditions)})")
+                with PeakMemory(experiment.device) as peak:
+                    row = methods.train(experiment, name)[-1]
+                _keep(own, _result(conditions, name, row, peak.mib))
+    return collect(cells, folder)
+
+
+def collect(cells: Sequence[Cell], folder: Path) -> list[Result]:
+    """The results that are there, in the cells' order; those without coarse labels again under every other labels."""
+    found = []
+    styles = list(dict.fromkeys(cell.conditions.labels for cell in cells))
+    for cell in cells:
+        own = folder / cell.conditions.folder
+        if _file(own, cell.method).is_file():
+            result = _read(own, cell.method)
+            found.append(result)
+            if not methods.METHODS[cell.method].labels:
+                found += [_under(result, style) for style in styles if style != result.labels]
+    return sorted(found, key=lambda r: (r.parts, styles.index(r.labels)))
+
+
+def write_results(folder: Path, results: Sequence[Result], name: str, facts: dict[str, str]) -> None:
+    """``results.csv``, ``table.md`` and ``report.html`` in ``folder``."""
+    comparison.write_csv(folder / "results.csv", results)
+    write_text(folder / "table.md", comparison.to_markdown(results, name))
+    write_benchmark_report(folder / "report.html", name, results, {"machine": machine(), **facts})
+
+
+def estimate(cells: Sequence[Cell], folder: Path) -> list[tuple[Cell, str, float]]:
+    """(cell, "done", "open" or "unknown", seconds) of each; open ones take as long as that method took elsewhere.
+
+    Seconds are nan where no cell of the method has been done yet.
+    """
+    done = {cell: _read(folder / cell.conditions.folder, cell.method).seconds for cell in cells if _there(folder, cell)}
+    rows = []
+    for cell in cells:
+        alike = [s for c, s in done.items() if c.method == cell.method]
+        seconds = done.get(cell, float(np.mean(alike)) if alike else float("nan"))
+        rows.append((cell, "done" if cell in done else "open", seconds))
+    return rows
+
+
+def print_plan(rows: Sequence[tuple[Cell, str, float]], console: Console) -> None:
+    """The cells with their state, and the time that is left where it can be told."""
+    for cell, state, seconds in rows:
+        console.print(f"{state:5s} {cell.method:16s} {_words(cell.conditions)}, {duration(seconds)}", highlight=False)
+    left = [seconds for _, state, seconds in rows if state == "open"]
+    known = [s for s in left if s == s]
+    unknown = f", and {len(left) - len(known)} cells of unknown length" if len(known) < len(left) else ""
+    console.print(f"{len(rows)} cells, {len(left)} to do: {duration(sum(known))}{unknown}", highlight=False)
+
+
+def _words(c: Conditions) -> str:
+    return f"{comparison.title((c.parts, c.labels, c.start))}, seed {c.seed}"
+
+
+def _there(folder: Path, cell: Cell) -> bool:
+    return _file(folder / cell.conditions.folder, cell.method).is_file()
+
+
+def _file(own: Path, method: str) -> Path:
+    return own / "results" / f"{method}.json"
+
+
+def _result(c: Conditions, method: str, row: dict[str, Any], peak: float) -> Result:
+    measures = {k: row[k] for k in ("part_miou", "miou", "ci95_low", "ci95_high", "seconds", "counts")}
+    return Result(
+        parts=c.parts,
+        labels=c.labels,
+        start=c.start,
+        role=methods.METHODS[method].role,
+        method=method,
+        seed=c.seed,
+        peak_mib=peak,
+        **measures,
+    )
+
+
+def _under(result: Result, labels: str) -> Result:
+    return Result(**{**{n: getattr(result, n) for n in (*HEADER, "counts")}, "labels": labels})
+
+
+def _keep(own: Path, result: Result) -> None:
+    """Counts first: where the JSON file is, all is."""
+    counts = result.counts
+    assert counts is not None
+    file = _file(own, result.method)
+    write(file.with_suffix(".npz"), lambda out: np.savez_compressed(out, counts=counts))
+    write(file, json.dumps(comparison.plain(result), indent=1))
+
+
+def _read(own: Path, method: str) -> Result:
+    file = _file(own, method)
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        with np.load(io.BytesIO(file.with_suffix(".npz").read_bytes())) as arrays:
+            counts = arrays["counts"]
+        return Result(**{name: found[name] for name in HEADER}, counts=counts)
+    except Exception as error:
+        raise RunError(f"{file}: cannot be read ({error}); delete it, and the cell is done again") from error

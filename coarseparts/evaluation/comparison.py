@@ -1,0 +1,246 @@
+"""Many methods under several conditions: tables as Table 2 and 3, and how many part masks a method is worth."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from coarseparts.evaluation.iou import paired
+from coarseparts.evaluation.tables import COLUMNS, duration, write_text
+
+CONDITIONS = ("parts", "labels", "start")
+"""What a cell of a benchmark is measured under: part masks, coarse labels, where the encoders begin."""
+
+HEADER = (*CONDITIONS, "role", *COLUMNS, "peak_mib")
+
+RIVALS = ("baseline", "opponent", "control")
+"""Roles of the methods that ours has to beat."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One method, seed and set of conditions. ``role``: ours, baseline, opponent, control or bound; percentages;
+    ``peak_mib``: the process's peak memory while it trained, nan where unknown; ``counts`` (N, P + 1, P + 1) by image.
+    """
+
+    parts: int
+    labels: str
+    start: str
+    role: str
+    method: str
+    seed: int
+    part_miou: float
+    miou: float
+    ci95_low: float
+    ci95_high: float
+    seconds: float
+    peak_mib: float = math.nan
+    counts: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def conditions(self) -> tuple[int, str, str]:
+        return self.parts, self.labels, self.start
+
+
+def write_csv(path: str | Path, results: Iterable[Result]) -> Path:
+    """One line a result, numbers to 4 decimals, nan as an empty cell; without the counts."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(HEADER)
+    for result in results:
+        values = [getattr(result, name) for name in HEADER]
+        writer.writerow(["" if v != v else f"{v:.4f}" if isinstance(v, float) else v for v in values])
+    return write_text(path, text.getvalue())
+
+
+def read_csv(path: str | Path) -> list[Result]:
+    """The results of ``write_csv``, without counts. Raises ValueError naming the file where a column is missing or a
+    cell is no number."""
+    with open(path, encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in HEADER if name not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(f"{path}: the columns {missing} are missing; expected {','.join(HEADER)}")
+        texts, whole = ("labels", "start", "role", "method"), ("parts", "seed")
+        found = []
+        for cells in reader:
+            try:
+                values: dict[str, Any] = {n: cells[n] if n in texts else float(cells[n] or "nan") for n in HEADER}
+                found.append(Result(**values | {n: int(cells[n]) for n in whole}))
+            except ValueError as error:
+                raise ValueError(f"{path}, line {reader.line_num}: {error}; correct or remove the line") from None
+        return found
+
+
+def by_conditions(results: Iterable[Result]) -> dict[tuple[int, str, str], dict[str, list[Result]]]:
+    """conditions -> method -> its results, seeds in order; conditions and methods in the order they come in."""
+    table: dict[tuple[int, str, str], dict[str, list[Result]]] = {}
+    for result in results:
+        table.setdefault(result.conditions, {}).setdefault(result.method, []).append(result)
+    for methods in table.values():
+        for runs in methods.values():
+            runs.sort(key=lambda r: r.seed)
+    return table
+
+
+def best_rival(methods: Mapping[str, Sequence[Result]]) -> str | None:
+    """The baseline, opponent or control with the highest mean part mIoU; None if there is none."""
+    rivals = {name: _mean(runs, "part_miou") for name, runs in methods.items() if runs[0].role in RIVALS}
+    return max(rivals, key=lambda name: rivals[name]) if rivals else None
+
+
+def margin(methods: Mapping[str, Sequence[Result]], ours: str, theirs: str) -> tuple[float, float, float]:
+    """(difference, low, high) of part mIoU in points, ours minus theirs, over the seeds that both have.
+
+    The interval is the paired bootstrap over images (``iou.paired``); without counts it is nan.
+    """
+    mine, other = ({r.seed: r for r in methods[name]} for name in (ours, theirs))
+    seeds = sorted(set(mine) & set(other))
+    if not seeds:
+        return math.nan, math.nan, math.nan
+    sides = [[c for seed in seeds if (c := runs[seed].counts) is not None] for runs in (mine, other)]
+    if all(len(side) == len(seeds) for side in sides):
+        return paired(sides[0], sides[1])
+    return statistics.fmean(mine[s].part_miou - other[s].part_miou for s in seeds), math.nan, math.nan
+
+
+def condition_tables(results: Iterable[Result]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """(title, headings, rows of texts) for each set of conditions: Table 2's columns with spread, margin and cost.
+
+    The margin of each method is its paired difference to the best rival, which itself has none.
+    """
+    tables = []
+    for conditions, methods in by_conditions(results).items():
+        best = best_rival(methods)
+        heads = ["Method", "Role", "Part mIoU, %", "95 % interval", "mIoU with background, %"]
+        heads += [f"Over {best}, points"] * (best is not None) + ["Seeds", "Time per run", "Peak memory"]
+        body = []
+        for name, runs in methods.items():
+            low, high = _mean(runs, "ci95_low"), _mean(runs, "ci95_high")
+            row = [name, runs[0].role, _spread(runs, "part_miou")]
+            row += ["-" if math.isnan(low) else f"{low:.1f} to {high:.1f}", _spread(runs, "miou")]
+            if best is not None:
+                row.append("-" if name == best else _points(*margin(methods, name, best)))
+            peak = _mean(runs, "peak_mib")
+            row += [str(len(runs)), duration(_mean(runs, "seconds"))]
+            body.append([*row, "-" if math.isnan(peak) else f"{peak / 1024:.1f} GiB"])
+        tables.append((title(conditions), heads, body))
+    return tables
+
+
+def overview(results: Iterable[Result]) -> tuple[list[str], list[list[str]]]:
+    """Methods down, conditions across, mean part mIoU: the shape of Table 2 (starts) and Table 3 (labels)."""
+    table = by_conditions(results)
+    methods = list(dict.fromkeys(name for found in table.values() for name in found))
+    body = [[m, *(_spread(found[m], "part_miou") if m in found else "-" for found in table.values())] for m in methods]
+    return ["Method", *(title(c) for c in table)], body
+
+
+def title(conditions: tuple[int, str, str]) -> str:
+    """ "30 part masks, keypoints + mask, from weights"."""
+    parts, labels, start = conditions
+    return f"{parts} part masks, {labels.replace('+', ' + ')}, from {start}"
+
+
+def label_curves(results: Iterable[Result]) -> dict[tuple[str, str], dict[str, list[tuple[float, ...]]]]:
+    """(labels, start) -> method -> [(part masks, mean part mIoU, low, high)] by growing number of part masks.
+
+    Only where there are at least two numbers. Low and high are the means of the seeds' bootstrap intervals. A method
+    that looks at no coarse label was run under one set of labels and stands under each of them.
+    """
+    results = list(results)
+    curves: dict[tuple[str, str], dict[str, list[tuple[float, ...]]]] = {}
+    for (parts, labels, start), methods in by_conditions(results).items():
+        for name, runs in methods.items():
+            point = (parts, *(_mean(runs, k) for k in ("part_miou", "ci95_low", "ci95_high")))
+            curves.setdefault((labels, start), {}).setdefault(name, []).append(point)
+    for lines in curves.values():
+        for points in lines.values():
+            points.sort()
+    kept = {k: {n: p for n, p in lines.items() if len(p) > 1} for k, lines in curves.items()}
+    return {k: lines for k, lines in kept.items() if lines}
+
+
+def multiplier(reference: Sequence[tuple[float, ...]], parts: float, reached: float) -> tuple[float, bool]:
+    """How many times ``parts`` part masks the reference needs to reach ``reached`` percent, and whether it does.
+
+    ``reference``: (part masks, part mIoU, ...) points; between them the curve is a straight line over the logarithm of
+    the number. (x, True): the reference reaches it at x times ``parts``. (x, False): it does not with x times as many,
+    the most that were tried; or it is above it already with the fewest, x times ``parts``.
+    """
+    points = sorted((p[0], p[1]) for p in reference)
+    if reached <= points[0][1]:
+        return points[0][0] / parts, False
+    for (x0, y0), (x1, y1) in pairwise(points):
+        if y0 < reached <= y1:
+            share = (reached - y0) / (y1 - y0)
+            return math.exp(math.log(x0) + share * (math.log(x1) - math.log(x0))) / parts, True
+    return points[-1][0] / parts, False
+
+
+def multiplier_sentence(lines: Mapping[str, Sequence[tuple[float, ...]]], ours: str, reference: str) -> list[str]:
+    """What the curves say in words, a sentence for each number of part masks; none where a curve is missing."""
+    if ours not in lines or reference not in lines:
+        return []
+    most = max(p[0] for p in lines[reference])
+    sentences = []
+    for parts, reached, *_ in lines[ours]:
+        times, found = multiplier(lines[reference], parts, reached)
+        if found:
+            sentences.append(
+                f"{ours} with {parts:.0f} part masks is worth {reference} with {times * parts:.0f}: x{times:.1f}"
+            )
+        elif parts < most and times > 1:
+            sentences.append(
+                f"{ours} with {parts:.0f} part masks is above {reference} with {most:.0f}: more than x{times:.1f}"
+            )
+    return sentences
+
+
+def to_markdown(results: Iterable[Result], heading: str = "") -> str:
+    """All tables, and the label multiplier where several numbers of part masks were tried, as Markdown."""
+    results = list(results)
+    blocks = [f"# {heading}"] if heading else []
+    tables = condition_tables(results)
+    if len(tables) > 1:
+        blocks.append(_markdown(*overview(results)))
+    blocks += [f"## {name}\n\n{_markdown(heads, body)}" for name, heads, body in tables]
+    for lines in label_curves(results).values():
+        blocks += [f"{sentence}." for sentence in multiplier_sentence(lines, "em", "fine-tuning")]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _markdown(heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _mean(runs: Sequence[Result], name: str) -> float:
+    values = [v for r in runs if not math.isnan(v := float(getattr(r, name)))]
+    return statistics.fmean(values) if values else math.nan
+
+
+def _spread(runs: Sequence[Result], name: str) -> str:
+    values = [float(getattr(r, name)) for r in runs]
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.1f}{spread}"
+
+
+def _points(difference: float, low: float, high: float) -> str:
+    if math.isnan(difference):
+        return "-"
+    return f"{difference:+.1f}" + ("" if math.isnan(low) else f" ({low:+.1f} to {high:+.1f})")
+
+
+def plain(result: Result) -> dict[str, Any]:
+    """A result as JSON takes it, without its counts."""
+    return {name: getattr(result, name) for name in HEADER}

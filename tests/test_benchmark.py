@@ -1,0 +1,100 @@
+"""A benchmark's cells: planned, done once, resumed after a stop, shared among processes, told when damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from toy import toy
+
+from coarseparts import benchmark
+from coarseparts.benchmark import Cell, Conditions
+from coarseparts.evaluation import comparison
+from coarseparts.runs import PeakMemory, RunError, shared
+
+QUIET = Console(quiet=True)
+SHORT = {"part_epochs": 1, "posterior_epochs": 1, "label_epochs": 1, "em_epochs": 1}
+
+
+def test_a_method_without_labels_is_done_once_whatever_the_labels() -> None:
+    cells = benchmark.plan(["fine-tuning", "em"], [30], ["all", "mask"], ["weights", "random"], [0, 1])
+    assert len(cells) == 2 * 2 * 3
+    assert [(c.method, c.conditions.labels) for c in cells[:3]] == [
+        ("fine-tuning", "all"),
+        ("em", "all"),
+        ("em", "mask"),
+    ]
+    assert [c.conditions.seed for c in cells] == [0] * 6 + [1] * 6, "a whole table of the first seed comes first"
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Any:
+    """What opens toy experiments, and a list of the conditions that it was asked for."""
+    asked: list[Conditions] = []
+
+    def open_experiment(conditions: Conditions, folder: Path) -> Any:
+        asked.append(conditions)
+        return toy(tmp_path / "store", folder, **SHORT)
+
+    return open_experiment, asked
+
+
+def test_cells_are_done_once_and_their_results_kept(opened: Any, tmp_path: Path) -> None:
+    open_experiment, asked = opened
+    cells = benchmark.plan(["fine-tuning", "multi-task"], [8], ["all", "mask"], ["weights"], [0])
+    folder = tmp_path / "bench"
+    assert [(state, str(s)) for _, state, s in benchmark.estimate(cells, folder)] == [("open", "nan")] * 3
+    first = benchmark.run(cells, folder, open_experiment, QUIET)
+    assert len(asked) == 2
+    assert [(r.method, r.labels) for r in first] == [
+        (m, s) for s in ("all", "mask") for m in ("fine-tuning", "multi-task")
+    ]
+    assert all(r.counts is not None and r.counts.shape == (8, 11, 11) for r in first)
+    again = benchmark.run(cells, folder, open_experiment, QUIET)
+    assert len(asked) == 2, "nothing is opened where all is done"
+    assert again == first
+    more = benchmark.plan(["fine-tuning", "multi-task", "self-training"], [8], ["all"], ["weights"], [0])
+    states = [state for _, state, _ in benchmark.estimate(more, folder)]
+    assert states == ["done", "done", "open"]
+    benchmark.write_results(folder, first, "toy", {"data": "toy"})
+    assert {"results.csv", "table.md", "report.html"} <= {p.name for p in folder.iterdir()}
+    assert [r.method for r in comparison.read_csv(folder / "results.csv")] == [r.method for r in first]
+    with shared(folder):
+        assert (folder / ".lock").exists()
+
+
+def test_processes_share_the_cells(opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_experiment, asked = opened
+    cells = [Cell(Conditions(8, "all", "weights", seed), "fine-tuning") for seed in (0, 1)]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank, done in (("1", [1]), ("0", [0, 1])):
+        monkeypatch.setenv("RANK", rank)
+        results = benchmark.run(cells, tmp_path / "bench", open_experiment, QUIET)
+        assert [r.seed for r in results] == done
+    assert [c.seed for c in asked] == [1, 0]
+
+
+def test_a_damaged_result_is_named(opened: Any, tmp_path: Path) -> None:
+    cells = [Cell(Conditions(8, "all", "weights", 0), "fine-tuning")]
+    benchmark.run(cells, tmp_path / "bench", opened[0], QUIET)
+    file = next((tmp_path / "bench").rglob("fine-tuning.json"))
+    file.write_text("{")
+    with pytest.raises(RunError, match=r"fine-tuning\.json: cannot be read .* delete it"):
+        benchmark.run(cells, tmp_path / "bench", opened[0], QUIET)
+
+
+def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.doc").write_text("mine")
+    with pytest.raises(RunError, match=r"thesis\.doc"), shared(tmp_path):
+        pass
+
+
+def test_peak_memory_is_of_what_went_on_inside() -> None:
+    with PeakMemory() as small:
+        pass
+    with PeakMemory() as large:
+        np.ones(40_000_000).sum()  # 305 MiB
+    assert large.mib - small.mib > 200
