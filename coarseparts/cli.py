@@ -31,9 +31,10 @@ from coarseparts.em import TrainingDiverged
 from coarseparts.evaluation import comparison
 from coarseparts.evaluation.iou import to_json
 from coarseparts.experiment import Experiment
+from coarseparts.measure import evaluate_store
 from coarseparts.model import Model, resolve
 from coarseparts.networks.macs import network_table
-from coarseparts.predict import evaluate_store, predict_folder, run_model
+from coarseparts.predict import predict_folder, run_model
 from coarseparts.runs import RunError, claimed, read_config
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
@@ -201,7 +202,7 @@ def evaluate(
     device: Device = "auto",
     skip_bad: SkipBad = False,
 ) -> None:
-    """Part IoU of a trained model on part-labelled images, in percent."""
+    """Part IoU of a trained model on part-labelled images, and PCK of its keypoints, in percent."""
     _one_of("--model", model, ("part", "posterior"))
     _one_of("--split", split, ("train", "val", "test"))
     trained = run_model(run, _device(device))
@@ -217,6 +218,11 @@ def evaluate(
     out.print(f"mIoU with background {measures['miou']:.1f} %")
     for name, value in measures["iou"].items():
         out.print(f"  {name:20s} {value:5.1f}", highlight=False)
+    if points := measures["pck"]:
+        out.print(
+            f"keypoints within 10 % of the object's size: {points['from_parts']:.1f} % found from the true parts, "
+            f"{points['from_image']:.1f} % from the image ({points['points']} points)"
+        )
 
 
 @app.command()

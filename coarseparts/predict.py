@@ -8,14 +8,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from pycocotools import mask as rle
 
-from coarseparts.data.batches import Feed
 from coarseparts.data.crops import crop_and_resize, square_crop, uncrop
 from coarseparts.data.dataset_file import Crop, DatasetFile, Source, kind
 from coarseparts.data.images import decode, list_images, stem
@@ -23,8 +21,8 @@ from coarseparts.data.problems import BadInput, Problem, capped, errors
 from coarseparts.data.records import Record, read_dataset
 from coarseparts.data.sample import Batch, Sample
 from coarseparts.data.store import Store
+from coarseparts.data.store import Store
 from coarseparts.data.transforms import to_input
-from coarseparts.evaluation.iou import confusion, summary
 from coarseparts.evaluation.overlay import colours, overlay
 from coarseparts.model import Model
 from coarseparts.runs import RunError, write
@@ -346,26 +344,3 @@ def run_model(path: Path, device: str = "cpu") -> Model:
     except OSError as error:
         said = f"cannot be read: {error.strerror}; give yourself permission to read it"
         raise RunError(f"{error.filename or path}: {said}") from error
-
-
-@torch.no_grad()
-def evaluate_store(model: Model, store: Store, split: str, kind: str = "part") -> dict[str, Any]:
-    """Measures of ``evaluation.iou.summary`` on a store's part-labelled images of one split.
-
-    ``kind`` "part" sees the image alone, "posterior" the coarse labels too. Raises BadInput when there is nothing to
-    measure on, RunError when the model has no posterior.
-    """
-    if kind == "posterior" and not model.has_posterior:
-        raise RunError("this model has no posterior: it was trained by fine-tuning; use --model part")
-    rows = store.rows(split, has="parts")
-    if not len(rows):
-        raise BadInput(Problem(split, "has no image with part masks to measure on", "choose another --split"))
-    device = str(next(model.networks.part_model.parameters()).device)
-    counts = []
-    for batch in Feed(store, rows, 32, 0, 0, device, preprocess=model.settings.preprocess).plain():
-        if kind == "part":
-            logits = model.networks.part_model(batch.image)
-        else:
-            logits = model.networks.infer(batch, model.settings.em.condition)
-        counts.append(confusion(logits.argmax(1), batch.parts, model.schema.channels))
-    return summary(np.concatenate(counts), model.schema.parts)

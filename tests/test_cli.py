@@ -125,6 +125,7 @@ def test_evaluate_prints_one_json_object_that_agrees_with_the_table(run):
     table = {r["method"]: float(r["part_miou"]) for r in csv.DictReader(open(run / "results.csv"))}
     assert found["images"] == 6 and set(found["iou"]) == set(birds.SCHEMA.parts)
     assert found["part_miou"] == pytest.approx(table["em"], abs=1e-3)
+    assert found["pck"]["points"] > 6 and 0 <= found["pck"]["from_image"] <= 100
     posterior = json.loads(coarseparts("evaluate", run, "--model", "posterior", "--json").stdout)
     assert posterior["part_miou"] == pytest.approx(table["em-posterior"], abs=1e-3)
 
