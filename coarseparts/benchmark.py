@@ -96,17 +96,16 @@ class Data:
         ]
 
 
-def synthetic_birds(_: str, folder: Path, progress: Progress, skip_bad: bool, problems: list[Problem]) -> Data:
+def synthetic_birds(cache: Path) -> Data:
     """The built-in birds of ``demo``, others for every seed: epochs chosen on 80 of them, measured on 200 others."""
 
     def store(seed: int) -> Store:
-        return demo.store(folder / "data" / f"seed{seed}", seed)
+        with shared(cache):
+            return demo.store(cache / f"seed{seed}", seed)
 
     def build(c: Conditions, own: Path, settings: Settings, device: str, console: Console) -> Experiment:
-        with shared(folder):
-            data = store(c.seed)
         return Experiment(
-            data,
+            store(c.seed),
             settings,
             own,
             c.seed,
@@ -122,15 +121,13 @@ def synthetic_birds(_: str, folder: Path, progress: Progress, skip_bad: bool, pr
     return Data(demo.PART, build, split_rows(with_all, demo.PART), list(STYLES))
 
 
-def dataset_file(data: str, folder: Path, progress: Progress, skip_bad: bool, problems: list[Problem]) -> Data:
-    """A data set of one's own, measured on its validation images; what is wrong with it is added to ``problems``.
+def dataset_file(file: Path, cache: Path, progress: Progress, skip_bad: bool) -> tuple[Data, list[Problem]]:
+    """A data set of one's own, measured on its validation images, and what is wrong with it.
 
     With fewer part masks than there are, the rest of the part-labelled images is not used at all.
     """
-    file = Path(data)
     dataset = load_dataset_file(file)
-    store, found = build_store(dataset, folder / "data", skip_bad, progress, for_training=True)
-    problems += found
+    store, problems = build_store(dataset, cache, skip_bad, progress, for_training=True)
     rows = split_rows(store)
     train = np.concatenate([rows.part, rows.coarse])
     styles = [s for s in STYLES if store.present[s][train].any()]
@@ -153,7 +150,7 @@ def dataset_file(data: str, folder: Path, progress: Progress, skip_bad: bool, pr
             drop_rest=True,
         )
 
-    return Data(len(rows.part), build, rows, styles)
+    return Data(len(rows.part), build, rows, styles), problems
 
 
 def _styles(c: Conditions) -> list[str] | None:

@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import torch
 import typer
@@ -21,6 +21,7 @@ from rich.progress import Progress
 from coarseparts import benchmark as matrix
 from coarseparts import demo as demonstration
 from coarseparts import methods, presets, reporting
+from coarseparts import sweep as sweeping
 from coarseparts.data.build import build_store
 from coarseparts.data.check import check as examine
 from coarseparts.data.check import save_sheet
@@ -35,7 +36,7 @@ from coarseparts.measure import evaluate_store
 from coarseparts.model import Model, resolve
 from coarseparts.networks.macs import network_table
 from coarseparts.predict import predict_folder, run_model
-from coarseparts.runs import RunError, claimed, read_config
+from coarseparts.runs import RunError, claimed, read_config, shared
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 out, err = Console(), Console(stderr=True)
@@ -167,12 +168,8 @@ def benchmark(
     begins, numbers = _words("--starts", starts, tuple(matrix.STARTS)), _seeds(seeds)
     given = _parsed(changes) | ({"weights": weights} if weights else {})
     resolve(presets.settings(preset, given), where)  # a wrong setting is told before anything is read
-    source = matrix.synthetic_birds if data == "synthetic-birds" else matrix.dataset_file
-    problems: list[Problem] = []
-    with matrix.shared(run):
-        opened = source(data, run, _bar("reading images"), skip_bad, problems)
-    for problem in problems:
-        err.print(str(problem), highlight=False, markup=False)
+    with shared(run):
+        opened = _opened(data, run / "data", skip_bad)
     limits = _whole("--parts", parts) or [opened.parts]
     cells = matrix.plan(chosen or opened.fitting(), limits, styles, begins, numbers)
     if dry_run:
@@ -188,6 +185,45 @@ def benchmark(
     matrix.write_results(run, results, Path(data).stem, facts)
     out.print(comparison.to_markdown(results), highlight=False, markup=False)
     out.print(f"report: {run / 'report.html'}", highlight=False)
+
+
+@app.command()
+def sweep(
+    data: Annotated[str, typer.Argument(help="synthetic-birds, or a dataset file (YAML)")],
+    run: Annotated[Path, typer.Option("--out", help="folder; the same command again does the trials that are left")],
+    over: Annotated[list[str], typer.Option(metavar="KEY=A,B,.. or KEY=LOW:HIGH[:log]", help="a setting to vary")],
+    method: Annotated[str, typer.Option(help=f"one of {', '.join(methods.METHODS)}")] = "em",
+    sampler: Annotated[str, typer.Option(help=f"one of {', '.join(sweeping.SAMPLERS)}")] = "random",
+    trials: Annotated[int, typer.Option(min=1, help="how many settings to try; a grid tries all")] = 20,
+    parts: Annotated[int | None, typer.Option(min=1, help="number of part masks [all there are; birds: 30]")] = None,
+    preset: Annotated[str, typer.Option(help=f"one of {', '.join(presets.PRESETS)}")] = "default",
+    weights: Annotated[str, typer.Option(help="random, imagenet, or a safetensors/pth file")] = "",
+    changes: Changes = [],  # noqa: B006
+    seed: Seed = 0,
+    device: Device = "auto",
+    skip_bad: SkipBad = False,
+) -> None:
+    """Choose settings on the validation images (Appendix C): a table of trials and the best ones as --set options."""
+    where = _device(device)
+    _one_of("--method", method, tuple(methods.METHODS))
+    _one_of("--sampler", sampler, sweeping.SAMPLERS)
+    axes = [sweeping.axis(text) for text in over]
+    given = _parsed(changes) | ({"weights": weights} if weights else {})
+    for one in axes:
+        presets.settings(preset, given | {one.key: one.example})  # a wrong key or value is told before anything is read
+    opened = _opened(data, run / "data", skip_bad)
+    conditions = matrix.Conditions(parts or opened.parts, "all", "weights", seed)
+
+    def measure(chosen: dict[str, Any], folder: Path) -> float:
+        settings = resolve(presets.settings(preset, given | chosen), where)
+        experiment = opened.experiment(conditions, folder, settings, where, err)
+        methods.train(experiment, method)
+        return float(experiment.evaluate("part")["part_miou"])
+
+    done = sweeping.run(axes, cast(sweeping.Sampler, sampler), trials, run, measure, seed)
+    options = sweeping.write_results(run, done)
+    sweeping.print_results(done, out)
+    out.print(f"best: {' '.join(options)}", highlight=False)
 
 
 @app.command()
@@ -259,6 +295,16 @@ def settings() -> None:
     """Every setting with its default, for --set KEY=VALUE."""
     for key, default, text in presets.describe():
         out.print(f"{key} = {default}\n    {text}", highlight=False, markup=False)
+
+
+def _opened(data: str, cache: Path, skip_bad: bool) -> matrix.Data:
+    """The built-in birds or a dataset file, with what is wrong printed."""
+    if data == "synthetic-birds":
+        return matrix.synthetic_birds(cache)
+    opened, problems = matrix.dataset_file(Path(data), cache, _bar("reading images"), skip_bad)
+    for problem in problems:
+        err.print(str(problem), highlight=False, markup=False)
+    return opened
 
 
 def _train(

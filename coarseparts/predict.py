@@ -21,7 +21,6 @@ from coarseparts.data.problems import BadInput, Problem, capped, errors
 from coarseparts.data.records import Record, read_dataset
 from coarseparts.data.sample import Batch, Sample
 from coarseparts.data.store import Store
-from coarseparts.data.store import Store
 from coarseparts.data.transforms import to_input
 from coarseparts.evaluation.overlay import colours, overlay
 from coarseparts.model import Model

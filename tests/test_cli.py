@@ -283,3 +283,16 @@ def test_benchmark_plans_runs_and_goes_on(data, tmp_path):
     assert "upper-bound needs part masks beyond the part limit" in wrong.stderr
     wrong = coarseparts(*table, "--labels", "mask+ears", ok=2)
     assert "'ears'" in wrong.stderr
+
+
+def test_sweep_tries_settings_and_says_which_were_best(data, tmp_path):
+    out = tmp_path / "sweep"
+    command = ["sweep", data / "birds.yaml", "--out", out, *SMALL, "--method", "fine-tuning", "--sampler", "grid"]
+    done = coarseparts(*command, "--over", "part_lr=0.001,0.002")
+    assert "best: --set part_lr=0.00" in done.stdout
+    assert len((out / "sweep.csv").read_text().splitlines()) == 3
+    assert len(list(out.glob("trial-*/stages/fine-tuning/best.safetensors"))) == 2
+    wrong = coarseparts(*command, "--over", "part_speed=1,2", ok=2)
+    assert "part_speed" in wrong.stderr
+    wrong = coarseparts(*command, "--over", "part_lr=-1,2", ok=2)
+    assert "part_lr" in wrong.stderr

@@ -1,0 +1,166 @@
+"""``coarseparts sweep``: settings tried on validation images, over a grid or at random (Appendix C), resumable.
+
+A trial is a run in a folder named by its settings, so a trial that was stopped goes on where it was. The study is a
+journal of Optuna's beside them. Only validation images are looked at; the test split stays unseen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+import yaml
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages.journal import JournalFileBackend, JournalStorage
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+
+from coarseparts.evaluation.tables import write_text
+from coarseparts.runs import RunError
+
+Sampler = Literal["grid", "random", "tpe"]
+SAMPLERS: tuple[Sampler, ...] = ("grid", "random", "tpe")
+
+Measure = Callable[[dict[str, Any], Path], float]
+"""Settings by dotted key, and a run folder -> part mIoU on the validation images, percent."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One setting and what is tried of it; ``values`` of a list, else a range that has no grid."""
+
+    key: str
+    distribution: BaseDistribution
+    values: tuple[Any, ...] = ()
+
+    @property
+    def example(self) -> Any:
+        """One value that may be tried."""
+        return self.values[0] if self.values else getattr(self.distribution, "low", None)
+
+
+def axis(text: str) -> Axis:
+    """ "key=a,b,c" is a list; "key=low:high" a range, "key=low:high:log" one on a logarithmic scale.
+
+    A range of whole numbers gives whole numbers. Raises ValueError saying what was expected.
+    """
+    key, equals, said = text.partition("=")
+    wrong = ValueError(f"--over {text}: expected KEY=A,B,... or KEY=LOW:HIGH[:log], e.g. em.alpha=0.01:1:log")
+    if not equals or not key.strip() or not said.strip():
+        raise wrong
+    if ":" not in said:
+        values = tuple(yaml.safe_load(word) for word in said.split(","))
+        if len(set(map(str, values))) < len(values):
+            raise wrong
+        return Axis(key.strip(), CategoricalDistribution(values), values)
+    try:
+        low, high, *scale = said.split(":")
+        if scale not in ([], ["log"]):
+            raise wrong
+        if not all(math.isfinite(float(bound)) for bound in (low, high)) or float(low) >= float(high):
+            raise wrong
+        whole = all(bound.strip().lstrip("-").isdigit() for bound in (low, high))
+        if whole:
+            return Axis(key.strip(), IntDistribution(int(low), int(high), log=bool(scale)))
+        return Axis(key.strip(), FloatDistribution(float(low), float(high), log=bool(scale)))
+    except ValueError as error:
+        raise wrong from error
+
+
+def run(
+    axes: Sequence[Axis], sampler: Sampler, trials: int, folder: Path, measure: Measure, seed: int
+) -> list[FrozenTrial]:
+    """Tries settings until ``trials`` of them are done (a grid: until all are), those of earlier calls included.
+
+    Returns the finished trials, best first. A trial that failed (its loss left the finite numbers, say) is kept as a
+    failure and not tried again. Raises RunError when the folder belongs to another sweep.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if sampler == "grid" and not all(a.values for a in axes):
+        raise ValueError("a grid needs lists: write --over KEY=A,B,..., or take --sampler random")
+    _claim(folder, axes, sampler)
+    study = optuna.create_study(
+        study_name="sweep",
+        storage=JournalStorage(JournalFileBackend(str(folder / "journal.log"))),
+        direction="maximize",
+        load_if_exists=True,
+    )
+    for stale in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):  # of a process that was stopped
+        study.tell(stale.number, state=TrialState.FAIL)
+        study.enqueue_trial(stale.params)
+    total = math.prod(len(a.values) for a in axes) if sampler == "grid" else trials
+    if sampler == "grid":
+        for values in product(*(a.values for a in axes)):
+            study.enqueue_trial(dict(zip((a.key for a in axes), values, strict=True)), skip_if_exists=True)
+    while _tried(study) < total:
+        study.sampler = _sampler(sampler, seed + 10_007 * len(study.get_trials(deepcopy=False)))
+        trial = study.ask({a.key: a.distribution for a in axes})
+        place = folder / f"trial-{_name(trial.params)}"
+        try:
+            value = measure(dict(trial.params), place)
+        except RuntimeError as error:
+            if not isinstance(error, RunError):  # a loss that is no longer finite
+                trial.set_user_attr("error", str(error))
+                study.tell(trial, state=TrialState.FAIL)
+                continue
+            raise
+        study.tell(trial, value)
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return sorted(done, key=lambda t: -float(t.value or 0))
+
+
+def write_results(folder: Path, done: Sequence[FrozenTrial]) -> list[str]:
+    """``sweep.csv``, every trial from the best on, and ``best.yaml``; returns the options that choose the best."""
+    keys = sorted({key for trial in done for key in trial.params})
+    lines = [",".join(["part_miou", *keys])]
+    lines += [",".join([f"{t.value:.4f}", *(str(t.params.get(k, "")) for k in keys)]) for t in done]
+    write_text(folder / "sweep.csv", "\n".join(lines) + "\n")
+    best = done[0].params if done else {}
+    write_text(folder / "best.yaml", yaml.safe_dump(best))
+    return [f"--set {key}={value}" for key, value in best.items()]
+
+
+def print_results(done: Sequence[FrozenTrial], console: Console) -> None:
+    """The trials from the best on, a line each."""
+    for trial in done:
+        chosen = ", ".join(f"{key} {_short(value)}" for key, value in trial.params.items())
+        console.print(f"{trial.value:6.2f} %  {chosen}", highlight=False)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _tried(study: optuna.Study) -> int:
+    """Different settings that have an outcome, good or bad."""
+    ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
+    return len({_name(t.params) for t in ended if t.state is TrialState.COMPLETE or "error" in t.user_attrs})
+
+
+def _name(params: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(params, sort_keys=True, default=str).encode()).hexdigest()[:10]
+
+
+def _sampler(name: Sampler, seed: int) -> optuna.samplers.BaseSampler:
+    """Made anew for each trial, so that a sweep that was stopped draws what it would have drawn."""
+    return optuna.samplers.TPESampler(seed=seed) if name == "tpe" else optuna.samplers.RandomSampler(seed)
+
+
+def _claim(folder: Path, axes: Sequence[Axis], sampler: Sampler) -> None:
+    """Writes down what is swept, or compares with what is there."""
+    said = yaml.safe_dump({"sampler": sampler, "over": {a.key: str(a.distribution) for a in axes}})
+    file = folder / "sweep.yaml"
+    if file.is_file():
+        if file.read_text() != said:
+            raise RunError(f"{folder}: another sweep was made here ({file}); take another --out")
+        return
+    if folder.is_dir() and any(p.name not in ("data", ".lock") for p in folder.iterdir()):
+        raise RunError(f"{folder}: is not empty and holds no sweep; take another --out")
+    write_text(file, said)

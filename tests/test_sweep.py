@@ -1,0 +1,107 @@
+"""Settings tried on validation images: axes read, trials done once, a stopped one gone on with, the best chosen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coarseparts import sweep
+from coarseparts.em import TrainingDiverged
+from coarseparts.runs import RunError
+from coarseparts.sweep import axis
+
+
+def test_axes_are_read_and_wrong_ones_told() -> None:
+    assert axis("decoder=paper,stride4").values == ("paper", "stride4")
+    assert axis("em.alpha=0.1, 1").values == (0.1, 1)
+    assert axis("em.condition=true,false").values == (True, False)
+    low = axis("em.alpha=0.01:1:log").distribution
+    assert (low.low, low.high, low.log) == (0.01, 1.0, True)  # type: ignore[attr-defined]
+    whole = axis("batch=8:32")
+    assert type(whole.distribution).__name__ == "IntDistribution"
+    assert whole.example == 8
+    for wrong in (
+        "em.alpha",
+        "em.alpha=",
+        "em.alpha=1:0",
+        "em.alpha=0:x",
+        "em.alpha=0:1:exp",
+        "em.alpha=1,1",
+        "a=0:inf",
+    ):
+        with pytest.raises(ValueError, match="--over"):
+            axis(wrong)
+
+
+def bowl(seen: list[dict[str, Any]]) -> sweep.Measure:
+    def measure(chosen: dict[str, Any], folder: Path) -> float:
+        seen.append(chosen)
+        folder.mkdir(parents=True, exist_ok=True)
+        return 50 - (float(chosen["em.alpha"]) - 0.3) ** 2
+
+    return measure
+
+
+def test_a_grid_tries_each_point_once_and_names_the_best(tmp_path: Path) -> None:
+    seen: list[dict[str, Any]] = []
+    axes = [axis("em.alpha=0.1,0.3,1.0"), axis("batch=8,16")]
+    done = sweep.run(axes, "grid", 99, tmp_path, bowl(seen), 0)
+    assert len(seen) == len(done) == 6
+    assert len({(s["em.alpha"], s["batch"]) for s in seen}) == 6
+    options = sweep.write_results(tmp_path, done)
+    assert "--set em.alpha=0.3" in options
+    rows = (tmp_path / "sweep.csv").read_text().splitlines()
+    assert len(rows) == 7
+    assert rows[0] == "part_miou,batch,em.alpha"
+    again = sweep.run(axes, "grid", 99, tmp_path, bowl(seen), 0)
+    assert len(seen) == 6, "nothing is tried twice"
+    assert [t.value for t in again] == [t.value for t in done]
+
+
+def test_a_stopped_sweep_takes_the_same_settings_up_again(tmp_path: Path) -> None:
+    seen: list[dict[str, Any]] = []
+    measure = bowl(seen)
+
+    def stopped(chosen: dict[str, Any], folder: Path) -> float:
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return measure(chosen, folder)
+
+    axes = [axis("em.alpha=0.01:1:log")]
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run(axes, "random", 4, tmp_path, stopped, 0)
+    folders: list[str] = []
+
+    def noted(chosen: dict[str, Any], folder: Path) -> float:
+        folders.append(folder.name)
+        return measure(chosen, folder)
+
+    done = sweep.run(axes, "random", 4, tmp_path, noted, 0)
+    assert len(done) == 4
+    assert len(seen) == 4
+    assert len({s["em.alpha"] for s in seen}) == 4, "random trials go on instead of repeating the first ones"
+
+
+def test_settings_that_diverge_are_kept_as_failures(tmp_path: Path) -> None:
+    tried: list[float] = []
+
+    def measure(chosen: dict[str, Any], folder: Path) -> float:
+        tried.append(chosen["em.alpha"])
+        if chosen["em.alpha"] > 0.5:
+            raise TrainingDiverged("the loss is not finite")
+        return 1.0
+
+    axes = [axis("em.alpha=0.1,1.0")]
+    assert [t.params["em.alpha"] for t in sweep.run(axes, "grid", 9, tmp_path, measure, 0)] == [0.1]
+    sweep.run(axes, "grid", 9, tmp_path, measure, 0)
+    assert sorted(tried) == [0.1, 1.0], "not tried again"
+
+
+def test_another_sweeps_folder_is_refused(tmp_path: Path) -> None:
+    sweep.run([axis("em.alpha=0.1,0.3")], "grid", 9, tmp_path, bowl([]), 0)
+    with pytest.raises(RunError, match="another sweep was made here"):
+        sweep.run([axis("em.gamma=0.1,0.3")], "grid", 9, tmp_path, bowl([]), 0)
+    with pytest.raises(ValueError, match="a grid needs lists"):
+        sweep.run([axis("em.alpha=0.1:0.3")], "grid", 9, tmp_path / "b", bowl([]), 0)
