@@ -1,6 +1,7 @@
 """Writes the tables of README.md from the committed CSV files: python benchmarks/tables.py [--check].
 
-A table stands between ``<!-- NAME table -->`` and ``<!-- end -->`` and comes from ``benchmarks/NAME.csv``. With
+A table stands between ``<!-- NAME table -->`` and ``<!-- end -->`` and comes from ``benchmarks/NAME.csv`` (of a
+``coarseparts benchmark``, where a ``NAME_margins.csv`` with the paired differences lies beside it). With
 ``--check`` nothing is written, and the exit status is 1 if the README says something else than the CSV files.
 """
 
@@ -10,6 +11,7 @@ import re
 import sys
 from pathlib import Path
 
+from coarseparts.evaluation import comparison
 from coarseparts.evaluation.tables import read_results_csv, to_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,8 +22,14 @@ def filled(text: str, folder: Path = ROOT / "benchmarks") -> str:
     """``text`` with every table made anew. Raises FileNotFoundError for a table whose CSV file is missing."""
 
     def table(match: re.Match[str]) -> str:
-        rows = read_results_csv(folder / f"{match[1]}.csv")
-        return f"<!-- {match[1]} table -->\n{to_markdown(rows).strip()}\n<!-- end -->"
+        name, margins = match[1], folder / f"{match[1]}_margins.csv"
+        if margins.is_file():
+            made = comparison.to_markdown(
+                comparison.read_csv(folder / f"{name}.csv"), "", comparison.read_margins(margins)
+            )
+        else:
+            made = to_markdown(read_results_csv(folder / f"{name}.csv"))
+        return f"<!-- {name} table -->\n{made.strip()}\n<!-- end -->"
 
     return PLACE.sub(table, text)
 

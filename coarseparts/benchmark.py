@@ -211,8 +211,9 @@ def collect(cells: Sequence[Cell], folder: Path) -> list[Result]:
 
 
 def write_results(folder: Path, results: Sequence[Result], name: str, facts: dict[str, str]) -> None:
-    """``results.csv``, ``table.md`` and ``report.html`` in ``folder``."""
+    """``results.csv``, ``margins.csv``, ``table.md`` and ``report.html`` in ``folder``."""
     comparison.write_csv(folder / "results.csv", results)
+    comparison.write_margins(folder / "margins.csv", comparison.margins(results))
     write_text(folder / "table.md", comparison.to_markdown(results, name))
     write_benchmark_report(folder / "report.html", name, results, {"machine": machine(), **facts})
 

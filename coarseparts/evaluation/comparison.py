@@ -58,7 +58,7 @@ def write_csv(path: str | Path, results: Iterable[Result]) -> Path:
     writer.writerow(HEADER)
     for result in results:
         values = [getattr(result, name) for name in HEADER]
-        writer.writerow(["" if v != v else f"{v:.4f}" if isinstance(v, float) else v for v in values])
+        writer.writerow([_cell(v) for v in values])
     return write_text(path, text.getvalue())
 
 
@@ -113,23 +113,84 @@ def margin(methods: Mapping[str, Sequence[Result]], ours: str, theirs: str) -> t
     return statistics.fmean(mine[s].part_miou - other[s].part_miou for s in seeds), math.nan, math.nan
 
 
-def condition_tables(results: Iterable[Result]) -> list[tuple[str, list[str], list[list[str]]]]:
+@dataclass(frozen=True)
+class Margin:
+    """A method's paired difference to the best rival under the same conditions, in points, with its interval."""
+
+    parts: int
+    labels: str
+    start: str
+    method: str
+    rival: str
+    difference: float
+    low: float
+    high: float
+
+
+MARGINS = tuple(Margin.__dataclass_fields__)
+
+
+def margins(results: Iterable[Result]) -> list[Margin]:
+    """Those of all methods but the best rivals themselves; none where there is no rival."""
+    found = []
+    for conditions, methods in by_conditions(results).items():
+        if (best := best_rival(methods)) is not None:
+            found += [Margin(*conditions, name, best, *margin(methods, name, best)) for name in methods if name != best]
+    return found
+
+
+def write_margins(path: str | Path, found: Iterable[Margin]) -> Path:
+    """One line a margin: what needs the counts of every image, kept for tables that are made again from the files."""
+    rows = (",".join(_cell(getattr(m, name)) for name in MARGINS) for m in found)
+    return write_text(path, "\n".join([",".join(MARGINS), *rows]) + "\n")
+
+
+def read_margins(path: str | Path) -> list[Margin]:
+    """What ``write_margins`` wrote. Raises ValueError naming the file where it is damaged."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return [
+            Margin(
+                int(r["parts"]),
+                r["labels"],
+                r["start"],
+                r["method"],
+                r["rival"],
+                *(float(r[name] or "nan") for name in ("difference", "low", "high")),
+            )
+            for r in rows
+        ]
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path}: is damaged ({error}); make it again") from None
+
+
+def _cell(value: Any) -> str:
+    return ("" if math.isnan(value) else f"{value:.4f}") if isinstance(value, float) else str(value)
+
+
+def condition_tables(
+    results: Iterable[Result], known: Iterable[Margin] | None = None
+) -> list[tuple[str, list[str], list[list[str]]]]:
     """(title, headings, rows of texts) for each set of conditions: Table 2's columns with spread, margin and cost.
 
-    The margin of each method is its paired difference to the best rival, which itself has none.
+    ``known``: the margins, where they were worked out before (results read from a file have no counts).
     """
+    results = list(results)
+    by_method = {(m.parts, m.labels, m.start, m.method): m for m in (margins(results) if known is None else known)}
     tables = []
     for conditions, methods in by_conditions(results).items():
         best = best_rival(methods)
-        heads = ["Method", "Role", "Part mIoU, %", "95 % interval", "mIoU with background, %"]
-        heads += [f"Over {best}, points"] * (best is not None) + ["Seeds", "Time per run", "Peak memory"]
+        heads = ["Method", "Role", "Part mIoU, %", "95 % interval", "With background, %"]
+        heads += [f"Over {best}, points"] * (best is not None) + ["Seeds", "Time", "Memory"]
         body = []
         for name, runs in methods.items():
             low, high = _mean(runs, "ci95_low"), _mean(runs, "ci95_high")
             row = [name, runs[0].role, _spread(runs, "part_miou")]
             row += ["-" if math.isnan(low) else f"{low:.1f} to {high:.1f}", _spread(runs, "miou")]
             if best is not None:
-                row.append("-" if name == best else _points(*margin(methods, name, best)))
+                own = by_method.get((*conditions, name))
+                row.append("-" if own is None else _points(own.difference, own.low, own.high))
             peak = _mean(runs, "peak_mib")
             row += [str(len(runs)), duration(_mean(runs, "seconds"))]
             body.append([*row, "-" if math.isnan(peak) else f"{peak / 1024:.1f} GiB"])
@@ -206,11 +267,13 @@ def multiplier_sentence(lines: Mapping[str, Sequence[tuple[float, ...]]], ours: 
     return sentences
 
 
-def to_markdown(results: Iterable[Result], heading: str = "") -> str:
+def to_markdown(results: Iterable[Result], heading: str = "", known: Iterable[Margin] | None = None) -> str:
     """All tables, and the label multiplier where several numbers of part masks were tried, as Markdown."""
     results = list(results)
     blocks = [f"# {heading}"] if heading else []
-    tables = condition_tables(results)
+    tables = condition_tables(results, known)
+    if len(tables) == 1 and not heading:
+        return _markdown(*tables[0][1:]) + "\n"
     if len(tables) > 1:
         blocks.append(_markdown(*overview(results)))
     blocks += [f"## {name}\n\n{_markdown(heads, body)}" for name, heads, body in tables]

@@ -86,6 +86,7 @@ def test_tables_say_margin_time_and_memory() -> None:
     assert "to" in lines["em"][5]
     assert lines["em"][-3:] == ["2", "1 min 01 s", "2.0 GiB"]
     text = comparison.to_markdown(table(), "toy")
+    assert "Over distillation, points" in text
     assert text.startswith("# toy")
     assert "| em | ours |" in text
 
@@ -102,6 +103,18 @@ def test_csv_gives_back_what_it_was_given(tmp_path: Path) -> None:
     (tmp_path / "less.csv").write_text("method,seed\n")
     with pytest.raises(ValueError, match="are missing"):
         comparison.read_csv(tmp_path / "less.csv")
+
+
+def test_tables_made_again_from_the_files_are_the_same(tmp_path: Path) -> None:
+    rows = table()
+    comparison.write_csv(tmp_path / "r.csv", rows)
+    comparison.write_margins(tmp_path / "m.csv", comparison.margins(rows))
+    back, known = comparison.read_csv(tmp_path / "r.csv"), comparison.read_margins(tmp_path / "m.csv")
+    assert comparison.to_markdown(back, "toy", known) == comparison.to_markdown(rows, "toy")
+    assert "+" in comparison.to_markdown(back, "", known)
+    (tmp_path / "m.csv").write_text("parts,labels\n30,all\n")
+    with pytest.raises(ValueError, match=r"m\.csv: is damaged"):
+        comparison.read_margins(tmp_path / "m.csv")
 
 
 def test_the_multiplier_is_read_off_a_logarithmic_axis() -> None:
