@@ -11,22 +11,20 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-import torch
 import typer
-import yaml
 from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import Progress
 
 from coarseparts import benchmark as matrix
 from coarseparts import demo as demonstration
-from coarseparts import methods, presets, reporting
+from coarseparts import methods, options, presets, reporting
 from coarseparts import sweep as sweeping
 from coarseparts.data.build import build_store
 from coarseparts.data.check import check as examine
 from coarseparts.data.check import save_sheet
 from coarseparts.data.dataset_file import DatasetFile, load_dataset_file
 from coarseparts.data.problems import BadInput, Problem
+from coarseparts.data.sample import STYLES
 from coarseparts.data.store import Store
 from coarseparts.em import TrainingDiverged
 from coarseparts.evaluation import comparison
@@ -58,7 +56,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """What is in my data, and what is wrong with it."""
-    found = examine(load_dataset_file(data), progress=_bar("checking"))
+    found = examine(load_dataset_file(data), progress=options.progress("checking", err))
     if as_json:
         print(found.to_json())
     else:
@@ -85,7 +83,7 @@ def train(
     skip_bad: SkipBad = False,
 ) -> None:
     """Train on a dataset file and measure on its validation split; ends with a table and report.html."""
-    _one_of("--method", method, tuple(methods.METHODS))
+    options.one_of("--method", method, methods.METHODS)
     dataset = load_dataset_file(data)
     _train(dataset, data, run, [method], preset, weights, labels, parts_limit, changes, [seed], device, skip_bad)
 
@@ -107,10 +105,10 @@ def compare(
     skip_bad: SkipBad = False,
 ) -> None:
     """Several methods and seeds on the same data, in one table."""
-    chosen = _words("--methods", names, tuple(methods.METHODS))
+    chosen = options.names("--methods", names, methods.METHODS)
     if not chosen:
         raise BadInput(Problem("--methods", "names none", f"name some of {', '.join(methods.METHODS)}"))
-    numbers = _seeds(seeds)
+    numbers = options.seeds(seeds)
     dataset = load_dataset_file(data)
     _train(dataset, data, run, chosen, preset, weights, labels, parts_limit, changes, numbers, device, skip_bad)
 
@@ -122,12 +120,12 @@ def demo(
     device: Device = "auto",
 ) -> None:
     """The whole method on the built-in synthetic birds: a table of methods and a report to look at."""
-    numbers = _seeds(seeds)
+    numbers = options.seeds(seeds)
     experiments = []
     rows: list[dict[str, Any]] = []
     with claimed(run):
         for seed in numbers:
-            experiment = demonstration.experiment(run / f"seed{seed}", seed, _device(device), err)
+            experiment = demonstration.experiment(run / f"seed{seed}", seed, options.device(device), err)
             for method in demonstration.METHODS:
                 err.print(f"[bold]{method}[/bold] (seed {seed})")
                 rows += methods.train(experiment, method)
@@ -157,20 +155,20 @@ def benchmark(
 
     Under torchrun each process takes its share of the cells, one GPU each.
     """
-    where = _device(device)
+    where = options.device(device)
     if where == "cuda" and "LOCAL_RANK" in os.environ:
         where = f"cuda:{os.environ['LOCAL_RANK']}"
-    chosen = _words("--methods", names, tuple(methods.METHODS)) or None
-    styles = _words("--labels", labels, None)
+    chosen = options.names("--methods", names, methods.METHODS) or None
+    styles = options.names("--labels", labels)
     for style in styles:
         for one in style.split("+"):
-            _one_of("--labels", one, ("all", "keypoints", "mask", "box"))
-    begins, numbers = _words("--starts", starts, tuple(matrix.STARTS)), _seeds(seeds)
-    given = _parsed(changes) | ({"weights": weights} if weights else {})
+            options.one_of("--labels", one, ("all", *STYLES))
+    begins, numbers = options.names("--starts", starts, matrix.STARTS), options.seeds(seeds)
+    given = options.changes(changes) | ({"weights": weights} if weights else {})
     resolve(presets.settings(preset, given), where)  # a wrong setting is told before anything is read
     with shared(run):
         opened = _opened(data, run / "data", skip_bad)
-    limits = _whole("--parts", parts) or [opened.parts]
+    limits = options.whole_numbers("--parts", parts) or [opened.parts]
     cells = matrix.plan(chosen or opened.fitting(), limits, styles, begins, numbers)
     if dry_run:
         matrix.print_plan(matrix.estimate(cells, run), out)
@@ -204,11 +202,11 @@ def sweep(
     skip_bad: SkipBad = False,
 ) -> None:
     """Choose settings on the validation images (Appendix C): a table of trials and the best ones as --set options."""
-    where = _device(device)
-    _one_of("--method", method, tuple(methods.METHODS))
-    _one_of("--sampler", sampler, sweeping.SAMPLERS)
+    where = options.device(device)
+    options.one_of("--method", method, methods.METHODS)
+    options.one_of("--sampler", sampler, sweeping.SAMPLERS)
     axes = [sweeping.axis(text) for text in over]
-    given = _parsed(changes) | ({"weights": weights} if weights else {})
+    given = options.changes(changes) | ({"weights": weights} if weights else {})
     for one in axes:
         presets.settings(preset, given | {one.key: one.example})  # a wrong key or value is told before anything is read
     opened = _opened(data, run / "data", skip_bad)
@@ -221,9 +219,9 @@ def sweep(
         return float(experiment.evaluate("part")["part_miou"])
 
     done = sweeping.run(axes, cast(sweeping.Sampler, sampler), trials, run, measure, seed)
-    options = sweeping.write_results(run, done)
+    best = sweeping.write_results(run, done)
     sweeping.print_results(done, out)
-    out.print(f"best: {' '.join(options)}", highlight=False)
+    out.print(f"best: {' '.join(best)}", highlight=False)
 
 
 @app.command()
@@ -239,9 +237,9 @@ def evaluate(
     skip_bad: SkipBad = False,
 ) -> None:
     """Part IoU of a trained model on part-labelled images, and PCK of its keypoints, in percent."""
-    _one_of("--model", model, ("part", "posterior"))
-    _one_of("--split", split, ("train", "val", "test"))
-    trained = run_model(run, _device(device))
+    options.one_of("--model", model, ("part", "posterior"))
+    options.one_of("--split", split, ("train", "val", "test"))
+    trained = run_model(run, options.device(device))
     store = _store_for(trained, run, data, split, skip_bad)
     measures = evaluate_store(trained, store, split, model)
     if as_json:
@@ -273,8 +271,8 @@ def predict(
     skip_bad: SkipBad = False,
 ) -> None:
     """The parts of photographs."""
-    trained = run_model(run, _device(device))
-    done = predict_folder(trained, images, target, labels, overlay, coco, skip_bad, _bar("predicting"))
+    trained = run_model(run, options.device(device))
+    done = predict_folder(trained, images, target, labels, overlay, coco, skip_bad, options.progress("predicting", err))
     for problem in done.problems:
         err.print(str(problem), highlight=False, markup=False)
     left = f", {done.left_out} left out" if done.left_out else ""
@@ -301,7 +299,7 @@ def _opened(data: str, cache: Path, skip_bad: bool) -> matrix.Data:
     """The built-in birds or a dataset file, with what is wrong printed."""
     if data == "synthetic-birds":
         return matrix.synthetic_birds(cache)
-    opened, problems = matrix.dataset_file(Path(data), cache, _bar("reading images"), skip_bad)
+    opened, problems = matrix.dataset_file(Path(data), cache, options.progress("reading images", err), skip_bad)
     for problem in problems:
         err.print(str(problem), highlight=False, markup=False)
     return opened
@@ -321,14 +319,14 @@ def _train(
     device: str,
     skip_bad: bool,
 ) -> None:
-    where = _device(device)
-    chosen = _parsed(changes) | ({"weights": weights} if weights else {})
+    where = options.device(device)
+    chosen = options.changes(changes) | ({"weights": weights} if weights else {})
     settings = resolve(presets.settings(preset, chosen), where)
-    styles = [s.strip() for s in labels.split(",") if s.strip()] or None
-    for style in styles or []:
-        _one_of("--labels", style, ("keypoints", "mask", "box"))
+    styles = options.names("--labels", labels, STYLES) or None
     with claimed(run):
-        store, problems = build_store(dataset, run / "store", skip_bad, _bar("reading images"), for_training=True)
+        store, problems = build_store(
+            dataset, run / "store", skip_bad, options.progress("reading images", err), for_training=True
+        )
         for problem in problems:
             err.print(str(problem), highlight=False, markup=False)
         experiments, rows = [], []
@@ -392,80 +390,12 @@ def _store_for(trained: Model, run: Path, data: Path | None, split: str, skip_ba
     if not same["sources"]:
         raise BadInput(Problem(str(data), f"has no source with split: {split}", "choose another --split"))
     with tempfile.TemporaryDirectory() as scratch:
-        store, problems = build_store(dataset.model_copy(update=same), Path(scratch), skip_bad, _bar("reading images"))
+        store, problems = build_store(
+            dataset.model_copy(update=same), Path(scratch), skip_bad, options.progress("reading images", err)
+        )
         for problem in problems:
             err.print(str(problem), highlight=False, markup=False)
         return store.in_memory()
-
-
-def _parsed(changes: list[str]) -> dict[str, Any]:
-    pairs: dict[str, Any] = {}
-    for change in changes:
-        key, equals, value = change.partition("=")
-        if not equals:
-            raise BadInput(Problem(f"--set {change}", "has no '='", "write --set key=value"))
-        try:
-            pairs[key.strip()] = yaml.safe_load(value)
-        except (yaml.YAMLError, RecursionError) as error:
-            what = f"is no YAML value ({str(error).splitlines()[0]})"
-            raise BadInput(Problem(f"--set {change}", what, "write e.g. --set batch=8")) from None
-    return pairs
-
-
-def _seeds(text: str) -> list[int]:
-    """ "0,1,2" -> [0, 1, 2]."""
-    words = [word.strip() for word in text.split(",")]
-    numbers = [int(word) for word in words if word.isascii() and word.isdigit()]
-    if len(set(numbers)) < len(words) or not all(number < 2**31 for number in numbers):
-        what = f"is {text!r}, expected different whole numbers from 0 to {2**31 - 1}"
-        raise BadInput(Problem("--seeds", what, "write e.g. --seeds 0,1,2"))
-    return numbers
-
-
-def _words(option: str, text: str, allowed: tuple[str, ...] | None) -> list[str]:
-    """ "a,b" -> ["a", "b"], each once and, if ``allowed`` is given, of those."""
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    for word in words if allowed else []:
-        _one_of(option, word, allowed or ())
-    if len(set(words)) < len(words):
-        raise BadInput(Problem(option, f"is {text!r}, expected different names", "name each once"))
-    return words
-
-
-def _whole(option: str, text: str) -> list[int]:
-    """ "30,150" -> [30, 150]."""
-    words = _words(option, text, None)
-    if not all(word.isascii() and word.isdigit() and int(word) for word in words):
-        raise BadInput(Problem(option, f"is {text!r}, expected whole numbers above 0", f"write e.g. {option} 30,150"))
-    return [int(word) for word in words]
-
-
-def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise BadInput(Problem(option, f"is {value!r}", f"choose one of {', '.join(allowed)}"))
-
-
-def _device(name: str) -> str:
-    _one_of("--device", name, ("auto", "cpu", "cuda"))
-    if name == "cuda" and not torch.cuda.is_available():
-        raise BadInput(Problem("--device", "is cuda, but torch sees no GPU", "use --device cpu"))
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-
-
-def _bar(title: str) -> Any:
-    """A progress callback (done, total) that draws a bar with the time left on a terminal, and nothing elsewhere."""
-    if not err.is_terminal:
-        return None
-    bar = Progress(console=err, transient=True)
-    task = bar.add_task(title, total=None)
-    bar.start()
-
-    def advance(done: int, total: int) -> None:
-        bar.update(task, completed=done, total=total)
-        if done >= total:
-            bar.stop()
-
-    return advance
 
 
 STOPPED = "stopped; the same command goes on where it was"

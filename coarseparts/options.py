@@ -1,0 +1,86 @@
+"""What the command line's options mean: texts to values, each wrong one told with the remedy (BadInput)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import torch
+import yaml
+from rich.console import Console
+from rich.progress import Progress
+
+from coarseparts.data.problems import BadInput, Problem
+
+
+def changes(texts: list[str]) -> dict[str, Any]:
+    """["batch=8", "em.alpha=0.5"] -> {"batch": 8, "em.alpha": 0.5}."""
+    pairs: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise BadInput(Problem(f"--set {text}", "has no '='", "write --set key=value"))
+        try:
+            pairs[key.strip()] = yaml.safe_load(value)
+        except (yaml.YAMLError, RecursionError) as error:
+            what = f"is no YAML value ({str(error).splitlines()[0]})"
+            raise BadInput(Problem(f"--set {text}", what, "write e.g. --set batch=8")) from None
+    return pairs
+
+
+def seeds(text: str) -> list[int]:
+    """ "0,1,2" -> [0, 1, 2], each once."""
+    words = [word.strip() for word in text.split(",")]
+    numbers = [int(word) for word in words if word.isascii() and word.isdigit()]
+    if len(set(numbers)) < len(words) or not all(number < 2**31 for number in numbers):
+        what = f"is {text!r}, expected different whole numbers from 0 to {2**31 - 1}"
+        raise BadInput(Problem("--seeds", what, "write e.g. --seeds 0,1,2"))
+    return numbers
+
+
+def names(option: str, text: str, allowed: Collection[str] | None = None) -> list[str]:
+    """ "a,b" -> ["a", "b"], each once and, if ``allowed`` is given, of those."""
+    found = [word.strip() for word in text.split(",") if word.strip()]
+    for name in found if allowed is not None else []:
+        one_of(option, name, allowed or ())
+    if len(set(found)) < len(found):
+        raise BadInput(Problem(option, f"is {text!r}, expected different names", "name each once"))
+    return found
+
+
+def whole_numbers(option: str, text: str) -> list[int]:
+    """ "30,150" -> [30, 150], each once and above 0."""
+    found = names(option, text)
+    if not all(word.isascii() and word.isdigit() and int(word) for word in found):
+        raise BadInput(Problem(option, f"is {text!r}, expected whole numbers above 0", f"write e.g. {option} 30,150"))
+    return [int(word) for word in found]
+
+
+def one_of(option: str, value: str, allowed: Collection[str]) -> None:
+    """Whether a value is among those that there are."""
+    if value not in allowed:
+        raise BadInput(Problem(option, f"is {value!r}", f"choose one of {', '.join(allowed)}"))
+
+
+def device(name: str) -> str:
+    """ "auto" is the GPU where torch sees one."""
+    one_of("--device", name, ("auto", "cpu", "cuda"))
+    if name == "cuda" and not torch.cuda.is_available():
+        raise BadInput(Problem("--device", "is cuda, but torch sees no GPU", "use --device cpu"))
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def progress(title: str, console: Console) -> Callable[[int, int], None] | None:
+    """A callback (done, total) that draws a bar with the time left on a terminal; None elsewhere."""
+    if not console.is_terminal:
+        return None
+    bar = Progress(console=console, transient=True)
+    task = bar.add_task(title, total=None)
+    bar.start()
+
+    def advance(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total)
+        if done >= total:
+            bar.stop()
+
+    return advance
