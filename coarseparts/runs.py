@@ -71,19 +71,7 @@ def claimed(path: Path) -> Iterator[None]:
     known = (path / "config.yaml").is_file() or any(path.glob("seed*/config.yaml"))
     if set(found) - {"store"} and not known and not all(name.startswith("seed") for name in found):
         raise RunError(f"{path}: is not empty and holds no run; take another --out")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = open(path / ".lock", "w")
-    except OSError as error:
-        raise _explained(path, error) from error
-    with lock:
-        if fcntl is not None:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunError(
-                    f"{path}: another process is training here; wait for it, or take another --out"
-                ) from None
+    with _locked(path, wait=False):
         yield
 
 
@@ -94,6 +82,13 @@ def shared(path: Path) -> Iterator[None]:
     strange = [p.name for p in path.iterdir() if not own.fullmatch(p.name)] if path.is_dir() else []
     if strange:
         raise RunError(f"{path}: holds {strange[0]}, which is no part of a benchmark; take another --out")
+    with _locked(path, wait=True):
+        yield
+
+
+@contextmanager
+def _locked(path: Path, wait: bool) -> Iterator[None]:
+    """A folder, made if need be, that this process alone writes into; taken by another: waits, or RunError."""
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = open(path / ".lock", "w")
@@ -101,7 +96,12 @@ def shared(path: Path) -> Iterator[None]:
         raise _explained(path, error) from error
     with lock:
         if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(
+                    f"{path}: another process is training here; wait for it, or take another --out"
+                ) from None
         yield
 
 
