@@ -49,6 +49,12 @@ class Options(BaseModel):
     agreement: Literal["elbo", "reverse"] = Field(
         "elbo", description="elbo: -E_q log p(y|x); reverse: -E_p log q(y), as released"
     )
+    unbounded: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="factor on alpha and gamma for images without mask and box; below 1, no p(yk|y) learns from them",
+    )
     supervise: float = Field(1.0, ge=0, description="weight of the posterior's own loss on part-labelled images")
     target: Literal["soft", "mode", "sample"] = Field("soft", description="what of q the M-step learns from")
     overlap: float = Field(
@@ -100,6 +106,17 @@ class Networks:
             channels.append(style.draw(batch.labels[name], size) * seen[:, None, None, None])
             flags.append(seen[:, None, None, None].expand(-1, 1, size, size))
         return torch.cat(channels + flags, dim=1)
+
+    def bounded(self, batch: Batch, otherwise: float) -> Tensor:
+        """(B,) 1 where a deterministic style (mask, box) says where the object ends, ``otherwise`` elsewhere.
+
+        Elsewhere nothing but p(y|x) says it, and p(y|x) learns from q: left to each other, both shrink to blobs that
+        explain the keypoints and no more, and p(yk|y) learns to read the blobs.
+        """
+        there = torch.zeros(len(batch), dtype=torch.bool, device=batch.image.device)
+        for name, style in self.style_items():
+            there = there | (batch.present[name] & (not style.learned))
+        return torch.where(there, 1.0, otherwise)
 
     def infer(self, batch: Batch, condition: bool = False) -> Tensor:
         """log q(y|x, y1..yn), (B, P + 1, H, W), from all labels that are there."""
@@ -170,10 +187,10 @@ def e_step(
         agreement = y.cross_entropy(log_q.exp(), logits)  # -E_q log p(y|x)
     else:
         agreement = -(y.log_probability(logits).exp() * log_q).sum(1).mean((1, 2))
-    sign = 1.0 if o.entropy == "raise" else -1.0
+    sign, bounded = 1.0 if o.entropy == "raise" else -1.0, networks.bounded(batch, o.unbounded)
     terms = {
-        "agreement": o.alpha * agreement.mean(),
-        "entropy": sign * o.gamma * y.negative_entropy(log_q).mean(),  # l_q
+        "agreement": o.alpha * (agreement * bounded).mean(),
+        "entropy": sign * o.gamma * (y.negative_entropy(log_q) * bounded).mean(),  # l_q
     }
     for name, style in networks.style_items():
         mean, label = style.predict(log_q), batch.labels[name]  #                                       9, 10
@@ -213,10 +230,11 @@ def m_step(
     return terms
 
 
-def label_step(networks: Networks, batch: Batch, log_q: Tensor) -> Terms:
+def label_step(networks: Networks, batch: Batch, log_q: Tensor, o: Options) -> Terms:
     """The learned p(yk|y)'s losses by style (line 18), q being fixed."""
+    learns = networks.bounded(batch, float(o.unbounded == 1))
     return {
-        name: (style.loss(batch.labels[name], style.predict(log_q)) * batch.present[name]).mean()  # 16
+        name: (style.loss(batch.labels[name], style.predict(log_q)) * (batch.present[name] * learns)).mean()  # 16
         for name, style in networks.style_items()
         if style.learned
     }
@@ -263,7 +281,7 @@ def em_step(
     log |= {f"m/{k}": v.detach() for k, v in terms.items()}
     if trains_styles:
         assert optimizers.styles is not None
-        terms = label_step(networks, batch, log_q)
+        terms = label_step(networks, batch, log_q, o)
         update(optimizers.styles, terms, o.clip)  #                                                          18
         log |= {f"l/{k}": v.detach() for k, v in terms.items()}
     return log

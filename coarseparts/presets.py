@@ -115,6 +115,7 @@ _PAPER = {  # sections 5 and 5.2, Appendix B: what all rows of Table 2 share
         "alpha": 0.05,
         "coarse": {"keypoints": 50.0, "mask": 1.0},
         "gamma": 0.01,
+        "unbounded": 1.0,
         "supervise": 0.0,
         "target": "mode",
         "overlap": 0.0,
