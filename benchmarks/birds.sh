@@ -11,4 +11,5 @@ photographs=${1:-../shared/data/birds/train_coarse/images} weights=${2:-../share
     mkdir -p runs/birds-photos
     ls "$photographs" | awk 'NR % 123 == 1' | head -24 | xargs -I{} cp "$photographs/{}" runs/birds-photos/
     .venv/bin/coarseparts predict runs/birds runs/birds-photos --out runs/birds-parts --overlay
+    .venv/bin/python benchmarks/birds_hits.py runs/birds
 } 2>&1 | tee benchmarks/birds.log

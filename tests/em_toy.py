@@ -15,7 +15,14 @@ from coarseparts.labels import Box, Keypoints, LabelStyle, Mask
 from coarseparts.networks import Encoder, LabelModel, PartModel, Posterior
 
 SIZE, PARTS, POINTS = 16, 2, 3
-PLAIN: dict[str, Any] = {"alpha": 1.0, "gamma": 1.0, "evidence": 1.0, "label_dropout": 0.0, "overlap": 0.0}
+PLAIN: dict[str, Any] = {
+    "alpha": 1.0,
+    "gamma": 1.0,
+    "evidence": 1.0,
+    "label_dropout": 0.0,
+    "overlap": 0.0,
+    "unbounded": 1.0,
+}
 """Weights of 1, whatever the defaults are, and no chance in a step, so that it can be repeated by hand."""
 
 

@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from toy import toy_store
 
+from coarseparts.baselines.point_sup import propose
+from coarseparts.data.batches import Feed
+from coarseparts.data.sample import Batch
 from coarseparts.data.store import Store
 from coarseparts.networks.decoder import PaperDecoder, upsample
 from coarseparts.presets import settings
@@ -120,3 +124,23 @@ def test_memory_is_measured_over_a_whole_pass_of_a_store_on_disk(
     peaks = json.loads(capsys.readouterr().out)
     assert 50 * memory.MIB < peaks["anonymous"] < peaks["after_all"]
     assert peaks["after_steps"] <= peaks["after_all"]
+
+
+def test_a_keypoint_counts_where_its_part_is_painted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    birds_hits = importlib.import_module("birds_hits")
+    store = toy_store(tmp_path / "store")
+    rows, schema = store.rows("train"), store.schema
+    feed = Feed(store, rows, 8, 0)
+    parts = propose(feed.plain(), len(schema.keypoints), schema.channels)
+
+    def truth(batch: Batch) -> torch.Tensor:
+        return nn.functional.one_hot(batch.parts.long().clamp(max=schema.channels - 1), schema.channels).movedim(-1, 1)
+
+    right, painted, _ = birds_hits.hits(truth, feed, parts)
+    assert 60 < right <= 100, "true parts hold their keypoints"
+    assert painted == pytest.approx(100 * float((store.parts[rows] > 0).mean()))
+    nothing = birds_hits.hits(
+        lambda b: torch.eye(schema.channels)[torch.zeros_like(b.parts).long()].movedim(-1, 1), feed, parts
+    )
+    assert nothing == (0, 0, 100)

@@ -22,6 +22,7 @@ from coarseparts.labels import Mask
 IMAGES, COLOURS, CLASSES, NOISE = 6, 3, 3, 0.15
 LABELLINGS = torch.tensor(list(itertools.product(range(CLASSES), repeat=4)))  # (81, 4)
 EQ2 = Options(
+    unbounded=1.0,
     alpha=1.0,
     gamma=1.0,
     evidence=1.0,

@@ -128,6 +128,30 @@ def test_a_missing_label_adds_nothing_whatever_stands_in_its_place() -> None:
         assert all(torch.equal(a[other], full[other]) for other in a if other != name)
 
 
+def test_where_nothing_bounds_the_object_the_part_model_says_less_and_label_models_rest() -> None:
+    coarse = batch(4, 1)
+    coarse.present["mask"] = torch.tensor([True, False, False, False])
+    coarse.present["box"] = torch.tensor([False, True, False, False])  # images 2 and 3 have keypoints alone
+    (whole, log_q), (partly, again) = (terms_of(options(unbounded=u), coarse=coarse) for u in (1.0, 0.25))
+    for name in ("agreement", "entropy"):
+        (a,), (b,) = (
+            torch.autograd.grad(whole[name], log_q, retain_graph=True),
+            torch.autograd.grad(partly[name], again, retain_graph=True),
+        )
+        torch.testing.assert_close(b[:2], a[:2])
+        torch.testing.assert_close(b[2:], 0.25 * a[2:])
+    assert torch.equal(whole["keypoints"], partly["keypoints"]), "the label itself counts as it did"
+    networks, _ = make()
+    networks.styles.eval()
+    fixed = log_q.detach()
+    costs = {u: em.label_step(networks, coarse, fixed, options(unbounded=u))["keypoints"] for u in (1.0, 0.25)}
+    assert 0 < float(costs[0.25].detach()) < float(costs[1.0].detach())
+    for i in (2, 3):
+        coarse.labels["keypoints"][i] += 3  # what nobody learns from may be anything
+    changed = em.label_step(networks, coarse, fixed, options(unbounded=0.25))["keypoints"]
+    assert torch.equal(changed, costs[0.25])
+
+
 def test_images_without_any_label_still_make_a_step() -> None:
     networks, optimizers = make()
     log = em.em_step(networks, optimizers, batch(4, 1, present=False), batch(2, 2, labelled=True), options())
