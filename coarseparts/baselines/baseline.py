@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +11,7 @@ from coarseparts.data.sample import Batch
 from coarseparts.em import Terms
 
 
-class Baseline(nn.Module):
+class Baseline(nn.Module, ABC):
     """Networks that learn from part-labelled and coarse images together; ``part_model`` is what is measured.
 
     Every baseline sees the same pairs of batches, augmentation, schedule and number of steps as Algorithm 1 does.
@@ -17,9 +19,9 @@ class Baseline(nn.Module):
 
     part_model: nn.Module
 
+    @abstractmethod
     def terms(self, labelled: Batch, coarse: Batch, generator: torch.Generator) -> Terms:
         """The loss in named terms, scalars, for one pair of batches."""
-        raise NotImplementedError
 
 
 def both_images(coarse: Batch, labelled: Batch) -> Tensor:
