@@ -71,10 +71,11 @@ Progress = Callable[[int, int], None] | None
 
 @dataclass
 class Data:
-    """A benchmark's data: ``parts``, how many part masks there are (or are customary), and what builds an experiment
-    (``build`` with conditions, folder, settings, device, console)."""
+    """A benchmark's data: ``parts``, the customary number of part masks, ``most``, how many there are, and what builds
+    an experiment (``build`` with conditions, folder, settings, device, console)."""
 
     parts: int
+    most: int
     build: Callable[[Conditions, Path, Settings, str, Console], Experiment]
     rows: Rows
     styles: list[str]
@@ -88,6 +89,12 @@ class Data:
         if lacking:
             raise ValueError(f"--labels {conditions.labels}: no training image has {', '.join(lacking)}")
         return self.build(conditions, folder, settings, device, console)
+
+    def check(self, limits: Sequence[int]) -> None:
+        """Raises ValueError where more part masks are asked for than there are."""
+        for n in limits:
+            if n > self.most:
+                raise ValueError(f"--parts {n}: there are {self.most} images with part masks to train on")
 
     def fitting(self) -> list[str]:
         """The names of all methods that these data allow."""
@@ -118,7 +125,7 @@ def synthetic_birds(cache: Path) -> Data:
         )
 
     with_all = store(0)
-    return Data(demo.PART, build, split_rows(with_all, demo.PART), list(STYLES))
+    return Data(demo.PART, demo.PART + demo.COARSE - 1, build, split_rows(with_all, demo.PART), list(STYLES))
 
 
 def dataset_file(file: Path, cache: Path, progress: Progress, skip_bad: bool) -> tuple[Data, list[Problem]]:
@@ -133,8 +140,6 @@ def dataset_file(file: Path, cache: Path, progress: Progress, skip_bad: bool) ->
     styles = [s for s in STYLES if store.present[s][train].any()]
 
     def build(c: Conditions, own: Path, settings: Settings, device: str, console: Console) -> Experiment:
-        if c.parts > len(rows.part):
-            raise ValueError(f"--parts {c.parts}: there are {len(rows.part)} images with part masks to train on")
         return Experiment(
             store,
             settings,
@@ -150,7 +155,7 @@ def dataset_file(file: Path, cache: Path, progress: Progress, skip_bad: bool) ->
             drop_rest=True,
         )
 
-    return Data(len(rows.part), build, rows, styles), problems
+    return Data(len(rows.part), len(rows.part), build, rows, styles), problems
 
 
 def _styles(c: Conditions) -> list[str] | None:
@@ -235,11 +240,14 @@ def estimate(cells: Sequence[Cell], folder: Path) -> list[tuple[Cell, str, float
 def print_plan(rows: Sequence[tuple[Cell, str, float]], console: Console) -> None:
     """The cells with their state, and the time that is left where it can be told."""
     for cell, state, seconds in rows:
-        console.print(f"{state:5s} {cell.method:16s} {_words(cell.conditions)}, {duration(seconds)}", highlight=False)
+        time = "" if seconds != seconds else f", {duration(seconds)}"
+        console.print(f"{state:5s} {cell.method:16s} {_words(cell.conditions)}{time}", highlight=False)
     left = [seconds for _, state, seconds in rows if state == "open"]
     known = [s for s in left if s == s]
-    unknown = f", and {len(left) - len(known)} cells of unknown length" if len(known) < len(left) else ""
-    console.print(f"{len(rows)} cells, {len(left)} to do: {duration(sum(known))}{unknown}", highlight=False)
+    times = [duration(sum(known))] if known else []
+    if len(known) < len(left):
+        times.append(f"{len(left) - len(known)} cells of unknown length, for no cell of their method is done yet")
+    console.print(f"{len(rows)} cells, {len(left)} to do: {', and '.join(times) or 'nothing'}", highlight=False)
 
 
 def _words(c: Conditions) -> str:

@@ -142,7 +142,9 @@ def benchmark(
     names: Annotated[str, typer.Option("--methods", help=f"of {', '.join(methods.METHODS)} [all that fit]")] = "",
     parts: Annotated[str, typer.Option(help="numbers of part masks, e.g. 30,150 [all there are; birds: 30]")] = "",
     labels: Annotated[str, typer.Option(help="coarse labels, e.g. all,mask,keypoints+box")] = "all",
-    starts: Annotated[str, typer.Option(help=f"where encoders begin: of {', '.join(matrix.STARTS)}")] = "weights",
+    starts: Annotated[
+        str, typer.Option(help=f"where encoders begin: of {', '.join(matrix.STARTS)}; weights: as --weights says")
+    ] = "weights",
     seeds: Annotated[str, typer.Option(help="e.g. 0,1,2")] = "0,1,2",
     preset: Annotated[str, typer.Option(help=f"one of {', '.join(presets.PRESETS)}")] = "default",
     weights: Annotated[str, typer.Option(help="random, imagenet, or a safetensors/pth file")] = "",
@@ -169,6 +171,7 @@ def benchmark(
     with shared(run):
         opened = _opened(data, run / "data", skip_bad)
     limits = options.whole_numbers("--parts", parts) or [opened.parts]
+    opened.check(limits)
     cells = matrix.plan(chosen or opened.fitting(), limits, styles, begins, numbers)
     if dry_run:
         matrix.print_plan(matrix.estimate(cells, run), out)
@@ -210,6 +213,7 @@ def sweep(
     for one in axes:
         presets.settings(preset, given | {one.key: one.example})  # a wrong key or value is told before anything is read
     opened = _opened(data, run / "data", skip_bad)
+    opened.check([parts or opened.parts])
     conditions = matrix.Conditions(parts or opened.parts, "all", "weights", seed)
 
     def measure(chosen: dict[str, Any], folder: Path) -> float:

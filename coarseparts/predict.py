@@ -17,8 +17,8 @@ from pycocotools import mask as rle
 from coarseparts.data.crops import crop_and_resize, square_crop, uncrop
 from coarseparts.data.dataset_file import Crop, DatasetFile, Source, kind
 from coarseparts.data.images import decode, list_images, stem
-from coarseparts.data.problems import BadInput, Problem, capped, errors
-from coarseparts.data.records import Record, read_dataset
+from coarseparts.data.problems import BadInput, Problem, capped, counted, errors
+from coarseparts.data.records import ABSENT, Record, read_dataset
 from coarseparts.data.sample import Batch, Sample
 from coarseparts.data.store import Store
 from coarseparts.data.transforms import to_input
@@ -116,7 +116,12 @@ def predict_folder(
     _refuse_targets(found, out, labels, with_overlay, coco)
     objects = _labelled_objects(model, images, labels, done) if labels is not None else {}
     plain = sum(path.resolve() not in objects for _, path in found)
-    if labels is not None and 0 < plain < len(found):
+    if labels is not None and not model.has_posterior:
+        message = (
+            "only says where the objects are: this model was trained without a posterior, by another method than em"
+        )
+        done.problems.append(Problem(str(labels), message, "", "note"))
+    elif labels is not None and 0 < plain < len(found):
         message = f"has no labels for {plain} of {len(found)} images; the part model predicts them from the image alone"
         done.problems.append(Problem(str(labels), message, "", "note"))
     if not skip_bad:  # a first look at every file, so that nothing is half done when one is bad
@@ -291,6 +296,11 @@ def _labelled_objects(model: Model, images: Path, labels: Path, done: Summary) -
     )
     dataset._path = labels  # there is no dataset file: what is wrong with names is wrong with the labels
     records, problems, _ = read_dataset(dataset)
+    elsewhere = [p for p in problems if p.remedy == ABSENT and "(there is" not in p.message]  # no slip of spelling
+    problems = [p for p in problems if p not in elsewhere]
+    if elsewhere:
+        message = f"has labels for {counted(elsewhere)} images that are not in {folder}; they are left out"
+        done.problems.append(Problem(str(labels), message, "", "note"))
     wanted = {images.resolve()} if single else None
     untrue = [p for p in problems if p.severity == "note" and p.file == str(folder)]  # "have no labels, are left out"
     done.problems += [p for p in problems if p.severity == "error" or (wanted is None and p not in untrue)]

@@ -95,13 +95,17 @@ def run(
     for stale in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):  # of a process that was stopped
         study.tell(stale.number, state=TrialState.FAIL)
         study.enqueue_trial(stale.params)
-    total = math.prod(len(a.values) for a in axes) if sampler == "grid" else trials
+    points = math.prod(len(a.values) or math.inf for a in axes)  # a range has no end of them
+    total = points if sampler == "grid" else min(trials, points)
     if sampler == "grid":
         for values in product(*(a.values for a in axes)):
             study.enqueue_trial(dict(zip((a.key for a in axes), values, strict=True)), skip_if_exists=True)
-    while _tried(study) < total:
+    while len(_outcomes(study)) < total:
         study.sampler = _sampler(sampler, seed + 10_007 * len(study.get_trials(deepcopy=False)))
         trial = study.ask({a.key: a.distribution for a in axes})
+        if _name(trial.params) in _outcomes(study):  # a list draws the same point again and again
+            study.tell(trial, state=TrialState.PRUNED)
+            continue
         place = folder / f"trial-{_name(trial.params)}"
         try:
             value = measure(dict(trial.params), place)
@@ -138,10 +142,10 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _tried(study: optuna.Study) -> int:
-    """Different settings that have an outcome, good or bad."""
+def _outcomes(study: optuna.Study) -> set[str]:
+    """The settings that have an outcome, good or bad."""
     ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
-    return len({_name(t.params) for t in ended if t.state is TrialState.COMPLETE or "error" in t.user_attrs})
+    return {_name(t.params) for t in ended if t.state is TrialState.COMPLETE or "error" in t.user_attrs}
 
 
 def _name(params: dict[str, Any]) -> str:

@@ -277,7 +277,7 @@ def test_benchmark_plans_runs_and_goes_on(data, tmp_path):
     assert (out / "report.html").is_file()
     again = coarseparts(*table, *options, "--dry-run")
     assert "6 cells, 0 to do" in again.stdout
-    wrong = coarseparts(*table, "--methods", "fine-tuning", "--parts", "99", ok=2)
+    wrong = coarseparts(*table, "--methods", "fine-tuning", "--parts", "4,99", "--dry-run", ok=2)
     assert "--parts 99: there are 6 images with part masks" in wrong.stderr
     wrong = coarseparts(*table, "--methods", "upper-bound", ok=2)
     assert "upper-bound needs part masks beyond the part limit" in wrong.stderr

@@ -60,6 +60,13 @@ def test_a_grid_tries_each_point_once_and_names_the_best(tmp_path: Path) -> None
     assert [t.value for t in again] == [t.value for t in done]
 
 
+def test_random_draws_from_lists_try_each_point_once(tmp_path: Path) -> None:
+    seen: list[dict[str, Any]] = []
+    done = sweep.run([axis("em.alpha=0.1,0.3,1.0")], "random", 9, tmp_path, bowl(seen), 0)
+    assert sorted(s["em.alpha"] for s in seen) == [0.1, 0.3, 1.0]
+    assert len(done) == 3
+
+
 def test_a_stopped_sweep_takes_the_same_settings_up_again(tmp_path: Path) -> None:
     seen: list[dict[str, Any]] = []
     measure = bowl(seen)

@@ -18,7 +18,7 @@ from rich.text import Text
 from coarseparts.data.build import load_all
 from coarseparts.data.contact_sheet import contact_sheet
 from coarseparts.data.dataset_file import DatasetFile
-from coarseparts.data.problems import Problem, capped, errors, readable
+from coarseparts.data.problems import Problem, capped, counted, errors, readable
 from coarseparts.data.records import Record, read_dataset
 from coarseparts.data.sample import Sample
 from coarseparts.data.schema import IGNORE, Schema
@@ -87,7 +87,7 @@ class CheckReport:
         ):
             found = [p for p in self.problems if p.severity == severity]
             if found:
-                blocks.append(Text(f"\n{title}: {len(found)}", style=style))
+                blocks.append(Text(f"\n{title}: {counted(found)}", style=style))
                 blocks += [Text(f"  {p}") for p in capped(found)]
         if not self.problems:
             blocks.append(Text("\nno problems found", style="green"))

@@ -26,12 +26,14 @@ def readable(text: str | os.PathLike[str]) -> str:
 @dataclass(frozen=True)
 class Problem:
     """One finding. ``error``: this sample or file cannot be used; ``repaired``: used after the change that
-    ``message`` describes; ``note``: worth knowing, nothing was changed. ``str()`` is one printable line."""
+    ``message`` describes; ``note``: worth knowing, nothing was changed. ``more``: how many like it this one stands for
+    (``capped``). ``str()`` is one printable line."""
 
     file: str
     message: str
     remedy: str = ""
     severity: Severity = "error"
+    more: int = 0
 
     def __str__(self) -> str:
         return readable(f"{self.file}: {self.message}{'; ' if self.remedy else ''}{self.remedy}")
@@ -57,14 +59,23 @@ def capped(problems: Iterable[Problem], most: int = 20) -> list[Problem]:
     """At most ``most`` problems with the same remedy, then one line that counts the others.
     Problems of a kind come together, kinds in order of appearance.
 
-    A remedy is the same text for all problems of a kind, so a thousand missing images make 21 lines.
+    A remedy is the same text for all problems of a kind, so a thousand missing images make 21 lines. What was capped
+    before may be capped again: the line that counts (``Problem.more``) goes on counting.
     """
     kinds: dict[tuple[Severity, str], list[Problem]] = defaultdict(list)
     for problem in problems:
         kinds[problem.severity, problem.remedy].append(problem)
     kept: list[Problem] = []
     for (severity, remedy), alike in kinds.items():
-        kept += alike[:most]
-        if len(alike) > most:
-            kept.append(Problem(alike[most].file, f"and {len(alike) - most} more like those above", remedy, severity))
+        named = [p for p in alike if not p.more]
+        left = len(named[most:]) + sum(p.more for p in alike)
+        kept += named[:most]
+        if left:
+            last = [*named[most:], *(p for p in alike if p.more)][0]
+            kept.append(Problem(last.file, f"and {left} more like those above", remedy, severity, left))
     return kept
+
+
+def counted(problems: Iterable[Problem]) -> int:
+    """How many there are, those included that ``capped`` only counts."""
+    return sum(p.more or 1 for p in problems)

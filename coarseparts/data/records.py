@@ -32,6 +32,9 @@ from coarseparts.data.sample import STYLES, Sample
 from coarseparts.data.schema import Schema
 from coarseparts.data.synthetic import birds
 
+ABSENT = "add the image, or correct its name in the annotations"
+"""The remedy for labels whose image is not there; who predicts may have labels of more images than are asked for."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -182,7 +185,7 @@ def _read_files(dataset: DatasetFile, i: int) -> tuple[list[_Draft], dict[str, N
             by = (by_image.get(name) or segments[name])[0].file
             alike = guesses.get(stem(name)) or guesses.get(name.rpartition("/")[2])
             message = f"does not exist, but {by} has labels for it" + (f" (there is {alike})" if alike else "")
-            problems.append(Problem(str(path), message, "add the image, or correct its name in the annotations"))
+            problems.append(Problem(str(path), message, ABSENT))
             continue
         for annotation in by_image.get(name) or [None]:  # type: ignore[list-item]
             drafts.append(_Draft(path, name, annotation, masks.get(stem(name)), tuple(segments.get(name, ()))))

@@ -2,7 +2,7 @@
 
 import pickle
 
-from coarseparts.data.problems import BadInput, Problem, capped, errors, readable
+from coarseparts.data.problems import BadInput, Problem, capped, counted, errors, readable
 
 
 def test_a_problem_is_one_line_naming_file_message_and_remedy():
@@ -35,3 +35,14 @@ def test_many_of_a_kind_are_counted():
     assert "37 more" in lines[20] and "add it" in lines[20]
     assert lines[21] == str(other)
     assert capped(many[:20]) == many[:20]
+
+
+def test_what_was_capped_may_be_capped_again_and_goes_on_counting():
+    many = [Problem(f"{i}.jpg", "does not exist", "add it") for i in range(57)]
+    once = capped(many)
+    assert capped(once) == once
+    assert capped(capped(many, most=30)) == once
+    both = capped([*once, Problem("x.jpg", "does not exist", "add it")])
+    assert len(both) == 21
+    assert "and 38 more like those above" in str(both[-1])
+    assert counted(both) == 58
