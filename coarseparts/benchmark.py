@@ -79,6 +79,7 @@ class Data:
     build: Callable[[Conditions, Path, Settings, str, Console], Experiment]
     rows: Rows
     styles: list[str]
+    overlapping: bool = False
 
     def experiment(
         self, conditions: Conditions, folder: Path, settings: Settings, device: str, console: Console
@@ -98,9 +99,11 @@ class Data:
 
     def fitting(self) -> list[str]:
         """The names of all methods that these data allow."""
-        return [
-            n for n, m in methods.METHODS.items() if not any(methods.lack(self.rows, self.styles, a) for a in m.asks)
-        ]
+
+        def fits(asks: Sequence[str]) -> bool:
+            return not any(methods.lack(self.rows, self.styles, ask, self.overlapping) for ask in asks)
+
+        return [name for name, method in methods.METHODS.items() if fits(method.asks)]
 
 
 def synthetic_birds(cache: Path) -> Data:
@@ -155,7 +158,7 @@ def dataset_file(file: Path, cache: Path, progress: Progress, skip_bad: bool) ->
             drop_rest=True,
         )
 
-    return Data(len(rows.part), len(rows.part), build, rows, styles), problems
+    return Data(len(rows.part), len(rows.part), build, rows, styles, store.schema.overlapping), problems
 
 
 def _styles(c: Conditions) -> list[str] | None:

@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from coarseparts.baselines.baseline import BaselineOptions
 from coarseparts.baselines.multi_task import Options as MultiTaskOptions
 from coarseparts.baselines.point_sup import Options as PointSupOptions
+from coarseparts.baselines.pseudo_sup import Options as PseudoSupOptions
 from coarseparts.baselines.uni_match import Options as UniMatchOptions
 from coarseparts.data.transforms import Augmentation, Preprocess
 from coarseparts.em import Options
@@ -74,6 +76,8 @@ class Settings(BaseModel):
     label_dropout: float = Field(default=0.2, ge=0, lt=1, description="chance to hide a label, posterior before EM")
 
     em: Options = Field(default_factory=Options)
+    pseudo_sup: PseudoSupOptions = Field(default_factory=PseudoSupOptions)
+    self_training: BaselineOptions = Field(default_factory=BaselineOptions)
     multi_task: MultiTaskOptions = Field(default_factory=MultiTaskOptions)
     point_sup: PointSupOptions = Field(default_factory=PointSupOptions)
     uni_match: UniMatchOptions = Field(default_factory=UniMatchOptions)

@@ -259,7 +259,7 @@ def test_what_the_data_do_not_allow_is_said_before_anything_is_trained(store, tm
         methods.check(experiment, ["em", "magic", "point-sup", "fine-tuning"])
     text = str(told.value)
     assert "em needs coarse labels" in text
-    assert "point-sup needs keypoints or masks" in text
+    assert "point-sup needs keypoints, or masks" in text
     assert "em.coarse: wing is no label style" in text
     assert len(text.splitlines()) == 4
 

@@ -6,6 +6,7 @@ import base64
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def write_report(
     strips: Sequence[Mapping[str, Any]] = (),
     gallery: Sequence[Mapping[str, Any]] = (),
     parts: Sequence[str] = (),
+    overlapping: bool = False,
     facts: Mapping[str, Any] | None = None,
     problems: Sequence[str] = (),
     reference: str | None = "fine-tuning",
@@ -47,7 +49,7 @@ def write_report(
         rows are shown from top to bottom, an epoch that a row lacks stays empty.
     gallery: {"name": str, "image": (H, W, 3) uint8, "truth": (H, W) | None, "predictions": {model: (H, W)},
         "iou": the image's part mIoU in percent, or {model: percent}, or None, "worst": bool}, shown in this order.
-    parts: part names, index 1..P; part maps hold 0..P and 255 (ignored).
+    parts: part names, index 1..P; part maps hold 0..P and 255 (ignored), or bit fields where they may be overlapping.
     facts: settings, times, the machine: {name: value or {name: value}}.
     problems: what was wrong or repaired in the data, a line each.
     reference, main: the methods that the sentence at the top compares (``tables.headline``).
@@ -57,6 +59,7 @@ def write_report(
     """
     results, metrics, iou = list(results), list(metrics), dict(iou or {})
     palette = colours(len(parts))
+    legend = _Legend(tuple(parts), palette, overlapping)
     curves = figures.validation_curves(metrics)
     series = [*(str(row["method"]) for row in results), *iou, *(name for lines in curves.values() for name in lines)]
     by_name = figures.series_colours(series)
@@ -76,8 +79,8 @@ def write_report(
         "losses": {s: {t: Markup(svg) for t, svg in of.items()} for s, of in figures.loss_panels(metrics).items()},
         "bars": Markup(figures.part_bars(iou, list(parts) or None, by_name)) if drawing else "",
         "bar_legend": {name: by_name[name] for name in iou},
-        "strips": [_strip(strip, parts, palette) for strip in strips],
-        "gallery": [_card(card, parts, palette) for card in gallery],
+        "strips": [_strip(strip, legend) for strip in strips],
+        "gallery": [_card(card, legend) for card in gallery],
         "parts": [(name, "#" + bytes(colour.tolist()).hex()) for name, colour in zip(parts, palette, strict=True)],
         "facts": _groups(facts or {}),
         "problems": list(problems),
@@ -142,32 +145,39 @@ def _run(row: tables.Row) -> list[str]:
     return [str(row["method"]), str(row["seed"]), *texts, tables.duration(seconds)]
 
 
-def _strip(strip: Mapping[str, Any], parts: Sequence[str], palette: np.ndarray) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Legend:
+    parts: tuple[str, ...]
+    colours: np.ndarray
+    overlapping: bool
+
+
+def _strip(strip: Mapping[str, Any], legend: _Legend) -> dict[str, Any]:
     image, what = strip["image"], str(strip["title"])
     epochs = list(dict.fromkeys(str(entry[0]) for _, entries in strip["rows"] for entry in entries))
     first = [{"heading": "image", "tile": _picture(image, f"{what}: the image")}]
     if strip.get("truth") is not None:
-        first.append({"heading": "truth", "tile": _tile(image, strip["truth"], f"{what}, truth", parts, palette)})
+        first.append({"heading": "truth", "tile": _tile(image, strip["truth"], f"{what}, truth", legend)})
     rows, any_percent = [], False
     for label, entries in strip["rows"]:
         by_epoch: dict[str, tuple[Any, str] | None] = dict.fromkeys(epochs)
         for epoch, prediction, *percent in entries:
             value = _percent(percent[0] if percent else None)
             any_percent = any_percent or bool(value)
-            by_epoch[str(epoch)] = (_tile(image, prediction, f"{what}, {label}, {epoch}", parts, palette), value)
+            by_epoch[str(epoch)] = (_tile(image, prediction, f"{what}, {label}, {epoch}", legend), value)
         rows.append((str(label), list(by_epoch.values())))
     width = _width(image, len(first) + len(epochs) + 1)
     return {"title": what, "first": first, "epochs": epochs, "rows": rows, "percent": any_percent, "width": width}
 
 
-def _card(card: Mapping[str, Any], parts: Sequence[str], palette: np.ndarray) -> dict[str, Any]:
+def _card(card: Mapping[str, Any], legend: _Legend) -> dict[str, Any]:
     image, name, quality = card["image"], str(card["name"]), card.get("iou")
     each = quality if isinstance(quality, Mapping) else {}
     tiles = [("image", _picture(image, f"{name}: the image"), "")]
     if card.get("truth") is not None:
-        tiles.append(("truth", _tile(image, card["truth"], f"{name}, truth", parts, palette), ""))
+        tiles.append(("truth", _tile(image, card["truth"], f"{name}, truth", legend), ""))
     for model, prediction in card["predictions"].items():
-        tile = _tile(image, prediction, f"{name}, {model}", parts, palette)
+        tile = _tile(image, prediction, f"{name}, {model}", legend)
         tiles.append((str(model), tile, _percent(each.get(model))))
     return {
         "name": name,
@@ -178,9 +188,7 @@ def _card(card: Mapping[str, Any], parts: Sequence[str], palette: np.ndarray) ->
     }
 
 
-def _tile(
-    image: np.ndarray, part_map: np.ndarray, what: str, parts: Sequence[str], palette: np.ndarray
-) -> dict[str, Any]:
+def _tile(image: np.ndarray, part_map: np.ndarray, what: str, legend: _Legend) -> dict[str, Any]:
     """An image with its parts as a picture; the alternative text says what it is of and which parts are in it."""
     image, part_map = np.asarray(image), np.asarray(part_map)
     if part_map.shape != image.shape[:2]:
@@ -190,10 +198,14 @@ def _tile(
         rows, columns = (np.arange(n) * size // n for n, size in zip(small.shape, part_map.shape, strict=False))
         part_map = part_map[rows[:, None], columns]
     try:
-        drawn = overlay(small, part_map, palette)
+        drawn = overlay(small, part_map, legend.colours, overlapping=legend.overlapping)
     except ValueError as error:
         raise ValueError(f"{what}: {error}") from None
-    there = [parts[i - 1] for i in np.unique(part_map).tolist() if 0 < i != IGNORE]
+    values = [value for value in np.unique(part_map).tolist() if 0 < value != IGNORE]
+    if legend.overlapping:
+        there = [part for p, part in enumerate(legend.parts) if any(value >> p & 1 for value in values)]
+    else:
+        there = [legend.parts[value - 1] for value in values]
     return _picture(drawn, f"{what}: {', '.join(there) or 'no part'}")
 
 
