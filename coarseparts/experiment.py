@@ -8,6 +8,8 @@ on as if nothing had happened.
 from __future__ import annotations
 
 import copy
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -365,6 +367,51 @@ class Experiment:
                 yield batch, n.y.log_probability(n.part_model(batch.image))
             else:
                 yield batch, n.infer(batch, self.settings.em.condition)
+
+    def probe(self, steps: int = 2) -> float:
+        """About how many seconds EM and the stages before it would take, from the time of a few of its steps.
+
+        The networks have moved afterwards: ask an experiment that is thrown away. Without coarse images: nan.
+        """
+        s, n = self.settings, self.networks
+        if not len(self.rows.coarse):
+            return math.nan
+        learned = any(style.learned for _, style in n.style_items())
+        optimizers = em.Optimizers(
+            self._optimizer([(n.part_model, 1e-6)]),
+            self._optimizer([(n.posterior, 1e-6)]),
+            self._optimizer([(n.styles, 1e-6)], False) if learned else None,
+        )
+        took = []
+        for _, (labelled, batch) in zip(range(steps + 1), self._pairs(0), strict=False):
+            begin = time.perf_counter()
+            em.em_step(n, optimizers, batch, labelled, s.em)
+            if self.device != "cpu":
+                torch.cuda.synchronize()
+            took.append(time.perf_counter() - begin)
+        step = sum(took[1:]) / max(1, len(took) - 1)  # the first one warms up
+        # An EM step passes b + bp images about 2.3 times forward and back through a network of the part model's size.
+        supervised = s.part_batch / (s.batch + s.labelled_batch) / 2.3
+        before = (s.part_epochs + s.posterior_epochs) * self.part_steps * supervised
+        return step * (s.em_epochs * self.em_steps + before)
+
+    def pictures(self, count: int) -> dict[str, np.ndarray]:
+        """Up to ``count`` evenly chosen measured images and what the part model, as it is now, says of them: "images"
+        (N, S, S, 3), "truth" and "shown" (N, S, S) part maps, "names", the "parts" and whether they are "overlapping".
+        """
+        rows = self.measure_feed.rows
+        rows = rows[np.unique(np.linspace(0, len(rows) - 1, count).astype(int))]
+        said = self.predictions("part", self._feed(self.store, rows, len(rows), 0).plain())
+        shown = [self.networks.y.mode(log_y).to(torch.uint8).cpu().numpy() for _, log_y in said]
+        view = self.store.subset(rows)
+        return {
+            "images": np.asarray(view.image),
+            "truth": np.asarray(view.parts),
+            "shown": np.concatenate(shown),
+            "names": np.array(view.names),
+            "parts": np.array(self.schema.parts),
+            "overlapping": np.array(self.schema.overlapping),
+        }
 
     def _fit_scales(self) -> dict[str, float]:
         fitted = initialise.fit_scales(self.networks, self.val_feed.plain())

@@ -16,7 +16,9 @@ from markupsafe import Markup
 from PIL import Image
 
 from coarseparts.evaluation import comparison, figures, tables
+from coarseparts.evaluation.iou import confusion, iou
 from coarseparts.evaluation.overlay import IGNORE, colours, overlay
+from coarseparts.evaluation.published import Table as Published
 
 _LARGEST = 256  # pixels: longer sides of pictures are reduced to it, or a report of large photographs gets too big
 _PAGE = 1080  # CSS pixels that a row of tiles may take on a laptop
@@ -89,12 +91,61 @@ def write_report(
     return tables.write_text(path, _page("report.html.jinja", context))
 
 
+@dataclass(frozen=True)
+class Gallery:
+    """Some images (N, S, S, 3) with their true part maps (N, S, S) and those of several methods, by name."""
+
+    title: str
+    predictions: Mapping[str, np.ndarray]
+    images: np.ndarray
+    truth: np.ndarray
+    names: tuple[str, ...]
+    parts: tuple[str, ...]
+    overlapping: bool
+
+    def cards(self, count: int = 6) -> list[dict[str, Any]]:
+        """``count`` images as ``write_report`` takes them: a third of them where the first method does worst."""
+        classes = len(self.parts) + 1
+        score = {
+            name: [_part_miou(counts) for counts in confusion(maps, self.truth, classes, self.overlapping)]
+            for name, maps in self.predictions.items()
+        }
+        order = np.argsort(next(iter(score.values())), kind="stable")
+        worst = order[: max(1, count // 3)]
+        rest = order[len(worst) :]
+        spread = rest[np.unique(np.linspace(0, len(rest) - 1, count - len(worst)).astype(int))] if len(rest) else rest
+        return [
+            {
+                "name": self.names[i],
+                "image": self.images[i],
+                "truth": self.truth[i],
+                "predictions": {name: maps[i] for name, maps in self.predictions.items()},
+                "iou": {name: scores[i] for name, scores in score.items()},
+                "worst": i in worst,
+            }
+            for i in [*worst, *spread]
+        ]
+
+
+def _part_miou(counts: np.ndarray) -> float:
+    shown = iou(counts)[1:]
+    return 100 * float(np.nanmean(shown)) if not np.isnan(shown).all() else 0.0
+
+
 def write_benchmark_report(
-    path: str | Path, title: str, results: Iterable[comparison.Result], facts: Mapping[str, str] | None = None
+    path: str | Path,
+    title: str,
+    results: Iterable[comparison.Result],
+    facts: Mapping[str, str] | None = None,
+    published: Published | None = None,
+    pictures: Sequence[Gallery] = (),
 ) -> Path:
-    """Write a benchmark's tables, label-efficiency curves and multipliers as one HTML page; returns the path."""
+    """Write a benchmark's tables, label-efficiency curves, multipliers and pictures as one HTML page; returns the path.
+
+    ``published``: the paper's numbers (``published.PUBLISHED``).
+    """
     results = list(results)
-    found, curves, sentences = comparison.condition_tables(results), [], []
+    found, curves, sentences = comparison.condition_tables(results, published=published), [], []
     for (labels, start), lines in comparison.label_curves(results).items():
         colours_by_name = figures.series_colours(lines)
         svg = Markup(figures.label_curve(lines, colours_by_name))
@@ -108,9 +159,17 @@ def write_benchmark_report(
         "overview": comparison.overview(results) if len(found) > 1 else None,
         "tables": found,
         "curves": curves,
+        "galleries": [_gallery(gallery) for gallery in pictures],
         "facts": dict(facts or {}),
     }
     return tables.write_text(path, _page("benchmark.html.jinja", context))
+
+
+def _gallery(gallery: Gallery) -> tuple[str, dict[str, str], list[dict[str, Any]]]:
+    palette = colours(len(gallery.parts))
+    legend = _Legend(gallery.parts, palette, gallery.overlapping)
+    colour_of = {name: "#" + bytes(rgb.tolist()).hex() for name, rgb in zip(gallery.parts, palette, strict=True)}
+    return gallery.title, colour_of, [_card(card, legend) for card in gallery.cards()]
 
 
 def _page(template: str, context: Mapping[str, Any]) -> str:
