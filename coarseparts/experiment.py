@@ -30,7 +30,7 @@ from coarseparts.data.store import Store
 from coarseparts.evaluation.iou import confusion, summary
 from coarseparts.initialise import Data, OnEpoch
 from coarseparts.model import Model, build, keypoint_decoder
-from coarseparts.networks import KeypointDetector, PartModel, Posterior, rate_factors
+from coarseparts.networks import KeypointDetector, PartModel, members, rate_factors
 from coarseparts.presets import Settings
 from coarseparts.runs import RunFolder, Stage, Track, write
 
@@ -121,8 +121,9 @@ class Experiment:
         networks = self._untrained(twin)
         if self.settings.start == "keypoints":
             learned = self._knowing_keypoints()
-            for network in (networks.part_model, networks.posterior):
-                cast(PartModel | Posterior, network).encoder.load_state_dict(learned)
+            encoders = [cast(PartModel, networks.part_model).encoder] + [m.encoder for m in members(networks.posterior)]
+            for encoder in encoders:
+                encoder.load_state_dict(learned)
         return networks
 
     def _knowing_keypoints(self) -> dict[str, Tensor]:
@@ -192,14 +193,14 @@ class Experiment:
 
     def train_posterior(self) -> Stage:
         """Stage 2: f(y|x, y1..yn) from the part-labelled images and their coarse labels."""
-        s = self.settings
-        network = cast(Posterior, self.networks.posterior)
-        if s.posterior_start == "part-model":
-            network.encoder.load_state_dict(cast(PartModel, self.networks.part_model).encoder.state_dict())
+        s, network = self.settings, self.networks.posterior
         slow = s.posterior_lr * s.posterior_encoder_factor
-        optimizer = self._optimizer(
-            [(network.encoder, slow), (network.label_encoder, s.posterior_lr), (network.decoder, s.posterior_lr)]
-        )
+        groups: list[tuple[nn.Module, float]] = []
+        for one in members(network):
+            if s.posterior_start == "part-model":
+                one.encoder.load_state_dict(cast(PartModel, self.networks.part_model).encoder.state_dict())
+            groups += [(one.encoder, slow), (one.label_encoder, s.posterior_lr), (one.decoder, s.posterior_lr)]
+        optimizer = self._optimizer(groups)
         stage = self.run.stage("posterior", {"posterior": network}, [optimizer], s.posterior_epochs)
         loss = initialise.posterior_loss(self.networks, s.label_dropout, s.em.overlap)
         self._supervised(stage, network, optimizer, loss, self.part_feed, "posterior")

@@ -14,7 +14,17 @@ from torch import nn
 from coarseparts import em
 from coarseparts.data.schema import Schema
 from coarseparts.labels import STYLES, Box, Keypoints, LabelStyle, Mask, parts_of
-from coarseparts.networks import Backbone, Encoder, LabelModel, PartModel, Posterior, build_encoder, fastest
+from coarseparts.networks import (
+    Backbone,
+    Encoder,
+    LabelModel,
+    PartModel,
+    Posterior,
+    SeparatePosteriors,
+    build_encoder,
+    fastest,
+    members,
+)
 from coarseparts.networks.decoder import PaperDecoder, SkipDecoder
 from coarseparts.networks.encoder import is_resnet, read_weights
 from coarseparts.presets import Settings
@@ -91,8 +101,15 @@ def build(schema: Schema, settings: Settings, styles: list[str], weights: bool =
     modules = nn.ModuleDict({name: style(name) for name in styles})
     drawn = sum(s.channels + 1 for s in modules.values() if isinstance(s, LabelStyle))
     part_model = PartModel(encoder(), outputs, settings.decoder)
-    posterior = Posterior(encoder(), drawn, outputs, settings.decoder, settings.label_width)
-    part_model.precision = posterior.precision = settings.precision
+
+    def one() -> Posterior:
+        return Posterior(encoder(), drawn, outputs, settings.decoder, settings.label_width)
+
+    separate = settings.posteriors == "separate" and styles
+    posterior = SeparatePosteriors(len(styles), one) if separate else one()
+    part_model.precision = settings.precision
+    for member in members(posterior):
+        member.precision = settings.precision
     for network in (part_model, posterior, modules):
         network.to(memory_format=torch.channels_last)
     return em.Networks(part_model, posterior, modules, states, y)

@@ -43,6 +43,9 @@ class Settings(BaseModel):
     posterior_start: Literal["part-model", "weights"] = Field(
         default="part-model", description="where the posterior's image encoder begins"
     )
+    posteriors: Literal["shared", "separate"] = Field(
+        default="shared", description="one for every subset of labels, or one each (section 3.2, remark 1)"
+    )
     label_width: int = Field(default=32, gt=0, description="channels of the posterior's label encoder")
     distance: Literal["l1", "squared", "location"] = Field(default="location", description="keypoint likelihood")
     sigma: float = Field(default=0.03, gt=0, lt=0.5, description="keypoint Gaussian, share of the image's width")
