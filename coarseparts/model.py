@@ -13,7 +13,7 @@ from torch import nn
 
 from coarseparts import em
 from coarseparts.data.schema import Schema
-from coarseparts.labels import STYLES, Box, Keypoints, LabelStyle, Mask, parts_of
+from coarseparts.labels import STYLES, Box, Keypoints, LabelStyle, Mask, PartBoxes, parts_of
 from coarseparts.networks import (
     Backbone,
     Encoder,
@@ -92,6 +92,8 @@ def build(schema: Schema, settings: Settings, styles: list[str], weights: bool =
                 network.stride,
                 settings.distance,
             )
+        if name == "part_boxes":
+            return PartBoxes([index - 1 for index in schema.part_flip()[1:]])
         learned = label_model(1, full=True) if schema.overlapping else None  # overlapping parts do not fill the object
         return Mask(model=learned) if name == "mask" else Box(settings.box_corners, settings.sigma, learned)
 

@@ -60,7 +60,9 @@ def _one(model: Model, sample: Sample, labelled: bool, figure: bool = False) -> 
     image = arrays["image"]
     assert image is not None
     keypoints = one("keypoints") if model.schema.keypoints else None
-    store = Store.from_arrays(model.schema, image[None], None, one("mask"), keypoints, one("box"))
+    store = Store.from_arrays(
+        model.schema, image[None], None, one("mask"), keypoints, one("box"), part_boxes=one("part_boxes")
+    )
     device = next(model.networks.part_model.parameters()).device
     batch: Batch = to_input(store.batch([0], device), model.settings.preprocess)
     batch.image = batch.image.contiguous(memory_format=torch.channels_last)
@@ -95,7 +97,9 @@ def _object(parts: np.ndarray, margin: float) -> np.ndarray | None:
 
 
 def _with_crop(sample: Sample, crop: np.ndarray | None) -> Sample:
-    return Sample(sample.name, sample.image, sample.parts, sample.mask, sample.keypoints, sample.box, crop)
+    return Sample(
+        sample.name, sample.image, sample.parts, sample.mask, sample.keypoints, sample.box, crop, sample.part_boxes
+    )
 
 
 @dataclass

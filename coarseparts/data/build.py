@@ -25,7 +25,7 @@ from coarseparts.data.records import Record, read_dataset
 from coarseparts.data.sample import Sample
 from coarseparts.data.schema import IGNORE, Schema
 from coarseparts.data.store import FORMAT, LABELS, Store, Writer, layout
-from coarseparts.data.synthetic import birds
+from coarseparts.data.synthetic import WORLDS, boxes_of_parts
 
 try:
     import fcntl
@@ -152,9 +152,11 @@ def _load(record: Record, size: int) -> _Loaded:
 
 def _render(records: list[Record], size: int) -> Iterator[_Loaded]:
     assert records[0].synthetic is not None
-    _, seed, first = records[0].synthetic
-    drawn = birds.render(len(records), size=size, seed=seed, first=first)
-    drawn["keypoints"] = in_schema(drawn["keypoints"], birds.SCHEMA.keypoints, records[0].schema)
+    name, seed, first = records[0].synthetic
+    world = WORLDS[name]
+    drawn = world.render(len(records), size=size, seed=seed, first=first)
+    drawn["part_boxes"] = boxes_of_parts(drawn["parts"], world.schema)
+    drawn["keypoints"] = in_schema(drawn["keypoints"], world.schema.keypoints, records[0].schema)
     for i, record in enumerate(records):
         labels = {label: drawn[label][i] for label in LABELS if label in record.has}
         yield _Loaded(record, _at_size(Sample(record.name, drawn["image"][i], **labels), size, record.schema), [])
@@ -199,7 +201,7 @@ def _row(arrays: dict[str, np.ndarray | None], schema: Schema, size: int) -> dic
     values["crops"] = values.pop("crop")
     values["present"] = np.array([values[label] is not None for label in LABELS])
     row = {}
-    for name, (dtype, shape) in layout(size, len(schema.keypoints)).items():
+    for name, (dtype, shape) in layout(size, schema).items():
         value = values[name]
         blank = IGNORE if name == "parts" else 0
         row[name] = (np.full(shape, blank, dtype) if value is None else np.asarray(value, dtype))[None]
@@ -243,7 +245,7 @@ def _clear(cache_dir: Path, folder: Path) -> None:
 
 
 def _check_room(cache_dir: Path, rows: int, schema: Schema, size: int) -> None:
-    per_row = sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in layout(size, len(schema.keypoints)).values())
+    per_row = sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in layout(size, schema).values())
     free = shutil.disk_usage(cache_dir).free
     if free < rows * per_row:
         need = rows * per_row

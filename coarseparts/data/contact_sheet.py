@@ -21,7 +21,7 @@ from coarseparts.data.crops import crop_and_resize
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.sample import Sample
 from coarseparts.data.schema import IGNORE, Schema
-from coarseparts.data.store import Store
+from coarseparts.data.store import LABELS, Store
 
 _CAPTION, _GAP = 16, 6  # pixels: height of a line of text, space between tiles
 _MASK, _BOX, _PAPER, _INK = (255, 255, 255), (255, 220, 0), (250, 250, 250), (20, 20, 20)
@@ -51,7 +51,7 @@ def samples_of(store: Store, rows: Iterable[int]) -> list[Sample]:
     """Rows of a store as samples again (at store size), for a sheet of what is in it."""
     rows = list(rows)
     view = store.subset(rows)
-    labels = {label: (getattr(view, label), view.present[label]) for label in ("parts", "mask", "keypoints", "box")}
+    labels = {label: (getattr(view, label), view.present[label]) for label in LABELS}
     return [
         Sample(
             name=f"{view.splits[i]}: {view.names[i]}",
@@ -118,6 +118,12 @@ def _tile(sample: Sample, schema: Schema, size: int) -> Image.Image:
     if shown["box"] is not None:
         x0, y0, x1, y1 = shown["box"].tolist()
         draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=_BOX)
+    if shown["part_boxes"] is not None:
+        for (x0, y0, x1, y1), colour in zip(
+            shown["part_boxes"].tolist(), _palette(len(schema.parts))[1:], strict=False
+        ):
+            if x1 > x0:
+                draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=tuple(colour.tolist()))
     if shown["keypoints"] is not None:
         for number, (x, y, v) in enumerate(shown["keypoints"].tolist(), 1):
             if v > 0:

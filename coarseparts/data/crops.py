@@ -48,7 +48,8 @@ def crop_and_resize(sample: Sample, size: int, overlapping: bool = False) -> dic
       With ``overlapping`` the values are bit fields: a part is there that covers half of the pixel's area;
     - "mask" (S, S) uint8: mean over each pixel's area; 0 beyond the image;
     - "keypoints" (K, 3) float32: moved exactly; v = 0 for those outside the crop; (0, 0, v) for v < 1;
-    - "box" (4,) float32: moved exactly, clipped to the sample; None if nothing of it is left.
+    - "box" (4,) float32: moved exactly, clipped to the sample; None if nothing of it is left;
+    - "part_boxes" (P, 4) float32: likewise; zeros for those of which nothing is left, None if that is all of them.
 
     Raises ValueError as ``square_crop`` does.
     """
@@ -61,6 +62,7 @@ def crop_and_resize(sample: Sample, size: int, overlapping: bool = False) -> dic
         "mask": None if sample.mask is None else _mask(sample.mask, crop, size),
         "keypoints": None if sample.keypoints is None else _keypoints(sample.keypoints, crop, size),
         "box": None if sample.box is None else _box(sample.box, crop, size),
+        "part_boxes": None if sample.part_boxes is None else _part_boxes(sample.part_boxes, crop, size),
     }
 
 
@@ -159,6 +161,12 @@ def _box(box: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray | None:
     out = (np.asarray(box, np.float32) - crop[[0, 1, 0, 1]]) * (size / (crop[2] - crop[0]))
     out = out.clip(0, size).astype(np.float32)
     return out if out[2] > out[0] and out[3] > out[1] else None
+
+
+def _part_boxes(boxes: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray | None:
+    moved = [_box(box, crop, size) if box[2] > box[0] else None for box in boxes]
+    out = np.stack([np.zeros(4, np.float32) if box is None else box for box in moved])
+    return out if out.any() else None
 
 
 def _inside(start: float, stop: float, length: int, size: int) -> tuple[int, int, np.ndarray]:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.schema import Schema
 
-FOLDERS, FILES = ("images", "part_masks", "cub"), ("part_coco", "coco")
+FOLDERS, FILES = ("images", "part_masks", "cub"), ("part_coco", "coco", "part_boxes")
 """Keys of a source that name a folder, and those that name a file."""
 
 STRIDE = 16
@@ -50,16 +50,21 @@ class Source(BaseModel):
         default=None, description="COCO file with a category per part, instead of part_masks"
     )
     coco: Path | None = Field(default=None, description="COCO file with keypoints, segmentation = figure-ground, bbox")
+    part_boxes: Path | None = Field(
+        default=None, description="COCO file with a category per part, of which the boxes (bbox) are a coarse label"
+    )
     cub: Path | None = Field(
         default=None, description="CUB-200-2011 folder, instead of coco; its official split is kept"
     )
-    synthetic: Literal["birds"] | None = Field(default=None, description="a built-in world, instead of files")
+    synthetic: Literal["birds", "aircraft"] | None = Field(
+        default=None, description="a built-in world, instead of files"
+    )
     count: int | None = Field(default=None, ge=1, description="synthetic: how many images (default 1000)")
     first: int | None = Field(default=None, ge=0, description="synthetic: number of the first image (default 0)")
     seed: int | None = Field(default=None, ge=0, description="synthetic: seed (default 0)")
     parts: bool | None = Field(default=None, description="synthetic: whether the part masks are given (default true)")
-    use: tuple[Literal["keypoints", "mask", "box"], ...] | None = Field(
-        default=None, description="coarse styles; default all"
+    use: tuple[Literal["keypoints", "mask", "box", "part_boxes"], ...] | None = Field(
+        default=None, description="coarse styles; default all, of synthetic sources all but part_boxes"
     )
     limit: int | None = Field(default=None, ge=1, description="the first N images by file name")
     unlabelled_keypoints: Literal["absent", "unknown"] = Field(
@@ -75,7 +80,7 @@ class Source(BaseModel):
             wrong += [f"{key} and synthetic exclude each other; make them two sources" for key in given]
         else:
             if not set(given) - {"images"}:
-                wrong.append("no labels; add part_masks, part_coco, coco or cub, or synthetic: birds")
+                wrong.append("no labels; add part_masks, part_coco, coco, part_boxes or cub, or synthetic: birds")
             elif self.images is None and self.cub is None:
                 wrong.append("images is missing; name the folder of the photographs")
             for key in ("count", "first", "seed", "parts"):

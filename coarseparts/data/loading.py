@@ -38,6 +38,7 @@ class Recipe:
     part_mask: Path | None = None
     part_segments: tuple[PartSegment, ...] = ()
     part_files: tuple[tuple[int, Path], ...] = ()  # of parts that overlap: (index, file)
+    part_boxes: np.ndarray | None = None
     unlabelled_unknown: bool = False
 
 
@@ -46,7 +47,7 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
     image, problems = decode(recipe.image)
     size = (image.shape[1], image.shape[0])
     found = recipe.annotation
-    parts = mask = keypoints = box = None
+    parts = mask = keypoints = box = part_boxes = None
     if found is not None and found.size is not None and found.size != size:
         message = f"{found.where} was made on {found.size[0]}x{found.size[1]} pixels, {recipe.image} has "
         message += f"{size[0]}x{size[1]} when upright"
@@ -56,6 +57,8 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
         mask = _mask(found, size, problems)
         keypoints = _keypoints(found, recipe, size, problems)
         box = _box(found, size, problems)
+    if recipe.part_boxes is not None:
+        part_boxes = _part_boxes(recipe, size, box, problems)
     try:
         if recipe.part_files:
             parts = read_overlapping_masks(recipe.part_files, size)
@@ -71,7 +74,8 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
         raise BadInput(problems)
     crop = None
     if recipe.crop.to == "object":
-        crop = object_crop(size, recipe.crop.margin, mask, box, keypoints, parts)
+        extent = box if box is not None or part_boxes is None else around(part_boxes)
+        crop = object_crop(size, recipe.crop.margin, mask, extent, keypoints, parts)
     sample = Sample(
         name=name,
         image=image,
@@ -80,6 +84,7 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
         keypoints=keypoints if "keypoints" in recipe.use else None,
         box=box if "box" in recipe.use else None,
         crop=crop,
+        part_boxes=part_boxes if "part_boxes" in recipe.use else None,
     )
     return sample, problems
 
@@ -188,6 +193,30 @@ def _box(found: Annotation, size: tuple[int, int], problems: list[Problem]) -> n
         message = f"{came} reaches beyond the image of {size[0]}x{size[1]} pixels, cut off there"
         problems.append(Problem(found.file, message, severity="repaired"))
     return clipped
+
+
+def around(boxes: np.ndarray) -> np.ndarray:
+    """(4,) the box around those of (n, 4) boxes that are not zeros."""
+    there = boxes[boxes[:, 2] > boxes[:, 0]]
+    return np.concatenate([there[:, :2].min(0), there[:, 2:].max(0)])
+
+
+def _part_boxes(
+    recipe: Recipe, size: tuple[int, int], box: np.ndarray | None, problems: list[Problem]
+) -> np.ndarray | None:
+    """(P, 4) cut off at the image's border; in an image with several objects those centred in this one's box."""
+    assert recipe.part_boxes is not None
+    boxes = np.clip(recipe.part_boxes, 0, [*size, *size]).astype(np.float32)
+    drawn = recipe.part_boxes.any(1)
+    gone = drawn & ((boxes[:, 0] >= boxes[:, 2]) | (boxes[:, 1] >= boxes[:, 3]))
+    for name in (recipe.schema.parts[i] for i in np.flatnonzero(gone)):
+        message = f"the box of part {name!r} lies outside the image of {size[0]}x{size[1]} pixels"
+        problems.append(Problem(str(recipe.image), message, "draw it again or remove it from part_boxes"))
+    if recipe.annotation is not None and not recipe.annotation.alone and box is not None:
+        centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+        elsewhere = ((centre < box[:2]) | (centre > box[2:])).any(1)
+        boxes[elsewhere] = 0
+    return boxes if boxes.any() else None
 
 
 def _only_this_object(parts: np.ndarray, mask: np.ndarray | None, box: np.ndarray | None) -> None:

@@ -20,17 +20,18 @@ import numpy as np
 from pydantic import ValidationError
 
 from coarseparts.data import loading
+from coarseparts.data import synthetic as worlds
 from coarseparts.data.dataset_file import DatasetFile, Source, describe, kind, nearest, training_problems
 from coarseparts.data.images import list_images, stem
 from coarseparts.data.loading import Recipe, in_schema
 from coarseparts.data.problems import BadInput, Problem, capped, errors, readable
 from coarseparts.data.readers.annotation import Annotation
-from coarseparts.data.readers.coco import PartSegment, read_coco, read_part_coco
+from coarseparts.data.readers.coco import PartSegment, read_coco, read_part_boxes, read_part_coco
 from coarseparts.data.readers.cub import read_cub
 from coarseparts.data.readers.part_masks import find_overlapping_masks, find_part_masks
 from coarseparts.data.sample import STYLES, Sample
 from coarseparts.data.schema import Schema
-from coarseparts.data.synthetic import birds
+from coarseparts.data.synthetic import WORLD_LABELS, WORLDS, boxes_of_parts
 
 ABSENT = "add the image, or correct its name in the annotations"
 """The remedy for labels whose image is not there; who predicts may have labels of more images than are asked for."""
@@ -41,10 +42,10 @@ class Record:
     """One sample of a dataset, not yet decoded.
 
     ``name``: unique over the dataset; ``source``: position in ``DatasetFile.sources``; ``has``: which of "parts",
-    "keypoints", "mask" and "box" it carries; ``fingerprint``: changes whenever ``load`` would return something else.
-    A record of a synthetic source has no ``image`` but ``synthetic`` = (world, seed, number): rendering many at once
-    (``birds.render(count, size, seed, first)``, its keypoints through ``in_schema``) is much faster than one ``load``
-    each, and gives the same.
+    "keypoints", "mask" and "box" it carries; ``fingerprint``: changes whenever ``load`` would return something else. A
+    record of a synthetic source has no ``image`` but ``synthetic`` = (world, seed, number): rendering many at once
+    (``WORLDS[world].render(count, size, seed, first)``, its keypoints through ``in_schema``) is much faster than one
+    ``load`` each, and gives the same.
     """
 
     name: str
@@ -64,10 +65,12 @@ class Record:
         if self.recipe is not None:
             return loading.load(self.recipe, self.name)
         assert self.synthetic is not None
-        _, seed, number = self.synthetic
-        arrays = {key: rows[0] for key, rows in birds.render(1, size=self.size, seed=seed, first=number).items()}
+        name, seed, number = self.synthetic
+        world = WORLDS[name]
+        arrays = {key: rows[0] for key, rows in world.render(1, size=self.size, seed=seed, first=number).items()}
+        arrays["part_boxes"] = boxes_of_parts(arrays["parts"][None], world.schema)[0]
         image = arrays.pop("image")
-        arrays["keypoints"] = in_schema(arrays["keypoints"], birds.SCHEMA.keypoints, self.schema)
+        arrays["keypoints"] = in_schema(arrays["keypoints"], world.schema.keypoints, self.schema)
         return Sample(self.name, image, **{key: value for key, value in arrays.items() if key in self.has}), []
 
 
@@ -86,7 +89,7 @@ def read_dataset(dataset: DatasetFile, for_training: bool = False) -> tuple[list
         if source.synthetic:
             wrong = _synthetic_problems(dataset, i)
             drafts.append([])
-            annotated |= dict.fromkeys(birds.SCHEMA.keypoints)
+            annotated |= dict.fromkeys(WORLDS[source.synthetic].schema.keypoints)
             bad_worlds |= {i} if wrong else set()
         else:
             found, names, wrong = _read_files(dataset, i)
@@ -139,6 +142,7 @@ class _Draft:
     part_mask: Path | None
     part_segments: tuple[PartSegment, ...]
     part_files: tuple[tuple[int, Path], ...]
+    part_boxes: np.ndarray | None
 
 
 def _read_files(dataset: DatasetFile, i: int) -> tuple[list[_Draft], dict[str, None], list[Problem]]:
@@ -147,6 +151,8 @@ def _read_files(dataset: DatasetFile, i: int) -> tuple[list[_Draft], dict[str, N
     folder = source.image_folder
     assert folder is not None
     annotations, layers, segments, problems = _read_labels(dataset, source, folder)
+    boxes, wrong = _read_part_boxes(dataset, source)
+    problems += wrong
     masks = {name: files[0][1] for name, files in layers.items()}
     keypoints = dict.fromkeys(k for names in {a.keypoint_names: None for a in annotations} for k in names)
     unreadable = _unreadable(folder)
@@ -157,7 +163,7 @@ def _read_files(dataset: DatasetFile, i: int) -> tuple[list[_Draft], dict[str, N
     by_image: dict[str, list[Annotation]] = defaultdict(list)
     for annotation in annotations:
         by_image[annotation.image].append(annotation)
-    labelled = by_image.keys() | segments.keys() | {name for name in there if stem(name) in masks}
+    labelled = by_image.keys() | segments.keys() | boxes.keys() | {name for name in there if stem(name) in masks}
 
     stems = Counter(stem(name) for name in labelled)
     remedy = "keep one of them, or rename one and its labels; part masks belong in a folder of their own"
@@ -184,7 +190,8 @@ def _read_files(dataset: DatasetFile, i: int) -> tuple[list[_Draft], dict[str, N
             problems.append(Problem(str(path), f"cannot be read: {error.strerror}", remedy))
             continue
         if not there_is:
-            by = (by_image.get(name) or segments[name])[0].file
+            there_are = by_image.get(name) or segments.get(name)
+            by = there_are[0].file if there_are else source.part_boxes
             alike = guesses.get(stem(name)) or guesses.get(name.rpartition("/")[2])
             message = f"does not exist, but {by} has labels for it" + (f" (there is {alike})" if alike else "")
             problems.append(Problem(str(path), message, ABSENT))
@@ -192,7 +199,7 @@ def _read_files(dataset: DatasetFile, i: int) -> tuple[list[_Draft], dict[str, N
         for annotation in by_image.get(name) or [None]:  # type: ignore[list-item]
             files = layers.get(stem(name), ()) if dataset.overlapping else ()
             mask = None if dataset.overlapping else masks.get(stem(name))
-            drafts.append(_Draft(path, name, annotation, mask, tuple(segments.get(name, ())), files))
+            drafts.append(_Draft(path, name, annotation, mask, tuple(segments.get(name, ())), files, boxes.get(name)))
     return drafts, keypoints, problems
 
 
@@ -233,6 +240,13 @@ def _read_labels(
     except BadInput as bad:
         problems += bad.problems
     return annotations, layers, segments, problems
+
+
+def _read_part_boxes(dataset: DatasetFile, source: Source) -> tuple[dict[str, np.ndarray], list[Problem]]:
+    try:
+        return read_part_boxes(source.part_boxes, dataset.parts) if source.part_boxes is not None else ({}, [])
+    except BadInput as bad:
+        return {}, bad.problems
 
 
 def _unreadable(folder: Path) -> list[Problem]:
@@ -295,6 +309,7 @@ def _record(dataset: DatasetFile, schema: Schema, i: int, draft: _Draft) -> Reco
             has.add("keypoints")
         has |= {"mask"} if found.segmentation is not None or found.soft_mask is not None else set()
         has |= {"box"} if found.box is not None else set()
+    has |= {"part_boxes"} if draft.part_boxes is not None else set()
     has &= use | {"parts"}
     if not has:
         return None
@@ -307,6 +322,7 @@ def _record(dataset: DatasetFile, schema: Schema, i: int, draft: _Draft) -> Reco
         draft.part_mask,
         draft.part_segments,
         draft.part_files,
+        draft.part_boxes,
         source.unlabelled_keypoints == "unknown",
     )
     name = readable(stem(draft.name)) + (f"-{found.object_id}" if found is not None and not found.alone else "")
@@ -326,6 +342,8 @@ def _fingerprint(recipe: Recipe) -> str:
             except OSError:
                 state = "not there"  # found when it is loaded
             digest.update(os.fsencode(path.absolute()) + f"|{state}\n".encode())
+    if recipe.part_boxes is not None:
+        digest.update(recipe.part_boxes.tobytes())
     if found is not None:
         for array in (found.keypoints, found.box):
             digest.update(b"-" if array is None else array.tobytes())
@@ -338,10 +356,12 @@ def _fingerprint(recipe: Recipe) -> str:
 
 
 def _synthetic_problems(dataset: DatasetFile, i: int) -> list[Problem]:
-    if dataset.parts == birds.SCHEMA.parts or dataset.sources[i].parts is False:
+    name = str(dataset.sources[i].synthetic)
+    own = WORLDS[name].schema
+    if dataset.sources[i].parts is False or (dataset.parts, dataset.overlapping) == (own.parts, own.overlapping):
         return []
-    message = f"sources[{i}]: the parts of the synthetic birds are {', '.join(birds.SCHEMA.parts)}, in this order; "
-    message += f"`parts` lists {', '.join(dataset.parts)}"
+    message = f"sources[{i}]: the parts of the synthetic {name} are {', '.join(own.parts)}, in this order"
+    message += f" and with `overlapping: {str(own.overlapping).lower()}`; `parts` lists {', '.join(dataset.parts)}"
     return [Problem(str(dataset.path), message, "list those, or say `parts: false` in that source")]
 
 
@@ -349,9 +369,9 @@ def _synthetic_records(dataset: DatasetFile, schema: Schema, i: int) -> list[Rec
     source = dataset.sources[i]
     count = min(source.count or 1000, source.limit or source.count or 1000)
     seed = source.seed or 0
-    has = frozenset(STYLES if source.use is None else source.use) | ({"parts"} if source.has_parts else set())
+    has = frozenset(WORLD_LABELS if source.use is None else source.use) | ({"parts"} if source.has_parts else set())
     code = hashlib.sha256()
-    for file in sorted(Path(birds.__file__).parent.glob("*.py")):
+    for file in sorted(Path(worlds.__file__).parent.glob("*.py")):
         code.update(file.read_bytes())  # another version of the world is another world
     made = []
     for number in range(source.first or 0, (source.first or 0) + count):

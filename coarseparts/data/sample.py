@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-STYLES = ("keypoints", "mask", "box")
+STYLES = ("keypoints", "mask", "box", "part_boxes")
 """Names of the coarse label styles that a sample can carry, in the order in which the posterior sees them."""
 
 
@@ -25,7 +25,8 @@ class Sample:
     """One object as its labels describe it, at the image's own size and before any crop. Missing labels are None.
 
     ``image`` (H, W, 3) uint8 RGB; ``parts`` (H, W) uint8 part index, 255 = ignore; ``mask`` (H, W) uint8, 0..255
-    soft figure-ground; ``keypoints`` (K, 3) float32 (x, y, v); ``box`` (4,) float32 (x0, y0, x1, y1);
+    soft figure-ground; ``keypoints`` (K, 3) float32 (x, y, v); ``box`` (4,) float32 (x0, y0, x1, y1); ``part_boxes``
+    (P, 4), likewise for each part, zeros where it cannot be seen;
     ``crop`` (4,) the region of the image that the object's sample shows, or None for the whole image.
     """
 
@@ -36,16 +37,17 @@ class Sample:
     keypoints: np.ndarray | None = None
     box: np.ndarray | None = None
     crop: np.ndarray | None = None
+    part_boxes: np.ndarray | None = None
 
 
 @dataclass
 class Batch:
     """B samples of one size. Labels that a sample lacks are zeros (parts: 255) and False in ``present``.
 
-    ``image`` (B, 3, H, W): uint8 as stored, float32 normalised after ``transforms``;
-    ``parts`` (B, H, W) uint8/int64; ``labels``: "keypoints" (B, K, 3) float32 in pixels of this size,
-    "mask" (B, 1, H, W) uint8 as stored / float32 0..1 after transforms, "box" (B, 4) float32;
-    ``present``: (B,) bool for "parts" and every style; ``index`` (B,) int64 position in the store.
+    ``image`` (B, 3, H, W): uint8 as stored, float32 normalised after ``transforms``; ``parts`` (B, H, W) uint8/int64;
+    ``labels``: "keypoints" (B, K, 3) float32 in pixels of this size, "mask" (B, 1, H, W) uint8 as stored / float32 0..1
+    after transforms, "box" (B, 4) and "part_boxes" (B, P, 4) float32; ``present``: (B,) bool for "parts" and every
+    style; ``index`` (B,) int64 position in the store.
     """
 
     image: Tensor

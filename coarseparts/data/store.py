@@ -24,19 +24,20 @@ from coarseparts.data.schema import IGNORE, Schema
 LABELS = ("parts", *STYLES)
 """What a row may carry: the part mask and each coarse style; the columns of ``present.npy``."""
 
-FORMAT = 1
+FORMAT = 2
 """Version of the folder's layout; a store of another version is built anew."""
 
 
-def layout(size: int, keypoints: int) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
-    """Name, type and shape per row of each array of a store (S = ``size``, K = ``keypoints``)."""
+def layout(size: int, schema: Schema) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+    """Name, type and shape per row of each array of a store of S x S pixels (S = ``size``)."""
     u8, f32, i32 = np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.int32)
     return {
         "image": (u8, (size, size, 3)),
         "parts": (u8, (size, size)),
         "mask": (u8, (size, size)),
-        "keypoints": (f32, (keypoints, 3)),
+        "keypoints": (f32, (len(schema.keypoints), 3)),
         "box": (f32, (4,)),
+        "part_boxes": (f32, (len(schema.parts), 4)),
         "crops": (f32, (4,)),
         "native": (i32, (2,)),
         "present": (np.dtype(bool), (len(LABELS),)),
@@ -47,10 +48,10 @@ def layout(size: int, keypoints: int) -> dict[str, tuple[np.dtype, tuple[int, ..
 class Store:
     """N samples of S x S pixels with whatever labels each has; coordinates as in ``data.sample``, at store size.
 
-    ``names``, ``splits``, ``sources``: a string per row. ``present``: (N,) bool for "parts", "keypoints", "mask" and
-    "box". The arrays are properties: of a whole store they are the memory maps themselves, of a view they are
-    copies of its rows, so ask a large view for ``batch`` instead. ``key``: a hash of all that went in, where the
-    store was built from files ("" otherwise).
+    ``names``, ``splits``, ``sources``: a string per row. ``present``: (N,) bool for each of LABELS. The arrays are
+    properties: of a whole store they are the memory maps themselves, of a view they are copies of its rows, so ask a
+    large view for ``batch`` instead. ``key``: a hash of all that went in, where the store was built from files (""
+    otherwise).
     """
 
     schema: Schema
@@ -77,21 +78,23 @@ class Store:
         splits: str | Sequence[str] = "train",
         sources: str | Sequence[str] = "arrays",
         present: Mapping[str, np.ndarray] | None = None,
+        part_boxes: np.ndarray | None = None,
     ) -> Store:
         """A store in memory. ``image`` (N, S, S, 3) uint8, ``parts`` and ``mask`` (N, S, S) uint8, ``keypoints``
-        (N, K, 3), ``box`` (N, 4).
+        (N, K, 3), ``box`` (N, 4), ``part_boxes`` (N, P, 4).
 
         ``present`` says which rows have a label ((N,) bool by name). Without it a row has parts unless all of it is
-        255, keypoints if one of them is labelled (v > 0), a mask where masks are given, a box if x1 > x0 and y1 > y0.
-        Raises ValueError for a wrong shape or type.
+        255, keypoints if one of them is labelled (v > 0), a mask where masks are given, a box if x1 > x0 and y1 > y0,
+        part boxes if one of them is such a box. Raises ValueError for a wrong shape or type.
         """
         image = np.asarray(image)
         if image.ndim != 4 or image.shape[1] != image.shape[2] or image.shape[3] != 3:
             raise ValueError(f"image has shape {image.shape}; expected square colour images (N, S, S, 3)")
         n, size = image.shape[:2]
         given = {"image": image, "parts": parts, "mask": mask, "keypoints": keypoints, "box": box}
+        given["part_boxes"] = part_boxes
         arrays: dict[str, np.ndarray] = {}
-        for name, (dtype, shape) in layout(size, len(schema.keypoints)).items():
+        for name, (dtype, shape) in layout(size, schema).items():
             value = given.get(name)
             if value is None:
                 arrays[name] = np.full((n, *shape), IGNORE if name == "parts" else 0, dtype)
@@ -110,6 +113,7 @@ class Store:
             "keypoints": (arrays["keypoints"][:, :, 2] > 0).any(1),
             "mask": none if mask is None else ~none,
             "box": (b[:, 2] > b[:, 0]) & (b[:, 3] > b[:, 1]),
+            "part_boxes": (arrays["part_boxes"][..., 2:] > arrays["part_boxes"][..., :2]).all(-1).any(-1),
         }
         for name, rows in (present or {}).items():
             if name not in there or np.shape(rows) != (n,):
@@ -135,7 +139,7 @@ class Store:
         schema, size, texts = _read_meta(folder)
         n, remedy = len(texts[0]), f"delete the store folder {folder}, it is made anew"
         arrays = {}
-        for name, (dtype, shape) in layout(size, len(schema.keypoints)).items():
+        for name, (dtype, shape) in layout(size, schema).items():
             try:
                 array = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
             except (OSError, EOFError, ValueError) as error:
@@ -186,6 +190,11 @@ class Store:
         return self._get("box")
 
     @property
+    def part_boxes(self) -> np.ndarray:
+        """(N, P, 4) float32, likewise of each part; zeros where it cannot be seen."""
+        return self._get("part_boxes")
+
+    @property
     def crops(self) -> np.ndarray:
         """(N, 4) float32: the region of the original image that each row shows, in that image's pixels."""
         return self._get("crops")
@@ -196,7 +205,7 @@ class Store:
         return self._get("native")
 
     def rows(self, split: str | None = None, has: str | None = None) -> np.ndarray:
-        """int64 indices of the rows of one split and with one label ("parts", "keypoints", "mask" or "box")."""
+        """int64 indices of the rows of one split and with one of LABELS."""
         chosen = np.ones(len(self), bool)
         if split is not None:
             chosen &= np.array([s == split for s in self.splits], bool)
@@ -216,7 +225,7 @@ class Store:
         batch = Batch(
             image=get["image"].permute(0, 3, 1, 2).contiguous(),  # (B, 3, S, S)
             parts=get["parts"],
-            labels={"keypoints": get["keypoints"], "mask": get["mask"][:, None], "box": get["box"]},
+            labels={style: get[style][:, None] if style == "mask" else get[style] for style in STYLES},
             present={label: torch.from_numpy(self.present[label][rows]) for label in LABELS},
             index=torch.from_numpy(rows.copy()),
         )
@@ -359,7 +368,7 @@ class Writer:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         self.temporary = self.folder.parent / f".{self.folder.name}.tmp-{uuid.uuid4().hex[:8]}"
         self.temporary.mkdir()
-        self._layout = layout(self.size, len(self.schema.keypoints))
+        self._layout = layout(self.size, self.schema)
         self._files = {name: (self.temporary / f"{name}.npy").open("w+b") for name in self._layout}
         try:
             for name in self._files:

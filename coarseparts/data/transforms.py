@@ -119,9 +119,9 @@ def augment(
     """A stored batch, randomly flipped, moved and recoloured, as network input of the same size (see ``to_input``).
 
     ``generator`` lies on the CPU whatever the batch's device, so that a seed gives the same changes everywhere; each
-    call draws the same amount of random numbers per sample whatever the options. Samples with a box but no mask are
-    neither turned nor sheared: the tight box of a turned object cannot be told from its box. The batch given is left
-    as it is. Raises TypeError where the batch's image is not uint8.
+    call draws the same amount of random numbers per sample whatever the options. Samples with part boxes, or with a box
+    but no mask, are neither turned nor sheared: the tight box of a turned object cannot be told from its box. The batch
+    given is left as it is. Raises TypeError where the batch's image is not uint8.
     """
     _require_bytes(batch)
     options, preprocess = options or Augmentation(), preprocess or Preprocess()
@@ -134,9 +134,11 @@ def augment(
     if options.moves:
         low, high = (math.log(s) for s in options.scale)
         upright = torch.zeros(len(batch), dtype=torch.bool, device=device)
+        boxes_of_parts = batch.present.get("part_boxes", upright)
         if "box" in batch.present:
             upright = batch.present["box"]
             upright = upright & ~batch.present["mask"] if "mask" in batch.present else upright
+        upright = upright | boxes_of_parts
         matrix = affine_matrix(
             scale=torch.exp(low + (high - low) * draws[0]),
             rotation=(options.rotation * u[1]).masked_fill(upright, 0),
@@ -218,6 +220,12 @@ def warp(batch: Batch, matrix: Tensor | None, flip: Tensor, schema: Schema) -> B
             box = torch.where((present["mask"] & found)[:, None], tight, box)
         there = present["box"] & (box[:, 2] > box[:, 0]) & (box[:, 3] > box[:, 1])
         labels["box"], present["box"] = torch.where(there[:, None], box, 0.0), there
+    if "part_boxes" in labels:
+        given = labels["part_boxes"].float()
+        each = _move_box(given.flatten(0, 1), matrix.repeat_interleave(given.shape[1], 0), h, w).view_as(given)
+        there = (given[..., 2] > given[..., 0]) & (each[..., 2:] > each[..., :2]).all(-1)  # (B, P)
+        labels["part_boxes"] = torch.where(there[..., None], each, 0.0)
+        present["part_boxes"] = present["part_boxes"] & there.any(1)
     return replace(
         batch, image=planes[:, :3], parts=torch.where(inside, parts, outside).long(), labels=labels, present=present
     )
@@ -269,6 +277,12 @@ def _flip(batch: Batch, flip: Tensor, schema: Schema) -> Batch:
         x0, y0, x1, y1 = labels["box"].unbind(-1)
         there = (flip & batch.present["box"])[:, None]
         labels["box"] = torch.where(there, torch.stack((width - x1, y0, width - x0, y1), -1), labels["box"])
+    if "part_boxes" in labels:
+        order = torch.tensor(schema.part_flip()[1:], device=flip.device) - 1
+        own = labels["part_boxes"]
+        x0, y0, x1, y1 = own[:, order].unbind(-1)
+        swapped = torch.where((x1 > x0)[..., None], torch.stack((width - x1, y0, width - x0, y1), -1), 0.0)
+        labels["part_boxes"] = torch.where(flip.view(b, 1, 1), swapped, own)
     return replace(batch, image=reversed_rows(batch.image), parts=parts, labels=labels)
 
 

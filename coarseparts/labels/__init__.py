@@ -3,10 +3,11 @@
 from coarseparts.labels.box import Box
 from coarseparts.labels.keypoints import Keypoints
 from coarseparts.labels.mask import Mask
+from coarseparts.labels.part_boxes import PartBoxes
 from coarseparts.labels.parts import ExclusiveParts, OverlappingParts, Parts, parts_of
 from coarseparts.labels.style import LabelStyle
 
-STYLES: dict[str, type[LabelStyle]] = {"keypoints": Keypoints, "mask": Mask, "box": Box}
+STYLES: dict[str, type[LabelStyle]] = {"keypoints": Keypoints, "mask": Mask, "box": Box, "part_boxes": PartBoxes}
 """Every coarse label style by its name in dataset files and on the command line."""
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "LabelStyle",
     "Mask",
     "OverlappingParts",
+    "PartBoxes",
     "Parts",
     "parts_of",
 ]

@@ -32,7 +32,7 @@ class Box(LabelStyle):
     def draw(self, label: Tensor, size: int) -> Tensor:
         centres = torch.arange(size, device=label.device) + 0.5
         if not self.corners:
-            inside_x, inside_y = self._inside(label, size)
+            inside_x, inside_y = inside(label, size)
             return (inside_y[:, :, None] & inside_x[:, None, :]).float()[:, None]
         width = self.sigma * size
         points = label.reshape(-1, 2, 2)  # (B, corner, xy)
@@ -45,27 +45,21 @@ class Box(LabelStyle):
         return log_y[:, 0] if self.model is None else F.logsigmoid(-self.model(log_y.exp())[:, 0])
 
     def loss(self, label: Tensor, mean: Tensor) -> Tensor:
-        return self._misfit(label, mean, torch.zeros_like(self.scale))
+        return misfit(label, mean, torch.zeros_like(self.scale))
 
     def nll(self, label: Tensor, mean: Tensor) -> Tensor:
-        return self._misfit(label, mean, self.scale)
+        return misfit(label, mean, self.scale)
 
     @property
     def bounds(self) -> bool:
         return True
 
     def fit(self, label: Tensor, mean: Tensor) -> Tensor:
-        inside_x, inside_y = self._inside(label, mean.shape[-1])
-        outside = ~(inside_y[:, :, None] & inside_x[:, None, :])
-        foreground = mean < -0.6931  # p(background) < 1/2
-        stray = (foreground & outside).sum() / outside.sum().clamp_min(1)
-        empty = (~foreground.any(1) & inside_x).sum() + (~foreground.any(2) & inside_y).sum()
-        empty = empty / (inside_x.sum() + inside_y.sum()).clamp_min(1)
-        return torch.stack([stray, empty]).clamp(1e-3, 0.4)
+        return noise(label, mean)
 
     def condition(self, log_y: Tensor, label: Tensor) -> Tensor:
         # Only "outside is background" is a statement about single pixels; the projections are not.
-        inside_x, inside_y = self._inside(label, log_y.shape[-1])
+        inside_x, inside_y = inside(label, log_y.shape[-1])
         outside = ~(inside_y[:, :, None] & inside_x[:, None, :])
         penalty = self.scale[0].clamp(1e-4, 0.4999).log() * outside[:, None]
         if self.model is None:
@@ -78,26 +72,41 @@ class Box(LabelStyle):
         x0, y0, x1, y1 = label.unbind(-1)
         return torch.stack([size - x1, y0, size - x0, y1], dim=-1)
 
-    def _inside(self, label: Tensor, size: int) -> tuple[Tensor, Tensor]:
-        """Which columns and which rows have their centre in the box, (B, size) each."""
-        centres = torch.arange(size, device=label.device) + 0.5
-        x0, y0, x1, y1 = (c[:, None] for c in label.unbind(-1))
-        return (centres > x0) & (centres < x1), (centres > y0) & (centres < y1)
 
-    def _misfit(self, label: Tensor, log_background: Tensor, noise: Tensor) -> Tensor:
-        inside_x, inside_y = self._inside(label, log_background.shape[-1])
-        outside = ~(inside_y[:, :, None] & inside_x[:, None, :])
-        stray, empty = noise[0], noise[1]
-        said_background = torch.log((1 - stray) * log_background.exp() + stray + 1e-12)
-        beyond = -(said_background * outside).mean(dim=(1, 2))
-        # The strongest pixel of a row or column speaks for it; a product over pixels would saturate at once.
-        lowest = log_background.clamp_max(-1e-6)
-        gap = log_background.new_zeros(len(label))
-        for axis, inside in ((1, inside_x), (2, inside_y)):
-            some_foreground = -torch.expm1(lowest.amin(dim=axis))  # 1 - p(all background), by its best pixel
-            said = torch.log((1 - empty) * some_foreground + empty + 1e-12)
-            gap = gap - (said * inside).mean(dim=1) / 2
-        return beyond + gap
+def inside(label: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Which columns and which rows have their centre in the boxes (B, 4), (B, size) each; none for a box of zeros."""
+    centres = torch.arange(size, device=label.device) + 0.5
+    x0, y0, x1, y1 = (c[:, None] for c in label.unbind(-1))
+    return (centres > x0) & (centres < x1), (centres > y0) & (centres < y1)
+
+
+def misfit(label: Tensor, log_background: Tensor, noise: Tensor) -> Tensor:
+    """(B,) how badly boxes (B, 4) fit to log p(background) (B, H, W): what lies outside, and rows and columns within
+    that hold nothing. ``noise`` (2,): how often either is wrong."""
+    inside_x, inside_y = inside(label, log_background.shape[-1])
+    outside = ~(inside_y[:, :, None] & inside_x[:, None, :])
+    stray, empty = noise[0], noise[1]
+    said_background = torch.log((1 - stray) * log_background.exp() + stray + 1e-12)
+    beyond = -(said_background * outside).mean(dim=(1, 2))
+    # The strongest pixel of a row or column speaks for it; a product over pixels would saturate at once.
+    lowest = log_background.clamp_max(-1e-6)
+    gap = log_background.new_zeros(len(label))
+    for axis, within in ((1, inside_x), (2, inside_y)):
+        some_foreground = -torch.expm1(lowest.amin(dim=axis))  # 1 - p(all background), by its best pixel
+        said = torch.log((1 - empty) * some_foreground + empty + 1e-12)
+        gap = gap - (said * within).mean(dim=1) / 2
+    return beyond + gap
+
+
+def noise(label: Tensor, log_background: Tensor) -> Tensor:
+    """(2,) how often pixels outside of the boxes are foreground, and rows and columns within hold none."""
+    inside_x, inside_y = inside(label, log_background.shape[-1])
+    outside = ~(inside_y[:, :, None] & inside_x[:, None, :])
+    foreground = log_background < -0.6931  # p(background) < 1/2
+    stray = (foreground & outside).sum() / outside.sum().clamp_min(1)
+    empty = (~foreground.any(1) & inside_x).sum() + (~foreground.any(2) & inside_y).sum()
+    empty = empty / (inside_x.sum() + inside_y.sum()).clamp_min(1)
+    return torch.stack([stray, empty]).clamp(1e-3, 0.4)
 
 
 def box_of(mask: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from coarseparts.data.schema import IGNORE, Schema
-from coarseparts.data.store import LABELS, Store, Writer
+from coarseparts.data.store import FORMAT, LABELS, Store, Writer
 
 N, S = 7, 8
 BIRD = Schema(parts=("head", "body"), keypoints=("beak", "tail", "crown"))
@@ -220,8 +220,8 @@ def changed(**values):
         (lambda text: text[:50], "cannot be read"),
         (lambda text: "", "cannot be read"),
         (lambda text: "[" * 100_000, "cannot be read"),
-        (lambda text: '{"format": 1}', "lacks schema, size, names, splits, sources"),
-        (changed(format=99), "store of format 99, expected 1"),
+        (lambda text: f'{{"format": {FORMAT}}}', "lacks schema, size, names, splits, sources"),
+        (changed(format=99), "store of format 99, expected"),
         (changed(splits=None), "lacks splits"),
         (changed(schema=[]), "schema"),
         (changed(schema={"parts": []}), "schema"),

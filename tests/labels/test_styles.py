@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from coarseparts.data.sample import Batch
 from coarseparts.em import Networks
-from coarseparts.labels import STYLES, Box, Keypoints, LabelStyle, Mask
+from coarseparts.labels import STYLES, Box, Keypoints, LabelStyle, Mask, PartBoxes
 
 SIZE, STRIDE = 32, 4
 FLIP = [1, 0]  # the two keypoints are a left and a right one
@@ -112,6 +112,16 @@ CASES = {
     # The mirror image of a drawn top-left corner would be a top-right one, which this drawing does not show.
     "box-corners": Case(lambda: Box(corners=True), true_box, (0.05, 0.05), None),
 }
+
+
+def true_part_boxes(parts: Tensor) -> Tensor:
+    """(B, 2, 4): the box of part 1 and that of part 2."""
+    return torch.stack([true_box(parts == 1), true_box(parts == 2)], dim=1)
+
+
+CASES["part_boxes"] = Case(
+    lambda: PartBoxes(FLIP), true_part_boxes, (0.05, 0.05), lambda drawn: drawn[:, FLIP].flip(-1)
+)
 
 
 @pytest.fixture(params=CASES, ids=str)

@@ -166,12 +166,7 @@ def read_part_coco(path: Path, parts: tuple[str, ...]) -> tuple[dict[str, list[P
     file is no COCO file.
     """
     coco = load_coco(path)
-    for name, _ in coco.categories.values():
-        if name not in parts:
-            coco.say(f"category {name!r} is not among `parts`", nearest(name, parts))
-    lacking = [part for part in parts if part not in {name for name, _ in coco.categories.values()}]
-    if lacking:
-        coco.say(f"has no category for {', '.join(lacking)}", "they count as not to be seen in these images", "note")
+    _match_categories(coco, parts)
     found: dict[str, list[PartSegment]] = defaultdict(list)
     broken_images = set()
     for entry in coco.annotations:
@@ -191,6 +186,48 @@ def read_part_coco(path: Path, parts: tuple[str, ...]) -> tuple[dict[str, list[P
         else:
             broken_images.add(image)
     return {image: segments for image, segments in found.items() if image not in broken_images}, coco.problems
+
+
+def read_part_boxes(path: Path, parts: tuple[str, ...]) -> tuple[dict[str, np.ndarray], list[Problem]]:
+    """The parts' boxes of each image (relative path), (P, 4) float32 x0, y0, x1, y1, and what is wrong with the file.
+
+    Categories are matched to ``parts`` by name. A part with several boxes gets the one around them all, a part without
+    one zeros: it cannot be seen. An image with an error in it is left out. Raises BadInput when the file is no COCO
+    file.
+    """
+    coco = load_coco(path)
+    _match_categories(coco, parts)
+    found: dict[str, np.ndarray] = {}
+    broken_images = set()
+    for entry in coco.annotations:
+        image = coco.images[entry["image_id"]][0]
+        part = coco.categories[entry["category_id"]][0]
+        try:
+            box = _box(entry.get("bbox"))
+            if box is None:
+                raise _Broken("has no bbox", "draw the part's box or remove the annotation")
+        except _Broken as broken:
+            coco.say(f"annotation {entry['id']} ({image}): {broken}", broken.remedy)
+            broken_images.add(image)
+            continue
+        if part not in parts:
+            broken_images.add(image)
+            continue
+        boxes = found.setdefault(image, np.zeros((len(parts), 4), np.float32))
+        own = boxes[parts.index(part)]
+        around = np.concatenate([np.minimum(own[:2], box[:2]), np.maximum(own[2:], box[2:])])
+        boxes[parts.index(part)] = around if own.any() else box
+    return {image: boxes for image, boxes in found.items() if image not in broken_images}, coco.problems
+
+
+def _match_categories(coco: CocoFile, parts: tuple[str, ...]) -> None:
+    """Notes what of the categories and the parts has no counterpart."""
+    for name, _ in coco.categories.values():
+        if name not in parts:
+            coco.say(f"category {name!r} is not among `parts`", nearest(name, parts))
+    lacking = [part for part in parts if part not in {name for name, _ in coco.categories.values()}]
+    if lacking:
+        coco.say(f"has no category for {', '.join(lacking)}", "they count as not to be seen in these images", "note")
 
 
 @dataclass(frozen=True)
