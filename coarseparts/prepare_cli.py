@@ -36,9 +36,14 @@ def prepare() -> None:
 def pascub(
     cub: Annotated[Path, typer.Option(metavar="DIR", help="CUB_200_2011, as unpacked; used from there")],
     parts: Annotated[Path, typer.Option(metavar="DIR", help="CUB_Parts of PASCUB: images_train, parts_train, ...")],
-    voc: Annotated[Path, typer.Option(metavar="DIR", help="VOC2010: JPEGImages, ImageSets")],
-    pascal_parts: Annotated[Path, typer.Option(metavar="DIR", help="PASCAL-Part's .mat files: Annotations_Part")],
     folder: Out,
+    voc: Annotated[Path | None, typer.Option(metavar="DIR", help="VOC2010: JPEGImages, ImageSets")] = None,
+    pascal_parts: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="PASCAL-Part's .mat files: Annotations_Part")
+    ] = None,
+    pascal_crops: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="PASCAL_Parts of PASCUB, instead of --voc and --pascal-parts")
+    ] = None,
     segmentations: Annotated[
         Path | None, typer.Option(metavar="DIR", help="CUB's figure-ground masks (default: in or beside --cub)")
     ] = None,
@@ -62,7 +67,7 @@ def pascub(
     rules = Rules(cast(Literal["head", "drop"], neck), cast(Literal["torso", "rest"], body))
     with _progress() as advance:
         made = prepare_pascub(
-            Archives(cub, parts, voc, pascal_parts, segmentations),
+            Archives(cub, parts, voc, pascal_parts, segmentations, pascal_crops),
             folder,
             Choices(rules, order, split_file, seed, as_paper, strict),
             advance,
@@ -78,7 +83,8 @@ def _print_pascub(made: Pascub) -> None:
     funnel = _table(f"birds of PASCAL (the paper is left with {PAPER_BIRDS})", "step", "dropped", "left")
     for step in made.funnel:
         funnel.add_row(*map(str, step))
-    out.print(funnel)
+    if made.funnel:
+        out.print(funnel)
     for problem in made.problems:
         out.print(Text(str(problem)))
     done = f"dataset file: {made.dataset}" if made.changed else f"nothing to do, all of it was there: {made.dataset}"
