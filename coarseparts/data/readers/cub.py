@@ -40,8 +40,11 @@ class _Tables:
     train: np.ndarray
 
 
-def read_cub(folder: Path, split: str, segmentations: Path | None = None) -> tuple[list[Annotation], list[Problem]]:
-    """One annotation per image of the official split ("train"; "val" and "test" both give the official test images).
+def read_cub(
+    folder: Path, split: str | None, segmentations: Path | None = None
+) -> tuple[list[Annotation], list[Problem]]:
+    """One annotation per image of the official split ("train"; "val" and "test" both give the official test images),
+    or of all images (None).
 
     ``segmentations``: folder with a PNG per image, grey = share of the annotators who said "bird"; images without one
     have no mask. Numbers of images and parts need not be consecutive. An empty list and problems when a file is
@@ -57,11 +60,11 @@ def read_cub(folder: Path, split: str, segmentations: Path | None = None) -> tup
         except ValueError as error:
             problems.append(Problem(str(folder / "images.txt"), f"{where}: {error}", "correct the path"))
             continue
-        if tables.train[row] not in (0, 1):
+        if split is not None and tables.train[row] not in (0, 1):
             message = f"{where}: no 0 or 1 for it, so its split is unknown"
             problems.append(Problem(str(folder / "train_test_split.txt"), message, "add the line"))
             continue
-        if (tables.train[row] == 1) != (split == "train"):
+        if split is not None and (tables.train[row] == 1) != (split == "train"):
             continue
         box: np.ndarray | None = tables.boxes[row]
         if not (tables.boxes[row, 2:] > tables.boxes[row, :2]).all():  # nan included
