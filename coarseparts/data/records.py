@@ -27,6 +27,7 @@ from coarseparts.data.problems import BadInput, Problem, capped, errors, readabl
 from coarseparts.data.readers.annotation import Annotation
 from coarseparts.data.readers.coco import PartSegment, read_coco, read_part_coco
 from coarseparts.data.readers.cub import read_cub
+from coarseparts.data.readers.nabirds import read_nabirds
 from coarseparts.data.readers.part_masks import find_part_masks
 from coarseparts.data.sample import STYLES, Sample
 from coarseparts.data.schema import Schema
@@ -206,11 +207,15 @@ def _read_labels(
         elif source.cub is not None:
             beside = folder.parent / "segmentations"
             annotations, problems = read_cub(source.cub, source.split, beside if kind(beside) == "folder" else None)
+        elif source.nabirds is not None:
+            annotations, problems = read_nabirds(source.nabirds, source.split)
     except BadInput as bad:
         problems = bad.problems
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
-        problems = [Problem(str(error.filename or source.cub), message, "give yourself permission to read it")]
+        problems = [
+            Problem(str(error.filename or source.cub or source.nabirds), message, "give yourself permission to read it")
+        ]
     try:
         if source.part_masks is not None:
             unreadable = _unreadable(source.part_masks)
