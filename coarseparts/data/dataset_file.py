@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.schema import Schema
 
-FOLDERS, FILES = ("images", "part_masks", "cub", "nabirds"), ("part_coco", "coco")
+FOLDERS, FILES = ("images", "part_masks", "cub", "nabirds", "segmentations"), ("part_coco", "coco", "only")
 """Keys of a source that name a folder, and those that name a file."""
 
 STRIDE = 16
@@ -53,10 +53,17 @@ class Source(BaseModel):
     )
     coco: Path | None = Field(default=None, description="COCO file with keypoints, segmentation = figure-ground, bbox")
     cub: Path | None = Field(
-        default=None, description="CUB-200-2011 folder, instead of coco; its official split is kept"
+        default=None, description="CUB-200-2011 folder, instead of coco; its official split is kept, unless by only"
+    )
+    segmentations: Path | None = Field(
+        default=None, description="cub: folder of the figure-ground masks; default: segmentations/ beside its images"
+    )
+    only: Path | None = Field(
+        default=None,
+        description="text file of image names, one a line, to be used alone; with cub, nabirds whatever the split",
     )
     nabirds: Path | None = Field(
-        default=None, description="NABirds folder, instead of coco; its official split is kept"
+        default=None, description="NABirds folder, instead of coco; its official split is kept, unless by only"
     )
     synthetic: Literal["birds"] | None = Field(default=None, description="a built-in world, instead of files")
     count: int | None = Field(default=None, ge=1, description="synthetic: how many images (default 1000)")
@@ -79,7 +86,7 @@ class Source(BaseModel):
         if self.synthetic is not None:
             wrong += [f"{key} and synthetic exclude each other; make them two sources" for key in given]
         else:
-            if not set(given) - {"images"}:
+            if not set(given) - {"images", "segmentations", "only"}:
                 wrong.append("no labels; add part_masks, part_coco, coco, cub or nabirds, or synthetic: birds")
             elif self.image_folder is None:
                 wrong.append("images is missing; name the folder of the photographs")
@@ -88,6 +95,8 @@ class Source(BaseModel):
                     wrong.append(
                         f"{key} belongs to synthetic sources; remove it" + ", or write limit" * (key == "count")
                     )
+            if self.segmentations is not None and self.cub is None:
+                wrong.append("segmentations belongs to cub sources; remove it, or name their masks with coco")
         for one, other in (("part_masks", "part_coco"), ("coco", "cub"), ("coco", "nabirds"), ("cub", "nabirds")):
             if one in given and other in given:
                 wrong.append(f"{one} and {other} exclude each other; make them two sources")
@@ -127,6 +136,9 @@ class DatasetFile(BaseModel):
     )
     size: int = Field(default=256, ge=16, le=4096, description="training size, pixels")
     crop: Crop = Field(default=Crop(), description="which region of an image a sample shows")
+    across_splits: Literal["refuse", "keep"] = Field(
+        default="refuse", description="an image that stands in two splits is an error (default), or kept in both"
+    )
     sources: tuple[Source, ...] = Field(min_length=1, description="where images and labels are")
 
     _path: Path | None = PrivateAttr(None)

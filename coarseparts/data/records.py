@@ -12,6 +12,7 @@ import json
 import os
 import re
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from coarseparts.data.readers.annotation import Annotation
 from coarseparts.data.readers.coco import PartSegment, read_coco, read_part_coco
 from coarseparts.data.readers.cub import read_cub
 from coarseparts.data.readers.nabirds import read_nabirds
+from coarseparts.data.readers.names import read_names
 from coarseparts.data.readers.part_masks import find_part_masks
 from coarseparts.data.sample import STYLES, Sample
 from coarseparts.data.schema import Schema
@@ -110,6 +112,8 @@ def read_dataset(dataset: DatasetFile, for_training: bool = False) -> tuple[list
             problems.append(Problem(str(dataset.path), message, "they are left out", "note"))
         records += made
     leaked, wrong = _in_two_splits(records)
+    if dataset.across_splits == "keep":
+        leaked, wrong = set(), [replace(p, remedy="kept, as across_splits says", severity="note") for p in wrong]
     problems += wrong
     records = _named_apart([r for j, r in enumerate(records) if j not in leaked])
     if for_training:
@@ -157,17 +161,22 @@ def _read_files(dataset: DatasetFile, i: int) -> tuple[list[_Draft], dict[str, N
     for annotation in annotations:
         by_image[annotation.image].append(annotation)
     labelled = by_image.keys() | segments.keys() | {name for name in there if stem(name) in masks}
+    all_labelled = set(labelled)
+    if source.only is not None:
+        chosen, wrong = _chosen(source.only, labelled, folder)
+        problems += wrong
+        labelled &= chosen
 
     stems = Counter(stem(name) for name in labelled)
     remedy = "keep one of them, or rename one and its labels; part masks belong in a folder of their own"
     for name in sorted(name for name in labelled if stems[stem(name)] > 1):
         problems.append(Problem(str(folder / name), "has the same stem as another image of this source", remedy))
         labelled.discard(name)
-    unmatched = masks.keys() - {stem(name) for name in labelled} - {s for s, n in stems.items() if n > 1}
+    unmatched = masks.keys() - {stem(name) for name in all_labelled}
     for unused in sorted(unmatched):
         message = f"no image of this stem in {folder}"
         problems.append(Problem(str(masks[unused]), message, "add the image, rename the part mask, or remove it"))
-    without = [name for name in there if name not in labelled and stems[stem(name)] < 2]
+    without = [name for name in there if name not in all_labelled]
     if without:
         message = f"{len(without)} of {len(there)} images have no labels and are left out, {without[0]} among them"
         problems.append(Problem(str(folder), message, "", "note"))
@@ -193,6 +202,20 @@ def _read_files(dataset: DatasetFile, i: int) -> tuple[list[_Draft], dict[str, N
     return drafts, keypoints, problems
 
 
+def _chosen(only: Path, labelled: Collection[str], folder: Path) -> tuple[set[str], list[Problem]]:
+    """The images that a list names, and what is wrong with it; every image where it cannot be read."""
+    try:
+        names, problems = read_names(only)
+    except BadInput as bad:
+        return set(labelled), bad.problems
+    by_stem = {stem(name): name for name in labelled}
+    for name in (name for name in names if name not in labelled):
+        alike = by_stem.get(stem(name)) or by_stem.get(name)
+        message = f"{name!r} is no image with labels of {folder}" + (f" (there is {alike})" if alike else "")
+        problems.append(Problem(str(only), message, "correct the name as it is below that folder, or remove the line"))
+    return set(names), problems
+
+
 def _read_labels(
     parts: tuple[str, ...], source: Source, folder: Path
 ) -> tuple[list[Annotation], dict[str, Path], dict[str, list[PartSegment]], list[Problem]]:
@@ -201,14 +224,16 @@ def _read_labels(
     masks: dict[str, Path] = {}
     segments: dict[str, list[PartSegment]] = {}
     problems: list[Problem] = []
+    split = source.split if source.only is None else None  # of the official splits; None: all of them
     try:
         if source.coco is not None:
             annotations, problems = read_coco(source.coco)
         elif source.cub is not None:
             beside = folder.parent / "segmentations"
-            annotations, problems = read_cub(source.cub, source.split, beside if kind(beside) == "folder" else None)
+            masks_of_cub = source.segmentations or (beside if kind(beside) == "folder" else None)
+            annotations, problems = read_cub(source.cub, split, masks_of_cub)
         elif source.nabirds is not None:
-            annotations, problems = read_nabirds(source.nabirds, source.split)
+            annotations, problems = read_nabirds(source.nabirds, split)
     except BadInput as bad:
         problems = bad.problems
     except OSError as error:

@@ -595,3 +595,69 @@ def test_bird_photographs_copied_elsewhere(tmp_path):
     for record in records:
         sample, _ = record.load()
         assert sample.crop is None and sample.keypoints.shape == (15, 3), "its box is the image: cropped already"
+
+
+def test_only_the_images_of_a_list(world):
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        world.photo(name)
+        world.mask(name.replace("jpg", "png"))
+        world.label(name)
+    only = world.folder / "only.txt"
+    only.write_text("c.jpg\n\n ./a.jpg \nc.jpg\n")
+    records, problems, _ = read_dataset(dataset(world.source(only=only)))
+    assert [r.name for r in records] == ["a", "c"]
+    assert [str(p) for p in problems] == [f"{only}: line 4: 'c.jpg' stands twice, used once"]
+    records, _, _ = read_dataset(dataset(world.source(only=only, limit=1)))
+    assert [r.name for r in records] == ["a"], "the limit counts what the list has left"
+
+
+def test_what_is_wrong_with_a_list(world):
+    world.photo("a.jpg")
+    world.label("a.jpg")
+    only = world.folder / "only.txt"
+    for content, expected in (
+        (b"a.jpg\na.png\n../a.jpg\nz.jpg\n", ["'a.png' is no image with labels", "line 3", "'z.jpg' is no image"]),
+        (b"\n", ["names no image"]),
+        (b"\xff", ["is not text in UTF-8"]),
+    ):
+        only.write_bytes(content)
+        _, problems, _ = read_dataset(dataset(world.source(masks=False, only=only)))
+        said = lines(problems)
+        assert len(said) == len(expected) and all(line.startswith(str(only)) for line in said)
+        assert all(any(text in line for line in said) for text in expected)
+    assert "there is a.jpg" in lines(read_with(world, only, b"a.png"))[0]
+
+
+def read_with(world, only, content):
+    only.write_bytes(content)
+    return read_dataset(dataset(world.source(masks=False, only=only)))[1]
+
+
+def test_a_list_takes_the_place_of_the_official_split_of_cub(tmp_path):
+    cub = tmp_path / "cub"
+    (cub / "parts").mkdir(parents=True)
+    (cub / "images").mkdir()
+    (tmp_path / "grey").mkdir()
+    for i in (1, 2, 3):
+        Image.new("RGB", (W, H), (i, 0, 0)).save(cub / "images" / f"{i}.jpg")
+    Image.new("L", (W, H), 51).save(tmp_path / "grey" / "2.png")
+    (cub / "images.txt").write_text("1 1.jpg\n2 2.jpg\n3 3.jpg\n")
+    (cub / "train_test_split.txt").write_text("1 1\n2 0\n3 0\n")
+    (cub / "bounding_boxes.txt").write_text("1 2 2 9 9\n2 2 2 9 9\n3 2 2 9 9\n")
+    (cub / "parts" / "parts.txt").write_text("1 beak\n")
+    (cub / "parts" / "part_locs.txt").write_text("1 1 3 3 1\n2 1 3 3 1\n3 1 3 3 1\n")
+    (tmp_path / "only.txt").write_text("1.jpg\n2.jpg\n")
+    source = {"split": "train", "cub": cub, "only": tmp_path / "only.txt", "segmentations": tmp_path / "grey"}
+    records, problems, _ = read_dataset(dataset(source))
+    assert lines(problems) == [] and [r.name for r in records] == ["1", "2"]
+    assert [("mask" in r.has) for r in records] == [False, True] and records[1].load()[0].mask[0, 0] == 51
+
+
+def test_an_image_may_be_kept_in_two_splits(world):
+    world.photo("a.jpg")
+    world.label("a.jpg")
+    both = [world.source(split, masks=False) for split in ("train", "val")]
+    assert len(read_dataset(dataset(*both))[0]) == 1
+    records, problems, _ = read_dataset(dataset(*both, across_splits="keep"))
+    assert [(r.name, r.split) for r in records] == [("s0/a", "train"), ("s1/a", "val")] and lines(problems) == []
+    assert "is in split train and" in lines(problems, "note")[0]

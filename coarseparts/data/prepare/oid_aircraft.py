@@ -255,7 +255,11 @@ def _json(content: dict[str, Any]) -> str:
 
 
 def _dataset_yaml(archive: Path, clean: Path | None, labels: dict[str, list[_Labelled]]) -> str:
-    said = f"Part labels: the photographs of {readable(clean.name)}" if clean else "Part labels: of all photographs; they are noisy"
+    said = (
+        f"Part labels: the photographs of {readable(clean.name)}"
+        if clean
+        else "Part labels: of all photographs; they are noisy"
+    )
     sources = []
     for group, members in labels.items():
         source = {"split": group.rpartition("-")[2], "images": f"{group}/images"}

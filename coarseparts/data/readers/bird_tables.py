@@ -52,9 +52,10 @@ class Tables:
 
 
 def read_annotations(
-    folder: Path, split: str, layout: Layout, masks: Path | None = None
+    folder: Path, split: str | None, layout: Layout, masks: Path | None = None
 ) -> tuple[list[Annotation], list[Problem]]:
-    """One annotation per image of the official split ("train"; "val" and "test" both give the official test images).
+    """One annotation per image of the official split ("train"; "val" and "test" both give the official test images),
+    or of all images (None).
 
     ``masks``: folder with a soft figure-ground PNG per image; images without one have no mask. Numbers of images and
     parts need not be consecutive. An empty list and problems when a file is missing or malformed.
@@ -69,11 +70,11 @@ def read_annotations(
         except ValueError as error:
             problems.append(Problem(str(folder / "images.txt"), f"{where}: {error}", "correct the path"))
             continue
-        if tables.train[row] not in (0, 1):
+        if split is not None and tables.train[row] not in (0, 1):
             message = f"{where}: no 0 or 1 for it, so its split is unknown"
             problems.append(Problem(str(folder / "train_test_split.txt"), message, "add the line"))
             continue
-        if (tables.train[row] == 1) != (split == "train"):
+        if split is not None and (tables.train[row] == 1) != (split == "train"):
             continue
         box: np.ndarray | None = tables.boxes[row]
         if not (tables.boxes[row, 2:] > tables.boxes[row, :2]).all():  # nan included

@@ -18,8 +18,11 @@ LAYOUT = Layout("CUB_200_2011.tgz", "number", "[0-9]+", sizes=False)
 """How the archive's text files are laid out."""
 
 
-def read_cub(folder: Path, split: str, segmentations: Path | None = None) -> tuple[list[Annotation], list[Problem]]:
-    """One annotation per image of the official split ("train"; "val" and "test" both give the official test images).
+def read_cub(
+    folder: Path, split: str | None, segmentations: Path | None = None
+) -> tuple[list[Annotation], list[Problem]]:
+    """One annotation per image of the official split ("train"; "val" and "test" both give the official test images),
+    or of all images (None).
 
     ``segmentations``: folder with a PNG per image, grey = share of the annotators who said "bird"; images without one
     have no mask. Numbers of images and parts need not be consecutive. An empty list and problems when a file is

@@ -22,8 +22,9 @@ KEYPOINTS = (
 """The keypoints of the published archive, in its order."""
 
 
-def read_nabirds(folder: Path, split: str) -> tuple[list[Annotation], list[Problem]]:
-    """One annotation per image of the official split ("train"; "val" and "test" both give the official test images).
+def read_nabirds(folder: Path, split: str | None) -> tuple[list[Annotation], list[Problem]]:
+    """One annotation per image of the official split ("train"; "val" and "test" both give the official test images),
+    or of all images (None).
 
     Keypoints are (x, y, v) with v = 2, or zeros where they are not visible. An empty list and problems when a file is
     missing or malformed.
