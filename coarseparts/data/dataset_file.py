@@ -55,15 +55,15 @@ class Source(BaseModel):
     cub: Path | None = Field(
         default=None, description="CUB-200-2011 folder, instead of coco; its official split is kept, unless by only"
     )
+    nabirds: Path | None = Field(
+        default=None, description="NABirds folder, instead of coco; its official split is kept, unless by only"
+    )
     segmentations: Path | None = Field(
         default=None, description="cub: folder of the figure-ground masks; default: segmentations/ beside its images"
     )
     only: Path | None = Field(
         default=None,
         description="text file of image names, one a line, to be used alone; with cub, nabirds whatever the split",
-    )
-    nabirds: Path | None = Field(
-        default=None, description="NABirds folder, instead of coco; its official split is kept, unless by only"
     )
     synthetic: Literal["birds"] | None = Field(default=None, description="a built-in world, instead of files")
     count: int | None = Field(default=None, ge=1, description="synthetic: how many images (default 1000)")

@@ -2,15 +2,14 @@
 
 The photographs end with a banner that names their owner: 20 rows. They are written anew without it, because a dataset
 file has no way to say which rows of an image count, and a network would see the text. They are encoded with their own
-quantization tables on the same grid of blocks, which changes a grey level by 0.1 on average or less, where quality 95
-changes three times as much or more at a third more bytes or more (``tests/data/prepare/test_oid_aircraft.py``).
+quantization tables on the same grid of blocks, which changes a grey level by about 0.1 on average or less, where
+quality 95 changes at least twice as much and needs a third more bytes or more.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections import defaultdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,14 +30,14 @@ BANNER = 20
 
 _HEADER = """\
 # OID Aircraft, prepared from {archive}; paths are relative to this file.
-# {clean}
+# Part labels: {parts}.
 """
 
 
 def prepare_oid_aircraft(
     archive: Path, out: Path, clean: Path | None = None, banner: int = BANNER, progress: Progress | None = None
 ) -> tuple[bool, list[Problem]]:
-    """``out``/oid-aircraft.yaml with its images and COCO files, from the unpacked archive.
+    """``out``/oid-aircraft.yaml with images/, coarse.json (outlines), parts.json and lists/, from the unpacked archive.
 
     ``clean``: a list of the photographs whose part labels are used (lines "split name"; ``read_clean_list``); all
     others, in their official splits, have outlines only. Without it all photographs have their part labels.
@@ -46,29 +45,27 @@ def prepare_oid_aircraft(
     with everything that is wrong; then there is no dataset file.
     """
     images, problems = read_oid_aircraft(archive)
-    groups = _groups(images, clean, problems)
+    chosen = None
+    try:
+        chosen = None if clean is None else read_clean_list(clean, images)
+    except BadInput as bad:
+        problems += bad.problems
+    for image in images:
+        if image.size[1] <= banner:
+            message = f"{image.name} is {image.size[1]} pixels high, the banner {banner}"
+            problems.append(Problem(str(archive / ANNOTATIONS), message, "give a smaller --banner"))
     with Output(out, "oid-aircraft.yaml", progress) as output:
         output.problems += problems
-        labels: dict[str, list[_Labelled]] = {}
-        items = []
-        for group, members in groups.items():
-            labels[group] = []
-            for image in members:
-                if image.size[1] <= banner:
-                    message = f"{image.name} is {image.size[1]} pixels high, not more than the banner's {banner}"
-                    output.problems.append(Problem(str(archive / ANNOTATIONS), message, "give a smaller --banner"))
-                    continue
-                labelled = _Labelled(image, banner, archive / ANNOTATIONS, with_parts=not group.startswith("coarse"))
-                output.problems += labelled.problems
-                if labelled.outline:
-                    labels[group].append(labelled)
-                    items.append(_item(archive / IMAGES / image.name, group, image, banner))
-        output.make(items)
-        for group, members_ in labels.items():
-            output.write(f"{group}/coarse.json", _json(_outlines_coco(members_)))
-            if not group.startswith("coarse"):
-                output.write(f"{group}/parts.json", _json(_parts_coco(members_)))
-        changed = output.finish(_dataset_yaml(archive, clean, labels))
+        found = [_Labelled(image, banner, archive / ANNOTATIONS) for image in images if image.size[1] > banner]
+        output.problems += [problem for labelled in found for problem in labelled.problems]
+        members = [labelled for labelled in found if labelled.outline]
+        output.make([_item(archive / IMAGES / labelled.image.name, labelled.image, banner) for labelled in members])
+        output.write("coarse.json", _json(_outlines_coco(members)))
+        output.write("parts.json", _json(_parts_coco(members)))
+        groups = _groups(members, chosen)
+        for group, names in groups.items():
+            output.write(f"lists/{group}.txt", "".join(f"{name}\n" for name in names))
+        changed = output.finish(_dataset_yaml(archive, clean, groups))
         return changed, [p for p in output.problems if p.severity != "error"]
 
 
@@ -128,37 +125,20 @@ def read_clean_list(path: Path, images: list[OidImage]) -> dict[str, str]:
     return chosen
 
 
-def _groups(images: list[OidImage], clean: Path | None, problems: list[Problem]) -> dict[str, list[OidImage]]:
-    """The photographs of each source, in the order of the dataset file. Raises BadInput, ``problems`` included."""
-    groups: dict[str, list[OidImage]] = defaultdict(list)
-    try:
-        chosen = None if clean is None else read_clean_list(clean, images)
-    except BadInput as bad:
-        raise BadInput([*errors(problems), *bad.problems]) from None
-    for image in images:
-        if chosen is None:
-            groups[image.split].append(image)
-        elif image.name in chosen:
-            groups[f"clean-{chosen[image.name]}"].append(image)
-        else:
-            groups[f"coarse-{image.split}"].append(image)
-    order = [f"{kind}{split}" for kind in ("", "clean-", "coarse-") for split in SPLITS]
-    return {group: groups[group] for group in order if groups[group]}
-
-
 class _Labelled:
     """A photograph's labels, cut to what is left of it without the banner: ``outline``, the polygons of all its
-    aeroplanes, and ``parts``, a name and a polygon each."""
+    aeroplanes, and ``parts``, a name and a polygon each; none where a polygon had to be left out, for a part that is
+    not labelled would count as absent."""
 
-    def __init__(self, image: OidImage, banner: int, file: Path, with_parts: bool):
-        self.name, self.size = image.name, (image.size[0], image.size[1] - banner)
+    def __init__(self, image: OidImage, banner: int, file: Path):
+        self.image, self.size = image, (image.size[0], image.size[1] - banner)
         self.problems: list[Problem] = []
-        self.outline = [p for p in (self._cut(polygon) for polygon in image.outlines) if p is not None]
+        self.outline = [p for p in map(self._cut, image.outlines) if p is not None]
         if not self.outline:
             message = f"{image.name}: no aeroplane lies in the photograph above the banner; left out"
             self.problems.append(Problem(str(file), message, "", "repaired"))
         self.parts: list[tuple[str, np.ndarray]] = []
-        for part, drawn in image.parts.items() if with_parts and image.complete else ():
+        for part, drawn in image.parts.items() if image.complete else ():
             for polygon in drawn:
                 inside = self._cut(polygon)
                 if inside is None:
@@ -176,8 +156,22 @@ class _Labelled:
         return inside if polygons.covered(polygons.run_lengths([inside], *self.size)) else None
 
 
-def _item(path: Path, group: str, image: OidImage, banner: int) -> Item:
-    target = f"{group}/images/{image.name}"
+def _groups(members: list[_Labelled], chosen: dict[str, str] | None) -> dict[str, list[str]]:
+    """The names of each source's photographs, in the order of the dataset file."""
+    groups: dict[str, list[str]] = {f"{kind}-{split}": [] for kind in ("parts", "coarse") for split in SPLITS}
+    for labelled in members:
+        image = labelled.image
+        if chosen is None:
+            groups[f"{'parts' if labelled.parts else 'coarse'}-{image.split}"].append(image.name)
+        elif image.name in chosen:
+            groups[f"parts-{chosen[image.name]}"].append(image.name)
+        else:
+            groups[f"coarse-{image.split}"].append(image.name)
+    return {group: names for group, names in groups.items() if names}
+
+
+def _item(path: Path, image: OidImage, banner: int) -> Item:
+    target = f"images/{image.name}"
     try:
         room = path.stat().st_size
     except OSError:
@@ -227,7 +221,7 @@ def _parts_coco(members: list[_Labelled]) -> dict[str, Any]:
 
 def _coco(members: list[_Labelled], categories: list[str], annotations: list[dict[str, Any]]) -> dict[str, Any]:
     images = [
-        {"id": number, "file_name": labelled.name, "width": labelled.size[0], "height": labelled.size[1]}
+        {"id": number, "file_name": labelled.image.name, "width": labelled.size[0], "height": labelled.size[1]}
         for number, labelled in enumerate(members, 1)
     ]
     named = [{"id": number, "name": name} for number, name in enumerate(categories, 1)]
@@ -254,18 +248,14 @@ def _json(content: dict[str, Any]) -> str:
     return json.dumps(content, separators=(",", ":")) + "\n"
 
 
-def _dataset_yaml(archive: Path, clean: Path | None, labels: dict[str, list[_Labelled]]) -> str:
-    said = (
-        f"Part labels: the photographs of {readable(clean.name)}"
-        if clean
-        else "Part labels: of all photographs; they are noisy"
-    )
+def _dataset_yaml(archive: Path, clean: Path | None, groups: dict[str, list[str]]) -> str:
+    said = f"of the photographs of {readable(clean.name)}" if clean else "of all photographs; they are noisy"
     sources = []
-    for group, members in labels.items():
-        source = {"split": group.rpartition("-")[2], "images": f"{group}/images"}
-        if any(labelled.parts for labelled in members):
-            source["part_coco"] = f"{group}/parts.json"
-        sources.append(source | {"coco": f"{group}/coarse.json", "use": ["mask"]})
+    for group in groups:
+        kind, _, split = group.partition("-")
+        parts = {"part_coco": "parts.json"} if kind == "parts" else {}
+        source = {"split": split, "images": "images", "only": f"lists/{group}.txt"}
+        sources.append(source | parts | {"coco": "coarse.json", "use": ["mask"]})
     content = {
         "parts": list(PARTS),
         "overlapping": True,
@@ -275,4 +265,4 @@ def _dataset_yaml(archive: Path, clean: Path | None, labels: dict[str, list[_Lab
         "sources": sources,
     }
     text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
-    return _HEADER.format(archive=readable(archive.resolve().name), clean=said) + text
+    return _HEADER.format(archive=readable(archive.resolve().name), parts=said) + text

@@ -22,7 +22,7 @@ _SIDE = 512  # pixels of the longer side at which areas are counted
 _COUNTS = {"nose": (1, 1), "wings": (1, 2), "wheels": (1, 8), "vertical stabilizer": (1, 1)}
 _SHARES = {  # of the outline's pixels, a polygon: less and more are odd
     "nose": (0.005, 0.25),
-    "wings": (0.01, 0.6),
+    "wings": (0.003, 0.6),
     "wheels": (0.0005, 0.05),
     "vertical stabilizer": (0.01, 0.35),
 }
@@ -47,7 +47,7 @@ def quality(image: OidImage, banner: int) -> dict[str, float]:
     if outline is None or not (body := polygons.run_lengths([outline], *size)) or not polygons.covered(body):
         return {"whole": 0.0}
     area = polygons.covered(body)
-    found["simple"] = _likeness(polygons.enclosed(outline), area)
+    found["simple"] = _simple(outline, area)
     centres = {}
     for part, drawn in image.parts.items():
         low, high = _COUNTS[part]
@@ -66,8 +66,7 @@ def quality(image: OidImage, banner: int) -> dict[str, float]:
             share = pixels / area
             found["inside"] = min(found["inside"], polygons.common(code, body) / pixels)
             found["sizes"] = min(found["sizes"], share / least, most / share)
-            if pixels > 50:  # of fewer, the border's pixels are most
-                found["simple"] = min(found["simple"], _likeness(polygons.enclosed(inside), pixels))
+            found["simple"] = min(found["simple"], _simple(inside, pixels))
             centres[part] = inside.mean(0)
         for one, other in combinations(codes, 2):
             shared = polygons.common(one, other)
@@ -106,5 +105,8 @@ def proposal(images: list[OidImage], banner: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _likeness(one: float, other: float) -> float:
-    return min(one, other) / max(one, other)
+def _simple(polygon: np.ndarray, pixels: int) -> float:
+    """1 where a polygon's edges enclose as much as it covers, give or take the pixels on its border."""
+    border = np.linalg.norm(polygon - np.roll(polygon, 1, 0), axis=1).sum()
+    differs = abs(polygons.enclosed(polygon) - pixels)
+    return float(1 - max(0.0, differs - border / 2) / max(polygons.enclosed(polygon), pixels))

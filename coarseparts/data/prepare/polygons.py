@@ -27,7 +27,7 @@ def cut(polygon: np.ndarray, width: float, height: float) -> np.ndarray | None:
         if len(kept) < 3:
             return None
         points = np.array(kept)
-    return points
+    return np.clip(points, 0, (width, height))  # rounding
 
 
 def enclosed(polygon: np.ndarray) -> float:

@@ -127,7 +127,7 @@ def read_oid_aircraft(folder: Path) -> tuple[list[OidImage], list[Problem]]:
 def _load(path: Path) -> dict[str, dict[str, Any]]:
     """The fields that are needed of ``anno``. Raises BadInput with all that are not there."""
     try:
-        content = loadmat(path, struct_as_record=False, squeeze_me=False, variable_names=["anno"])
+        content = loadmat(str(path), appendmat=False, struct_as_record=False, squeeze_me=False, variable_names=["anno"])
     except FileNotFoundError:
         remedy = "name the folder oid-aircraft-beta-1 that the archive unpacks to"
         raise BadInput(Problem(str(path), "does not exist", remedy)) from None
