@@ -184,7 +184,7 @@ def iou(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def of_colour(image: np.ndarray, kind: str) -> np.ndarray:
-    return np.abs(image.astype(int) - COLOURS[kind]).sum(-1) < 90
+    return np.abs(image.astype(int) - COLOURS[kind]).sum(-1) < 55
 
 
 def test_end_to_end(archive, clean, tmp_path):
@@ -235,7 +235,7 @@ def test_labels_lie_on_the_photographs(archive, tmp_path):
         for index, kind in ((1, "nose"), (4, "verticalStabilizer"), (2, "wing")):
             drawn = [draw(s.segmentation, (WIDTH, HEIGHT - BANNER)) for s in parts[name] if s.index == index]
             region, seen = np.any(drawn, axis=0), of_colour(image, kind)
-            assert iou(region, seen) > 0.85, (name, kind)
+            assert iou(region, seen) > 0.75, (name, kind)
             assert all(
                 iou(np.roll(region, step, axis), seen) < iou(region, seen) for step in (-1, 1) for axis in (0, 1)
             )
