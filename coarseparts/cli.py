@@ -17,7 +17,7 @@ from rich.console import Console
 
 from coarseparts import benchmark as matrix
 from coarseparts import demo as demonstration
-from coarseparts import methods, options, presets, reporting
+from coarseparts import methods, options, prepare_cli, presets, reporting
 from coarseparts import sweep as sweeping
 from coarseparts.data.build import build_store
 from coarseparts.data.check import check as examine
@@ -37,6 +37,7 @@ from coarseparts.predict import predict_folder, run_model
 from coarseparts.runs import RunError, claimed, read_config, shared
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
+app.add_typer(prepare_cli.app, name="prepare")
 out, err = Console(), Console(stderr=True)
 if not out.is_terminal:
     out = Console(width=120)  # a table in a log file keeps its columns

@@ -50,6 +50,13 @@ def read_part_mask(path: Path, size: tuple[int, int], parts: tuple[str, ...]) ->
             remedy = "save it as a grey-scale or palette PNG, pixel values 0, 1, 2, ... in the order of `parts`"
             raise BadInput(Problem(str(path), f"is {came}", remedy))
         values = np.asarray(image).astype(np.int64)  # (H, W)
+    check_indices(path, values, size, parts)
+    return values.astype(np.uint8)
+
+
+def check_indices(path: Path, values: np.ndarray, size: tuple[int, int], parts: tuple[str, ...]) -> None:
+    """Whether whole numbers (H, W) are the part mask of an image of ``size`` (width, height): raises BadInput with all
+    that is wrong: another size, unknown indices, no pixel of any part. ``path`` is for the messages."""
     problems = []
     if values.shape != size[::-1]:
         message = f"is {values.shape[1]}x{values.shape[0]} pixels, its image is {size[0]}x{size[1]}"
@@ -67,4 +74,3 @@ def read_part_mask(path: Path, size: tuple[int, int], parts: tuple[str, ...]) ->
         problems.append(Problem(str(path), "is empty: no pixel of any part", "draw the parts or remove the file"))
     if problems:
         raise BadInput(problems)
-    return values.astype(np.uint8)

@@ -51,12 +51,13 @@ class PascalObject:
 def read_pascal_part(path: Path) -> list[PascalObject]:
     """All objects of a file, in its order. Raises BadInput with everything that is wrong with it."""
     try:
-        found = loadmat(path, variable_names=["anno"]).get("anno")
+        with path.open("rb") as file:
+            found = loadmat(file, variable_names=["anno"]).get("anno")
     except MemoryError:
         raise BadInput(Problem(str(path), "needs more memory than there is", _RESTORE)) from None
-    except FileNotFoundError:
-        raise BadInput(Problem(str(path), "does not exist, expected a .mat file", _RESTORE)) from None
     except _DAMAGE as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise BadInput(Problem(str(path), f"cannot be read: {error.strerror}", _RESTORE)) from None
         said = " ".join(str(error).split()) or type(error).__name__
         raise BadInput(Problem(str(path), f"is no whole .mat file ({said[:80]})", _RESTORE)) from None
     annotation = next(_elements(found), None)

@@ -1,0 +1,99 @@
+"""The archives that PASCUB is made of: where they lie, and the lists in them and about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from coarseparts.data.problems import BadInput, Problem
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Archives:
+    """The unpacked archives: ``cub``: CUB_200_2011; ``parts``: CUB_Parts; ``voc``: VOC2010; ``pascal_parts``: the
+    folder of PASCAL-Part's .mat files; ``segmentations``: CUB's figure-ground masks, looked for in ``cub`` and beside
+    it if not given."""
+
+    cub: Path
+    parts: Path
+    voc: Path
+    pascal_parts: Path
+    segmentations: Path | None = None
+
+
+def locate(archives: Archives) -> Archives:
+    """The folders that hold what is looked for, those given or well-known ones below them. Raises BadInput naming all
+    that were not found."""
+    problems: list[Problem] = []
+
+    def find(folder: Path, pattern: str, below: tuple[str, ...], remedy: str) -> Path:
+        for candidate in (folder, *(folder / name for name in below)):
+            if candidate.is_dir() and next(candidate.glob(pattern), None) is not None:
+                return candidate
+        came = f"holds no {pattern}" if folder.is_dir() else "is no folder" if folder.exists() else "does not exist"
+        problems.append(Problem(str(folder), came, remedy))
+        return folder
+
+    cub = find(archives.cub, "images.txt", ("CUB_200_2011",), "name the folder CUB_200_2011 of CUB_200_2011.tgz")
+    found = Archives(
+        cub=cub,
+        parts=find(archives.parts, "images_*", ("CUB_Parts",), "name the folder CUB_Parts of PASCUB's archive"),
+        voc=find(archives.voc, "JPEGImages", ("VOC2010", "VOCdevkit/VOC2010"), "name VOC 2010's folder VOC2010"),
+        pascal_parts=find(
+            archives.pascal_parts, "*.mat", ("Annotations_Part",), "name PASCAL-Part's folder Annotations_Part"
+        ),
+        segmentations=archives.segmentations or _first_folder(cub / "segmentations", cub.parent / "segmentations"),
+    )
+    if found.segmentations is not None and not found.segmentations.is_dir():
+        remedy = "name the folder of segmentations.tgz, with a folder per species"
+        problems.append(Problem(str(found.segmentations), "is no folder", remedy))
+    if problems:
+        raise BadInput(problems)
+    return found
+
+
+def read_split_file(path: Path) -> dict[str, str]:
+    """Lines "name split" as name -> split; suffixes of PASCAL's names are left out. Raises BadInput."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise BadInput(Problem(str(path), f"cannot be read: {error.strerror}", "name an existing text file")) from None
+    except UnicodeDecodeError:
+        raise BadInput(Problem(str(path), "is not text in UTF-8", "save it as UTF-8")) from None
+    splits: dict[str, str] = {}
+    problems = []
+    for number, line in enumerate(lines, 1):
+        words = line.rsplit(maxsplit=1)
+        if not words:
+            continue
+        if len(words) != 2 or words[1] not in SPLITS:
+            message = f"line {number} is {line[:60]!r}, expected a name and train, val or test"
+            problems.append(Problem(str(path), message, "write e.g. 2010_005511-2 val"))
+            continue
+        name = words[0] if "/" in words[0] else words[0].removesuffix(".jpg").removesuffix(".png")
+        if splits.get(name, words[1]) != words[1]:
+            message = f"line {number}: {name!r} is in {splits[name]} and in {words[1]}"
+            problems.append(Problem(str(path), message, "keep one of them"))
+        splits[name] = words[1]
+    if problems:
+        raise BadInput(problems)
+    return splits
+
+
+def read_image_set(voc: Path, name: str, problems: list[Problem]) -> set[str]:
+    """The photographs of VOC's own list ``name``.txt; what is wrong with it goes to ``problems``."""
+    path = voc / "ImageSets" / "Main" / f"{name}.txt"
+    try:
+        found = {line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
+        said = "" if found else "names no photograph"
+    except (OSError, UnicodeDecodeError) as error:
+        found, said = set(), f"cannot be read ({getattr(error, 'strerror', None) or 'no text in UTF-8'})"
+    if said:
+        problems.append(Problem(str(path), said, "unpack VOC 2010's ImageSets again"))
+    return found
+
+
+def _first_folder(*folders: Path) -> Path | None:
+    return next((folder for folder in folders if folder.is_dir()), None)
