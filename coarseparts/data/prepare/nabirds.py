@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,11 @@ import yaml
 from coarseparts.data.dataset_file import FILES, FOLDERS, DatasetFile, load_dataset_file
 from coarseparts.data.images import decode
 from coarseparts.data.prepare.output import Item, Made, Output, Progress
+from coarseparts.data.prepare.pascal_birds import PARTS
 from coarseparts.data.problems import BadInput, Problem, readable
 from coarseparts.data.readers.annotation import Annotation
 from coarseparts.data.readers.nabirds import KEYPOINTS, LAYOUT, read_nabirds
 from coarseparts.data.records import mirror_pairs
-
-PARTS = ("beak", "head", "left eye", "left leg", "left wing", "right eye", "right leg", "right wing", "tail", "torso")
-"""The parts of the paper's birds (section 4.1): what NABirds' keypoints and boxes are to help with."""
 
 _BILL = {"bill": "beak"}
 """The part of the one keypoint that only NABirds has, where the joint file has such a table and part."""
@@ -45,8 +42,8 @@ def prepare_nabirds(
         annotations = [annotation for found, _ in splits.values() for annotation in found]
         output.make([_item(archive / "images" / annotation.image, annotation) for annotation in annotations])
         if joint is not None:
-            output.write(f"{joint.path.stem}-nabirds.yaml", _joint_yaml(joint, archive, out))
-        changed = output.finish(_own_yaml(archive, out))
+            output.write(f"{joint.path.stem}-nabirds.yaml", _joint_yaml(joint, archive))
+        changed = output.finish(_own_yaml(archive))
         return changed, [p for p in output.problems if p.severity != "error"]
 
 
@@ -63,8 +60,7 @@ def _checked(path: Path, size: tuple[int, int] | None) -> Made:
     return Made(problems=problems)
 
 
-def _own_yaml(archive: Path, out: Path) -> str:
-    where = _relative(archive, out)
+def _own_yaml(archive: Path) -> str:
     content = {
         "parts": list(PARTS),
         "mirror": _pairs(PARTS),
@@ -72,18 +68,18 @@ def _own_yaml(archive: Path, out: Path) -> str:
         "keypoint_mirror": _pairs(KEYPOINTS),
         "size": 256,
         "crop": {"to": "object", "margin": 0.1},
-        "sources": [{"split": split, "nabirds": where} for split in ("train", "test")],
+        "sources": [{"split": split, "nabirds": str(archive.absolute())} for split in ("train", "test")],
     }
-    return _yaml("NABirds: keypoints and boxes, no part masks", content)
+    return _yaml("NABirds: keypoints and boxes, but no part masks", content)
 
 
-def _joint_yaml(dataset: DatasetFile, archive: Path, out: Path) -> str:
+def _joint_yaml(dataset: DatasetFile, archive: Path) -> str:
     content: dict[str, Any] = dataset.model_dump(mode="json", exclude_unset=True)
     for source in content["sources"]:
         for key in (*FOLDERS, *FILES):
             if source.get(key) is not None:
-                source[key] = _relative(Path(source[key]), out)
-    content["sources"].append({"split": "train", "nabirds": _relative(archive, out)})
+                source[key] = str(Path(source[key]).absolute())
+    content["sources"].append({"split": "train", "nabirds": str(archive.absolute())})
     if dataset.keypoints is not None:
         content["keypoints"] = list(dict.fromkeys((*dataset.keypoints, *KEYPOINTS)))
     if dataset.keypoint_mirror is not None:
@@ -100,14 +96,6 @@ def _pairs(names: tuple[str, ...]) -> list[list[str]]:
     return [list(pair) for pair in mirror_pairs(names)]
 
 
-def _relative(path: Path, base: Path) -> str:
-    """As a dataset file in ``base`` names it; links resolved, so that ".." leads where it says."""
-    try:
-        return Path(os.path.relpath(path.resolve(), base.resolve())).as_posix()
-    except ValueError:  # another drive of Windows
-        return str(path.resolve())
-
-
 def _yaml(title: str, content: dict[str, Any]) -> str:
     text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
-    return f"# {readable(title)}; paths are relative to this file.\n{text}"
+    return f"# {readable(title)}, made by `coarseparts prepare nabirds`. Images are used from where they are.\n{text}"

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from rich.console import Console
 
+from coarseparts import cli
 from coarseparts.data.build import build_store
 from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.prepare import nabirds as preparation
 from coarseparts.data.prepare.nabirds import prepare_nabirds
+from coarseparts.data.prepare.pascal_birds import PARTS
 from coarseparts.data.problems import BadInput, errors
 from coarseparts.data.readers.nabirds import KEYPOINTS
 from coarseparts.data.records import read_dataset
@@ -89,7 +92,7 @@ def pascub(tmp_path):
     for name, text in texts.items():
         (folder / "CUB" / name).write_text(text)
     content = {
-        "parts": list(preparation.PARTS),
+        "parts": list(PARTS),
         "keypoints": list(CUB_POINTS),
         "keypoint_mirror": [["left eye", "right eye"], ["left leg", "right leg"], ["left wing", "right wing"]],
         "keypoint_parts": {"beak": "beak", "crown": "head"},
@@ -250,3 +253,23 @@ def test_files_beside_that_cannot_be(archive, pascub, tmp_path):
         with pytest.raises(BadInput, match=expected):
             prepare_nabirds(archive, tmp_path / "other", beside)
         assert not (tmp_path / "other").exists()
+
+
+def test_the_command(archive, pascub, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("coarseparts.prepare_cli.out", Console(width=300))
+
+    def run(*words) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["coarseparts", "prepare", "nabirds", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    status, said, _ = run(archive, "--out", tmp_path / "out", "--with", pascub)
+    assert status == 0 and said.startswith(f"dataset file: {tmp_path / 'out/pascub-nabirds.yaml'}\n")
+    status, said, _ = run(archive, "--out", tmp_path / "out", "--with", pascub)
+    assert status == 0 and "nothing to do" in said
+    (archive / "images" / path_of(IDS[0])).unlink()
+    (archive / "images" / path_of(IDS[5])).write_bytes(b"")
+    status, _, said = run(archive, "--out", tmp_path / "out")
+    assert status == 2 and len(said.splitlines()) == 2 and path_of(IDS[0]) in said and "is empty (0 bytes)" in said

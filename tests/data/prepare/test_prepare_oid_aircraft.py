@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image, ImageDraw
+from rich.console import Console
 from scipy.io import loadmat, savemat
 
+from coarseparts import cli
 from coarseparts.data.prepare import oid_aircraft as preparation
 from coarseparts.data.prepare import polygons
 from coarseparts.data.prepare.oid_aircraft import prepare_oid_aircraft, propose_clean, read_clean_list
@@ -549,3 +551,28 @@ def test_the_layout_is_the_one_that_others_read(archive):
     assert anno.wing.polygon[0].shape[0] == 2 and anno.image.size.shape == (2, 8)
     assert list(anno.meta.image.set) == ["train", "val", "test"]
     assert json.loads(json.dumps(anno.image.set.tolist())) == [1, 1, 1, 2, 2, 2, 3, 3]
+
+
+def test_the_command(archive, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("coarseparts.prepare_cli.out", Console(width=300))
+
+    def run(*words) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["coarseparts", "prepare", "oid-aircraft", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    listed, out = tmp_path / "clean.txt", tmp_path / "out"
+    for words in ([], ["--propose", listed, "--out", out], ["--propose", listed, "--clean", listed]):
+        status, _, said = run(archive, *words)
+        assert status == 2 and "--propose FILE writes a list" in said and not listed.exists() and not out.exists()
+    assert run(archive, "--propose", listed)[:2] == (0, f"{listed}: look through it, then give it to --clean\n")
+    assert run(archive, "--propose", listed)[:2] == (0, f"{listed}: was there already\n")
+    status, said, _ = run(archive, "--out", out, "--clean", listed)
+    assert status == 0 and f"dataset file: {out / 'oid-aircraft.yaml'}\n" in said
+    status, said, _ = run(archive, "--out", out, "--clean", listed, "--banner", 0)
+    assert status == 0 and Image.open(out / "images/0000001.jpg").size == (WIDTH, HEIGHT)
+    (archive / "data/images/aeroplane/0000001.jpg").unlink()
+    status, _, said = run(archive, "--out", out)
+    assert status == 2 and "0000001.jpg: does not exist" in said and not (out / "oid-aircraft.yaml").exists()
