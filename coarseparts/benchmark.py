@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ from coarseparts.data.sample import STYLES
 from coarseparts.data.store import Store
 from coarseparts.evaluation import comparison
 from coarseparts.evaluation.comparison import HEADER, Result
-from coarseparts.evaluation.report import write_benchmark_report
+from coarseparts.evaluation.published import Table as Published
+from coarseparts.evaluation.report import Gallery, write_benchmark_report
 from coarseparts.evaluation.tables import duration, write_text
 from coarseparts.experiment import Experiment
 from coarseparts.presets import Settings
@@ -59,12 +60,23 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Cell:
+    """One method under some conditions. ``preset``: its own, where cells differ in it (``presets.published``)."""
+
     conditions: Conditions
     method: str
+    preset: str = ""
+
+    @property
+    def folder(self) -> str:
+        return f"{self.conditions.folder}/{self.preset}" if self.preset else self.conditions.folder
 
 
-Open = Callable[[Conditions, Path], Experiment]
-"""Conditions and a run folder -> the experiment; called only where a cell is still to be done."""
+Open = Callable[[Cell, Path], Experiment]
+"""A cell and a run folder -> the experiment; called once for all cells that differ in nothing but the method, and only
+where one is still to be done."""
+
+SHOWN = 12
+"""Measured images whose predictions are kept for the report."""
 
 Progress = Callable[[int, int], None] | None
 
@@ -79,6 +91,7 @@ class Data:
     build: Callable[[Conditions, Path, Settings, str, Console], Experiment]
     rows: Rows
     styles: list[str]
+    overlapping: bool = False
 
     def experiment(
         self, conditions: Conditions, folder: Path, settings: Settings, device: str, console: Console
@@ -98,9 +111,11 @@ class Data:
 
     def fitting(self) -> list[str]:
         """The names of all methods that these data allow."""
-        return [
-            n for n, m in methods.METHODS.items() if not any(methods.lack(self.rows, self.styles, a) for a in m.asks)
-        ]
+
+        def fits(asks: Sequence[str]) -> bool:
+            return not any(methods.lack(self.rows, self.styles, ask, self.overlapping) for ask in asks)
+
+        return [name for name, method in methods.METHODS.items() if fits(method.asks)]
 
 
 def synthetic_birds(cache: Path) -> Data:
@@ -128,8 +143,10 @@ def synthetic_birds(cache: Path) -> Data:
     return Data(demo.PART, demo.PART + demo.COARSE - 1, build, split_rows(with_all, demo.PART), list(STYLES))
 
 
-def dataset_file(file: Path, cache: Path, progress: Progress, skip_bad: bool) -> tuple[Data, list[Problem]]:
-    """A data set of one's own, measured on its validation images, and what is wrong with it.
+def dataset_file(
+    file: Path, cache: Path, progress: Progress, skip_bad: bool, split: str = "val"
+) -> tuple[Data, list[Problem]]:
+    """A data set of one's own, measured on its validation images or on ``split``, and what is wrong with it.
 
     With fewer part masks than there are, the rest of the part-labelled images is not used at all.
     """
@@ -149,13 +166,14 @@ def dataset_file(file: Path, cache: Path, progress: Progress, skip_bad: bool) ->
             _styles(c),
             c.parts,
             dataset.crop.model_dump(),
+            measure=split,
             config={"data": str(file.resolve())},
             keypoint_parts=dataset.keypoint_parts,
             console=console,
             drop_rest=True,
         )
 
-    return Data(len(rows.part), len(rows.part), build, rows, styles), problems
+    return Data(len(rows.part), len(rows.part), build, rows, styles, store.schema.overlapping), problems
 
 
 def _styles(c: Conditions) -> list[str] | None:
@@ -163,11 +181,19 @@ def _styles(c: Conditions) -> list[str] | None:
 
 
 def plan(
-    names: Sequence[str], parts: Sequence[int], labels: Sequence[str], starts: Sequence[str], seeds: Sequence[int]
+    names: Sequence[str],
+    parts: Sequence[int],
+    labels: Sequence[str],
+    starts: Sequence[str],
+    seeds: Sequence[int],
+    preset: Callable[[str, str], str] = lambda method, start: "",
 ) -> list[Cell]:
-    """All cells, seed by seed. A method that looks at no coarse label is done under the first ``labels`` only."""
+    """All cells, seed by seed. A method that looks at no coarse label is done under the first ``labels`` only.
+
+    ``preset`` (method, start) gives each cell's own.
+    """
     return [
-        Cell(Conditions(n, style, start, seed), name)
+        Cell(Conditions(n, style, start, seed), name, preset(name, start))
         for seed in seeds
         for n in parts
         for start in starts
@@ -184,20 +210,22 @@ def run(cells: Sequence[Cell], folder: Path, open_experiment: Open, console: Con
     where a kept result is damaged.
     """
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    groups = [(c, [cell.method for cell in g]) for c, g in groupby(cells, key=lambda cell: cell.conditions)]
-    for conditions, names in groups[rank::world]:
-        own = folder / conditions.folder
-        left = [name for name in names if not _file(own, name).is_file()]
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(cell.folder, []).append(cell)
+    for place, together in list(groups.items())[rank::world]:
+        own = folder / place
+        left = [cell for cell in together if not _file(own, cell.method).is_file()]
         if not left:
             continue
         with claimed(own):
-            experiment = open_experiment(conditions, own)
-            methods.check(experiment, left)
-            for name in left:
-                console.print(f"[bold]{name}[/bold] ({_words(conditions)})")
+            experiment = open_experiment(left[0], own)
+            methods.check(experiment, [cell.method for cell in left])
+            for cell in left:
+                console.print(f"[bold]{cell.method}[/bold] ({_words(cell.conditions)})")
                 with PeakMemory(experiment.device) as peak:
-                    row = methods.train(experiment, name)[-1]
-                _keep(own, _result(conditions, name, row, peak.mib))
+                    row = methods.train(experiment, cell.method)[-1]
+                _keep(own, _result(cell.conditions, cell.method, row, peak.mib), experiment.pictures(SHOWN))
     return collect(cells, folder)
 
 
@@ -206,7 +234,7 @@ def collect(cells: Sequence[Cell], folder: Path) -> list[Result]:
     found = []
     styles = list(dict.fromkeys(cell.conditions.labels for cell in cells))
     for cell in cells:
-        own = folder / cell.conditions.folder
+        own = folder / cell.folder
         if _file(own, cell.method).is_file():
             result = _read(own, cell.method)
             found.append(result)
@@ -215,25 +243,43 @@ def collect(cells: Sequence[Cell], folder: Path) -> list[Result]:
     return sorted(found, key=lambda r: (r.parts, styles.index(r.labels)))
 
 
-def write_results(folder: Path, results: Sequence[Result], name: str, facts: dict[str, str]) -> None:
-    """``results.csv``, ``margins.csv``, ``table.md`` and ``report.html`` in ``folder``."""
+def write_results(
+    folder: Path,
+    results: Sequence[Result],
+    name: str,
+    facts: dict[str, str],
+    published: Published | None = None,
+    pictures: Sequence[Gallery] = (),
+) -> None:
+    """``results.csv``, ``margins.csv``, ``table.md`` and ``report.html`` in ``folder``.
+
+    ``published`` adds a column to the tables, ``pictures`` (``galleries``) go into the report.
+    """
     comparison.write_csv(folder / "results.csv", results)
     comparison.write_margins(folder / "margins.csv", comparison.margins(results))
-    write_text(folder / "table.md", comparison.to_markdown(results, name))
-    write_benchmark_report(folder / "report.html", name, results, {"machine": machine(), **facts})
+    write_text(folder / "table.md", comparison.to_markdown(results, name, published=published))
+    write_benchmark_report(folder / "report.html", name, results, {"machine": machine(), **facts}, published, pictures)
 
 
-def estimate(cells: Sequence[Cell], folder: Path) -> list[tuple[Cell, str, float]]:
-    """(cell, "done", "open" or "unknown", seconds) of each; open ones take as long as that method took elsewhere.
+def estimate(
+    cells: Sequence[Cell], folder: Path, probe: Callable[[Cell], float] | None = None
+) -> list[tuple[Cell, str, float]]:
+    """(cell, "done" or "open", seconds) of each; open ones take as long as that method took elsewhere.
 
-    Seconds are nan where no cell of the method has been done yet.
+    A method of which no cell is done takes its usual share (``Method.cost``) of EM's time, which follows from the cells
+    that are done, or else from ``probe``: a cell -> seconds of EM. Without either, seconds are nan.
     """
-    done = {cell: _read(folder / cell.conditions.folder, cell.method).seconds for cell in cells if _there(folder, cell)}
+    done = {cell: _read(folder / cell.folder, cell.method).seconds for cell in cells if _there(folder, cell)}
+    em = [seconds / methods.METHODS[cell.method].cost for cell, seconds in done.items()]
+    if not em and probe is not None and cells:
+        em = [probe(cells[0])]
     rows = []
     for cell in cells:
         alike = [s for c, s in done.items() if c.method == cell.method]
-        seconds = done.get(cell, float(np.mean(alike)) if alike else float("nan"))
-        rows.append((cell, "done" if cell in done else "open", seconds))
+        usual = float(np.mean(em)) * methods.METHODS[cell.method].cost if em else math.nan
+        rows.append(
+            (cell, "done" if cell in done else "open", done.get(cell, float(np.mean(alike)) if alike else usual))
+        )
     return rows
 
 
@@ -244,10 +290,8 @@ def print_plan(rows: Sequence[tuple[Cell, str, float]], console: Console) -> Non
         console.print(f"{state:5s} {cell.method:16s} {_words(cell.conditions)}{time}", highlight=False)
     left = [seconds for _, state, seconds in rows if state == "open"]
     known = [s for s in left if s == s]
-    times = [duration(sum(known))] if known else []
-    if len(known) < len(left):
-        times.append(f"{len(left) - len(known)} cells of unknown length, for no cell of their method is done yet")
-    console.print(f"{len(rows)} cells, {len(left)} to do: {', and '.join(times) or 'nothing'}", highlight=False)
+    time = f"about {duration(sum(known))} on a machine with nothing else to do" if known else "nothing"
+    console.print(f"{len(rows)} cells, {len(left)} to do: {time}", highlight=False)
 
 
 def _words(c: Conditions) -> str:
@@ -255,7 +299,7 @@ def _words(c: Conditions) -> str:
 
 
 def _there(folder: Path, cell: Cell) -> bool:
-    return _file(folder / cell.conditions.folder, cell.method).is_file()
+    return _file(folder / cell.folder, cell.method).is_file()
 
 
 def _file(own: Path, method: str) -> Path:
@@ -280,13 +324,39 @@ def _under(result: Result, labels: str) -> Result:
     return Result(**{**{n: getattr(result, n) for n in (*HEADER, "counts")}, "labels": labels})
 
 
-def _keep(own: Path, result: Result) -> None:
-    """Counts first: where the JSON file is, all is."""
+def _keep(own: Path, result: Result, pictures: dict[str, np.ndarray]) -> None:
+    """Counts and pictures first: where the JSON file is, all is."""
     counts = result.counts
     assert counts is not None
     file = _file(own, result.method)
-    write(file.with_suffix(".npz"), lambda out: np.savez_compressed(out, counts=counts))
+    arrays = {"counts": counts, **pictures}
+    write(file.with_suffix(".npz"), lambda out: np.savez_compressed(out, **arrays))  # type: ignore[arg-type]
     write(file, json.dumps(comparison.plain(result), indent=1))
+
+
+def galleries(cells: Sequence[Cell], folder: Path) -> list[Gallery]:
+    """What the methods made of the same images, under each set of conditions, of the first seed that is done (Fig. 8,
+    9); the images that the first method does worst on come first and are marked as failures."""
+    found: dict[tuple[int, str, str], tuple[int, dict[str, dict[str, np.ndarray]]]] = {}
+    for cell in cells:
+        file = _file(folder / cell.folder, cell.method).with_suffix(".npz")
+        c = cell.conditions
+        seed, methods_ = found.setdefault((c.parts, c.labels, c.start), (c.seed, {}))
+        if seed == c.seed and _there(folder, cell):
+            with np.load(io.BytesIO(file.read_bytes())) as arrays:
+                if "shown" in arrays:  # not in those of earlier versions
+                    methods_[cell.method] = {name: arrays[name] for name in arrays.files}
+    return [
+        Gallery(comparison.title(conditions), {m: a["shown"] for m, a in methods_.items()}, **_common(methods_))
+        for conditions, (_, methods_) in found.items()
+        if methods_
+    ]
+
+
+def _common(methods_: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
+    arrays = next(iter(methods_.values()))
+    texts = {name: tuple(str(text) for text in arrays[name]) for name in ("names", "parts")}
+    return {"images": arrays["images"], "truth": arrays["truth"], "overlapping": bool(arrays["overlapping"]), **texts}
 
 
 def _read(own: Path, method: str) -> Result:

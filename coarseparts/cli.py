@@ -29,6 +29,7 @@ from coarseparts.data.store import Store
 from coarseparts.em import TrainingDiverged
 from coarseparts.evaluation import comparison
 from coarseparts.evaluation.iou import to_json
+from coarseparts.evaluation.published import PUBLISHED
 from coarseparts.experiment import Experiment
 from coarseparts.measure import evaluate_store
 from coarseparts.model import Model, resolve
@@ -147,7 +148,11 @@ def benchmark(
         str, typer.Option(help=f"where encoders begin: of {', '.join(matrix.STARTS)}; weights: as --weights says")
     ] = "weights",
     seeds: Annotated[str, typer.Option(help="e.g. 0,1,2")] = "0,1,2",
-    preset: Annotated[str, typer.Option(help=f"one of {', '.join(presets.PRESETS)}")] = "default",
+    preset: Annotated[
+        str,
+        typer.Option(help=f"one of {', '.join(presets.PRESETS)}, or {presets.PUBLISHED}: each cell the paper's own"),
+    ] = "default",
+    split: Annotated[str, typer.Option(help="part-labelled images to measure on, val or test")] = "val",
     weights: Annotated[str, typer.Option(help="random, imagenet, or a safetensors/pth file")] = "",
     changes: Changes = [],  # noqa: B006
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the cells and the time they may take")] = False,
@@ -168,24 +173,35 @@ def benchmark(
             options.one_of("--labels", one, ("all", *STYLES))
     begins, numbers = options.names("--starts", starts, matrix.STARTS), options.seeds(seeds)
     given = options.changes(changes) | ({"weights": weights} if weights else {})
-    resolve(presets.settings(preset, given), where)  # a wrong setting is told before anything is read
+    first = "paper" if preset == presets.PUBLISHED else preset
+    resolve(presets.settings(first, given), where)  # a wrong setting is told before anything is read
+    options.one_of("--split", split, ("val", "test"))
     with shared(run):
-        opened = _opened(data, run / "data", skip_bad)
+        opened = _opened(data, run / "data", skip_bad, split)
     limits = options.whole_numbers("--parts", parts) or [opened.parts]
     opened.check(limits)
-    cells = matrix.plan(chosen or opened.fitting(), limits, styles, begins, numbers)
+
+    def own(method: str, start: str) -> str:
+        return presets.published(method, start, opened.overlapping) if preset == presets.PUBLISHED else ""
+
+    cells = matrix.plan(chosen or opened.fitting(), limits, styles, begins, numbers, own)
+
+    def experiment(cell: matrix.Cell, folder: Path) -> Experiment:
+        begin = matrix.STARTS[cell.conditions.start]
+        settings = resolve(presets.settings(cell.preset or preset, given | begin), where)
+        return opened.experiment(cell.conditions, folder, settings, where, err)
+
     if dry_run:
-        matrix.print_plan(matrix.estimate(cells, run), out)
+        with tempfile.TemporaryDirectory() as place:
+            rows = matrix.estimate(cells, run, lambda cell: experiment(cell, Path(place)).probe())
+        matrix.print_plan(rows, out)
         return
 
-    def experiment(conditions: matrix.Conditions, folder: Path) -> Experiment:
-        settings = resolve(presets.settings(preset, given | matrix.STARTS[conditions.start]), where)
-        return opened.experiment(conditions, folder, settings, where, err)
-
     results = matrix.run(cells, run, experiment, err)
+    paper = PUBLISHED.get((Path(data).stem, split))
     facts = {"data": data, "preset": preset, "settings": ", ".join(changes) or "as the preset", "device": where}
-    matrix.write_results(run, results, Path(data).stem, facts)
-    out.print(comparison.to_markdown(results), highlight=False, markup=False)
+    matrix.write_results(run, results, Path(data).stem, facts, paper, matrix.galleries(cells, run))
+    out.print(comparison.to_markdown(results, published=paper), highlight=False, markup=False)
     out.print(f"report: {run / 'report.html'}", highlight=False)
 
 
@@ -300,11 +316,11 @@ def settings() -> None:
         out.print(f"{key} = {default}\n    {text}", highlight=False, markup=False)
 
 
-def _opened(data: str, cache: Path, skip_bad: bool) -> matrix.Data:
+def _opened(data: str, cache: Path, skip_bad: bool, split: str = "val") -> matrix.Data:
     """The built-in birds or a dataset file, with what is wrong printed."""
     if data == "synthetic-birds":
         return matrix.synthetic_birds(cache)
-    opened, problems = matrix.dataset_file(Path(data), cache, options.progress("reading images", err), skip_bad)
+    opened, problems = matrix.dataset_file(Path(data), cache, options.progress("reading images", err), skip_bad, split)
     for problem in problems:
         err.print(str(problem), highlight=False, markup=False)
     return opened

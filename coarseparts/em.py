@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from coarseparts.data.sample import Batch
-from coarseparts.labels import ExclusiveParts, LabelStyle
+from coarseparts.labels import ExclusiveParts, LabelStyle, Parts
 
 Terms = dict[str, Tensor]
 
@@ -79,14 +79,15 @@ class Options(BaseModel):
 class Networks:
     """theta, theta_q and theta_k, and the drawing of labels for the posterior.
 
-    ``styles`` is a ModuleDict of ``LabelStyle`` by name, in the order of the posterior's channels.
+    ``styles`` is a ModuleDict of ``LabelStyle`` by name, in the order of the posterior's channels; ``states`` is S,
+    the channels of ``log_q``; ``y`` says what a part label is.
     """
 
     part_model: nn.Module
     posterior: nn.Module
     styles: nn.ModuleDict
-    channels: int
-    y: type[ExclusiveParts] = ExclusiveParts
+    states: int
+    y: type[Parts] = ExclusiveParts
 
     def style_items(self) -> list[tuple[str, LabelStyle]]:
         """(name, style) pairs, typed."""
@@ -108,18 +109,18 @@ class Networks:
         return torch.cat(channels + flags, dim=1)
 
     def bounded(self, batch: Batch, otherwise: float) -> Tensor:
-        """(B,) 1 where a deterministic style (mask, box) says where the object ends, ``otherwise`` elsewhere.
+        """(B,) 1 where a style (mask, box) says where the object ends, ``otherwise`` elsewhere.
 
         Elsewhere nothing but p(y|x) says it, and p(y|x) learns from q: left to each other, both shrink to blobs that
         explain the keypoints and no more, and p(yk|y) learns to read the blobs.
         """
         there = torch.zeros(len(batch), dtype=torch.bool, device=batch.image.device)
         for name, style in self.style_items():
-            there = there | (batch.present[name] & (not style.learned))
+            there = there | (batch.present[name] & style.bounds)
         return torch.where(there, 1.0, otherwise)
 
     def infer(self, batch: Batch, condition: bool = False) -> Tensor:
-        """log q(y|x, y1..yn), (B, P + 1, H, W), from all labels that are there."""
+        """log q(y|x, y1..yn), (B, S, H, W), from all labels that are there."""
         log_q = self.y.log_probability(self.posterior(batch.image, self.draw(batch)))
         return self.condition(batch, log_q) if condition else log_q
 
@@ -179,7 +180,7 @@ def e_step(
     As Algorithm 1 prints it, p(yk|y) is taken at the mean of q (``style.predict(log_q)``); ``Mask("expected")`` has
     Eq. 2's expectation under q instead, with which the terms are the bound itself.
 
-    ``log_q`` (B, C, H, W) carries the gradient; ``logits`` of the part model is taken as given;
+    ``log_q`` (B, S, H, W) carries the gradient; ``logits`` of the part model is taken as given;
     ``logits_qp`` is the posterior on the part-labelled images.
     """
     y, logits = networks.y, logits.detach()
@@ -219,7 +220,7 @@ def m_step(
         q = log_q.exp()
     else:
         hard = y.mode(log_q) if o.target == "mode" else y.sample(log_q, generator)
-        q = nn.functional.one_hot(hard, log_q.shape[1]).movedim(-1, 1).to(log_q.dtype)
+        q = y.certain(hard, log_q.shape[1]).to(log_q.dtype)
     terms = {
         "labelled": o.delta1 * y.supervised(logits_p, labelled.parts),
         "coarse": o.delta2 * y.cross_entropy(q, logits).mean(),

@@ -8,6 +8,8 @@ on as if nothing had happened.
 from __future__ import annotations
 
 import copy
+import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +30,7 @@ from coarseparts.data.store import Store
 from coarseparts.evaluation.iou import confusion, summary
 from coarseparts.initialise import Data, OnEpoch
 from coarseparts.model import Model, build, keypoint_decoder
-from coarseparts.networks import KeypointDetector, PartModel, Posterior, rate_factors
+from coarseparts.networks import KeypointDetector, PartModel, members, rate_factors
 from coarseparts.presets import Settings
 from coarseparts.runs import RunFolder, Stage, Track, write
 
@@ -119,8 +121,9 @@ class Experiment:
         networks = self._untrained(twin)
         if self.settings.start == "keypoints":
             learned = self._knowing_keypoints()
-            for network in (networks.part_model, networks.posterior):
-                cast(PartModel | Posterior, network).encoder.load_state_dict(learned)
+            encoders = [cast(PartModel, networks.part_model).encoder] + [m.encoder for m in members(networks.posterior)]
+            for encoder in encoders:
+                encoder.load_state_dict(learned)
         return networks
 
     def _knowing_keypoints(self) -> dict[str, Tensor]:
@@ -184,20 +187,20 @@ class Experiment:
         optimizer = self._optimizer([(network, s.part_lr)])
         stage = self.run.stage(name, {"part_model": network}, [optimizer], s.part_epochs)
         feed = self._feed(self.store, self.rows.part, s.part_batch, 6) if twin else self.part_feed
-        loss = initialise.part_model_loss(network, s.em.overlap)
+        loss = initialise.part_model_loss(network, s.em.overlap, self.networks.y)
         self._supervised(stage, network, optimizer, loss, feed, "part")
         return stage
 
     def train_posterior(self) -> Stage:
         """Stage 2: f(y|x, y1..yn) from the part-labelled images and their coarse labels."""
-        s = self.settings
-        network = cast(Posterior, self.networks.posterior)
-        if s.posterior_start == "part-model":
-            network.encoder.load_state_dict(cast(PartModel, self.networks.part_model).encoder.state_dict())
+        s, network = self.settings, self.networks.posterior
         slow = s.posterior_lr * s.posterior_encoder_factor
-        optimizer = self._optimizer(
-            [(network.encoder, slow), (network.label_encoder, s.posterior_lr), (network.decoder, s.posterior_lr)]
-        )
+        groups: list[tuple[nn.Module, float]] = []
+        for one in members(network):
+            if s.posterior_start == "part-model":
+                one.encoder.load_state_dict(cast(PartModel, self.networks.part_model).encoder.state_dict())
+            groups += [(one.encoder, slow), (one.label_encoder, s.posterior_lr), (one.decoder, s.posterior_lr)]
+        optimizer = self._optimizer(groups)
         stage = self.run.stage("posterior", {"posterior": network}, [optimizer], s.posterior_epochs)
         loss = initialise.posterior_loss(self.networks, s.label_dropout, s.em.overlap)
         self._supervised(stage, network, optimizer, loss, self.part_feed, "posterior")
@@ -262,26 +265,28 @@ class Experiment:
         stage.load_best()
         return stage
 
-    def train_fine_tuning(self, name: str = "fine-tuning", rows: np.ndarray | None = None) -> Stage:
-        """The baseline: part labels alone, with at least as many optimizer steps as all of EM's part model."""
+    def train_fine_tuning(self, name: str = "fine-tuning", rows: np.ndarray | None = None, twin: int = 0) -> Stage:
+        """The baseline: part labels alone, with at least as many optimizer steps as all of EM's part model; ``twin`` 1
+        sees them in another order from another beginning."""
         s = self.settings
-        network = self.fresh().part_model
+        network = self.fresh(twin).part_model
         coarse_steps = self.em_steps if len(self.rows.coarse) else 0
         epochs = fine_tuning.epochs_to_match(self.part_steps, s.part_epochs, coarse_steps, s.em_epochs)
         optimizer = self._optimizer([(network, s.part_lr)])
         stage = self.run.stage(name, {"part_model": network}, [optimizer], epochs)
         feed = self.part_feed if rows is None else self._feed(self.full, rows, s.batch, 5)
-        loss = initialise.part_model_loss(network, s.em.overlap)
+        feed = self._feed(self.store, self.rows.part, s.part_batch, 6) if twin else feed
+        loss = initialise.part_model_loss(network, s.em.overlap, self.networks.y)
         self.networks.part_model = network
         self._supervised(stage, network, optimizer, loss, feed, "part")
         return stage
 
-    def fit_baseline(self, name: str, baseline: Baseline) -> Stage:
+    def fit_baseline(self, name: str, baseline: Baseline, rate: float = 1.0) -> Stage:
         """Trains a baseline with EM's pairs of batches, schedule and number of steps; its part model is then ours."""
         baseline.to(self.device)
         rest = nn.ModuleDict({k: m for k, m in baseline.named_children() if k != "part_model"})
         modules = {"part_model": baseline.part_model, "rest": rest}
-        optimizer = self._optimizer([(m, self.settings.em_part_lr) for m in modules.values()])
+        optimizer = self._optimizer([(m, rate * self.settings.em_part_lr) for m in modules.values()])
         stage = self.run.stage(name, modules, [optimizer], self.settings.em_epochs)
         self.networks.part_model = baseline.part_model
 
@@ -295,10 +300,13 @@ class Experiment:
         self._fit(stage, baseline, optimizer, loss, self._pairs, self.em_steps, close)
         return stage
 
-    def fine_tuned(self, twin: int = 0) -> PartModel:
-        """A copy of the part model as its own stage left it; ``twin`` 1: another one, from another beginning."""
-        name = "part-model-2" if twin else "part-model"
-        if name not in self.run.stages:
+    def fine_tuned(self, start: str = "part-model", twin: int = 0) -> PartModel:
+        """A copy of the part model as the stage ``start`` ("part-model" or "fine-tuning") left it; ``twin`` 1: another
+        one, from another beginning."""
+        name = f"{start}-2" if twin else start
+        if name not in self.run.stages and start == "fine-tuning":
+            self.train_fine_tuning(name, twin=twin)
+        elif name not in self.run.stages:
             self.networks = self.fresh(twin)
             self.train_part_model(name, twin)
         stage = self.run.stages[name]
@@ -343,20 +351,68 @@ class Experiment:
 
     def _measures(self, model: str, feed: Feed) -> dict[str, Any]:
         counts = [
-            confusion(logits.argmax(1), batch.parts, self.schema.channels)
-            for batch, logits in self.predictions(model, feed.plain())
+            confusion(self.networks.y.mode(log_y), batch.parts, self.schema.channels, self.schema.overlapping)
+            for batch, log_y in self.predictions(model, feed.plain())
         ]
         total = np.concatenate(counts)
         return summary(total, self.schema.parts) | {"counts": total}
 
     @torch.no_grad()
     def predictions(self, model: str, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Tensor]]:
-        """Each batch with a model's logits (B, P + 1, H, W); networks in eval() mode."""
+        """Each batch with what a model says of its parts, log_y (B, S, H, W); networks in eval() mode."""
         n = self.networks
         for module in (n.part_model, n.posterior, n.styles):
             module.eval()
         for batch in batches:
-            yield batch, n.part_model(batch.image) if model == "part" else n.infer(batch, self.settings.em.condition)
+            if model == "part":
+                yield batch, n.y.log_probability(n.part_model(batch.image))
+            else:
+                yield batch, n.infer(batch, self.settings.em.condition)
+
+    def probe(self, steps: int = 2) -> float:
+        """About how many seconds EM and the stages before it would take, from the time of a few of its steps.
+
+        The networks have moved afterwards: ask an experiment that is thrown away. Without coarse images: nan.
+        """
+        s, n = self.settings, self.networks
+        if not len(self.rows.coarse):
+            return math.nan
+        learned = any(style.learned for _, style in n.style_items())
+        optimizers = em.Optimizers(
+            self._optimizer([(n.part_model, 1e-6)]),
+            self._optimizer([(n.posterior, 1e-6)]),
+            self._optimizer([(n.styles, 1e-6)], False) if learned else None,
+        )
+        took = []
+        for _, (labelled, batch) in zip(range(steps + 1), self._pairs(0), strict=False):
+            begin = time.perf_counter()
+            em.em_step(n, optimizers, batch, labelled, s.em)
+            if self.device != "cpu":
+                torch.cuda.synchronize()
+            took.append(time.perf_counter() - begin)
+        step = sum(took[1:]) / max(1, len(took) - 1)  # the first one warms up
+        # An EM step passes b + bp images about 2.3 times forward and back through a network of the part model's size.
+        supervised = s.part_batch / (s.batch + s.labelled_batch) / 2.3
+        before = (s.part_epochs + s.posterior_epochs) * self.part_steps * supervised
+        return step * (s.em_epochs * self.em_steps + before)
+
+    def pictures(self, count: int) -> dict[str, np.ndarray]:
+        """Up to ``count`` evenly chosen measured images and what the part model, as it is now, says of them: "images"
+        (N, S, S, 3), "truth" and "shown" (N, S, S) part maps, "names", the "parts" and whether they are "overlapping".
+        """
+        rows = self.measure_feed.rows
+        rows = rows[np.unique(np.linspace(0, len(rows) - 1, count).astype(int))]
+        said = self.predictions("part", self._feed(self.store, rows, len(rows), 0).plain())
+        shown = [self.networks.y.mode(log_y).to(torch.uint8).cpu().numpy() for _, log_y in said]
+        view = self.store.subset(rows)
+        return {
+            "images": np.asarray(view.image),
+            "truth": np.asarray(view.parts),
+            "shown": np.concatenate(shown),
+            "names": np.array(view.names),
+            "parts": np.array(self.schema.parts),
+            "overlapping": np.array(self.schema.overlapping),
+        }
 
     def _fit_scales(self) -> dict[str, float]:
         fitted = initialise.fit_scales(self.networks, self.val_feed.plain())
@@ -368,8 +424,8 @@ class Experiment:
         self.networks.styles.eval()
         sums: dict[str, list[Tensor]] = {}
         for batch in self.val_feed.plain():
-            blank = torch.zeros(len(batch), self.schema.channels, self.size, self.size, device=self.device)
-            log_y = initialise.log_one_hot(batch.parts, blank)
+            blank = torch.zeros(len(batch), self.networks.states, self.size, self.size, device=self.device)
+            log_y = self.networks.y.log_certain(batch.parts, blank)
             for name, style in self.networks.style_items():
                 if style.learned:
                     cost = style.loss(batch.labels[name], style.predict(log_y))[batch.present[name]]
@@ -403,7 +459,7 @@ class Experiment:
         feed: Feed,
         model: str,
     ) -> None:
-        steps = max(len(feed), self.settings.epoch_steps) if feed is self.part_feed else self.part_steps
+        steps = self.part_steps
 
         def close(epoch: int, terms: dict[str, float]) -> None:
             score = self.evaluate(model)["part_miou"]
@@ -463,8 +519,8 @@ class Experiment:
         feed = self._feed(self.store, rows, SHOWN, 0)
         maps = {}
         for model in ("part", "posterior"):
-            for _, logits in self.predictions(model, feed.plain()):
-                maps[model] = logits.argmax(1).to(torch.uint8).cpu().numpy()
+            for _, log_y in self.predictions(model, feed.plain()):
+                maps[model] = self.networks.y.mode(log_y).to(torch.uint8).cpu().numpy()
         path = self.run.path / "progress" / f"{name}-{epoch:04d}.npz"
         write(path, lambda file: np.savez_compressed(file, rows=rows, part=maps["part"], posterior=maps["posterior"]))
 

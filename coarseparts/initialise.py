@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from coarseparts.data.sample import Batch
 from coarseparts.em import Networks, Terms, set_rate, update
-from coarseparts.labels import ExclusiveParts, Keypoints
+from coarseparts.labels import ExclusiveParts, Keypoints, Parts
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 Data = TypeVar("Data")
@@ -47,17 +47,19 @@ def fit(
         on_epoch(epoch + 1, {name: float(value) / steps for name, value in sums.items()})
 
 
-def supervised_terms(logits: Tensor, parts: Tensor, overlap: float) -> Terms:
+def supervised_terms(logits: Tensor, parts: Tensor, overlap: float, y: type[Parts] = ExclusiveParts) -> Terms:
     """Cross entropy with labelled parts (B, H, W), and ``overlap`` times the soft Dice loss."""
-    terms = {"labelled": ExclusiveParts.supervised(logits, parts)}
-    return terms | ({"labelled_overlap": overlap * ExclusiveParts.overlap(logits, parts)} if overlap else {})
+    terms = {"labelled": y.supervised(logits, parts)}
+    return terms | ({"labelled_overlap": overlap * y.overlap(logits, parts)} if overlap else {})
 
 
-def part_model_loss(part_model: nn.Module, overlap: float = 0.0) -> Callable[[Batch, torch.Generator], Terms]:
+def part_model_loss(
+    part_model: nn.Module, overlap: float = 0.0, y: type[Parts] = ExclusiveParts
+) -> Callable[[Batch, torch.Generator], Terms]:
     """f(y|x) from part labels alone: the fine-tuning that everything starts from."""
 
     def loss(batch: Batch, _: torch.Generator) -> Terms:
-        return supervised_terms(part_model(batch.image), batch.parts, overlap)
+        return supervised_terms(part_model(batch.image), batch.parts, overlap, y)
 
     return loss
 
@@ -69,7 +71,7 @@ def posterior_loss(
 
     def loss(batch: Batch, generator: torch.Generator) -> Terms:
         drawn = networks.draw(batch, dropout, generator)
-        return supervised_terms(networks.posterior(batch.image, drawn), batch.parts, overlap)
+        return supervised_terms(networks.posterior(batch.image, drawn), batch.parts, overlap, networks.y)
 
     return loss
 
@@ -96,7 +98,8 @@ def label_model_loss(
     def loss(batch: Batch, _: torch.Generator) -> Terms:
         with torch.no_grad():
             generated = teacher(batch)
-        log_y = torch.where(batch.present["parts"][:, None, None, None], log_one_hot(batch.parts, generated), generated)
+        certain = networks.y.log_certain(batch.parts, generated)
+        log_y = torch.where(batch.present["parts"][:, None, None, None], certain, generated)
         return {
             name: (style.loss(batch.labels[name], style.predict(log_y)) * batch.present[name]).mean()
             for name, style in networks.style_items()
@@ -104,15 +107,6 @@ def label_model_loss(
         }
 
     return loss
-
-
-def log_one_hot(parts: Tensor, elsewhere: Tensor, smoothing: float = 1e-4) -> Tensor:
-    """log p of certain parts (B, H, W), as (B, P + 1, H, W); ignored pixels take ``elsewhere``'s values."""
-    classes = elsewhere.shape[1]
-    known = parts < classes
-    hot = nn.functional.one_hot(parts.long() * known, classes).movedim(-1, 1).to(elsewhere.dtype)
-    certain = (hot * (1 - smoothing) + smoothing / classes).log()
-    return torch.where(known[:, None], certain, elsewhere)
 
 
 @torch.no_grad()
@@ -126,8 +120,8 @@ def fit_scales(networks: Networks, held_out: Iterable[Batch]) -> dict[str, Tenso
     labels: dict[str, list[Tensor]] = {n: [] for n, _ in networks.style_items()}
     means: dict[str, list[Tensor]] = {n: [] for n, _ in networks.style_items()}
     for batch in held_out:
-        blank = torch.zeros(len(batch), networks.channels, *batch.parts.shape[1:], device=batch.parts.device)
-        log_y = log_one_hot(batch.parts, blank)
+        blank = torch.zeros(len(batch), networks.states, *batch.parts.shape[1:], device=batch.parts.device)
+        log_y = networks.y.log_certain(batch.parts, blank)
         for name, style in networks.style_items():
             rows = batch.present[name] & batch.present["parts"]
             if rows.any():

@@ -15,8 +15,7 @@ from coarseparts.data.schema import IGNORE
 from coarseparts.data.store import Store
 from coarseparts.evaluation.iou import confusion, summary
 from coarseparts.evaluation.pck import pck, peaks
-from coarseparts.initialise import log_one_hot
-from coarseparts.labels import Keypoints
+from coarseparts.labels import Keypoints, Parts
 from coarseparts.model import Model
 from coarseparts.runs import RunError
 
@@ -37,13 +36,14 @@ def evaluate_store(model: Model, store: Store, split: str, kind: str = "part") -
         raise BadInput(Problem(split, "has no image with part masks to measure on", "choose another --split"))
     device = str(next(model.networks.part_model.parameters()).device)
     style = dict(model.networks.style_items()).get("keypoints") if model.has_posterior else None
-    counts, points = [], _Points()
+    y = model.networks.y
+    counts, points = [], _Points(y)
     for batch in Feed(store, rows, 32, 0, 0, device, preprocess=model.settings.preprocess).plain():
         if kind == "part":
-            log_y = model.networks.y.log_probability(model.networks.part_model(batch.image))
+            log_y = y.log_probability(model.networks.part_model(batch.image))
         else:
             log_y = model.networks.infer(batch, model.settings.em.condition)
-        counts.append(confusion(log_y.argmax(1), batch.parts, model.schema.channels))
+        counts.append(confusion(y.mode(log_y), batch.parts, model.schema.channels, model.schema.overlapping))
         if isinstance(style, Keypoints) and store.schema.keypoints == model.schema.keypoints:
             points.add(batch, style, log_y)
     return summary(np.concatenate(counts), model.schema.parts) | {"pck": points.measured()}
@@ -52,7 +52,8 @@ def evaluate_store(model: Model, store: Store, split: str, kind: str = "part") -
 class _Points:
     """Keypoints found from true and from predicted parts, beside the labelled ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, y: type[Parts]) -> None:
+        self.y = y
         self.found: dict[str, list[Tensor]] = {"from_parts": [], "from_image": []}
         self.target: list[Tensor] = []
         self.size: list[Tensor] = []
@@ -61,7 +62,7 @@ class _Points:
         there = batch.present["keypoints"] & self._inside(batch).flatten(1).any(1)
         if not there.any():
             return
-        true = log_one_hot(batch.parts, log_y)
+        true = self.y.log_certain(batch.parts, log_y)
         for name, parts in (("from_parts", true), ("from_image", log_y)):
             self.found[name].append(peaks(style.heat(style.predict(parts[there])), style.stride))
         self.target.append(batch.labels["keypoints"][there])

@@ -13,8 +13,18 @@ from torch import nn
 
 from coarseparts import em
 from coarseparts.data.schema import Schema
-from coarseparts.labels import STYLES, Box, Keypoints, LabelStyle, Mask
-from coarseparts.networks import Backbone, Encoder, LabelModel, PartModel, Posterior, build_encoder, fastest
+from coarseparts.labels import STYLES, Box, Keypoints, LabelStyle, Mask, parts_of
+from coarseparts.networks import (
+    Backbone,
+    Encoder,
+    LabelModel,
+    PartModel,
+    Posterior,
+    SeparatePosteriors,
+    build_encoder,
+    fastest,
+    members,
+)
 from coarseparts.networks.decoder import PaperDecoder, SkipDecoder
 from coarseparts.networks.encoder import is_resnet, read_weights
 from coarseparts.presets import Settings
@@ -63,11 +73,17 @@ def build(schema: Schema, settings: Settings, styles: list[str], weights: bool =
         source = settings.weights if weights else "random"
         return build_encoder(settings.encoder, source, settings.stages, settings.dilate)
 
+    y = parts_of(schema.overlapping)
+    outputs, states = y.outputs(len(schema.parts)), y.states(len(schema.parts))
+
+    def label_model(maps: int, full: bool = False) -> LabelModel:
+        if settings.label_model == "paper" and not is_resnet(settings.encoder):
+            raise ValueError(f"label_model paper is built on a ResNet, not {settings.encoder}; take light")
+        return LabelModel(states, maps, settings.label_model, settings.encoder, full=full)
+
     def style(name: str) -> LabelStyle:
         if name == "keypoints":
-            if settings.label_model == "paper" and not is_resnet(settings.encoder):
-                raise ValueError(f"label_model paper is built on a ResNet, not {settings.encoder}; take light")
-            network = LabelModel(schema.channels, len(schema.keypoints), settings.label_model, settings.encoder)
+            network = label_model(len(schema.keypoints))
             return Keypoints(
                 len(schema.keypoints),
                 network,
@@ -76,21 +92,27 @@ def build(schema: Schema, settings: Settings, styles: list[str], weights: bool =
                 network.stride,
                 settings.distance,
             )
-        return Mask() if name == "mask" else Box(settings.box_corners, settings.sigma)
+        learned = label_model(1, full=True) if schema.overlapping else None  # overlapping parts do not fill the object
+        return Mask(model=learned) if name == "mask" else Box(settings.box_corners, settings.sigma, learned)
 
-    if schema.overlapping:
-        raise ValueError("overlapping: true is not supported yet: parts must exclude each other; set it to false")
     unknown = [s for s in styles if s not in STYLES]
     if unknown:
         raise ValueError(f"label styles {unknown} are unknown; there are {list(STYLES)}")
     modules = nn.ModuleDict({name: style(name) for name in styles})
     drawn = sum(s.channels + 1 for s in modules.values() if isinstance(s, LabelStyle))
-    part_model = PartModel(encoder(), schema.channels, settings.decoder)
-    posterior = Posterior(encoder(), drawn, schema.channels, settings.decoder, settings.label_width)
-    part_model.precision = posterior.precision = settings.precision
+    part_model = PartModel(encoder(), outputs, settings.decoder)
+
+    def one() -> Posterior:
+        return Posterior(encoder(), drawn, outputs, settings.decoder, settings.label_width)
+
+    separate = settings.posteriors == "separate" and styles
+    posterior = SeparatePosteriors(len(styles), one) if separate else one()
+    part_model.precision = settings.precision
+    for member in members(posterior):
+        member.precision = settings.precision
     for network in (part_model, posterior, modules):
         network.to(memory_format=torch.channels_last)
-    return em.Networks(part_model, posterior, modules, schema.channels)
+    return em.Networks(part_model, posterior, modules, states, y)
 
 
 @dataclass
@@ -164,11 +186,21 @@ class Model:
 
 def keypoint_decoder(network: PartModel, schema: Schema, settings: Settings) -> tuple[nn.Module, Keypoints]:
     """MultiTask's second decoder on ``network``'s encoder, and what its maps mean: keypoints without a model."""
-    decoder: nn.Module
-    if settings.decoder == "paper":
-        decoder, stride = PaperDecoder(network.encoder.widths, len(schema.keypoints)), 1
-    else:
-        decoder, stride = SkipDecoder(network.encoder.widths, len(schema.keypoints), stride=4, full=False), 4
-    decoder.to(memory_format=torch.channels_last)
+    stride = 1 if settings.decoder == "paper" else 4
+    decoder = _decoder(network, len(schema.keypoints), settings, full=False)
     flip = schema.keypoint_flip()
     return decoder, Keypoints(len(schema.keypoints), nn.Identity(), flip, settings.sigma, stride, settings.distance)
+
+
+def mask_decoder(network: PartModel, settings: Settings) -> nn.Module:
+    """MultiTask's decoder for the figure-ground mask, where the parts do not fill it."""
+    return _decoder(network, 1, settings, full=True)
+
+
+def _decoder(network: PartModel, outputs: int, settings: Settings, full: bool) -> nn.Module:
+    decoder: nn.Module
+    if settings.decoder == "paper":
+        decoder = PaperDecoder(network.encoder.widths, outputs)
+    else:
+        decoder = SkipDecoder(network.encoder.widths, outputs, stride=4, full=full)
+    return decoder.to(memory_format=torch.channels_last)

@@ -14,12 +14,13 @@ import torch
 from PIL import Image
 from pycocotools import mask as rle
 
-from coarseparts.data.crops import crop_and_resize, square_crop, uncrop
+from coarseparts.data.crops import crop_and_resize, square_crop, uncrop, uncrop_probabilities
 from coarseparts.data.dataset_file import Crop, DatasetFile, Source, kind
 from coarseparts.data.images import decode, list_images, stem
 from coarseparts.data.problems import BadInput, Problem, capped, counted, errors
 from coarseparts.data.records import ABSENT, Record, read_dataset
 from coarseparts.data.sample import Batch, Sample
+from coarseparts.data.schema import Schema
 from coarseparts.data.store import Store
 from coarseparts.data.transforms import to_input
 from coarseparts.evaluation.overlay import colours, overlay
@@ -29,7 +30,7 @@ from coarseparts.runs import RunError, write
 
 @torch.no_grad()
 def predict_samples(model: Model, samples: list[Sample], use_labels: bool = True) -> list[np.ndarray]:
-    """Part probabilities of samples of any size: a list of (H, W) uint8 part maps at each image's own size.
+    """Part maps of samples of any size, (H, W) uint8 at each image's own size; bit fields where parts overlap.
 
     A sample's ``crop`` is what the network sees; without one, and where the model was trained on object crops, the
     object is found first in the whole image and then looked at again from near. With ``use_labels`` the posterior
@@ -40,12 +41,14 @@ def predict_samples(model: Model, samples: list[Sample], use_labels: bool = True
         found = any(getattr(sample, s) is not None for s in model.styles)
         labelled = use_labels and found and model.has_posterior
         if sample.crop is None and not labelled and model.crop.get("to") == "object":
-            sample = _with_crop(sample, _object(_one(model, sample, False), float(model.crop.get("margin", 0.1))))
+            figure = _one(model, sample, False, figure=model.schema.overlapping)
+            sample = _with_crop(sample, _object(figure, float(model.crop.get("margin", 0.1))))
         out.append(_one(model, sample, labelled))
     return out
 
 
-def _one(model: Model, sample: Sample, labelled: bool) -> np.ndarray:
+def _one(model: Model, sample: Sample, labelled: bool, figure: bool = False) -> np.ndarray:
+    """The part map; with ``figure`` the whole object where a learned p(ymask|y) says it, for parts need not fill it."""
     arrays = crop_and_resize(sample, model.size)
     crop = arrays.pop("crop")
     assert crop is not None
@@ -61,12 +64,22 @@ def _one(model: Model, sample: Sample, labelled: bool) -> np.ndarray:
     device = next(model.networks.part_model.parameters()).device
     batch: Batch = to_input(store.batch([0], device), model.settings.preprocess)
     batch.image = batch.image.contiguous(memory_format=torch.channels_last)
-    if labelled:
-        logits = model.networks.infer(batch, model.settings.em.condition)
-    else:
-        logits = model.networks.part_model(batch.image)
+    networks = model.networks
     native = (sample.image.shape[1], sample.image.shape[0])
-    return uncrop(logits[0].float().softmax(0).cpu().numpy(), crop, native)
+    if labelled:
+        log_y = networks.infer(batch, model.settings.em.condition)
+    else:
+        log_y = networks.y.log_probability(networks.part_model(batch.image))
+    mask = dict(networks.style_items()).get("mask") if figure and model.has_posterior else None
+    if mask is not None:
+        return (uncrop_probabilities(mask.predict(log_y)[0].sigmoid().cpu().numpy(), crop, native)[0] > 0.5).astype(
+            np.uint8
+        )
+    probabilities = log_y[0].exp().cpu().numpy()
+    if not model.schema.overlapping:
+        return uncrop(probabilities, crop, native)
+    there = uncrop_probabilities(probabilities[: len(model.schema.parts)], crop, native) > 0.5
+    return np.bitwise_or.reduce([layer.astype(np.uint8) << p for p, layer in enumerate(there)])
 
 
 def _object(parts: np.ndarray, margin: float) -> np.ndarray | None:
@@ -106,14 +119,15 @@ def predict_folder(
 ) -> Summary:
     """Writes ``out/<stem>.png`` for every image in a folder (or for one image file).
 
-    Part indices 0..P at the image's own size, with a palette so that any viewer shows colours. ``labels``: a COCO
+    Part indices 0..P at the image's own size, with a palette so that any viewer shows colours. Of parts that overlap it
+    writes a mask each, ``out/<part>/<stem>.png`` of 0 and 255, which a dataset file reads again. ``labels``: a COCO
     file with keypoints, masks or boxes of these images; the posterior uses them, an object each, later objects over
     earlier ones. ``with_overlay`` adds ``<stem>.overlay.png``; ``coco`` a COCO file, one annotation per part.
     Raises BadInput naming every image and label that cannot be used, before anything is written; with ``skip_bad``
     such images are left out and counted. Raises it, too, where a file to write is one of the images or the labels.
     """
     found = _photographs(images, done := Summary())
-    _refuse_targets(found, out, labels, with_overlay, coco)
+    _refuse_targets(found, _maps_of(model, out), out, labels, with_overlay, coco)
     objects = _labelled_objects(model, images, labels, done) if labels is not None else {}
     plain = sum(path.resolve() not in objects for _, path in found)
     if labels is not None and not model.has_posterior:
@@ -133,6 +147,7 @@ def predict_folder(
                 bad += error.problems
         if bad:
             raise BadInput(capped(dict.fromkeys(bad)))
+    overlapping = model.schema.overlapping
     palette = np.concatenate([[[0, 0, 0]], colours(len(model.schema.parts))]).astype(np.uint8)
     maps: list[tuple[str, np.ndarray]] = []
     for i, (name, path) in enumerate(found):
@@ -147,10 +162,16 @@ def predict_folder(
         done.problems += repaired
         parts = np.zeros(image.shape[:2], np.uint8)
         for prediction in predict_samples(model, samples):
-            parts = np.where(prediction > 0, prediction, parts)
-        write_part_map(_map_of(out, name), parts, palette)
+            parts = parts | prediction if overlapping else np.where(prediction > 0, prediction, parts)
+        for index, folder in enumerate(_maps_of(model, out), 1):
+            if overlapping:
+                there = np.where(model.schema.shows(parts, index), 255, 0).astype(np.uint8)
+                picture = Image.fromarray(there)
+                write(_map_of(folder, name), lambda file, picture=picture: picture.save(file, "PNG"))  # type: ignore[misc]
+            else:
+                write_part_map(_map_of(folder, name), parts, palette)
         if with_overlay:
-            picture = Image.fromarray(overlay(image, parts, palette[1:]))
+            picture = Image.fromarray(overlay(image, parts, palette[1:], overlapping=overlapping))
             write(_overlay_of(out, name), lambda file, picture=picture: picture.save(file, "PNG"))  # type: ignore[misc]
         if coco is not None:
             maps.append((name, parts))
@@ -162,7 +183,7 @@ def predict_folder(
         none = Problem(str(images), f"none of {len(found)} images could be used", "correct the problems above")
         raise BadInput([*capped(errors(done.problems)), none])
     if coco is not None:
-        write(coco, json.dumps(to_coco(maps, model.schema.parts)))
+        write(coco, json.dumps(to_coco(maps, model.schema)))
     return done
 
 
@@ -193,6 +214,11 @@ def _photographs(images: Path, done: Summary) -> list[tuple[str, Path]]:
     return found
 
 
+def _maps_of(model: Model, out: Path) -> list[Path]:
+    """The folders that part maps are written to: one, or one for each of the parts that overlap."""
+    return [out / part for part in model.schema.parts] if model.schema.overlapping else [out]
+
+
 def _map_of(out: Path, name: str) -> Path:
     return out / f"{stem(name)}.png"
 
@@ -202,12 +228,18 @@ def _overlay_of(out: Path, name: str) -> Path:
 
 
 def _refuse_targets(
-    found: list[tuple[str, Path]], out: Path, labels: Path | None, with_overlay: bool, coco: Path | None
+    found: list[tuple[str, Path]],
+    folders: list[Path],
+    out: Path,
+    labels: Path | None,
+    with_overlay: bool,
+    coco: Path | None,
 ) -> None:
     """Raises BadInput naming every file to write that is an image or the labels, or that is to be written twice."""
     writers: dict[Path, list[str]] = defaultdict(list)  # by target: what is to be written there
     for name, path in found:
-        writers[_map_of(out, name)].append(f"the part map of {path}")
+        for folder in folders:
+            writers[_map_of(folder, name)].append(f"the part map of {path}")
         if with_overlay:
             writers[_overlay_of(out, name)].append(f"the overlay of {path}")
     if coco is not None:
@@ -288,6 +320,7 @@ def _labelled_objects(model: Model, images: Path, labels: Path, done: Summary) -
     folder = images.parent if single else images
     dataset = DatasetFile(
         parts=model.schema.parts,
+        overlapping=model.schema.overlapping,
         mirror=model.schema.mirror,
         keypoints=model.schema.keypoints or None,
         keypoint_mirror=model.schema.keypoint_mirror,
@@ -318,14 +351,14 @@ def write_part_map(path: Path, parts: np.ndarray, palette: np.ndarray) -> None:
     write(path, lambda file: picture.save(file, "PNG"))
 
 
-def to_coco(maps: Iterable[tuple[str, np.ndarray]], parts: tuple[str, ...]) -> dict[str, object]:
+def to_coco(maps: Iterable[tuple[str, np.ndarray]], schema: Schema) -> dict[str, object]:
     """Part maps as a COCO data set: a category per part, one RLE annotation per part that an image shows."""
     images: list[dict[str, object]] = []
     annotations: list[dict[str, object]] = []
     for number, (name, found) in enumerate(maps, start=1):
         images.append({"id": number, "file_name": name, "width": found.shape[1], "height": found.shape[0]})
-        for index in range(1, len(parts) + 1):
-            inside = found == index
+        for index in range(1, schema.channels):
+            inside = schema.shows(found, index)
             if not inside.any():
                 continue
             code = rle.encode(np.asfortranarray(inside.astype(np.uint8)))
@@ -340,7 +373,7 @@ def to_coco(maps: Iterable[tuple[str, np.ndarray]], parts: tuple[str, ...]) -> d
                     "bbox": [float(v) for v in rle.toBbox(code)],
                 }
             )
-    categories = [{"id": i, "name": name} for i, name in enumerate(parts, start=1)]
+    categories = [{"id": i, "name": name} for i, name in enumerate(schema.parts, start=1)]
     return {"images": images, "annotations": annotations, "categories": categories}
 
 

@@ -49,6 +49,7 @@ def finish(
         strips=_strips(shown),
         gallery=_gallery(shown),
         parts=list(shown.schema.parts),
+        overlapping=shown.schema.overlapping,
         facts=_facts(shown),
         problems=list(problems),
         main=main,
@@ -126,10 +127,11 @@ def _gallery(experiment: Experiment) -> list[dict[str, Any]]:
     maps: dict[str, np.ndarray] = {}
     trained = {"em", "distillation"} & set(experiment.run.stages)
     for name, kind in (("part model", "part"), ("posterior", "posterior"))[: 2 if trained else 1]:
-        found = [logits.argmax(1).cpu().numpy() for _, logits in experiment.predictions(kind, feed.plain())]
+        said = (experiment.networks.y.mode(log_y) for _, log_y in experiment.predictions(kind, feed.plain()))
+        found = [parts.cpu().numpy() for parts in said]
         maps[name] = np.concatenate(found).astype(np.uint8)
     truth = np.stack([np.asarray(experiment.store.parts[row]) for row in feed.rows])
-    each = confusion(maps["part model"], truth, experiment.schema.channels)
+    each = confusion(maps["part model"], truth, experiment.schema.channels, experiment.schema.overlapping)
     scores = np.array([100 * _mean(iou(c)[1:]) for c in each])
     order = np.argsort(scores)
     worst = list(order[: GALLERY // 2])

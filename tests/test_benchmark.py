@@ -13,6 +13,8 @@ from toy import toy
 from coarseparts import benchmark
 from coarseparts.benchmark import Cell, Conditions
 from coarseparts.evaluation import comparison
+from coarseparts.evaluation.published import PUBLISHED
+from coarseparts.presets import PRESETS, published
 from coarseparts.runs import PeakMemory, RunError, shared
 
 QUIET = Console(quiet=True)
@@ -35,8 +37,8 @@ def opened(tmp_path: Path) -> Any:
     """What opens toy experiments, and a list of the conditions that it was asked for."""
     asked: list[Conditions] = []
 
-    def open_experiment(conditions: Conditions, folder: Path) -> Any:
-        asked.append(conditions)
+    def open_experiment(cell: Cell, folder: Path) -> Any:
+        asked.append(cell.conditions)
         return toy(tmp_path / "store", folder, **SHORT)
 
     return open_experiment, asked
@@ -98,3 +100,53 @@ def test_peak_memory_is_of_what_went_on_inside() -> None:
     with PeakMemory() as large:
         np.ones(40_000_000).sum()  # 305 MiB
     assert large.mib - small.mib > 200
+
+
+def test_cells_of_a_published_table_have_their_own_presets_and_folders() -> None:
+    cells = benchmark.plan(
+        ["em", "multi-task"],
+        [150],
+        ["all"],
+        ["weights", "keypoints", "random"],
+        [0],
+        lambda m, s: published(m, s, False),
+    )
+    presets = {(c.method, c.conditions.start): c.preset for c in cells}
+    assert presets == {
+        ("em", "weights"): "paper",
+        ("em", "keypoints"): "paper-keypoint",
+        ("em", "random"): "paper-random",
+        ("multi-task", "weights"): "paper-multi-task",
+        ("multi-task", "keypoints"): "paper-multi-task",
+        ("multi-task", "random"): "paper-multi-task",
+    }
+    assert set(presets.values()) <= set(PRESETS)
+    assert cells[0].folder == "150-all-weights/seed0/paper" and len({c.folder for c in cells}) == len(cells)
+    assert {published(m, "weights", True) for m in ("em", "multi-task")} <= set(PRESETS)
+
+
+def test_the_time_that_is_left_is_told_before_anything_is_done(opened: Any, tmp_path: Path) -> None:
+    cells = benchmark.plan(["fine-tuning", "em"], [8], ["all"], ["weights"], [0])
+    told = benchmark.estimate(cells, tmp_path / "none", lambda cell: 100.0)
+    assert [seconds for *_, seconds in told] == [27.0, 100.0]
+    probed = opened[0](cells[0], tmp_path / "probe").probe()
+    assert 0 < probed < 600
+    benchmark.run(cells[:1], tmp_path / "bench", opened[0], QUIET)
+    (_, state, seconds), (_, left, usual) = benchmark.estimate(cells, tmp_path / "bench", lambda cell: 1e9)
+    assert (state, left) == ("done", "open") and usual == pytest.approx(seconds / 0.27)
+
+
+def test_the_papers_numbers_and_the_pictures_stand_beside_ours(opened: Any, tmp_path: Path) -> None:
+    cells = benchmark.plan(["em", "fine-tuning"], [8], ["all"], ["weights"], [0])
+    results = benchmark.run(cells, tmp_path / "bench", opened[0], QUIET)
+    (gallery,) = pictures = benchmark.galleries(cells, tmp_path / "bench")
+    assert set(gallery.predictions) == {"em", "fine-tuning"} and len(gallery.names) == 8
+    cards = gallery.cards(6)
+    worst = [card["iou"]["em"] for card in cards if card["worst"]]
+    assert len(cards) == 6 and len(worst) == 2 and max(worst) <= min(c["iou"]["em"] for c in cards if not c["worst"])
+    paper = PUBLISHED["pascub", "test"]
+    benchmark.write_results(tmp_path / "bench", results, "pascub", {}, paper, pictures)
+    page, table = ((tmp_path / "bench" / name).read_text() for name in ("report.html", "table.md"))
+    for text in (page, table):
+        assert "Paper, %" in text and "48.0" in text and "45.4" in text
+    assert "Pictures: 8 part masks" in page and page.count("data:image") == 6 * 4

@@ -132,7 +132,7 @@ def test_a_keypoint_counts_where_its_part_is_painted(monkeypatch: pytest.MonkeyP
     store = toy_store(tmp_path / "store")
     rows, schema = store.rows("train"), store.schema
     feed = Feed(store, rows, 8, 0)
-    parts = propose(feed.plain(), len(schema.keypoints), schema.channels)
+    parts = propose(feed.plain(), len(schema.keypoints), len(schema.parts))
 
     def truth(batch: Batch) -> torch.Tensor:
         return nn.functional.one_hot(batch.parts.long().clamp(max=schema.channels - 1), schema.channels).movedim(-1, 1)

@@ -270,7 +270,7 @@ def test_benchmark_plans_runs_and_goes_on(data, tmp_path):
     table = ["benchmark", data / "birds.yaml", "--out", out, "--seeds", "0", *SMALL]
     options = ["--methods", "fine-tuning,em", "--parts", "4,6", "--labels", "all,mask"]
     planned = coarseparts(*table, *options, "--dry-run")
-    assert "6 cells, 6 to do" in planned.stdout
+    assert "6 cells, 6 to do: about" in planned.stdout
     done = coarseparts(*table, *options)
     assert "4 part masks, mask, from weights" in done.stdout
     assert len((out / "results.csv").read_text().splitlines()) == 1 + 8, "fine-tuning stands beside every labels"

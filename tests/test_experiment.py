@@ -18,7 +18,9 @@ from toy import toy, toy_store
 from coarseparts import methods, reporting, runs
 from coarseparts.data.roles import split_rows
 from coarseparts.em import TrainingDiverged
+from coarseparts.measure import evaluate_store
 from coarseparts.model import Model
+from coarseparts.networks import members
 from coarseparts.runs import RunError, claimed, write
 
 SCRIPT = [sys.executable, str(Path(__file__).parent / "toy.py")]
@@ -259,7 +261,7 @@ def test_what_the_data_do_not_allow_is_said_before_anything_is_trained(store, tm
         methods.check(experiment, ["em", "magic", "point-sup", "fine-tuning"])
     text = str(told.value)
     assert "em needs coarse labels" in text
-    assert "point-sup needs keypoints or masks" in text
+    assert "point-sup needs keypoints, or masks" in text
     assert "em.coarse: wing is no label style" in text
     assert len(text.splitlines()) == 4
 
@@ -309,3 +311,13 @@ def test_encoders_may_begin_by_learning_keypoints(store, tmp_path):
     blind.store = blind.store.labels_limited(["mask"])
     with pytest.raises(ValueError, match="needs training images with keypoints"):
         blind.fresh()
+
+
+def test_a_posterior_for_each_subset_of_labels_is_trained_saved_and_read(store, tmp_path):
+    experiment = toy(store, tmp_path / "run", posteriors="separate", part_epochs=1, posterior_epochs=1, em_epochs=1)
+    methods.train(experiment, "em")
+    experiment.export(True)
+    model = Model.load(tmp_path / "run" / "model")
+    assert len(members(model.networks.posterior)) == 2 ** len(experiment.styles)
+    measured = evaluate_store(model, experiment.store, "val", "posterior")
+    assert measured["part_miou"] == pytest.approx(experiment.evaluate("posterior")["part_miou"])

@@ -150,17 +150,6 @@ def test_a_loss_that_is_not_finite_stops_the_fit_before_the_weights_move() -> No
     assert all(torch.equal(a, b) for a, b in zip(before, networks.part_model.parameters(), strict=True))
 
 
-def test_certain_parts_are_almost_certain_probabilities_and_ignored_ones_take_the_other_value() -> None:
-    parts = torch.tensor([[[0, 2], [255, 1]]], dtype=torch.uint8)
-    elsewhere = torch.tensor([0.2, 0.5, 0.3]).log().reshape(1, 3, 1, 1).expand(1, 3, 2, 2)
-    log_y = initialise.log_one_hot(parts, elsewhere)
-    assert log_y.shape == (1, 3, 2, 2) and torch.isfinite(log_y).all()
-    torch.testing.assert_close(log_y.exp().sum(1), torch.ones(1, 2, 2))
-    assert log_y.argmax(1).tolist() == [[[0, 2], [1, 1]]]
-    assert float(log_y[0, 2, 0, 1].exp()) > 0.999
-    torch.testing.assert_close(log_y[0, :, 1, 0], elsewhere[0, :, 0, 0])
-
-
 def test_scales_are_fitted_on_held_out_images_and_set() -> None:
     networks = make()
     held_out = [batch(8, seed) for seed in (5, 6, 7)]

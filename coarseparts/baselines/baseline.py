@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from coarseparts.data.sample import Batch
 from coarseparts.em import Terms
+
+
+class BaselineOptions(BaseModel):
+    """What every baseline may choose; chosen on validation images for the ``default`` preset (benchmarks/tuning.sh)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rate: float = Field(1.0, gt=0, description="learning rate, relative to em_part_lr")
+    start: Literal["part-model", "fine-tuning"] = Field(
+        "part-model",
+        description="part-model: where EM begins; fine-tuning: that baseline's end, thus more steps in all",
+    )
 
 
 class Baseline(nn.Module, ABC):

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
-from coarseparts.baselines.baseline import Baseline, both_images, both_labels
+from coarseparts.baselines.baseline import Baseline, BaselineOptions, both_images, both_labels
 from coarseparts.data.sample import Batch
 from coarseparts.em import Terms
 from coarseparts.initialise import supervised_terms
-from coarseparts.labels import ExclusiveParts, Keypoints, Mask
+from coarseparts.labels import ExclusiveParts, Keypoints, Mask, Parts
 from coarseparts.networks import PartModel, computing_in
 
 
-class Options(BaseModel):
+class Options(BaselineOptions):
     """Weights of the losses. The paper's are 1, 1 and 10, its keypoint loss being the l1 distance of heat maps."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     parts: float = Field(1.0, ge=0, description="weight of the part labels")
     mask: float = Field(1.0, ge=0, description="weight of the figure-ground mask")
@@ -28,7 +26,8 @@ class MultiTask(Baseline):
     """``decoder`` reads ``part_model``'s encoder and writes keypoint maps (B, K, H / stride, W / stride).
 
     ``keypoints`` says what those maps mean (its ``distance`` and ``stride``; it has no model of its own). Without
-    ``decoder`` there is the mask alone. Labels that an image lacks count for nothing.
+    ``decoder`` there is the mask alone. Where parts overlap they do not fill the mask, and ``mask_decoder`` writes its
+    logit (B, 1, H, W). Labels that an image lacks count for nothing.
     """
 
     def __init__(
@@ -39,18 +38,23 @@ class MultiTask(Baseline):
         use_mask: bool,
         o: Options,
         overlap: float = 0.0,
+        y: type[Parts] = ExclusiveParts,
+        mask_decoder: nn.Module | None = None,
     ):
         super().__init__()
-        self.part_model, self.decoder, self.keypoints = part_model, decoder, keypoints
-        self.mask, self.o, self.overlap = Mask() if use_mask else None, o, overlap
+        self.part_model, self.decoder, self.keypoints, self.mask_decoder = part_model, decoder, keypoints, mask_decoder
+        self.mask, self.o, self.overlap, self.y = Mask() if use_mask else None, o, overlap, y
 
     def terms(self, labelled: Batch, coarse: Batch, generator: torch.Generator) -> Terms:
         x, n = both_images(coarse, labelled), len(coarse)
-        logits, heat = self._forward(x)
-        terms = {k: self.o.parts * v for k, v in supervised_terms(logits[n:], labelled.parts, self.overlap).items()}
+        logits, heat, figure = self._forward(x)
+        terms = {
+            k: self.o.parts * v for k, v in supervised_terms(logits[n:], labelled.parts, self.overlap, self.y).items()
+        }
         if self.mask is not None:
             label, there = both_labels(coarse, labelled, "mask")
-            cost = self.mask.loss(label, self.mask.predict(ExclusiveParts.log_probability(logits)))
+            mean = self.mask.predict(self.y.log_probability(logits)) if figure is None else figure
+            cost = self.mask.loss(label, mean)
             terms["mask"] = self.o.mask * (cost * there).mean()
         if heat is not None and self.keypoints is not None:
             label, there = both_labels(coarse, labelled, "keypoints")
@@ -58,12 +62,12 @@ class MultiTask(Baseline):
             terms["keypoints"] = self.o.keypoints * (self.keypoints.loss(label, mean) * there).mean()
         return terms
 
-    def _forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Part logits and keypoint maps from one pass through the encoder."""
+    def _forward(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Part logits, keypoint maps and the mask's logit from one pass through the encoder."""
         network = self.part_model
         assert isinstance(network, PartModel)
         with computing_in(network.precision, x.device):
             features = network.encoder(x)
             logits = network.decoder(features)
-            heat = None if self.decoder is None else self.decoder(features)
-        return logits.float(), None if heat is None else heat.float()
+            others = [None if d is None else d(features).float() for d in (self.decoder, self.mask_decoder)]
+        return logits.float(), others[0], others[1]

@@ -8,22 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 
-from coarseparts.baselines.baseline import Baseline, both_images, both_labels
+from coarseparts.baselines.baseline import Baseline, BaselineOptions, both_images, both_labels
 from coarseparts.data.sample import Batch
 from coarseparts.em import Terms
 from coarseparts.initialise import supervised_terms
-from coarseparts.labels import ExclusiveParts, Mask
+from coarseparts.labels import ExclusiveParts, Mask, Parts
 
 IGNORE = 255
 
 
-class Options(BaseModel):
+class Options(BaselineOptions):
     """Weights of the losses and the size of a point; all as in section 5.1."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     points: float = Field(0.5, ge=0, description="weight of the points")
     mask: float = Field(1.0, ge=0, description="weight of the figure-ground mask")
@@ -37,25 +35,33 @@ class PointSup(Baseline):
     assigned: Tensor
 
     def __init__(
-        self, part_model: nn.Module, assigned: Sequence[int], use_mask: bool, o: Options, overlap: float = 0.0
+        self,
+        part_model: nn.Module,
+        assigned: Sequence[int],
+        use_mask: bool,
+        o: Options,
+        overlap: float = 0.0,
+        y: type[Parts] = ExclusiveParts,
     ):
         super().__init__()
-        self.part_model, self.o, self.overlap = part_model, o, overlap
+        self.part_model, self.o, self.overlap, self.y = part_model, o, overlap, y
         self.mask = Mask() if use_mask else None
         self.register_buffer("assigned", torch.tensor(list(assigned), dtype=torch.int64))
 
     def terms(self, labelled: Batch, coarse: Batch, generator: torch.Generator) -> Terms:
         x, n = both_images(coarse, labelled), len(coarse)
         logits = self.part_model(x)
-        terms = {k: self.o.parts * v for k, v in supervised_terms(logits[n:], labelled.parts, self.overlap).items()}
+        terms = {
+            k: self.o.parts * v for k, v in supervised_terms(logits[n:], labelled.parts, self.overlap, self.y).items()
+        }
         if self.mask is not None:
             label, there = both_labels(coarse, labelled, "mask")
-            cost = self.mask.loss(label, self.mask.predict(ExclusiveParts.log_probability(logits)))
+            cost = self.mask.loss(label, self.mask.predict(self.y.log_probability(logits)))
             terms["mask"] = self.o.mask * (cost * there).mean()
         if len(self.assigned):
             label, there = both_labels(coarse, labelled, "keypoints")
             marked = dilated(label * there[:, None, None], self.assigned, x.shape[-1], self.o.window)
-            terms["points"] = self.o.points * ExclusiveParts.supervised(logits, marked)
+            terms["points"] = self.o.points * self.y.at_points(logits, marked)
         return terms
 
 
@@ -77,20 +83,20 @@ def dilated(keypoints: Tensor, assigned: Tensor, size: int, window: int) -> Tens
     return marked
 
 
-def propose(batches: Iterable[Batch], keypoints: int, channels: int) -> list[int]:
+def propose(batches: Iterable[Batch], keypoints: int, parts: int, y: type[Parts] = ExclusiveParts) -> list[int]:
     """For each keypoint the part that it lies on most often in part-labelled images (co-occurrence); 0 for none.
 
     ``batches`` carry parts and keypoints in pixels of the image. A visible point on the background counts for nothing.
     """
-    counts = torch.zeros(keypoints, channels)
+    counts = torch.zeros(keypoints, parts + 1)
     for batch in batches:
         size = batch.parts.shape[-1]
         at = batch.labels["keypoints"][..., :2].floor().long().clamp(0, size - 1)
         seen = (batch.labels["keypoints"][..., 2] == 2) & (batch.present["keypoints"] & batch.present["parts"])[:, None]
         for i, k in seen.nonzero().tolist():
-            part = int(batch.parts[i, at[i, k, 1], at[i, k, 0]])
-            if 0 < part < channels:
-                counts[k, part] += 1
+            here = batch.parts[i, at[i, k, 1], at[i, k, 0]].reshape(1, 1, 1)
+            if int(here) != IGNORE:
+                counts[k, 1:] += y.there(y.certain(here, y.states(parts)))[0, :, 0, 0]
     return [int(row.argmax()) if row.any() else 0 for row in counts]
 
 

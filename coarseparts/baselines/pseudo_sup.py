@@ -6,13 +6,20 @@ Cross pseudo supervision (Chen et al., CVPR 2021). It uses the coarse images and
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import nn
 
-from coarseparts.baselines.baseline import Baseline, both_images
+from coarseparts.baselines.baseline import Baseline, BaselineOptions, both_images
 from coarseparts.data.sample import Batch
 from coarseparts.em import Terms
 from coarseparts.initialise import supervised_terms
-from coarseparts.labels import ExclusiveParts
+from coarseparts.labels import ExclusiveParts, Parts
+
+
+class Options(BaselineOptions):
+    """Weight of the loss on each other's labels."""
+
+    weight: float = Field(1.0, ge=0, description="weight of the coarse images")
 
 
 class PseudoSup(Baseline):
@@ -21,16 +28,24 @@ class PseudoSup(Baseline):
     ``overlap``: weight of the soft Dice loss on the labelled images, as in every method (``em.Options.overlap``).
     """
 
-    def __init__(self, part_model: nn.Module, twin: nn.Module, overlap: float = 0.0):
+    def __init__(
+        self,
+        part_model: nn.Module,
+        twin: nn.Module,
+        o: Options,
+        overlap: float = 0.0,
+        y: type[Parts] = ExclusiveParts,
+    ):
         super().__init__()
-        self.part_model, self.twin, self.overlap = part_model, twin, overlap
+        self.part_model, self.twin, self.o, self.overlap, self.y = part_model, twin, o, overlap, y
 
     def terms(self, labelled: Batch, coarse: Batch, generator: torch.Generator) -> Terms:
         x, n = both_images(coarse, labelled), len(coarse)
         one, two = self.part_model(x), self.twin(x)
         terms: Terms = {}
         for name, own, other in (("one", one, two), ("two", two, one)):
-            for term, value in supervised_terms(own[n:], labelled.parts, self.overlap).items():
+            for term, value in supervised_terms(own[n:], labelled.parts, self.overlap, self.y).items():
                 terms[f"{name}/{term}"] = value
-            terms[f"{name}/coarse"] = ExclusiveParts.supervised(own[:n], ExclusiveParts.mode(other[:n].detach()))
+            said = self.y.mode(self.y.log_probability(other[:n].detach()))
+            terms[f"{name}/coarse"] = self.o.weight * self.y.supervised(own[:n], said)
         return terms

@@ -15,15 +15,15 @@ from coarseparts.baselines.baseline import Baseline, both_images
 from coarseparts.data.sample import Batch
 from coarseparts.em import Terms
 from coarseparts.initialise import supervised_terms
-from coarseparts.labels import ExclusiveParts
+from coarseparts.labels import ExclusiveParts, Parts
 
 
 class SelfTraining(Baseline):
     """``part_model``, fine-tuned already, learns from what it said itself before. ``overlap``: weight of soft Dice."""
 
-    def __init__(self, part_model: nn.Module, overlap: float = 0.0):
+    def __init__(self, part_model: nn.Module, overlap: float = 0.0, y: type[Parts] = ExclusiveParts):
         super().__init__()
-        self.part_model, self.overlap = part_model, overlap
+        self.part_model, self.overlap, self.y = part_model, overlap, y
         self.teacher = copy.deepcopy(part_model).requires_grad_(False)
 
     def train(self, mode: bool = True) -> SelfTraining:
@@ -34,9 +34,9 @@ class SelfTraining(Baseline):
     def terms(self, labelled: Batch, coarse: Batch, generator: torch.Generator) -> Terms:
         logits, n = self.part_model(both_images(coarse, labelled)), len(coarse)
         with torch.no_grad():
-            q = ExclusiveParts.log_probability(self.teacher(coarse.image)).exp()
-        terms = supervised_terms(logits[n:], labelled.parts, self.overlap)
-        terms["coarse"] = ExclusiveParts.cross_entropy(q, logits[:n]).mean()
+            q = self.y.log_probability(self.teacher(coarse.image)).exp()
+        terms = supervised_terms(logits[n:], labelled.parts, self.overlap, self.y)
+        terms["coarse"] = self.y.cross_entropy(q, logits[:n]).mean()
         if self.overlap:
-            terms["coarse_overlap"] = self.overlap * ExclusiveParts.overlap(logits[:n], q)
+            terms["coarse_overlap"] = self.overlap * self.y.overlap(logits[:n], q)
         return terms

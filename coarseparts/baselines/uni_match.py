@@ -11,24 +11,22 @@ from __future__ import annotations
 import copy
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from coarseparts.baselines.baseline import Baseline
+from coarseparts.baselines.baseline import Baseline, BaselineOptions
 from coarseparts.data.sample import Batch
 from coarseparts.em import Terms
 from coarseparts.initialise import supervised_terms
-from coarseparts.labels import ExclusiveParts
+from coarseparts.labels import ExclusiveParts, Parts
 from coarseparts.networks import PartModel, computing_in
 
 IGNORE = 255
 
 
-class Options(BaseModel):
+class Options(BaselineOptions):
     """Weights as published for UniMatch: a quarter for each strong view, half for the dropped channels."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     confidence: float = Field(0.95, ge=0, lt=1, description="least probability at which a teacher's label counts")
     strong: float = Field(0.25, ge=0, description="weight of each of the two strong views")
@@ -39,7 +37,8 @@ class Options(BaseModel):
 
 
 class UniMatch(Baseline):
-    """``part_model``, fine-tuned already, and its ``teacher``. ``flip``: where each part index goes in a mirror.
+    """``part_model``, fine-tuned already, and its ``teacher``. ``flip``: what each of the 256
+    values of a part map becomes in a mirror (``Schema.value_flip``).
 
     ``overlap``: weight of the soft Dice loss on the labelled images, as in every method.
     """
@@ -47,9 +46,16 @@ class UniMatch(Baseline):
     flip: Tensor
     steps: Tensor
 
-    def __init__(self, part_model: PartModel, flip: list[int], o: Options, overlap: float = 0.0):
+    def __init__(
+        self,
+        part_model: PartModel,
+        flip: list[int],
+        o: Options,
+        overlap: float = 0.0,
+        y: type[Parts] = ExclusiveParts,
+    ):
         super().__init__()
-        self.part_model, self.o, self.overlap = part_model, o, overlap
+        self.part_model, self.o, self.overlap, self.y = part_model, o, overlap, y
         self.teacher = copy.deepcopy(part_model).requires_grad_(False)
         self.register_buffer("flip", torch.tensor(flip))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
@@ -63,14 +69,14 @@ class UniMatch(Baseline):
         self._follow()
         weak, n = coarse.image, len(coarse)
         with torch.no_grad():
-            sure, said = F.softmax(self.teacher(weak), dim=1).max(dim=1)
-            said = torch.where(sure >= self.o.confidence, said, IGNORE)
+            log_y = self.y.log_probability(self.teacher(weak))
+            said = torch.where(self.y.sureness(log_y) >= self.o.confidence, self.y.mode(log_y), IGNORE)
             views = [self._strong(weak, said, generator) for _ in range(2)]
         logits, dropped = self._forward(torch.cat([v for v, _ in views] + [labelled.image]), weak, generator)
-        terms = supervised_terms(logits[2 * n :], labelled.parts, self.overlap)
+        terms = supervised_terms(logits[2 * n :], labelled.parts, self.overlap, self.y)
         for i, (_, parts) in enumerate(views):
-            terms[f"strong{i + 1}"] = self.o.strong * _confident(logits[i * n : (i + 1) * n], parts)
-        terms["dropped"] = self.o.dropped * _confident(dropped, said)
+            terms[f"strong{i + 1}"] = self.o.strong * self._confident(logits[i * n : (i + 1) * n], parts)
+        terms["dropped"] = self.o.dropped * self._confident(dropped, said)
         return terms
 
     @torch.no_grad()
@@ -112,7 +118,7 @@ class UniMatch(Baseline):
         view = torch.where(chance(0.2), view.mean(dim=1, keepdim=True).expand_as(view), view)
         view = torch.where(chance(0.5), F.avg_pool2d(F.pad(view, (1, 1, 1, 1), mode="replicate"), 3, 1), view)
         mirrored = chance(0.5)
-        swapped = torch.where(parts == IGNORE, IGNORE, self.flip[torch.where(parts == IGNORE, 0, parts)]).flip(-1)
+        swapped = self.flip[parts].flip(-1)
         view, parts = torch.where(mirrored, view.flip(-1), view), torch.where(mirrored[:, 0], swapped, parts)
         # A rectangle of the next image, of 2 to 40 % of the area, in every second one (CutMix).
         side = (0.02 + 0.38 * draw(b)).sqrt()
@@ -124,8 +130,7 @@ class UniMatch(Baseline):
         view = torch.where(pasted[:, None], view.roll(1, 0), view)
         return view, torch.where(pasted, parts.roll(1, 0), parts)
 
-
-def _confident(logits: Tensor, parts: Tensor) -> Tensor:
-    """Cross entropy over the pixels that carry a label, as a mean over all pixels: few sure pixels weigh little."""
-    share = (parts != IGNORE).float().mean()
-    return ExclusiveParts.supervised(logits, parts) * share
+    def _confident(self, logits: Tensor, parts: Tensor) -> Tensor:
+        """Cross entropy over the pixels that carry a label, as a mean over all pixels: few sure pixels weigh little."""
+        share = (parts != IGNORE).float().mean()
+        return self.y.supervised(logits, parts) * share

@@ -136,7 +136,7 @@ def _next(record: Record) -> tuple[str, int, int]:
 def _load(record: Record, size: int) -> _Loaded:
     try:
         sample, problems = record.load()
-        return _Loaded(record, _at_size(sample, size), problems)
+        return _Loaded(record, _at_size(sample, size, record.schema), problems)
     except BadInput as bad:
         return _Loaded(record, None, bad.problems)
     except ValueError as error:
@@ -157,12 +157,12 @@ def _render(records: list[Record], size: int) -> Iterator[_Loaded]:
     drawn["keypoints"] = in_schema(drawn["keypoints"], birds.SCHEMA.keypoints, records[0].schema)
     for i, record in enumerate(records):
         labels = {label: drawn[label][i] for label in LABELS if label in record.has}
-        yield _Loaded(record, _at_size(Sample(record.name, drawn["image"][i], **labels), size), [])
+        yield _Loaded(record, _at_size(Sample(record.name, drawn["image"][i], **labels), size, record.schema), [])
 
 
-def _at_size(sample: Sample, size: int) -> dict[str, np.ndarray | None]:
+def _at_size(sample: Sample, size: int, schema: Schema) -> dict[str, np.ndarray | None]:
     height, width = sample.image.shape[:2]
-    return crop_and_resize(sample, size) | {"native": np.array([width, height], np.int32)}
+    return crop_and_resize(sample, size, schema.overlapping) | {"native": np.array([width, height], np.int32)}
 
 
 def _build(

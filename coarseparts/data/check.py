@@ -152,6 +152,7 @@ class _Tally:
         self.images: set[tuple[str, object]] = set()
         self.pixels: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(256, np.int64))
         self.showing: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(256, np.int64))
+        self.known: dict[str, int] = defaultdict(int)
         self.tiny = np.zeros(256, np.int64)
         shape = (len(schema.keypoints), len(_KEYPOINT_COUNTS))
         self.keypoints: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(shape, np.int64))
@@ -185,18 +186,29 @@ class _Tally:
         parts, mask, keypoints = arrays["parts"], arrays["mask"], arrays["keypoints"]
         messages = []
         if parts is not None:
-            pixels = np.bincount(parts.ravel(), minlength=256)
+            pixels = self._pixels(parts)
             self.pixels[record.split] += pixels
+            self.known[record.split] += int((parts != IGNORE).sum())
             self.showing[record.split] += pixels > 0
             self.tiny += (pixels > 0) & (pixels < TINY)
         if parts is not None and mask is not None:
-            messages += _disagreement(parts, mask)
+            messages += _disagreement(parts, mask, self.schema.overlapping)
         if keypoints is not None:
             messages += self._add_keypoints(self.keypoints[record.split], keypoints, mask)
         if keypoints is not None and parts is not None:
             messages += self._sides(keypoints, parts)
         file = str(record.image or record.name)
         return [Problem(file, f"{record.name}: {message}", remedy, "note") for message, remedy in messages]
+
+    def _pixels(self, parts: np.ndarray) -> np.ndarray:
+        """(256,) pixels of the background (0) and of each part; parts that overlap share pixels."""
+        if not self.schema.overlapping:
+            return np.bincount(parts.ravel(), minlength=256)
+        counts = np.zeros(256, np.int64)
+        counts[0] = (parts == 0).sum()
+        for index in range(1, len(self.schema.parts) + 1):
+            counts[index] = self.schema.shows(parts, index).sum()
+        return counts
 
     def _add_keypoints(self, counts: np.ndarray, keypoints: np.ndarray, mask: np.ndarray | None) -> list:
         for column, v in enumerate((2, 1, 0, -1)):
@@ -215,12 +227,13 @@ class _Tally:
     def _sides(self, keypoints: np.ndarray, parts: np.ndarray) -> list[tuple[str, str]]:
         messages = []
         for k, mirrored in self.mirrored.items():
-            x, y, v = keypoints[k]
-            if v == 2 and mirrored is not None and self.own[k] is not None:
+            (x, y, v), side = keypoints[k], self.own[k]
+            if v == 2 and mirrored is not None and side is not None:
                 there = parts[int(y), int(x)]
-                self.on_own += int(there == self.own[k])
-                self.on_mirrored += int(there == mirrored)
-                if there == mirrored:
+                own, other = (bool(self.schema.shows(there, part)) for part in (side, mirrored))
+                self.on_own += own
+                self.on_mirrored += other and not own
+                if other and not own:
                     message = f"keypoint {self.schema.keypoints[k]!r} lies on part {self.schema.parts[mirrored - 1]!r}"
                     messages.append((message, "left and right are the object's own; one of the two is swapped"))
         return messages
@@ -230,7 +243,7 @@ class _Tally:
         names = ("background", *self.schema.parts)
         share, seen = {}, {}
         for split, pixels in self.pixels.items():
-            labelled = max(int(pixels[:IGNORE].sum()), 1)
+            labelled = max(self.known[split], 1)
             share[split] = {name: round(100 * int(pixels[i]) / labelled, 3) for i, name in enumerate(names)}
             seen[split] = {name: int(self.showing[split][i]) for i, name in enumerate(names)}
         keypoints = {
@@ -304,9 +317,15 @@ def _near(points: np.ndarray, mask: np.ndarray, distance: float) -> np.ndarray:
     return squared.min(1) <= max(distance, 0.71) ** 2  # at least the pixel that holds it
 
 
-def _disagreement(parts: np.ndarray, mask: np.ndarray) -> list[tuple[str, str]]:
+def _disagreement(parts: np.ndarray, mask: np.ndarray, overlapping: bool) -> list[tuple[str, str]]:
     known = parts != IGNORE
     figure, labelled = (mask >= 128) & known, (parts > 0) & known
+    if overlapping:  # such parts need not fill the object
+        outside = (labelled & ~figure).sum()
+        if outside <= (1 - AGREEMENT) * labelled.sum():
+            return []
+        message = f"{100 * outside / labelled.sum():.0f} % of the parts' pixels lie outside the figure-ground mask"
+        return [(message, "do both belong to this object?")]
     either = (figure | labelled).sum()
     iou = (figure & labelled).sum() / either if either else 1.0
     if iou >= AGREEMENT:

@@ -36,11 +36,15 @@ def _palette(parts: int) -> np.ndarray:
     return colours
 
 
-def _overlay(image: np.ndarray, parts: np.ndarray, count: int, opacity: float = 0.5) -> np.ndarray:
-    """``image`` (H, W, 3) uint8 with the part map (H, W) laid over it in ``_palette(count)``; background as it is."""
-    colour = _palette(count)[parts]
-    mixed = np.rint(image * (1 - opacity) + colour * opacity).astype(np.uint8)
-    return np.where((parts > 0)[..., None], mixed, image)
+def _overlay(image: np.ndarray, parts: np.ndarray, schema: Schema, opacity: float = 0.5) -> np.ndarray:
+    """``image`` (H, W, 3) uint8 with the part map (H, W) laid over it in ``_palette``'s colours, one part after the
+    other, so that those of overlapping parts mix; background as it is."""
+    palette = _palette(len(schema.parts))
+    for index in [*range(1, len(schema.parts) + 1), IGNORE]:
+        inside = parts == IGNORE if index == IGNORE else schema.shows(parts, index)
+        mixed = np.rint(image * (1 - opacity) + palette[index] * opacity).astype(np.uint8)
+        image = np.where(inside[..., None], mixed, image)
+    return image
 
 
 def samples_of(store: Store, rows: Iterable[int]) -> list[Sample]:
@@ -101,11 +105,11 @@ def _write(sheet: Image.Image, file: Path) -> None:
 
 
 def _tile(sample: Sample, schema: Schema, size: int) -> Image.Image:
-    shown = crop_and_resize(sample, size)
+    shown = crop_and_resize(sample, size, schema.overlapping)
     pixels = shown["image"]
     assert pixels is not None
     if shown["parts"] is not None:
-        pixels = _overlay(pixels, shown["parts"], len(schema.parts), 0.45)
+        pixels = _overlay(pixels, shown["parts"], schema, 0.45)
     if shown["mask"] is not None:
         pixels = np.where(_outline(shown["mask"] >= 128)[..., None], np.array(_MASK, np.uint8), pixels)
     tile = Image.new("RGB", (size, size + _CAPTION), _PAPER)

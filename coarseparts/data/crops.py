@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from coarseparts.data.sample import Sample
+from coarseparts.data.schema import IGNORE, MOST
 
 _LARGEST_CROP = 4.0
 """A crop may be this many times as long as the image's longer side; a larger one can only be a wrong annotation."""
@@ -36,14 +37,15 @@ def square_crop(crop: np.ndarray | None, width: int, height: int) -> np.ndarray:
     return np.array([left, top, left + side, top + side], np.float32)
 
 
-def crop_and_resize(sample: Sample, size: int) -> dict[str, np.ndarray | None]:
+def crop_and_resize(sample: Sample, size: int, overlapping: bool = False) -> dict[str, np.ndarray | None]:
     """The sample's crop at S x S pixels (S = ``size``), its labels with it; a label that it lacks is None.
 
     Returns "crop" (4,) float32, the square of the image that is shown, and
 
     - "image" (S, S, 3) uint8: antialiased bilinear resize; beyond the image its border pixels are repeated;
     - "parts" (S, S) uint8: the index (255 included) that covers most of each pixel's area, the smaller one of equals.
-      An eye smaller than half a pixel is lost, a larger one is not, wherever the pixel grid falls. 0 beyond the image;
+      An eye smaller than half a pixel is lost, a larger one is not, wherever the pixel grid falls. 0 beyond the image.
+      With ``overlapping`` the values are bit fields: a part is there that covers half of the pixel's area;
     - "mask" (S, S) uint8: mean over each pixel's area; 0 beyond the image;
     - "keypoints" (K, 3) float32: moved exactly; v = 0 for those outside the crop; (0, 0, v) for v < 1;
     - "box" (4,) float32: moved exactly, clipped to the sample; None if nothing of it is left.
@@ -55,7 +57,7 @@ def crop_and_resize(sample: Sample, size: int) -> dict[str, np.ndarray | None]:
     return {
         "crop": crop,
         "image": _image(sample.image, crop, size),
-        "parts": None if sample.parts is None else _parts(sample.parts, crop, size),
+        "parts": None if sample.parts is None else (_part_bits if overlapping else _parts)(sample.parts, crop, size),
         "mask": None if sample.mask is None else _mask(sample.mask, crop, size),
         "keypoints": None if sample.keypoints is None else _keypoints(sample.keypoints, crop, size),
         "box": None if sample.box is None else _box(sample.box, crop, size),
@@ -107,6 +109,18 @@ def _parts(parts: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:
     area = np.stack([_area_mean(parts == value, crop, size) for value in values])
     area[0] += 1 - area.sum(0)  # what lies beyond the image is background
     return values[area.round(6).argmax(0)].astype(np.uint8)  # rounded, so that equal areas are equal
+
+
+def _part_bits(parts: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:
+    ignored = parts == IGNORE
+    out = np.zeros((size, size), np.uint8)
+    for bit in range(MOST):
+        there = (parts >> bit & 1 == 1) & ~ignored
+        if there.any():
+            out |= (_area_mean(there, crop, size).round(6) >= 0.5).astype(np.uint8) << bit
+    if ignored.any():
+        out[_area_mean(ignored, crop, size).round(6) >= 0.5] = IGNORE
+    return out
 
 
 def _mask(mask: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:

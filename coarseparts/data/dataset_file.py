@@ -123,7 +123,9 @@ class DatasetFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     parts: tuple[str, ...] = Field(min_length=1, max_length=254, description="part names, index 1..P")
-    overlapping: Literal[False] = Field(default=False, description="parts that overlap cannot be read from files")
+    overlapping: bool = Field(
+        default=False, description="true: parts may overlap; part_masks then has a folder of PNGs for each part"
+    )
     mirror: tuple[tuple[str, str], ...] | None = Field(
         default=None, description="pairs of part names that swap on a flip; default: from left/right in the names"
     )
@@ -163,7 +165,7 @@ class DatasetFile(BaseModel):
         try:
             Schema(
                 parts=self.parts,
-                overlapping=False,
+                overlapping=self.overlapping,
                 mirror=self.mirror or (),
                 keypoints=keypoints,
                 keypoint_mirror=pairs,
@@ -193,11 +195,6 @@ def load_dataset_file(path: str | Path) -> DatasetFile:
         raw = raw | {"sources": [_resolved(s, path.parent) if isinstance(s, dict) else s for s in raw["sources"]]}
         for i, source in enumerate(raw["sources"]):
             problems += _missing(path, i, source) if isinstance(source, dict) else []
-    if raw.get("overlapping") is True:
-        raw = raw | {"overlapping": False}
-        message = "overlapping is true, but the readers make one part index per pixel"
-        remedy = "expected false; where parts cover each other, the smaller one is drawn on top"
-        problems.append(Problem(str(path), message, remedy))
     try:
         dataset = DatasetFile.model_validate(raw)
     except ValidationError as error:

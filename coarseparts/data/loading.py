@@ -13,7 +13,7 @@ from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.readers.annotation import Annotation
 from coarseparts.data.readers.coco import PartSegment, draw, draw_parts
 from coarseparts.data.readers.cub import read_soft_mask
-from coarseparts.data.readers.part_masks import read_part_mask
+from coarseparts.data.readers.part_masks import read_overlapping_masks, read_part_mask
 from coarseparts.data.sample import Sample
 from coarseparts.data.schema import IGNORE, Schema
 
@@ -37,6 +37,7 @@ class Recipe:
     annotation: Annotation | None = None
     part_mask: Path | None = None
     part_segments: tuple[PartSegment, ...] = ()
+    part_files: tuple[tuple[int, Path], ...] = ()  # of parts that overlap: (index, file)
     unlabelled_unknown: bool = False
 
 
@@ -56,10 +57,12 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
         keypoints = _keypoints(found, recipe, size, problems)
         box = _box(found, size, problems)
     try:
-        if recipe.part_mask is not None:
+        if recipe.part_files:
+            parts = read_overlapping_masks(recipe.part_files, size)
+        elif recipe.part_mask is not None:
             parts = read_part_mask(recipe.part_mask, size, recipe.schema.parts)
         elif recipe.part_segments:
-            parts = draw_parts(list(recipe.part_segments), size)
+            parts = draw_parts(list(recipe.part_segments), size, recipe.schema.overlapping)
     except BadInput as bad:
         problems += bad.problems
     if parts is not None and found is not None and not found.alone:

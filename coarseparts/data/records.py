@@ -30,7 +30,7 @@ from coarseparts.data.readers.coco import PartSegment, read_coco, read_part_coco
 from coarseparts.data.readers.cub import read_cub
 from coarseparts.data.readers.nabirds import read_nabirds
 from coarseparts.data.readers.names import read_names
-from coarseparts.data.readers.part_masks import find_part_masks
+from coarseparts.data.readers.part_masks import find_overlapping_masks, find_part_masks
 from coarseparts.data.sample import STYLES, Sample
 from coarseparts.data.schema import Schema
 from coarseparts.data.synthetic import birds
@@ -143,6 +143,7 @@ class _Draft:
     annotation: Annotation | None
     part_mask: Path | None
     part_segments: tuple[PartSegment, ...]
+    part_files: tuple[tuple[int, Path], ...]
 
 
 def _read_files(dataset: DatasetFile, i: int) -> tuple[list[_Draft], dict[str, None], list[Problem]]:
@@ -150,7 +151,8 @@ def _read_files(dataset: DatasetFile, i: int) -> tuple[list[_Draft], dict[str, N
     source = dataset.sources[i]
     folder = source.image_folder
     assert folder is not None
-    annotations, masks, segments, problems = _read_labels(dataset.parts, source, folder)
+    annotations, layers, segments, problems = _read_labels(dataset, source, folder)
+    masks = {name: files[0][1] for name, files in layers.items()}
     keypoints = dict.fromkeys(k for names in {a.keypoint_names: None for a in annotations} for k in names)
     unreadable = _unreadable(folder)
     problems += unreadable
@@ -198,7 +200,9 @@ def _read_files(dataset: DatasetFile, i: int) -> tuple[list[_Draft], dict[str, N
             problems.append(Problem(str(path), message, ABSENT))
             continue
         for annotation in by_image.get(name) or [None]:  # type: ignore[list-item]
-            drafts.append(_Draft(path, name, annotation, masks.get(stem(name)), tuple(segments.get(name, ()))))
+            files = layers.get(stem(name), ()) if dataset.overlapping else ()
+            mask = None if dataset.overlapping else masks.get(stem(name))
+            drafts.append(_Draft(path, name, annotation, mask, tuple(segments.get(name, ())), files))
     return drafts, keypoints, problems
 
 
@@ -217,11 +221,12 @@ def _chosen(only: Path, labelled: Collection[str], folder: Path) -> tuple[set[st
 
 
 def _read_labels(
-    parts: tuple[str, ...], source: Source, folder: Path
-) -> tuple[list[Annotation], dict[str, Path], dict[str, list[PartSegment]], list[Problem]]:
-    """Coarse labels, part masks by stem, part segments by image, of whatever the source names; problems."""
+    dataset: DatasetFile, source: Source, folder: Path
+) -> tuple[list[Annotation], dict[str, tuple[tuple[int, Path], ...]], dict[str, list[PartSegment]], list[Problem]]:
+    """Coarse labels, part masks (index, or 0 for all parts, and file) by stem, part segments by image, of whatever the
+    source names; problems."""
     annotations: list[Annotation] = []
-    masks: dict[str, Path] = {}
+    layers: dict[str, tuple[tuple[int, Path], ...]] = {}
     segments: dict[str, list[PartSegment]] = {}
     problems: list[Problem] = []
     split = source.split if source.only is None else None  # of the official splits; None: all of them
@@ -245,15 +250,19 @@ def _read_labels(
         if source.part_masks is not None:
             unreadable = _unreadable(source.part_masks)
             problems += unreadable
-            if not unreadable:
+            if not unreadable and dataset.overlapping:
+                layers, wrong = find_overlapping_masks(source.part_masks, dataset.parts)
+                problems += wrong
+            elif not unreadable:
                 masks, wrong = find_part_masks(source.part_masks)
+                layers = {name: ((0, path),) for name, path in masks.items()}
                 problems += wrong
         elif source.part_coco is not None:
-            segments, wrong = read_part_coco(source.part_coco, parts)
+            segments, wrong = read_part_coco(source.part_coco, dataset.parts)
             problems += wrong
     except BadInput as bad:
         problems += bad.problems
-    return annotations, masks, segments, problems
+    return annotations, layers, segments, problems
 
 
 def _unreadable(folder: Path) -> list[Problem]:
@@ -309,7 +318,7 @@ def _record(dataset: DatasetFile, schema: Schema, i: int, draft: _Draft) -> Reco
     """The record of a draft; None when nothing is left of its labels."""
     source, found = dataset.sources[i], draft.annotation
     use = frozenset(STYLES if source.use is None else source.use)
-    has = {"parts"} if draft.part_mask is not None or draft.part_segments else set()
+    has = {"parts"} if draft.part_mask is not None or draft.part_segments or draft.part_files else set()
     if found is not None:
         listed = np.array([name in schema.keypoints for name in found.keypoint_names], bool)
         if found.keypoints is not None and (found.keypoints[listed, 2] > 0).any():
@@ -327,6 +336,7 @@ def _record(dataset: DatasetFile, schema: Schema, i: int, draft: _Draft) -> Reco
         found,
         draft.part_mask,
         draft.part_segments,
+        draft.part_files,
         source.unlabelled_keypoints == "unknown",
     )
     name = readable(stem(draft.name)) + (f"-{found.object_id}" if found is not None and not found.alone else "")
@@ -337,7 +347,8 @@ def _fingerprint(recipe: Recipe) -> str:
     """sha256 over the identity of the files (path, size, time of last change) and the content of the annotations."""
     digest = hashlib.sha256()
     found = recipe.annotation
-    for path in (recipe.image, recipe.part_mask, found.soft_mask if found is not None else None):
+    layers = (path for _, path in recipe.part_files)
+    for path in (recipe.image, recipe.part_mask, *layers, found.soft_mask if found is not None else None):
         if path is not None:
             try:
                 stat = path.stat()

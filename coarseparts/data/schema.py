@@ -5,7 +5,11 @@ The schema is declared once per data set and travels with every store, run folde
 
 from __future__ import annotations
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+MOST = 7
+"""Parts that may overlap, at most: a bit each of a byte, of which 255 means IGNORE."""
 
 IGNORE = 255
 """Pixel value of a part mask that says "not labelled here"; such pixels enter no loss and no measure."""
@@ -21,7 +25,10 @@ class Schema(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     parts: tuple[str, ...] = Field(min_length=1, max_length=254, description="part names, index 1..P")
-    overlapping: bool = Field(False, description="true: a pixel may belong to several parts")
+    overlapping: bool = Field(
+        False,
+        description=f"true: a pixel may belong to several parts, bit p of its value is part p + 1; {MOST} at most",
+    )
     mirror: tuple[tuple[str, str], ...] = Field((), description="pairs of part names that swap on a flip")
     keypoints: tuple[str, ...] = Field((), description="keypoint names, the union over the sources")
     keypoint_mirror: tuple[tuple[str, str], ...] = Field((), description="pairs of keypoint names that swap on a flip")
@@ -35,6 +42,14 @@ class Schema(BaseModel):
         if any(not n.strip() for n in names):
             raise ValueError("a name is empty; give every part and keypoint a name")
         return names
+
+    @model_validator(mode="after")
+    def _bits_are_enough(self) -> Schema:
+        if self.overlapping and len(self.parts) > MOST:
+            raise ValueError(
+                f"parts: {len(self.parts)} that overlap, expected {MOST} at most; make two data sets of them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _mirrors_name_what_exists(self) -> Schema:
@@ -54,12 +69,30 @@ class Schema(BaseModel):
 
     @property
     def channels(self) -> int:
-        """Channels of a part probability map: the parts and the background, P + 1."""
+        """The parts and the background, P + 1."""
         return len(self.parts) + 1
+
+    def shows(self, parts: np.ndarray, index: int) -> np.ndarray:
+        """Where a part map (...) of bytes shows the part of an index 1..P, bool; 255 shows none."""
+        if not self.overlapping:
+            return parts == index
+        return (parts >> (index - 1) & 1 == 1) & (parts != IGNORE)
 
     def part_flip(self) -> list[int]:
         """Where each of the P + 1 part indices goes when the image is mirrored (its own inverse)."""
         return _permutation(("", *self.parts), self.mirror)
+
+    def value_flip(self) -> list[int]:
+        """What each of the 256 values of a part map becomes when the image is mirrored (its own inverse): an index
+        becomes another, or the bits of overlapping parts change places; all others stay."""
+        order, values = self.part_flip(), list(range(256))
+        if self.overlapping:
+            for value in range(1 << len(self.parts)):
+                bits = (1 << order[p + 1] >> 1 for p in range(len(self.parts)) if value >> p & 1)
+                values[value] = sum(bits)
+        else:
+            values[: len(order)] = order
+        return values
 
     def keypoint_flip(self) -> list[int]:
         """Where each of the K keypoints goes when the image is mirrored (its own inverse)."""

@@ -253,12 +253,9 @@ def _flip(batch: Batch, flip: Tensor, schema: Schema) -> Batch:
         return torch.where(flip.view(b, *[1] * (t.ndim - 1)), t.flip(-1), t)
 
     parts, labels = reversed_rows(batch.parts), dict(batch.labels)
-    order = schema.part_flip()
-    if order != sorted(order):
-        table = torch.arange(256, device=parts.device).repeat(b, 1)
-        table[:, : len(order)] = torch.where(
-            flip[:, None], torch.tensor(order, device=parts.device), table[0, : len(order)]
-        )
+    if schema.mirror:
+        values = torch.tensor(schema.value_flip(), device=parts.device)
+        table = torch.where(flip[:, None], values, torch.arange(256, device=parts.device))  # (B, 256)
         parts = table.to(parts.dtype).gather(1, parts.reshape(b, -1).long()).view_as(parts)
     if "mask" in labels:
         labels["mask"] = reversed_rows(labels["mask"])

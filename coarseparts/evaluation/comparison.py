@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from coarseparts.evaluation.iou import paired
+from coarseparts.evaluation.published import Table as Published
 from coarseparts.evaluation.tables import COLUMNS, duration, write_text
 
 CONDITIONS = ("parts", "labels", "start")
@@ -170,11 +171,12 @@ def _cell(value: Any) -> str:
 
 
 def condition_tables(
-    results: Iterable[Result], known: Iterable[Margin] | None = None
+    results: Iterable[Result], known: Iterable[Margin] | None = None, published: Published | None = None
 ) -> list[tuple[str, list[str], list[list[str]]]]:
     """(title, headings, rows of texts) for each set of conditions: Table 2's columns with spread, margin and cost.
 
     ``known``: the margins, where they were worked out before (results read from a file have no counts).
+    ``published``: the paper's numbers, a column of their own under conditions that it has any for.
     """
     results = list(results)
     by_method = {(m.parts, m.labels, m.start, m.method): m for m in (margins(results) if known is None else known)}
@@ -182,12 +184,16 @@ def condition_tables(
     for conditions, methods in by_conditions(results).items():
         best = best_rival(methods)
         heads = ["Method", "Role", "Part mIoU, %", "95 % interval", "With background, %"]
+        paper = {m: value for (*where, m), value in (published or {}).items() if tuple(where) == conditions[1:]}
+        heads += ["Paper, %"] * bool(paper)
         heads += [f"Over {best}, points"] * (best is not None) + ["Seeds", "Time", "Memory"]
         body = []
         for name, runs in methods.items():
             low, high = _mean(runs, "ci95_low"), _mean(runs, "ci95_high")
             row = [name, runs[0].role, _spread(runs, "part_miou")]
             row += ["-" if math.isnan(low) else f"{low:.1f} to {high:.1f}", _spread(runs, "miou")]
+            if paper:
+                row.append(f"{paper[name]:.1f}" if name in paper else "-")
             if best is not None:
                 own = by_method.get((*conditions, name))
                 row.append("-" if own is None else _points(own.difference, own.low, own.high))
@@ -267,11 +273,16 @@ def multiplier_sentence(lines: Mapping[str, Sequence[tuple[float, ...]]], ours: 
     return sentences
 
 
-def to_markdown(results: Iterable[Result], heading: str = "", known: Iterable[Margin] | None = None) -> str:
+def to_markdown(
+    results: Iterable[Result],
+    heading: str = "",
+    known: Iterable[Margin] | None = None,
+    published: Published | None = None,
+) -> str:
     """All tables, and the label multiplier where several numbers of part masks were tried, as Markdown."""
     results = list(results)
     blocks = [f"# {heading}"] if heading else []
-    tables = condition_tables(results, known)
+    tables = condition_tables(results, known, published)
     if len(tables) == 1 and not heading:
         return _markdown(*tables[0][1:]) + "\n"
     if len(tables) > 1:

@@ -69,9 +69,17 @@ def _lab(rgb: np.ndarray) -> np.ndarray:
 
 
 def overlay(
-    image: np.ndarray, parts: np.ndarray, colours: np.ndarray, alpha: float = 0.55, outline: bool = True
+    image: np.ndarray,
+    parts: np.ndarray,
+    colours: np.ndarray,
+    alpha: float = 0.55,
+    outline: bool = True,
+    overlapping: bool = False,
 ) -> np.ndarray:
     """``image`` (H, W, 3) uint8 with the part map (H, W) of integers laid over it: (H, W, 3) uint8, a new array.
+
+    With ``overlapping`` the part map's values are bit fields, bit p being part p + 1; such parts are laid over each
+    other in their order, more thinly, and every outline stays visible.
 
     Part i is tinted with ``colours[i - 1]`` by ``alpha`` (0 nothing, 1 opaque); with ``outline`` the pixels at its
     edge are opaque, so that a part of a few pixels, an eye, is seen. Background stays as it is, 255 is hatched in
@@ -82,6 +90,8 @@ def overlay(
         raise ValueError(
             f"image is {image.shape} {image.dtype} and parts {parts.shape}; expected (H, W, 3) uint8 and (H, W)"
         )
+    if overlapping:
+        return _overlay_bits(image, parts, colours, alpha, outline)
     ignored = parts == IGNORE
     wrong = parts[~ignored & ((parts < 0) | (parts > len(colours)))]
     if wrong.size:
@@ -98,6 +108,23 @@ def overlay(
     hatched = ignored & ((rows + columns) % 6 < 3)
     tint[hatched], weight[hatched] = 128, 0.7
     return np.rint(image * (1 - weight[..., None]) + tint * weight[..., None]).astype(np.uint8)
+
+
+def _overlay_bits(image: np.ndarray, parts: np.ndarray, colours: np.ndarray, alpha: float, outline: bool) -> np.ndarray:
+    ignored = parts == IGNORE
+    wrong = parts[~ignored & ((parts < 0) | (parts >> len(colours) > 0))]
+    if wrong.size:
+        raise ValueError(
+            f"parts holds {np.unique(wrong)[:8].tolist()}, expected bits of {len(colours)} parts; "
+            "do the part map and the part names belong together?"
+        )
+    layers = [(parts >> p & 1 == 1) & ~ignored for p in range(len(colours))]
+    for there, colour in zip(layers, colours, strict=True):
+        image = overlay(image, there.astype(np.uint8), colour, 0.75 * alpha, outline=False)
+    for there, colour in zip(layers, colours, strict=True):
+        if outline:
+            image = np.where((there & _edge(there))[..., None], colour, image)
+    return overlay(image, np.where(ignored, IGNORE, 0), colours, alpha)
 
 
 def _edge(parts: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import base64
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from markupsafe import Markup
 from PIL import Image
 
 from coarseparts.evaluation import comparison, figures, tables
+from coarseparts.evaluation.iou import confusion, iou
 from coarseparts.evaluation.overlay import IGNORE, colours, overlay
+from coarseparts.evaluation.published import Table as Published
 
 _LARGEST = 256  # pixels: longer sides of pictures are reduced to it, or a report of large photographs gets too big
 _PAGE = 1080  # CSS pixels that a row of tiles may take on a laptop
@@ -32,6 +35,7 @@ def write_report(
     strips: Sequence[Mapping[str, Any]] = (),
     gallery: Sequence[Mapping[str, Any]] = (),
     parts: Sequence[str] = (),
+    overlapping: bool = False,
     facts: Mapping[str, Any] | None = None,
     problems: Sequence[str] = (),
     reference: str | None = "fine-tuning",
@@ -47,7 +51,7 @@ def write_report(
         rows are shown from top to bottom, an epoch that a row lacks stays empty.
     gallery: {"name": str, "image": (H, W, 3) uint8, "truth": (H, W) | None, "predictions": {model: (H, W)},
         "iou": the image's part mIoU in percent, or {model: percent}, or None, "worst": bool}, shown in this order.
-    parts: part names, index 1..P; part maps hold 0..P and 255 (ignored).
+    parts: part names, index 1..P; part maps hold 0..P and 255 (ignored), or bit fields where they may be overlapping.
     facts: settings, times, the machine: {name: value or {name: value}}.
     problems: what was wrong or repaired in the data, a line each.
     reference, main: the methods that the sentence at the top compares (``tables.headline``).
@@ -57,6 +61,7 @@ def write_report(
     """
     results, metrics, iou = list(results), list(metrics), dict(iou or {})
     palette = colours(len(parts))
+    legend = _Legend(tuple(parts), palette, overlapping)
     curves = figures.validation_curves(metrics)
     series = [*(str(row["method"]) for row in results), *iou, *(name for lines in curves.values() for name in lines)]
     by_name = figures.series_colours(series)
@@ -76,8 +81,8 @@ def write_report(
         "losses": {s: {t: Markup(svg) for t, svg in of.items()} for s, of in figures.loss_panels(metrics).items()},
         "bars": Markup(figures.part_bars(iou, list(parts) or None, by_name)) if drawing else "",
         "bar_legend": {name: by_name[name] for name in iou},
-        "strips": [_strip(strip, parts, palette) for strip in strips],
-        "gallery": [_card(card, parts, palette) for card in gallery],
+        "strips": [_strip(strip, legend) for strip in strips],
+        "gallery": [_card(card, legend) for card in gallery],
         "parts": [(name, "#" + bytes(colour.tolist()).hex()) for name, colour in zip(parts, palette, strict=True)],
         "facts": _groups(facts or {}),
         "problems": list(problems),
@@ -86,12 +91,61 @@ def write_report(
     return tables.write_text(path, _page("report.html.jinja", context))
 
 
+@dataclass(frozen=True)
+class Gallery:
+    """Some images (N, S, S, 3) with their true part maps (N, S, S) and those of several methods, by name."""
+
+    title: str
+    predictions: Mapping[str, np.ndarray]
+    images: np.ndarray
+    truth: np.ndarray
+    names: tuple[str, ...]
+    parts: tuple[str, ...]
+    overlapping: bool
+
+    def cards(self, count: int = 6) -> list[dict[str, Any]]:
+        """``count`` images as ``write_report`` takes them: a third of them where the first method does worst."""
+        classes = len(self.parts) + 1
+        score = {
+            name: [_part_miou(counts) for counts in confusion(maps, self.truth, classes, self.overlapping)]
+            for name, maps in self.predictions.items()
+        }
+        order = np.argsort(next(iter(score.values())), kind="stable")
+        worst = order[: max(1, count // 3)]
+        rest = order[len(worst) :]
+        spread = rest[np.unique(np.linspace(0, len(rest) - 1, count - len(worst)).astype(int))] if len(rest) else rest
+        return [
+            {
+                "name": self.names[i],
+                "image": self.images[i],
+                "truth": self.truth[i],
+                "predictions": {name: maps[i] for name, maps in self.predictions.items()},
+                "iou": {name: scores[i] for name, scores in score.items()},
+                "worst": i in worst,
+            }
+            for i in [*worst, *spread]
+        ]
+
+
+def _part_miou(counts: np.ndarray) -> float:
+    shown = iou(counts)[1:]
+    return 100 * float(np.nanmean(shown)) if not np.isnan(shown).all() else 0.0
+
+
 def write_benchmark_report(
-    path: str | Path, title: str, results: Iterable[comparison.Result], facts: Mapping[str, str] | None = None
+    path: str | Path,
+    title: str,
+    results: Iterable[comparison.Result],
+    facts: Mapping[str, str] | None = None,
+    published: Published | None = None,
+    pictures: Sequence[Gallery] = (),
 ) -> Path:
-    """Write a benchmark's tables, label-efficiency curves and multipliers as one HTML page; returns the path."""
+    """Write a benchmark's tables, label-efficiency curves, multipliers and pictures as one HTML page; returns the path.
+
+    ``published``: the paper's numbers (``published.PUBLISHED``).
+    """
     results = list(results)
-    found, curves, sentences = comparison.condition_tables(results), [], []
+    found, curves, sentences = comparison.condition_tables(results, published=published), [], []
     for (labels, start), lines in comparison.label_curves(results).items():
         colours_by_name = figures.series_colours(lines)
         svg = Markup(figures.label_curve(lines, colours_by_name))
@@ -105,9 +159,17 @@ def write_benchmark_report(
         "overview": comparison.overview(results) if len(found) > 1 else None,
         "tables": found,
         "curves": curves,
+        "galleries": [_gallery(gallery) for gallery in pictures],
         "facts": dict(facts or {}),
     }
     return tables.write_text(path, _page("benchmark.html.jinja", context))
+
+
+def _gallery(gallery: Gallery) -> tuple[str, dict[str, str], list[dict[str, Any]]]:
+    palette = colours(len(gallery.parts))
+    legend = _Legend(gallery.parts, palette, gallery.overlapping)
+    colour_of = {name: "#" + bytes(rgb.tolist()).hex() for name, rgb in zip(gallery.parts, palette, strict=True)}
+    return gallery.title, colour_of, [_card(card, legend) for card in gallery.cards()]
 
 
 def _page(template: str, context: Mapping[str, Any]) -> str:
@@ -142,32 +204,39 @@ def _run(row: tables.Row) -> list[str]:
     return [str(row["method"]), str(row["seed"]), *texts, tables.duration(seconds)]
 
 
-def _strip(strip: Mapping[str, Any], parts: Sequence[str], palette: np.ndarray) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Legend:
+    parts: tuple[str, ...]
+    colours: np.ndarray
+    overlapping: bool
+
+
+def _strip(strip: Mapping[str, Any], legend: _Legend) -> dict[str, Any]:
     image, what = strip["image"], str(strip["title"])
     epochs = list(dict.fromkeys(str(entry[0]) for _, entries in strip["rows"] for entry in entries))
     first = [{"heading": "image", "tile": _picture(image, f"{what}: the image")}]
     if strip.get("truth") is not None:
-        first.append({"heading": "truth", "tile": _tile(image, strip["truth"], f"{what}, truth", parts, palette)})
+        first.append({"heading": "truth", "tile": _tile(image, strip["truth"], f"{what}, truth", legend)})
     rows, any_percent = [], False
     for label, entries in strip["rows"]:
         by_epoch: dict[str, tuple[Any, str] | None] = dict.fromkeys(epochs)
         for epoch, prediction, *percent in entries:
             value = _percent(percent[0] if percent else None)
             any_percent = any_percent or bool(value)
-            by_epoch[str(epoch)] = (_tile(image, prediction, f"{what}, {label}, {epoch}", parts, palette), value)
+            by_epoch[str(epoch)] = (_tile(image, prediction, f"{what}, {label}, {epoch}", legend), value)
         rows.append((str(label), list(by_epoch.values())))
     width = _width(image, len(first) + len(epochs) + 1)
     return {"title": what, "first": first, "epochs": epochs, "rows": rows, "percent": any_percent, "width": width}
 
 
-def _card(card: Mapping[str, Any], parts: Sequence[str], palette: np.ndarray) -> dict[str, Any]:
+def _card(card: Mapping[str, Any], legend: _Legend) -> dict[str, Any]:
     image, name, quality = card["image"], str(card["name"]), card.get("iou")
     each = quality if isinstance(quality, Mapping) else {}
     tiles = [("image", _picture(image, f"{name}: the image"), "")]
     if card.get("truth") is not None:
-        tiles.append(("truth", _tile(image, card["truth"], f"{name}, truth", parts, palette), ""))
+        tiles.append(("truth", _tile(image, card["truth"], f"{name}, truth", legend), ""))
     for model, prediction in card["predictions"].items():
-        tile = _tile(image, prediction, f"{name}, {model}", parts, palette)
+        tile = _tile(image, prediction, f"{name}, {model}", legend)
         tiles.append((str(model), tile, _percent(each.get(model))))
     return {
         "name": name,
@@ -178,9 +247,7 @@ def _card(card: Mapping[str, Any], parts: Sequence[str], palette: np.ndarray) ->
     }
 
 
-def _tile(
-    image: np.ndarray, part_map: np.ndarray, what: str, parts: Sequence[str], palette: np.ndarray
-) -> dict[str, Any]:
+def _tile(image: np.ndarray, part_map: np.ndarray, what: str, legend: _Legend) -> dict[str, Any]:
     """An image with its parts as a picture; the alternative text says what it is of and which parts are in it."""
     image, part_map = np.asarray(image), np.asarray(part_map)
     if part_map.shape != image.shape[:2]:
@@ -190,10 +257,14 @@ def _tile(
         rows, columns = (np.arange(n) * size // n for n, size in zip(small.shape, part_map.shape, strict=False))
         part_map = part_map[rows[:, None], columns]
     try:
-        drawn = overlay(small, part_map, palette)
+        drawn = overlay(small, part_map, legend.colours, overlapping=legend.overlapping)
     except ValueError as error:
         raise ValueError(f"{what}: {error}") from None
-    there = [parts[i - 1] for i in np.unique(part_map).tolist() if 0 < i != IGNORE]
+    values = [value for value in np.unique(part_map).tolist() if 0 < value != IGNORE]
+    if legend.overlapping:
+        there = [part for p, part in enumerate(legend.parts) if any(value >> p & 1 for value in values)]
+    else:
+        there = [legend.parts[value - 1] for value in values]
     return _picture(drawn, f"{what}: {', '.join(there) or 'no part'}")
 
 

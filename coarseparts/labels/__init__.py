@@ -3,10 +3,20 @@
 from coarseparts.labels.box import Box
 from coarseparts.labels.keypoints import Keypoints
 from coarseparts.labels.mask import Mask
-from coarseparts.labels.parts import ExclusiveParts
+from coarseparts.labels.parts import ExclusiveParts, OverlappingParts, Parts, parts_of
 from coarseparts.labels.style import LabelStyle
 
 STYLES: dict[str, type[LabelStyle]] = {"keypoints": Keypoints, "mask": Mask, "box": Box}
 """Every coarse label style by its name in dataset files and on the command line."""
 
-__all__ = ["STYLES", "Box", "ExclusiveParts", "Keypoints", "LabelStyle", "Mask"]
+__all__ = [
+    "STYLES",
+    "Box",
+    "ExclusiveParts",
+    "Keypoints",
+    "LabelStyle",
+    "Mask",
+    "OverlappingParts",
+    "Parts",
+    "parts_of",
+]

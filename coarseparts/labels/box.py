@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coarseparts.labels.style import LabelStyle
@@ -16,13 +16,16 @@ class Box(LabelStyle):
     foreground somewhere. ``predict`` returns both statements as probabilities; ``scale`` (two numbers) is how often
     each is wrong on held-out images (a Bernoulli noise, by maximum likelihood). ``corners`` draws the box for the
     posterior as two keypoints, the corners, as the paper remarks; the default draws it filled.
+
+    ``model`` maps part probabilities (B, S, H, W) to the logit of "foreground" (B, 1, H, W) where the parts overlap or
+    leave some of the object out; p(ybox|y) is then learned.
     """
 
     name = "box"
 
-    def __init__(self, corners: bool = False, sigma: float = 0.03):
+    def __init__(self, corners: bool = False, sigma: float = 0.03, model: nn.Module | None = None):
         super().__init__()
-        self.corners, self.sigma = corners, sigma
+        self.corners, self.sigma, self.model = corners, sigma, model
         self.channels = 2 if corners else 1
         self.register_buffer("scale", torch.full((2,), 1e-3))
 
@@ -39,13 +42,17 @@ class Box(LabelStyle):
 
     def predict(self, log_y: Tensor) -> Tensor:
         """log p(background) of every pixel, (B, H, W); both of the box's statements follow from it."""
-        return log_y[:, 0]
+        return log_y[:, 0] if self.model is None else F.logsigmoid(-self.model(log_y.exp())[:, 0])
 
     def loss(self, label: Tensor, mean: Tensor) -> Tensor:
         return self._misfit(label, mean, torch.zeros_like(self.scale))
 
     def nll(self, label: Tensor, mean: Tensor) -> Tensor:
         return self._misfit(label, mean, self.scale)
+
+    @property
+    def bounds(self) -> bool:
+        return True
 
     def fit(self, label: Tensor, mean: Tensor) -> Tensor:
         inside_x, inside_y = self._inside(label, mean.shape[-1])
@@ -61,7 +68,11 @@ class Box(LabelStyle):
         inside_x, inside_y = self._inside(label, log_y.shape[-1])
         outside = ~(inside_y[:, :, None] & inside_x[:, None, :])
         penalty = self.scale[0].clamp(1e-4, 0.4999).log() * outside[:, None]
-        return F.log_softmax(torch.cat([log_y[:, :1], log_y[:, 1:] + penalty], dim=1), dim=1)
+        if self.model is None:
+            return F.log_softmax(torch.cat([log_y[:, :1], log_y[:, 1:] + penalty], dim=1), dim=1)
+        there, not_there = log_y.chunk(2, dim=1)  # of overlapping parts: outside, none of them is there
+        total = torch.logaddexp(there + penalty, not_there)
+        return torch.cat([there + penalty - total, not_there - total], dim=1)
 
     def mirror(self, label: Tensor, size: int) -> Tensor:
         x0, y0, x1, y1 = label.unbind(-1)

@@ -1,11 +1,11 @@
-"""Figure-ground mask: the sum of the parts' probabilities at each pixel, nothing to learn (section 3.2)."""
+"""Figure-ground mask: the union of the parts, nothing to learn (section 3.2); learned where parts do not fill it."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coarseparts.labels.style import LabelStyle
@@ -21,16 +21,21 @@ class Mask(LabelStyle):
     ``likelihood``: what ``nll`` returns for parts that are uncertain themselves. "of_mean" is -log p(ymask | E_q y),
     Algorithm 1's l_mask on the mean mu_mask; "expected" is -E_q log p(ymask | y), the term of the bound (Eq. 2), whose
     best q is exactly ``condition``. The first is never above the second (Jensen) and equals it where q is certain.
+
+    ``model`` maps part probabilities (B, S, H, W) to the logit of "foreground" (B, 1, H, W) where the parts overlap or
+    leave some of the object out (section 5.2, aircraft): p(ymask|y) is then learned, and has no closed form.
     """
 
     name = "mask"
     channels = 1
 
-    def __init__(self, likelihood: Literal["of_mean", "expected"] = "of_mean") -> None:
+    def __init__(self, likelihood: Literal["of_mean", "expected"] = "of_mean", model: nn.Module | None = None) -> None:
         super().__init__()
         if likelihood not in ("of_mean", "expected"):
             raise ValueError(f"likelihood is {likelihood!r}; choose 'of_mean' (Algorithm 1) or 'expected' (Eq. 2)")
-        self.likelihood = likelihood
+        if model is not None and likelihood == "expected":
+            raise ValueError("likelihood 'expected' has no closed form where the mask is learned; take 'of_mean'")
+        self.likelihood, self.model = likelihood, model
         self.register_buffer("scale", torch.zeros(1))
 
     def draw(self, label: Tensor, size: int) -> Tensor:
@@ -39,7 +44,10 @@ class Mask(LabelStyle):
         return F.interpolate(label, size=(size, size), mode="bilinear", antialias=True)
 
     def predict(self, log_y: Tensor) -> Tensor:
-        """The logit of "foreground", (B, 1, H, W), by log-sum-exp over the parts: no second softmax."""
+        """The logit of "foreground", (B, 1, H, W); the union by log-sum-exp over the parts: no second softmax."""
+        if self.model is not None:
+            logit: Tensor = self.model(log_y.exp())
+            return logit
         return log_y[:, 1:].logsumexp(dim=1, keepdim=True) - log_y[:, :1]
 
     def loss(self, label: Tensor, mean: Tensor) -> Tensor:
@@ -57,10 +65,14 @@ class Mask(LabelStyle):
         said_out = torch.logaddexp(swap + log_in, keep + log_out)
         return -(label * said_in + (1 - label) * said_out).mean(dim=(1, 2, 3))
 
+    @property
+    def bounds(self) -> bool:
+        return True
+
     def fit(self, label: Tensor, mean: Tensor) -> Tensor:
         # The maximum-likelihood flip rate where the foreground is known: how often the mask says otherwise. Pixels
         # whose part is ignored come as a flat distribution over P + 1 <= 255 classes, a logit below log 254 = 5.5.
-        known = (mean.abs() > 6).float()
+        known = torch.ones_like(mean) if self.learned else (mean.abs() > 6).float()
         wrong = (label - (mean > 0).float()).abs() * known
         return (wrong.sum() / known.sum().clamp_min(1)).clamp(1e-3, 0.4).reshape(1)
 
@@ -68,6 +80,8 @@ class Mask(LabelStyle):
         return label.flip(-1)
 
     def condition(self, log_y: Tensor, label: Tensor) -> Tensor:
+        if self.learned:
+            return log_y
         if_out, if_in = self._log_likelihood(label)
         return F.log_softmax(log_y + torch.cat([if_out, if_in.expand(-1, log_y.shape[1] - 1, -1, -1)], dim=1), dim=1)
 

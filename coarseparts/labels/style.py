@@ -1,7 +1,8 @@
 """The contract of a coarse label style: how y_k is drawn, how it follows from the parts, how likely it is.
 
 Section 3: p(y, y1..yn | x) = p(y|x) prod_k p(yk|y). One style is one factor p(yk|y). ``log_y`` below is always
-the log-probability of the parts, (B, P + 1, H, W): log q(y) in the E-step, a one-hot log in exact use.
+the log-probability of the parts' states, (B, S, H, W) as in ``labels.parts``: log q(y) in the E-step, that of certain
+parts in exact use.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class LabelStyle(nn.Module, ABC):
 
     @abstractmethod
     def predict(self, log_y: Tensor) -> Tensor:
-        """mu_k = f(yk | y), what this label is expected to be where the parts are ``log_y`` (B, P + 1, H, W)."""
+        """mu_k = f(yk | y), what this label is expected to be where the parts are ``log_y`` (B, S, H, W)."""
 
     @abstractmethod
     def loss(self, label: Tensor, mean: Tensor) -> Tensor:
@@ -60,3 +61,8 @@ class LabelStyle(nn.Module, ABC):
     def learned(self) -> bool:
         """Whether p(yk|y) has parameters (theta_k) that training moves."""
         return any(True for _ in self.parameters())
+
+    @property
+    def bounds(self) -> bool:
+        """Whether the label says where the object ends."""
+        return not self.learned

@@ -5,7 +5,7 @@ from coarseparts.networks.encoder import Encoder, load_trunk
 from coarseparts.networks.keypoint_detector import KeypointDetector
 from coarseparts.networks.label_model import LabelModel
 from coarseparts.networks.part_model import PartModel
-from coarseparts.networks.posterior import Posterior
+from coarseparts.networks.posterior import Posterior, SeparatePosteriors, members
 from coarseparts.networks.precision import computing_in, fastest
 
 __all__ = [
@@ -15,9 +15,11 @@ __all__ = [
     "LabelModel",
     "PartModel",
     "Posterior",
+    "SeparatePosteriors",
     "build_encoder",
     "computing_in",
     "fastest",
     "load_trunk",
+    "members",
     "rate_factors",
 ]

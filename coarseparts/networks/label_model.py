@@ -11,14 +11,23 @@ from coarseparts.networks.encoder import Encoder
 
 
 class LabelModel(nn.Module):
-    """Part probabilities (B, P + 1, H, W) -> logits of maps (B, outputs, H / stride, W / stride).
+    """Part probabilities (B, S, H, W) -> logits of maps (B, outputs, H / stride, W / stride).
 
     ``kind`` "paper": the part model's architecture with P + 1 input channels, at full resolution (stride 1).
     "light": a small hourglass at stride 4, for the question is geometric and needs no ImageNet-sized trunk; about a
-    hundredth of the work.
+    hundredth of the work. ``full``: maps at full resolution, of regions (a mask) and not of points; "light" then
+    decides at stride 2.
     """
 
-    def __init__(self, channels: int, outputs: int, kind: str = "light", encoder: str = "resnet34", width: int = 32):
+    def __init__(
+        self,
+        channels: int,
+        outputs: int,
+        kind: str = "light",
+        encoder: str = "resnet34",
+        width: int = 32,
+        full: bool = False,
+    ):
         super().__init__()
         if kind == "paper":
             self.stride = 1
@@ -26,13 +35,14 @@ class LabelModel(nn.Module):
             self.encoder: nn.Module = trunk
             self.decoder: nn.Module = PaperDecoder(trunk.widths, outputs)
         elif kind == "light":
-            self.stride = 4
+            self.stride = 1 if full else 4
             self.encoder = _Pyramid(channels, width)
-            self.decoder = SkipDecoder([width] * 4, outputs, width=width, stride=4, full=False)
+            self.decoder = SkipDecoder([width] * 4, outputs, width=width, stride=2 if full else 4, full=full)
         else:
             raise ValueError(f"label model is {kind!r}; choose 'paper' or 'light'")
-        # Heat maps are almost everywhere 0: starting there saves the epochs that unlearning 0.5 would take.
-        nn.init.constant_(cast(Tensor, cast(nn.Conv2d, self.decoder.head).bias), -5.0)
+        if not full:
+            # Heat maps are almost everywhere 0: starting there saves the epochs that unlearning 0.5 would take.
+            nn.init.constant_(cast(Tensor, cast(nn.Conv2d, self.decoder.head).bias), -5.0)
 
     def forward(self, y: Tensor) -> Tensor:
         return self.decoder(self.encoder(y))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from timm.models.resnet import BasicBlock
 from torch import Tensor, nn
@@ -58,6 +60,35 @@ class Posterior(nn.Module):
             pairs = zip(self.encoder(image), self.label_encoder(drawn), strict=True)
             logits: Tensor = self.decoder([torch.cat(pair, dim=1) for pair in pairs])
         return logits.float()
+
+
+class SeparatePosteriors(nn.Module):
+    """A posterior of its own for every subset of the label styles (section 3.2, remark 1); called as ``Posterior`` is.
+
+    Each image goes to the one whose subset is the labels that its presence channels, the last ``styles`` of what is
+    drawn, say are there. Nothing is shared, so each learns from its own images alone: the alternative to one posterior
+    that learns every subset.
+    """
+
+    def __init__(self, styles: int, build: Callable[[], Posterior]):
+        super().__init__()
+        self.styles = styles
+        self.each = nn.ModuleList(build() for _ in range(1 << styles))
+
+    def forward(self, image: Tensor, drawn: Tensor) -> Tensor:
+        there = drawn[:, -self.styles :, 0, 0] > 0  # (B, styles)
+        subset = (there.long() << torch.arange(self.styles, device=there.device)).sum(1)
+        order, logits = [], []
+        for code in subset.unique().tolist():
+            rows = (subset == code).nonzero()[:, 0]
+            order.append(rows)
+            logits.append(self.each[code](image[rows], drawn[rows]))
+        return torch.cat(logits)[torch.cat(order).argsort()]
+
+
+def members(posterior: nn.Module) -> list[Posterior]:
+    """The posteriors that a shared one or separate ones consist of."""
+    return [m for m in posterior.modules() if isinstance(m, Posterior)]
 
 
 def _block(width: int) -> nn.Module:

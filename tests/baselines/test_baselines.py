@@ -14,6 +14,7 @@ from coarseparts import methods
 from coarseparts.baselines import multi_task, point_sup
 from coarseparts.baselines.multi_task import MultiTask
 from coarseparts.baselines.point_sup import PointSup, dilated, from_names, propose
+from coarseparts.baselines.pseudo_sup import Options as PseudoSupOptions
 from coarseparts.baselines.pseudo_sup import PseudoSup
 from coarseparts.labels import ExclusiveParts, Keypoints
 from coarseparts.networks import Encoder, PartModel
@@ -31,7 +32,7 @@ def test_pseudo_sup_teaches_each_network_the_others_mode_and_not_its_own() -> No
     torch.manual_seed(0)
     one, two = Pointwise(3), Pointwise(3)
     labelled, coarse = pair()
-    terms = PseudoSup(one, two).terms(labelled, coarse, GENERATOR)
+    terms = PseudoSup(one, two, PseudoSupOptions()).terms(labelled, coarse, GENERATOR)
     assert sorted(terms) == ["one/coarse", "one/labelled", "two/coarse", "two/labelled"]
     x = torch.cat([coarse.image, labelled.image])
     a, b = copy.deepcopy(one)(x), copy.deepcopy(two)(x)
@@ -44,7 +45,7 @@ def test_pseudo_sup_teaches_each_network_the_others_mode_and_not_its_own() -> No
 
 def test_pseudo_sup_sees_no_coarse_label() -> None:
     torch.manual_seed(0)
-    baseline = PseudoSup(Pointwise(3), Pointwise(3)).eval()
+    baseline = PseudoSup(Pointwise(3), Pointwise(3), PseudoSupOptions()).eval()
     labelled, coarse = pair()
     blind = batch(4, 1, present=False)
     for name in blind.labels:

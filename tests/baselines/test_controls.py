@@ -58,7 +58,9 @@ def test_ada_bn_takes_the_images_statistics_and_touches_nothing_else() -> None:
 
 def small(**options: Any) -> UniMatch:
     torch.manual_seed(0)
-    return UniMatch(PartModel(Encoder("resnet10", stages=3), PARTS + 1), [0, 2, 1], uni_match.Options(**options))
+    return UniMatch(
+        PartModel(Encoder("resnet10", stages=3), PARTS + 1), [0, 2, 1, *range(3, 256)], uni_match.Options(**options)
+    )
 
 
 def test_uni_match_counts_confident_pixels_alone() -> None:

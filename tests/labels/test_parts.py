@@ -133,3 +133,14 @@ def test_draws_follow_the_distribution() -> None:
 
 def test_the_mode_is_the_most_probable_part() -> None:
     assert Y.mode(torch.tensor([0.2, 0.7, 0.1]).reshape(1, 3, 1, 1)).item() == 1
+
+
+def test_certain_parts_are_almost_certain_probabilities_and_ignored_ones_take_the_other_value() -> None:
+    parts = torch.tensor([[[0, 2], [255, 1]]], dtype=torch.uint8)
+    elsewhere = torch.tensor([0.2, 0.5, 0.3]).log().reshape(1, 3, 1, 1).expand(1, 3, 2, 2)
+    log_y = Y.log_certain(parts, elsewhere)
+    assert log_y.shape == (1, 3, 2, 2) and torch.isfinite(log_y).all()
+    torch.testing.assert_close(log_y.exp().sum(1), torch.ones(1, 2, 2))
+    assert log_y.argmax(1).tolist() == [[[0, 2], [1, 1]]]
+    assert float(log_y[0, 2, 0, 1].exp()) > 0.999
+    torch.testing.assert_close(log_y[0, :, 1, 0], elsewhere[0, :, 0, 0])

@@ -16,7 +16,7 @@ from torch import nn
 
 from coarseparts import presets
 from coarseparts.model import resolve
-from coarseparts.networks import Encoder, LabelModel, PartModel, Posterior
+from coarseparts.networks import Encoder, LabelModel, PartModel, Posterior, SeparatePosteriors, members
 from coarseparts.networks.decoder import conv_bn_relu, upsample
 from coarseparts.networks.macs import macs, network_table
 
@@ -291,3 +291,24 @@ def test_a_weights_file_cannot_run_code(tmp_path: Path) -> None:
 def test_a_wrong_choice_is_refused_with_what_can_be_chosen(build: Callable[[], nn.Module], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         build()
+
+
+def test_separate_posteriors_each_see_their_own_images() -> None:
+    def build() -> Posterior:
+        return Posterior(Encoder("resnet10", stages=3), 3 + 2, 4, "stride4")
+
+    torch.manual_seed(0)
+    posterior = SeparatePosteriors(2, build).eval()
+    assert len(members(posterior)) == 4
+    image, drawn = torch.randn(5, 3, 32, 32), torch.randn(5, 5, 32, 32)
+    for row, subset in enumerate((3, 0, 1, 3, 2)):
+        drawn[row, 3], drawn[row, 4] = subset & 1, subset >> 1
+    with torch.no_grad():
+        logits = posterior(image, drawn)
+        for row, subset in enumerate((3, 0, 1, 3, 2)):
+            alone = members(posterior)[subset](image[row : row + 1], drawn[row : row + 1])
+            torch.testing.assert_close(logits[row : row + 1], alone, atol=1e-4, rtol=1e-4)
+    posterior.train()
+    posterior(image[[0, 3]], drawn[[0, 3]]).sum().backward()
+    moved = [any(p.grad is not None for p in one.parameters()) for one in members(posterior)]
+    assert moved == [False, False, False, True]

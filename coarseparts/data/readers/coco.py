@@ -203,10 +203,11 @@ class PartSegment:
     where: str
 
 
-def draw_parts(segments: list[PartSegment], size: tuple[int, int]) -> np.ndarray:
-    """(H, W) uint8 part index of an image of ``size`` (width, height).
+def draw_parts(segments: list[PartSegment], size: tuple[int, int], overlapping: bool = False) -> np.ndarray:
+    """(H, W) uint8 part index of an image of ``size`` (width, height); with ``overlapping`` a bit field.
 
-    Where parts cover each other the smaller one is on top, so that an eye stays on its head. Raises BadInput.
+    Where parts that exclude each other cover each other the smaller one is on top, so that an eye stays on its head.
+    Raises BadInput.
     """
     drawn, problems = [], []
     for segment in segments:
@@ -217,6 +218,10 @@ def draw_parts(segments: list[PartSegment], size: tuple[int, int]) -> np.ndarray
     if problems:
         raise BadInput(problems)
     parts = np.zeros(size[::-1], np.uint8)
+    if overlapping:
+        for index, mask in drawn:
+            parts[mask] |= 1 << (index - 1)
+        return parts
     for index, mask in sorted(drawn, key=lambda pair: -int(pair[1].sum())):
         parts[mask] = index
     return parts

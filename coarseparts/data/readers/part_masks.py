@@ -1,4 +1,5 @@
-"""Part masks as PNG files: one per image, of the image's stem, the pixel value being the part's index."""
+"""Part masks as PNG files of the image's stem: one per image, the pixel value being the part's index; or, where parts
+overlap, one per image and part, in a folder named after the part."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from coarseparts.data.dataset_file import nearest
 from coarseparts.data.images import list_images, opened, stem
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.schema import IGNORE
@@ -37,11 +39,57 @@ def find_part_masks(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
     return found, problems
 
 
-def read_part_mask(path: Path, size: tuple[int, int], parts: tuple[str, ...]) -> np.ndarray:
+def find_overlapping_masks(
+    folder: Path, parts: tuple[str, ...]
+) -> tuple[dict[str, tuple[tuple[int, Path], ...]], list[Problem]]:
+    """The PNG files in the folders ``folder/<part>``: (index, file) of each part that an image shows, by stem.
+
+    An image that has a file in one of the folders counts as labelled, and the parts without one as not to be seen.
+    """
+    found: dict[str, list[tuple[int, Path]]] = {}
+    problems = []
+    folders = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    for name in sorted(folders - set(parts)):
+        problems.append(Problem(str(folder / name), "is not named after a part", nearest(name, parts)))
+    for index, part in enumerate(parts, 1):
+        if part in folders:
+            of_part, wrong = find_part_masks(folder / part)
+            problems += wrong
+            for name, path in of_part.items():
+                found.setdefault(name, []).append((index, path))
+    if not found and not problems:
+        remedy = f"give every part a folder of PNGs there: {parts[0]}/photo.png and so on, or take part_coco"
+        problems.append(Problem(str(folder), "has no folder named after a part", remedy))
+    return {name: tuple(files) for name, files in found.items()}, problems
+
+
+def read_overlapping_masks(files: tuple[tuple[int, Path], ...], size: tuple[int, int]) -> np.ndarray:
+    """(H, W) uint8 bit field of an image of ``size`` (width, height): a part is where its file is not 0.
+
+    Raises BadInput with all that is wrong: damaged files, colours, other sizes, no pixel of any part.
+    """
+    bits, problems = np.zeros(size[::-1], np.uint8), []
+    for index, path in files:
+        try:
+            there = read_part_mask(path, size, ("",) * 254, empty=True) > 0
+        except BadInput as bad:
+            problems += bad.problems
+            continue
+        bits |= there.astype(np.uint8) << (index - 1)
+    if not problems and not bits.any():
+        message = "is empty, and so are the masks of the image's other parts"
+        problems.append(Problem(str(files[0][1]), message, "draw the parts or remove the files"))
+    if problems:
+        raise BadInput(problems)
+    return bits
+
+
+def read_part_mask(path: Path, size: tuple[int, int], parts: tuple[str, ...], empty: bool = False) -> np.ndarray:
     """(H, W) uint8 part index, 255 = ignore, of an image of ``size`` (width, height).
 
     Palette, grey-scale (8 or 16 bits) and black-and-white PNGs are read, palettes by their indices. Raises BadInput
-    with all that is wrong: damaged, no index per pixel, another size, unknown indices, no pixel of any part.
+    with all that is wrong: damaged, no index per pixel, another size, unknown indices, no pixel of any part (unless
+    ``empty`` is allowed).
     """
     with opened(path) as image:
         kind, mode = image.format, image.mode
@@ -50,13 +98,16 @@ def read_part_mask(path: Path, size: tuple[int, int], parts: tuple[str, ...]) ->
             remedy = "save it as a grey-scale or palette PNG, pixel values 0, 1, 2, ... in the order of `parts`"
             raise BadInput(Problem(str(path), f"is {came}", remedy))
         values = np.asarray(image).astype(np.int64)  # (H, W)
-    check_indices(path, values, size, parts)
+    check_indices(path, values, size, parts, empty)
     return values.astype(np.uint8)
 
 
-def check_indices(path: Path, values: np.ndarray, size: tuple[int, int], parts: tuple[str, ...]) -> None:
+def check_indices(
+    path: Path, values: np.ndarray, size: tuple[int, int], parts: tuple[str, ...], empty: bool = False
+) -> None:
     """Whether whole numbers (H, W) are the part mask of an image of ``size`` (width, height): raises BadInput with all
-    that is wrong: another size, unknown indices, no pixel of any part. ``path`` is for the messages."""
+    that is wrong: another size, unknown indices, no pixel of any part (unless ``empty`` is allowed). ``path`` is for
+    the messages."""
     problems = []
     if values.shape != size[::-1]:
         message = f"is {values.shape[1]}x{values.shape[0]} pixels, its image is {size[0]}x{size[1]}"
@@ -70,7 +121,7 @@ def check_indices(path: Path, values: np.ndarray, size: tuple[int, int], parts: 
         message = f"holds the unknown part index {named}, expected 0..{len(parts)} or {IGNORE}"
         remedy = f"index 1 is {parts[0]!r}, {len(parts)} is {parts[-1]!r}: correct the mask or the list `parts`"
         problems.append(Problem(str(path), message, remedy))
-    elif not any(0 < v <= len(parts) for v in present):
+    elif not empty and not any(0 < v <= len(parts) for v in present):
         problems.append(Problem(str(path), "is empty: no pixel of any part", "draw the parts or remove the file"))
     if problems:
         raise BadInput(problems)
