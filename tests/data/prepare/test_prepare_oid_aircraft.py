@@ -13,13 +13,17 @@ from rich.console import Console
 from scipy.io import loadmat, savemat
 
 from coarseparts import cli
+from coarseparts.data.build import build_store
+from coarseparts.data.check import check
+from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.prepare import oid_aircraft as preparation
 from coarseparts.data.prepare import polygons
 from coarseparts.data.prepare.oid_aircraft import prepare_oid_aircraft, propose_clean, read_clean_list
 from coarseparts.data.prepare.oid_quality import quality
-from coarseparts.data.problems import BadInput
+from coarseparts.data.problems import BadInput, errors
 from coarseparts.data.readers.coco import draw, read_coco, read_part_coco
 from coarseparts.data.readers.oid_aircraft import read_oid_aircraft
+from coarseparts.data.records import read_dataset
 
 WIDTH, HEIGHT, BANNER = 400, 300, 20
 DECODER = 1_000_000
@@ -576,3 +580,24 @@ def test_the_command(archive, tmp_path, capsys, monkeypatch):
     (archive / "data/images/aeroplane/0000001.jpg").unlink()
     status, _, said = run(archive, "--out", out)
     assert status == 2 and "0000001.jpg: does not exist" in said and not (out / "oid-aircraft.yaml").exists()
+
+
+def test_the_dataset_file_is_read_and_packed(archive, clean, tmp_path):
+    prepare_oid_aircraft(archive, tmp_path / "out", clean)
+    dataset = load_dataset_file(tmp_path / "out/oid-aircraft.yaml")
+    assert dataset.overlapping and check(dataset).errors == []
+    records, problems, schema = read_dataset(dataset, for_training=True)
+    assert not errors(problems) and schema.parts == tuple(preparation.PARTS)
+    assert [(r.split, r.name, "parts" in r.has) for r in records if r.split == "train"] == [
+        ("train", "0000001", True),
+        ("train", "0000002", True),
+        ("train", "0000003", False),
+    ]
+    assert all("mask" in r.has and "box" not in r.has for r in records)
+    sample, _ = records[0].load()
+    assert sample.parts is not None and sample.mask is not None and sample.crop is None
+    seen = seen_kinds(sample.image)
+    for index, kind in ((1, "nose"), (2, "wing"), (4, "verticalStabilizer")):
+        assert fits((sample.parts >> (index - 1) & 1) == 1, seen == list(COLOURS).index(kind) + 1)
+    store, problems = build_store(dataset, tmp_path / "store", for_training=True)
+    assert not errors(problems) and len(store.rows("train", has="parts")) == 2 and len(store.rows("test")) == 2
