@@ -144,3 +144,11 @@ def test_a_keypoint_counts_where_its_part_is_painted(monkeypatch: pytest.MonkeyP
         lambda b: torch.eye(schema.channels)[torch.zeros_like(b.parts).long()].movedim(-1, 1), feed, parts
     )
     assert nothing == (0, 0, 100)
+
+
+def test_preparing_is_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    module = importlib.import_module("prepare")
+    assert module.main(["--images", "6", "--birds", "0.5", "--target", "0"]) == 0
+    said = capsys.readouterr().out
+    assert "6 photographs of PASCAL, 6 of CUB, 500x375" in said and "again" in said

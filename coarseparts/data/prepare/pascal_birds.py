@@ -20,7 +20,8 @@ import numpy as np
 from PIL import Image
 
 from coarseparts.data.images import decode, probe
-from coarseparts.data.prepare.output import Item, Made
+from coarseparts.data.prepare.archives import read_image_set
+from coarseparts.data.prepare.output import Item, Made, Output
 from coarseparts.data.problems import BadInput, Problem, errors
 from coarseparts.data.readers.pascal_part import PascalObject, read_pascal_part
 
@@ -212,6 +213,42 @@ def split_birds(crops: Mapping[str, list[str]], train: set[str], seed: int) -> d
         taken += len(names) * (split == "val")
         splits |= dict.fromkeys(names, split)
     return splits
+
+
+@dataclass
+class Birds:
+    """PASCAL's crops: ``splits`` by crop; ``funnel``; how many photographs show a bird; names a split file may use."""
+
+    splits: dict[str, str]
+    funnel: list[tuple[str, int, int]]
+    photographs: int
+    known: set[str]
+
+
+def prepare_birds(
+    output: Output, voc: Path, annotations: Path, rules: Rules, dealt: Mapping[str, str], seed: int
+) -> Birds:
+    """Cut all birds and deal them to the splits: VOC's ``train.txt``, ``dealt`` (by crop or photograph), ``seed``."""
+    train = read_image_set(voc, "train", output.problems)
+    rest = read_image_set(voc, "val", output.problems)
+    items = bird_items(voc, annotations, rules)
+    facts = {name.partition("/")[2]: found for name, found in output.make(items).items()}
+    crops = {}
+    for photograph, found in facts.items():
+        kept = [number for number, outcome in enumerate(found["outcomes"], 1) if outcome == "kept"]
+        if kept:
+            crops[photograph] = [crop_name(photograph, number) for number in kept]
+    outside = [name for name in crops if name not in train and name not in rest]
+    if outside and (train or rest):
+        message = f"neither train.txt nor val.txt names {', '.join(outside[:5])}{' and more' * (len(outside) > 5)}"
+        folder = str(voc / "ImageSets" / "Main")
+        output.problems.append(Problem(folder, f"{message} ({len(outside)})", "dealt to val and test", "note"))
+    given = {name: split for photo in crops for name in crops[photo] if (split := dealt.get(name, dealt.get(photo)))}
+    free = {photo: left for photo, names in crops.items() if (left := [n for n in names if n not in given])}
+    splits = given | split_birds(free, train, seed)
+    rows = funnel(outcome for found in facts.values() for outcome in found["outcomes"])
+    known = {name for names in crops.values() for name in names} | crops.keys()
+    return Birds(dict(sorted(splits.items())), rows, sum(f["birds"] > 0 for f in facts.values()), known)
 
 
 def png(array: np.ndarray) -> bytes:

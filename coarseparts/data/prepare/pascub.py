@@ -12,7 +12,6 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +19,12 @@ import numpy as np
 import yaml
 
 from coarseparts.data.dataset_file import nearest
-from coarseparts.data.images import opened, probe
 from coarseparts.data.prepare import cub_parts, pascal_birds
-from coarseparts.data.prepare.archives import SPLITS, Archives, locate, read_image_set, read_split_file
-from coarseparts.data.prepare.cub_parts import Pair
-from coarseparts.data.prepare.output import Item, Made, Output, Progress
-from coarseparts.data.prepare.pascal_birds import PAPER_BIRDS, PAPER_PHOTOGRAPHS, PARTS, Rules
-from coarseparts.data.problems import BadInput, Problem, capped
-from coarseparts.data.readers.annotation import Annotation
-from coarseparts.data.readers.cub import read_cub
+from coarseparts.data.prepare.archives import SPLITS, Archives, locate, read_split_file
+from coarseparts.data.prepare.cub_lookup import Cub, Labelled, find_in_cub, look_at_cub
+from coarseparts.data.prepare.output import Output, Progress
+from coarseparts.data.prepare.pascal_birds import PAPER_BIRDS, PAPER_PHOTOGRAPHS, PARTS, Birds, Rules
+from coarseparts.data.problems import Problem, capped
 
 DATASET = "pascub.yaml"
 
@@ -85,11 +81,13 @@ def prepare_pascub(
     archives = locate(archives)
     dealt = read_split_file(choices.split_file) if choices.split_file is not None else {}
     with Output(out, DATASET, progress) as output:
-        birds = _birds(output, archives, choices, dealt)
-        cub = _cub(output, archives)
+        birds = pascal_birds.prepare_birds(
+            output, archives.voc, archives.pascal_parts, choices.rules, dealt, choices.seed
+        )
+        cub = look_at_cub(output, archives)
         pairs, wrong = cub_parts.find_pairs(archives.parts)
         output.problems += wrong
-        labelled = _cub_parts(output, pairs, cub, choices.order)
+        labelled = find_in_cub(output, pairs, cub, choices.order)
         coarse = _coarse_splits(cub, dealt, choices.seed)
         tests = set(cub.test)
         unknown = [name for name in dealt if name not in birds.known and name not in tests]
@@ -113,194 +111,7 @@ def prepare_pascub(
         return Pascub(output.dataset, changed, sizes, birds.funnel, capped(output.problems))
 
 
-@dataclass
-class _Birds:
-    """PASCAL's crops: ``splits`` by crop; ``funnel``; how many photographs show a bird; names a split file may use."""
-
-    splits: dict[str, str]
-    funnel: list[tuple[str, int, int]]
-    photographs: int
-    known: set[str]
-
-
-def _birds(output: Output, archives: Archives, choices: Choices, dealt: Mapping[str, str]) -> _Birds:
-    train = read_image_set(archives.voc, "train", output.problems)
-    rest = read_image_set(archives.voc, "val", output.problems)
-    items = pascal_birds.bird_items(archives.voc, archives.pascal_parts, choices.rules)
-    facts = {name.partition("/")[2]: found for name, found in output.make(items).items()}
-    crops = {}
-    for photograph, found in facts.items():
-        kept = [number for number, outcome in enumerate(found["outcomes"], 1) if outcome == "kept"]
-        if kept:
-            crops[photograph] = [pascal_birds.crop_name(photograph, number) for number in kept]
-    outside = [name for name in crops if name not in train and name not in rest]
-    if outside and (train or rest):
-        message = f"neither train.txt nor val.txt names {', '.join(outside[:5])}{' and more' * (len(outside) > 5)}"
-        folder = str(archives.voc / "ImageSets" / "Main")
-        output.problems.append(Problem(folder, f"{message} ({len(outside)})", "dealt to val and test", "note"))
-    given = {name: split for photo in crops for name in crops[photo] if (split := dealt.get(name, dealt.get(photo)))}
-    free = {photo: left for photo, names in crops.items() if (left := [n for n in names if n not in given])}
-    splits = given | pascal_birds.split_birds(free, train, choices.seed)
-    rows = pascal_birds.funnel(outcome for found in facts.values() for outcome in found["outcomes"])
-    known = {name for names in crops.values() for name in names} | crops.keys()
-    return _Birds(dict(sorted(splits.items())), rows, sum(f["birds"] > 0 for f in facts.values()), known)
-
-
-@dataclass
-class _Cub:
-    """CUB's images by the official split; their annotations and files by name."""
-
-    train: list[str] = field(default_factory=list)
-    test: list[str] = field(default_factory=list)
-    annotations: dict[str, Annotation] = field(default_factory=dict)
-    paths: dict[str, Path] = field(default_factory=dict)
-    keypoints: tuple[str, ...] = ()
-
-
-def _cub(output: Output, archives: Archives) -> _Cub:
-    """CUB's tables, and a look at every image's header and its mask's."""
-    found = _Cub()
-    for split, names in (("train", found.train), ("test", found.test)):
-        annotations, problems = read_cub(archives.cub, split, archives.segmentations)
-        output.problems += [p for p in problems if p not in output.problems]
-        names += [a.image for a in annotations]
-        found.annotations |= {a.image: a for a in annotations}
-    found.paths = {name: archives.cub / "images" / name for name in found.annotations}
-    found.keypoints = next((a.keypoint_names for a in found.annotations.values()), ())
-    items = []
-    for name, annotation in found.annotations.items():
-        inputs = (found.paths[name], *([annotation.soft_mask] if annotation.soft_mask is not None else []))
-        items.append(Item(f"cub/{name}", inputs, partial(_look, *inputs), ["cub"]))
-    output.make(items)
-    without = sum(a.soft_mask is None for a in found.annotations.values())
-    if without:
-        where = archives.segmentations or archives.cub / "segmentations"
-        message = f"{without} of {len(found.annotations)} images of CUB have no figure-ground mask there"
-        output.problems.append(Problem(str(where), message, "unpack segmentations.tgz and name its folder", "note"))
-    return found
-
-
-def _look(image: Path, mask: Path | None = None) -> Made:
-    """What the headers of an image and its figure-ground mask tell; nothing is decoded."""
-    problems: list[Problem] = []
-    sizes: dict[Path, tuple[int, int]] = {}
-    for path in (image, mask):
-        try:
-            if path is not None:
-                sizes[path] = probe(path)
-        except BadInput as bad:
-            problems += bad.problems
-    if mask in sizes:
-        with opened(mask) as header:
-            mode = header.mode
-        if mode not in ("L", "LA", "1", "P"):
-            message = f"is of mode {mode}, expected grey-scale"
-            problems.append(Problem(str(mask), message, "unpack segmentations.tgz again"))
-        if image in sizes and sizes[image] != sizes[mask]:
-            came = "{}x{} pixels, its image is {}x{}".format(*sizes[mask], *sizes[image])
-            problems.append(Problem(str(mask), f"is {came}", "take both from the same CUB-200-2011"))
-    return Made(problems=problems)
-
-
-@dataclass
-class _Labelled:
-    """CUB Parts in CUB: ``splits``: the split of the part mask by image of CUB (also where it is found by name alone);
-    ``used``: those that are used from CUB; ``in_place``: splits with images that are used from where they are;
-    ``how``: how often an image was found by what; ``order``, and ``share`` of the keypoints that agree with it."""
-
-    splits: dict[str, str] = field(default_factory=dict)
-    used: dict[str, str] = field(default_factory=dict)
-    in_place: set[str] = field(default_factory=set)
-    how: Counter[str] = field(default_factory=Counter)
-    order: tuple[str, ...] = PARTS
-    share: float = float("nan")
-
-
-def _cub_parts(output: Output, pairs: list[Pair], cub: _Cub, order: tuple[str, ...] | None) -> _Labelled:
-    by_name = {name.rpartition("/")[2]: (cub.paths[name], a) for name, a in cub.annotations.items()}
-    facts = output.make(cub_parts.study_items(pairs, by_name))
-    studied = {pair.name: facts[f"study/{pair.name}"] for pair in pairs if f"study/{pair.name}" in facts}
-    found = _Labelled()
-    names: dict[str, str] = {}  # by pair, the image of CUB that it is
-    for pair in pairs:
-        if pair.name in studied and (same := studied[pair.name]["same"]):
-            names[pair.name] = by_name[pair.image.name][1].image
-            found.how[same] += 1
-    lost = {pair.name: studied[pair.name] for pair in pairs if pair.name in studied and pair.name not in names}
-    for pair_name, name, how in _renamed(output, lost, pairs, cub):
-        names[pair_name] = name
-        found.how[how] += 1
-    all_votes = [(part, index) for one in studied.values() for part, index in one["votes"]]
-    by_pair = {pair.name: pair for pair in pairs}
-    for pair_name, name in names.items():
-        pair = by_pair[pair_name]
-        if found.splits.get(name, pair.split) != pair.split or name in found.used:
-            message = f"is {name} of CUB, which has another part mask in {found.splits[name]}"
-            output.problems.append(Problem(str(pair.image), message, "remove one of the two: it would be its own test"))
-        found.splits[name] = found.used[name] = pair.split
-        if lost.get(pair_name):  # renamed: its keypoints are known only now
-            indices = cub_parts.read_indices(pair.mask, tuple(lost[pair_name]["size"]))
-            all_votes += cub_parts.votes(indices, cub.annotations[name])
-    for pair in pairs:
-        if pair.name not in names:
-            found.in_place.add(pair.split)
-            found.how["name" if pair.image.name in by_name else ""] += 1
-            if pair.image.name in by_name:
-                found.splits[by_name[pair.image.name][1].image] = pair.split
-    decided, problems = _order(pairs, all_votes, order)
-    output.problems += problems
-    found.order = decided or PARTS
-    found.share = cub_parts.agreement(all_votes, found.order)
-    if decided is not None:
-        output.make(cub_parts.mask_items([p for p in pairs if p.name in studied], names, decided))
-    return found
-
-
-def _renamed(output: Output, lost: Mapping[str, Any], pairs: list[Pair], cub: _Cub) -> Iterator[tuple[str, str, str]]:
-    """(pair, image of CUB, "renamed") of images that CUB has under another name: the same bytes, or the same pixels."""
-    if not lost:
-        return
-    lengths = {pair.image.stat().st_size for pair in pairs if pair.name in lost}
-    left = dict(lost)
-    there = {name: path for name, path in cub.paths.items() if path.is_file()}
-    alike = [name for name, path in there.items() if path.stat().st_size in lengths]
-    digests = {cub_parts.file_digest(there[name]): name for name in alike}
-    for pair_name, facts in lost.items():
-        if facts["digest"]["bytes"] in digests:
-            yield pair_name, digests[facts["digest"]["bytes"]], "renamed"
-            del left[pair_name]
-    if left:
-        sizes = {(facts["size"][0], facts["size"][1]) for facts in left.values()}
-        pixels = {digest: name for name, digest in output.make(cub_parts.pixel_items(there, sizes)).items() if digest}
-        for pair_name, facts in left.items():
-            if facts["digest"]["pixels"] in pixels:
-                yield pair_name, pixels[facts["digest"]["pixels"]].partition("/")[2], "renamed"
-
-
-def _order(
-    pairs: list[Pair], votes: list[tuple[str, int]], given: tuple[str, ...] | None
-) -> tuple[tuple[str, ...] | None, list[Problem]]:
-    """Which part each index of the archive's masks is, by what was given or by the keypoints."""
-    if not pairs:
-        return None, []
-    masks = str(pairs[0].mask.parent.parent)
-    found, share = cub_parts.order_of(votes)
-    if given is None and found is None:
-        message = f"the {len(votes)} keypoints that lie on its masks do not tell which index is which part"
-        remedy = f"say it with --part-order: {','.join(PARTS)} in the order of the indices 1 to {len(PARTS)}"
-        return None, [Problem(masks, message, remedy)]
-    if given is None:
-        assert found is not None
-        message = f"indices 1 to {len(PARTS)} are {', '.join(found)}: {share:.1%} of {len(votes)} keypoints agree"
-        return found, [Problem(masks, message, severity="note")]
-    if found is not None and found != given:
-        message = f"by the keypoints, its indices would be {', '.join(found)} ({share:.1%} of them agree, "
-        message += f"{cub_parts.agreement(votes, given):.1%} with the order that was given)"
-        return given, [Problem(masks, message, "look at an overlay, and correct --part-order", "note")]
-    return given, []
-
-
-def _coarse_splits(cub: _Cub, dealt: Mapping[str, str], seed: int) -> dict[str, list[str]]:
+def _coarse_splits(cub: Cub, dealt: Mapping[str, str], seed: int) -> dict[str, list[str]]:
     """The coarse images by split: the official training images; the others as the split file says, or half each."""
     splits = {name: dealt[name] for name in cub.test if name in dealt}
     free = [name for name in cub.test if name not in splits]
@@ -319,7 +130,7 @@ def _without_overlap(coarse: Mapping[str, list[str]], parts: Mapping[str, str]) 
 
 
 def _overlap_notes(
-    archives: Archives, coarse: Mapping[str, list[str]], labelled: _Labelled, kept: bool
+    archives: Archives, coarse: Mapping[str, list[str]], labelled: Labelled, kept: bool
 ) -> Iterator[Problem]:
     how = {
         "bytes": "by name and the same bytes",
@@ -354,7 +165,7 @@ def _size_notes(archives: Archives, sizes: Iterable[tuple[str, str, int, int, in
             yield Problem(str(file[name]), message, "look whether the archive is whole", "note")
 
 
-def _bird_notes(archives: Archives, birds: _Birds) -> Iterator[Problem]:
+def _bird_notes(archives: Archives, birds: Birds) -> Iterator[Problem]:
     crops = len(birds.splits)
     for what, found, paper in (("crops", crops, PAPER_BIRDS), ("photographs", birds.photographs, PAPER_PHOTOGRAPHS)):
         if found != paper:
@@ -366,8 +177,8 @@ def _dataset_text(
     output: Output,
     archives: Archives,
     choices: Choices,
-    birds: _Birds,
-    labelled: _Labelled,
+    birds: Birds,
+    labelled: Labelled,
     coarse: Mapping[str, list[str]],
     keypoints: tuple[str, ...],
 ) -> str:

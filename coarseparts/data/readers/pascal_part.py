@@ -7,35 +7,17 @@ photograph; those of an object's parts overlap.
 
 from __future__ import annotations
 
-import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
 from coarseparts.data.problems import BadInput, Problem
+from coarseparts.data.readers.mat import read_mat
 
 _RESTORE = "unpack it again from the PASCAL-Part archive"
-
-# What scipy's reader raises on damaged files, by experience.
-_DAMAGE = (
-    MatReadError,
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    NotImplementedError,
-    AttributeError,
-    struct.error,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)
@@ -51,17 +33,15 @@ class PascalObject:
 def read_pascal_part(path: Path) -> list[PascalObject]:
     """All objects of a file, in its order. Raises BadInput with everything that is wrong with it."""
     try:
-        with path.open("rb") as file:
-            found = loadmat(file, variable_names=["anno"]).get("anno")
+        found = read_mat(path).get("anno")
+    except OSError as error:
+        raise BadInput(Problem(str(path), f"cannot be read: {error.strerror}", _RESTORE)) from None
     except MemoryError:
         raise BadInput(Problem(str(path), "needs more memory than there is", _RESTORE)) from None
-    except _DAMAGE as error:
-        if isinstance(error, OSError) and error.strerror:
-            raise BadInput(Problem(str(path), f"cannot be read: {error.strerror}", _RESTORE)) from None
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise BadInput(Problem(str(path), f"is no whole .mat file ({said[:80]})", _RESTORE)) from None
-    annotation = next(_elements(found), None)
-    if annotation is None or not _has(annotation, "objects"):
+    except ValueError as error:
+        raise BadInput(Problem(str(path), f"is no whole .mat file: {error}", _RESTORE)) from None
+    annotation = next(_elements(found), {})
+    if "objects" not in annotation:
         raise BadInput(Problem(str(path), "holds no `anno.objects`, expected PASCAL-Part's annotation", _RESTORE))
     objects: list[PascalObject] = []
     wrong: list[str] = []
@@ -75,9 +55,9 @@ def read_pascal_part(path: Path) -> list[PascalObject]:
     return objects
 
 
-def _object(element: Any, shape: tuple[int, ...] | None) -> PascalObject:
+def _object(element: dict[str, Any], shape: tuple[int, ...] | None) -> PascalObject:
     """One of ``anno.objects``, its masks of ``shape`` where that is known. Raises ValueError, a problem a line."""
-    lacking = [name for name in ("class", "mask", "parts") if not _has(element, name)]
+    lacking = [name for name in ("class", "mask", "parts") if name not in element]
     if lacking:
         raise ValueError(f"has no {' and no '.join(lacking)}")
     wrong: list[str] = []
@@ -87,7 +67,7 @@ def _object(element: Any, shape: tuple[int, ...] | None) -> PascalObject:
     mask = _mask(element["mask"], shape, f"the mask of the {category}", wrong)
     parts = []
     for number, part in enumerate(_elements(element["parts"]), 1):
-        name = _text(part["part_name"]) if _has(part, "part_name") and _has(part, "mask") else ""
+        name = _text(part.get("part_name")) if "mask" in part else ""
         if not name:
             wrong.append(f"part {number} of the {category} has no name or no mask")
             continue
@@ -112,18 +92,11 @@ def _mask(value: Any, shape: tuple[int, ...] | None, what: str, wrong: list[str]
     return value > 0
 
 
-def _elements(value: Any) -> Iterator[Any]:
+def _elements(value: Any) -> Iterator[dict[str, Any]]:
     """The structs of a Matlab array of structs; none where it is something else (an empty array is no struct)."""
-    if isinstance(value, np.ndarray) and value.dtype.names:
-        yield from value.ravel()
-
-
-def _has(struct_: Any, name: str) -> bool:
-    return name in (struct_.dtype.names or ())
+    if isinstance(value, list):
+        yield from (element for element in value if isinstance(element, dict))
 
 
 def _text(value: Any) -> str:
-    """A Matlab text; "" where it is something else."""
-    if isinstance(value, np.ndarray) and value.dtype.kind == "U" and value.size == 1:
-        return str(value.ravel()[0]).strip()
-    return ""
+    return value.strip() if isinstance(value, str) else ""
