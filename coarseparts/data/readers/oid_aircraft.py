@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.io import loadmat
 
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.readers.annotation import inside
+from coarseparts.data.readers.mat import read_mat
 
 IMAGES, ANNOTATIONS = Path("data/images/aeroplane"), Path("data/annotations/anno.mat")
 """Where photographs and annotations are in the archive's folder."""
@@ -62,18 +62,19 @@ def read_oid_aircraft(folder: Path) -> tuple[list[OidImage], list[Problem]]:
     anno = _load(path)
     problems: list[Problem] = []
     ids = _numbers(anno["image"]["id"])
-    names, sets = _texts(anno["image"]["name"]), _numbers(anno["image"]["set"])
-    sizes = np.reshape(_numbers(anno["image"]["size"]), np.shape(anno["image"]["size"]))  # height, width
-    if sizes.shape != (2, len(ids)) or not len(ids) == len(names) == len(sets):
-        message = f"anno.image: {len(ids)} ids, {len(names)} names, {len(sets)} sets and sizes of shape {sizes.shape}"
+    names, sets = _cells(anno["image"]["name"]), _numbers(anno["image"]["set"])
+    shape = getattr(anno["image"]["size"], "shape", None)
+    if shape != (2, len(ids)) or not len(ids) == len(names) == len(sets):
+        message = f"anno.image: {len(ids)} ids, {len(names)} names, {len(sets)} sets and sizes of shape {shape}"
         raise BadInput(Problem(str(path), f"{message} do not fit together", _RESTORE))
+    sizes = np.array(_numbers(anno["image"]["size"])).reshape(shape)  # height, width
 
     image_of: dict[int, int] = {number: number for number in ids}  # an object's id -> its image's
     polygons: dict[int, dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
     broken: set[int] = set()
     for kind in _OBJECTS:
         numbers, parents = _numbers(anno[kind]["id"]), _numbers(anno[kind]["parentId"])
-        drawn = list(np.ravel(anno[kind]["polygon"]))
+        drawn = _cells(anno[kind]["polygon"])
         if not len(numbers) == len(parents) == len(drawn):
             message = f"anno.{kind}: {len(numbers)} ids, {len(parents)} parentIds and {len(drawn)} polygons"
             raise BadInput(Problem(str(path), f"{message} do not fit together", _RESTORE))
@@ -127,16 +128,19 @@ def read_oid_aircraft(folder: Path) -> tuple[list[OidImage], list[Problem]]:
 def _load(path: Path) -> dict[str, dict[str, Any]]:
     """The fields that are needed of ``anno``. Raises BadInput with all that are not there."""
     try:
-        content = loadmat(str(path), appendmat=False, struct_as_record=False, squeeze_me=False, variable_names=["anno"])
+        with path.open("rb") as file:
+            hdf5 = file.read(10) == b"MATLAB 7.3"
+        content = {} if hdf5 else read_mat(path)
     except FileNotFoundError:
         remedy = "name the folder oid-aircraft-beta-1 that the archive unpacks to"
         raise BadInput(Problem(str(path), "does not exist", remedy)) from None
-    except NotImplementedError:  # scipy leaves version 7.3, which is HDF5, to others
-        remedy = "save it with MATLAB's -v7, or restore the original, which is of version 5"
-        raise BadInput(Problem(str(path), "is a MATLAB file of version 7.3, expected version 5", remedy)) from None
-    except Exception as error:  # what scipy raises on a damaged file is anything
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise BadInput(Problem(str(path), f"is no readable MATLAB file ({said})", _RESTORE)) from None
+    except OSError as error:
+        raise BadInput(Problem(str(path), f"cannot be read: {error.strerror}", _RESTORE)) from None
+    except ValueError as error:
+        raise BadInput(Problem(str(path), f"is no readable MATLAB file: {error}", _RESTORE)) from None
+    if hdf5:
+        remedy = "restore the original, which is of version 5, or save it with MATLAB's -v7"
+        raise BadInput(Problem(str(path), "is a MATLAB file of version 7.3, expected version 5 to 7", remedy))
     anno = _struct(content.get("anno"))
     found = {kind: _struct(anno.get(kind)) for kind in _FIELDS}
     lacking = [f"anno.{kind}.{name}" for kind, names in _FIELDS.items() for name in names if name not in found[kind]]
@@ -147,30 +151,28 @@ def _load(path: Path) -> dict[str, dict[str, Any]]:
 
 def _struct(value: Any) -> dict[str, Any]:
     """A 1 x 1 MATLAB structure's fields; empty for anything else."""
-    inner = value.flat[0] if isinstance(value, np.ndarray) and value.size == 1 else None
-    return {name: getattr(inner, name) for name in getattr(inner, "_fieldnames", None) or ()}
+    return value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) else {}
+
+
+def _cells(value: Any) -> list[Any]:
+    """A cell array's values."""
+    return value if isinstance(value, list) else []
 
 
 def _numbers(value: Any) -> list[int]:
     """Whole numbers in order; -1 for what is none."""
     numbers = []
-    for number in np.ravel(value).tolist():
+    for number in value.ravel().tolist() if isinstance(value, np.ndarray) else ():
         whole = isinstance(number, int | float) and float(number).is_integer()
         numbers.append(int(number) if whole else -1)
     return numbers
 
 
-def _texts(value: Any) -> list[str]:
-    """A cell array of texts."""
-    return ["".join(map(str, np.ravel(cell))) for cell in np.ravel(value)]
-
-
 def _polygon(value: Any) -> np.ndarray:
     """(n, 2) x, y in pixels, centres at +0.5. Raises ValueError when it encloses nothing."""
-    points = np.asarray(value)
-    if points.ndim != 2 or points.shape[0] != 2 or points.dtype.kind not in "iuf":
-        raise ValueError(f"is of shape {points.shape}, expected two rows of numbers")
-    points = points.T.astype(np.float64) - 0.5
+    if not isinstance(value, np.ndarray) or value.ndim != 2 or value.shape[0] != 2:
+        raise ValueError("is not of two rows of numbers, x and y")
+    points = value.T.astype(np.float64) - 0.5
     if len(points) < 3:
         raise ValueError(f"has {len(points)} points")
     if not np.isfinite(points).all() or np.abs(points).max() > _FARTHEST:

@@ -11,6 +11,7 @@ import yaml
 from PIL import Image, ImageDraw
 from rich.console import Console
 from scipy.io import loadmat, savemat
+from scipy.sparse import csc_matrix
 
 from coarseparts import cli
 from coarseparts.data.build import build_store
@@ -145,7 +146,7 @@ def annotations(content: dict) -> dict:
         "decoder": DECODER,
         "image": {"set": cells(["train", "val", "test"])},
     }
-    return {"meta": meta, "image": image} | made
+    return {"meta": meta, "image": image, "votes": csc_matrix(np.eye(3))} | made  # some may hold what is not needed
 
 
 def write_archive(folder: Path, anno: dict | None = None) -> Path:
@@ -431,6 +432,24 @@ def test_files_that_are_no_annotations(archive, tmp_path, content, expected):
     with pytest.raises(BadInput, match=expected) as caught:
         prepare_oid_aircraft(archive, tmp_path / "out")
     assert caught.value.problems[0].file == str(path) and not (tmp_path / "out").exists()
+
+
+def test_no_damage_of_the_annotations_does_harm(archive):
+    """Bytes changed at random: read, or refused with a reason; scipy's reader crashes the process."""
+    path, rng = archive / "data/annotations/anno.mat", np.random.default_rng(0)
+    savemat(path, {"anno": annotations(photographs())}, do_compression=False)
+    whole, refused = path.read_bytes(), 0
+    for _ in range(300):
+        content = bytearray(whole)
+        for _ in range(rng.integers(1, 6)):
+            content[rng.integers(0, len(content))] = rng.integers(0, 256)
+        path.write_bytes(content)
+        try:
+            read_oid_aircraft(archive)
+        except BadInput as bad:
+            assert all(p.file == str(path) and p.message for p in bad.problems)
+            refused += 1
+    assert refused > 100
 
 
 def test_polygons_that_enclose_nothing(archive, clean, tmp_path):
