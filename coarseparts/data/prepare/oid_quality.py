@@ -44,9 +44,12 @@ def quality(image: OidImage, banner: int) -> dict[str, float]:
     scale = _SIDE / max(width, height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     outline = polygons.cut(image.outlines[0] * scale, *size)
-    if outline is None or not (body := polygons.run_lengths([outline], *size)) or not polygons.covered(body):
+    if outline is None:
         return {"whole": 0.0}
+    body = polygons.run_lengths([outline], *size)
     area = polygons.covered(body)
+    if not area:
+        return {"large": 0.0}
     found["simple"] = _simple(outline, area)
     centres = {}
     for part, drawn in image.parts.items():
@@ -76,9 +79,8 @@ def quality(image: OidImage, banner: int) -> dict[str, float]:
     if {"nose", "vertical stabilizer"} <= centres.keys():
         far = float(np.abs(centres["nose"] - centres["vertical stabilizer"]).max() / extent.max())
         found["apart"] = min(found["apart"], far / 0.3)
-    low_, high_ = outline.min(0), outline.max(0)
-    cut_sides = int((low_ <= 1).sum() + (high_ >= np.array(size) - 1).sum())
-    found["whole"] = 0.5**cut_sides
+    touched = (outline.min(0) <= 1).sum() + (outline.max(0) >= np.array(size) - 1).sum()
+    found["whole"] = 0.5 ** int(touched)
     found["large"] = min(1.0, float(extent.max() / _SIDE) / 0.5)
     return found
 
