@@ -38,9 +38,14 @@ def prepare() -> None:
 def pascub(
     cub: Annotated[Path, typer.Option(metavar="DIR", help="CUB_200_2011, as unpacked; used from there")],
     parts: Annotated[Path, typer.Option(metavar="DIR", help="CUB_Parts of PASCUB: images_train, parts_train, ...")],
-    voc: Annotated[Path, typer.Option(metavar="DIR", help="VOC2010: JPEGImages, ImageSets")],
-    pascal_parts: Annotated[Path, typer.Option(metavar="DIR", help="PASCAL-Part's .mat files: Annotations_Part")],
     folder: Out,
+    voc: Annotated[Path | None, typer.Option(metavar="DIR", help="VOC2010: JPEGImages, ImageSets")] = None,
+    pascal_parts: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="PASCAL-Part's .mat files: Annotations_Part")
+    ] = None,
+    pascal_crops: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="PASCAL_Parts of PASCUB, instead of --voc and --pascal-parts")
+    ] = None,
     segmentations: Annotated[
         Path | None, typer.Option(metavar="DIR", help="CUB's figure-ground masks (default: in or beside --cub)")
     ] = None,
@@ -64,7 +69,7 @@ def pascub(
     rules = Rules(cast(Literal["head", "drop"], neck), cast(Literal["torso", "rest"], body))
     with _progress() as advance:
         made = prepare_pascub(
-            Archives(cub, parts, voc, pascal_parts, segmentations),
+            Archives(cub, parts, voc, pascal_parts, segmentations, pascal_crops),
             folder,
             Choices(rules, order, split_file, seed, as_paper, strict),
             advance,
@@ -133,7 +138,8 @@ def _print_pascub(made: Pascub) -> None:
     funnel = _table(f"birds of PASCAL (the paper is left with {PAPER_BIRDS})", "step", "dropped", "left")
     for step in made.funnel:
         funnel.add_row(*map(str, step))
-    out.print(funnel)
+    if made.funnel:
+        out.print(funnel)
     _print_done(made.dataset, made.changed, made.problems)
 
 

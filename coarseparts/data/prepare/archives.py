@@ -14,13 +14,14 @@ SPLITS = ("train", "val", "test")
 class Archives:
     """The unpacked archives: ``cub``: CUB_200_2011; ``parts``: CUB_Parts; ``voc``: VOC2010; ``pascal_parts``: the
     folder of PASCAL-Part's .mat files; ``segmentations``: CUB's figure-ground masks, looked for in ``cub`` and beside
-    it if not given."""
+    it if not given; ``pascal_crops``: PASCAL_Parts, the authors' own crops, instead of ``voc`` and ``pascal_parts``."""
 
     cub: Path
     parts: Path
-    voc: Path
-    pascal_parts: Path
+    voc: Path | None = None
+    pascal_parts: Path | None = None
     segmentations: Path | None = None
+    pascal_crops: Path | None = None
 
 
 def locate(archives: Archives) -> Archives:
@@ -37,14 +38,25 @@ def locate(archives: Archives) -> Archives:
         return folder
 
     cub = find(archives.cub, "images.txt", ("CUB_200_2011",), "name the folder CUB_200_2011 of CUB_200_2011.tgz")
+    parts = find(archives.parts, "images_*", ("CUB_Parts",), "name the folder CUB_Parts of PASCUB's archive")
+    voc, pascal_parts, crops = archives.voc, archives.pascal_parts, archives.pascal_crops
+    if crops is not None:
+        crops = find(crops, "images_*", ("PASCAL_Parts",), "name the folder PASCAL_Parts of PASCUB's archive")
+    if voc is not None:
+        voc = find(voc, "JPEGImages", ("VOC2010", "VOCdevkit/VOC2010"), "name VOC 2010's folder VOC2010")
+    if pascal_parts is not None:
+        remedy = "name PASCAL-Part's folder Annotations_Part"
+        pascal_parts = find(pascal_parts, "*.mat", ("Annotations_Part",), remedy)
+    if (voc is None, pascal_parts is None) != (crops is not None,) * 2:
+        message = "PASCAL's birds come from VOC 2010 and PASCAL-Part, or from the authors' crops"
+        problems.append(Problem("PASCAL", message, "give --voc and --pascal-parts, or --pascal-crops"))
     found = Archives(
         cub=cub,
-        parts=find(archives.parts, "images_*", ("CUB_Parts",), "name the folder CUB_Parts of PASCUB's archive"),
-        voc=find(archives.voc, "JPEGImages", ("VOC2010", "VOCdevkit/VOC2010"), "name VOC 2010's folder VOC2010"),
-        pascal_parts=find(
-            archives.pascal_parts, "*.mat", ("Annotations_Part",), "name PASCAL-Part's folder Annotations_Part"
-        ),
+        parts=parts,
+        voc=voc,
+        pascal_parts=pascal_parts,
         segmentations=archives.segmentations or _first_folder(cub / "segmentations", cub.parent / "segmentations"),
+        pascal_crops=crops,
     )
     if found.segmentations is not None and not found.segmentations.is_dir():
         remedy = "name the folder of segmentations.tgz, with a folder per species"

@@ -80,14 +80,13 @@ def _look(image: Path, mask: Path | None = None) -> Made:
 class Labelled:
     """CUB Parts in CUB: ``splits``: the split of the part mask by image of CUB (also where it is found by name alone);
     ``used``: those that are used from CUB; ``in_place``: splits with images that are used from where they are;
-    ``how``: how often an image was found by what; ``order``, and ``share`` of the keypoints that agree with it."""
+    ``how``: how often an image was found by what; ``order``: what the indices of the masks mean."""
 
     splits: dict[str, str] = field(default_factory=dict)
     used: dict[str, str] = field(default_factory=dict)
     in_place: set[str] = field(default_factory=set)
     how: Counter[str] = field(default_factory=Counter)
     order: tuple[str, ...] = PARTS
-    share: float = float("nan")
 
 
 def find_in_cub(output: Output, pairs: list[Pair], cub: Cub, order: tuple[str, ...] | None) -> Labelled:
@@ -126,7 +125,6 @@ def find_in_cub(output: Output, pairs: list[Pair], cub: Cub, order: tuple[str, .
     decided, problems = _order(pairs, all_votes, order)
     output.problems += problems
     found.order = decided or PARTS
-    found.share = cub_parts.agreement(all_votes, found.order)
     if decided is not None:
         output.make(cub_parts.mask_items([p for p in pairs if p.name in studied], names, decided))
     return found

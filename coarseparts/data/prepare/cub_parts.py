@@ -49,7 +49,7 @@ DECIDED = 0.1
 ALIKE = 8
 """Grey levels that the pixels of an image may differ by on average when it was compressed once more."""
 
-FOLDER, IN_PLACE = "cub_part_masks", "cub_parts_in_place"
+FOLDER, IN_PLACE, CROPS_IN_PLACE = "cub_part_masks", "cub_parts_in_place", "pascal_in_place"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def find_pairs(folder: Path) -> tuple[list[Pair], list[Problem]]:
     for split in SPLITS:
         images, parts = folder / f"images_{split}", folder / f"parts_{split}"
         lacking = [f for f in (images, parts) if not f.is_dir()]
-        problems += [Problem(str(f), "is not there", "unpack all of the CUB_Parts archive") for f in lacking]
+        problems += [Problem(str(f), "is not there", "unpack all of PASCUB's archive") for f in lacking]
         if lacking:
             continue
         masks, wrong = find_part_masks(parts)
@@ -100,7 +100,7 @@ def read_indices(path: Path, size: tuple[int, int]) -> np.ndarray:
         return read_part_mask(path, size, PARTS)
     if (channels != channels[:, :, :1]).any():
         message = "is a coloured picture, expected the same part index in every channel"
-        raise BadInput(Problem(str(path), message, "unpack the CUB_Parts archive again"))
+        raise BadInput(Problem(str(path), message, "unpack PASCUB's archive again"))
     check_indices(path, channels[:, :, 0].astype(np.int64), size, PARTS)
     return np.ascontiguousarray(channels[:, :, 0])
 
@@ -177,16 +177,18 @@ def agreement(votes: list[tuple[str, int]], order: tuple[str, ...]) -> float:
     return sum(order[index - 1] == part for part, index in votes) / len(votes) if votes else float("nan")
 
 
-def mask_items(pairs: list[Pair], names: Mapping[str, str], order: tuple[str, ...]) -> list[Item]:
+def mask_items(
+    pairs: list[Pair], names: Mapping[str, str], order: tuple[str, ...], folder: str = IN_PLACE
+) -> list[Item]:
     """An item for each pair: its mask with the indices of ``PARTS``. ``names``: by pair, the image of CUB that it is;
-    the others are written by their own name and split."""
+    the others are written into ``folder`` by their own name and split."""
     items = []
     for pair in pairs:
-        file = f"{IN_PLACE}/{pair.split}/{pair.image.stem}.png"
+        file = f"{folder}/{pair.split}/{pair.image.stem}.png"
         if pair.name in names:
             file = f"{FOLDER}/{stem(names[pair.name])}.png"
         make = partial(rewrite, pair, file, order)
-        items.append(Item(f"mask/{pair.name}", (pair.image, pair.mask), make, ["mask", file, order], 20_000))
+        items.append(Item(f"mask/{file}", (pair.image, pair.mask), make, ["mask", file, order], 20_000))
     return items
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -219,10 +219,10 @@ def split_birds(crops: Mapping[str, list[str]], train: set[str], seed: int) -> d
 class Birds:
     """PASCAL's crops: ``splits`` by crop; ``funnel``; how many photographs show a bird; names a split file may use."""
 
-    splits: dict[str, str]
-    funnel: list[tuple[str, int, int]]
-    photographs: int
-    known: set[str]
+    splits: dict[str, str] = field(default_factory=dict)
+    funnel: list[tuple[str, int, int]] = field(default_factory=list)
+    photographs: int = 0
+    known: set[str] = field(default_factory=set)
 
 
 def prepare_birds(

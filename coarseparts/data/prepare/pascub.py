@@ -60,7 +60,8 @@ class Choices:
 @dataclass
 class Pascub:
     """What was made: ``changed`` is False where all of it was there already; ``sizes``: rows (set, split, images in
-    the paper, found here, used here); ``funnel``: as ``pascal_birds.funnel``; ``problems``: notes and repairs."""
+    the paper, found here, used here); ``funnel``: as ``pascal_birds.funnel``, empty where the authors' crops are used;
+    ``problems``: notes and repairs."""
 
     dataset: Path
     changed: bool
@@ -81,13 +82,20 @@ def prepare_pascub(
     archives = locate(archives)
     dealt = read_split_file(choices.split_file) if choices.split_file is not None else {}
     with Output(out, DATASET, progress) as output:
-        birds = pascal_birds.prepare_birds(
-            output, archives.voc, archives.pascal_parts, choices.rules, dealt, choices.seed
-        )
+        birds = Birds()
+        crops: list[cub_parts.Pair] = []
+        if archives.voc is not None and archives.pascal_parts is not None:
+            birds = pascal_birds.prepare_birds(
+                output, archives.voc, archives.pascal_parts, choices.rules, dealt, choices.seed
+            )
+        elif archives.pascal_crops is not None:
+            crops, wrong = cub_parts.find_pairs(archives.pascal_crops)
+            output.problems += wrong
         cub = look_at_cub(output, archives)
         pairs, wrong = cub_parts.find_pairs(archives.parts)
         output.problems += wrong
         labelled = find_in_cub(output, pairs, cub, choices.order)
+        output.make(cub_parts.mask_items(crops, {}, labelled.order, cub_parts.CROPS_IN_PLACE))
         coarse = _coarse_splits(cub, dealt, choices.seed)
         tests = set(cub.test)
         unknown = [name for name in dealt if name not in birds.known and name not in tests]
@@ -98,14 +106,16 @@ def prepare_pascub(
             output.problems.append(Problem(str(choices.split_file), message, remedy))
         used = coarse if choices.as_paper else _without_overlap(coarse, labelled.splits)
         output.problems += _overlap_notes(archives, coarse, labelled, choices.as_paper)
+        of_pascal = Counter(birds.splits.values()) + Counter(crop.split for crop in crops)
         sizes = [
-            *_rows("PASCAL", Counter(birds.splits.values()), Counter(birds.splits.values())),
+            *_rows("PASCAL", of_pascal, of_pascal),
             *_rows("CUB Parts", Counter(p.split for p in pairs), Counter(p.split for p in pairs)),
             *_rows("CUB coarse", *({s: len(names) for s, names in lists.items()} for lists in (coarse, used))),
         ]
-        notes = [*_size_notes(archives, sizes), *_bird_notes(archives, birds)]
+        notes = [*_size_notes(archives, sizes), *(_bird_notes(archives, birds) if not crops else ())]
         output.problems += [replace(p, severity="error") for p in notes] if choices.strict else notes
-        output.write("funnel.csv", _csv(("step", "dropped", "left"), birds.funnel))
+        if birds.funnel:
+            output.write("funnel.csv", _csv(("step", "dropped", "left"), birds.funnel))
         text = _dataset_text(output, archives, choices, birds, labelled, used, cub.keypoints)
         changed = output.finish(text)
         return Pascub(output.dataset, changed, sizes, birds.funnel, capped(output.problems))
@@ -158,7 +168,11 @@ def _rows(name: str, found: Mapping[str, int], used: Mapping[str, int]) -> Itera
 
 
 def _size_notes(archives: Archives, sizes: Iterable[tuple[str, str, int, int, int]]) -> Iterator[Problem]:
-    file = {"PASCAL": archives.pascal_parts, "CUB Parts": archives.parts, "CUB coarse": archives.cub}
+    file = {
+        "PASCAL": archives.pascal_crops or archives.pascal_parts,
+        "CUB Parts": archives.parts,
+        "CUB coarse": archives.cub,
+    }
     for name, split, paper, found, _ in sizes:
         if found != paper:
             message = f"{name}, {split}: {found} images, {paper} in the paper's Table 1"
@@ -200,6 +214,9 @@ def _dataset_text(
         if split in labelled.in_place:
             images = str((archives.parts / f"images_{split}").absolute())
             sources.append({"split": split, "images": images, "part_masks": f"{cub_parts.IN_PLACE}/{split}"})
+        if archives.pascal_crops is not None:
+            images = str((archives.pascal_crops / f"images_{split}").absolute())
+            sources.append({"split": split, "images": images, "part_masks": f"{cub_parts.CROPS_IN_PLACE}/{split}"})
         crops = [f"{name}.png" for name, of in birds.splits.items() if of == split]
         if crops:
             folder = {"images": f"{pascal_birds.FOLDER}/images", "part_masks": f"{pascal_birds.FOLDER}/part_masks"}

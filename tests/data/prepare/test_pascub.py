@@ -40,7 +40,7 @@ def archives(pristine, tmp_path):
     """A copy that a test may damage."""
     folder, found = pristine
     shutil.copytree(folder, tmp_path / "in")
-    return Archives(*(tmp_path / "in" / getattr(found, key).name for key in found.__dataclass_fields__))
+    return Archives(*(tmp_path / "in" / path.name for path in vars(found).values() if path is not None))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -250,7 +250,7 @@ DAMAGES = {
         picture(f"segmentations/{Path(NAMES[7]).with_suffix('.png')}", np.zeros((*CUB_SIZE[::-1], 3), np.uint8)),
         "is of mode RGB",
     ),
-    "split of CUB Parts missing": (remove("CUB_Parts/parts_val"), "is not there; unpack all of the CUB_Parts"),
+    "split of CUB Parts missing": (remove("CUB_Parts/parts_val"), "is not there; unpack all of PASCUB's archive"),
     "part mask missing": (remove(MASK, f"CUB_Parts/images_train/{FIRST}.jpg"), "has no part mask in"),
     "image of a part mask missing": (remove(f"CUB_Parts/images_train/{FIRST}.jpg", MASK), "has no image in"),
     "part mask damaged": (truncate(MASK), "is damaged"),
@@ -443,3 +443,27 @@ def test_an_image_with_two_part_masks(archives, tmp_path):
     write_pair(archives.parts, "test", archives.cub / "images" / NAMES[1], (11, 20))
     with pytest.raises(BadInput, match=r"_1\.jpg: is .* of CUB, which has another part mask in train"):
         prepare_pascub(archives, tmp_path / "out")
+
+
+def test_the_crops_of_the_papers_authors(archives, tmp_path, capsys, monkeypatch):
+    crops = tmp_path / "in" / "PASCAL_Parts"
+    rng = np.random.default_rng(5)
+    for split, count in (("train", 2), ("val", 1), ("test", 1)):
+        for i in range(count):
+            image = tmp_path / f"2008_00{split}{i}.jpg"
+            Image.fromarray(rng.integers(0, 256, (*CUB_SIZE[::-1], 3)).astype(np.uint8)).save(image)
+            write_pair(crops, split, image, (10, 20))
+    given = Archives(archives.cub, archives.parts, pascal_crops=tmp_path / "in")
+    made = prepare_pascub(given, tmp_path / "out")
+    assert [row[3] for row in made.sizes[:3]] == [2, 1, 1] and made.funnel == []
+    records, problems, _ = read_dataset(load_dataset_file(made.dataset))
+    assert errors(problems) == []
+    assert sum(r.image is not None and r.image.is_relative_to(crops) for r in records) == 4
+    mask = np.array(Image.open(tmp_path / "out" / "pascal_in_place" / "val" / "2008_00val0.png"))
+    assert all((mask[cell(part, (10, 20))] == i).all() for i, part in enumerate(PARTS, 1)), "CUB Parts' order"
+    assert prepare_pascub(given, tmp_path / "out").changed is False
+    status, _, said = run([*command(archives, tmp_path / "x"), "--pascal-crops", str(crops)], capsys, monkeypatch)
+    assert status == 2 and "give --voc and --pascal-parts, or --pascal-crops" in said
+    (crops / "parts_test" / "2008_00test0.png").write_bytes(b"x")
+    with pytest.raises(BadInput, match=r"2008_00test0\.png: is no image"):
+        prepare_pascub(given, tmp_path / "out")
