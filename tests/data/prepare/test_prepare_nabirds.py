@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from replica import write_archives
 from rich.console import Console
 
 from coarseparts import cli
@@ -16,6 +17,7 @@ from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.prepare import nabirds as preparation
 from coarseparts.data.prepare.nabirds import prepare_nabirds
 from coarseparts.data.prepare.pascal_birds import PARTS
+from coarseparts.data.prepare.pascub import prepare_pascub
 from coarseparts.data.problems import BadInput, errors
 from coarseparts.data.readers.nabirds import KEYPOINTS
 from coarseparts.data.records import read_dataset
@@ -273,3 +275,21 @@ def test_the_command(archive, pascub, tmp_path, capsys, monkeypatch):
     (archive / "images" / path_of(IDS[5])).write_bytes(b"")
     status, _, said = run(archive, "--out", tmp_path / "out")
     assert status == 2 and len(said.splitlines()) == 2 and path_of(IDS[0]) in said and "is empty (0 bytes)" in said
+
+
+def test_beside_what_prepare_pascub_writes(archive, tmp_path):
+    made = prepare_pascub(write_archives(tmp_path / "archives"), tmp_path / "pascub")
+    before = files(tmp_path / "pascub")
+    prepare_nabirds(archive, tmp_path / "out", made.dataset)
+    with pytest.raises(BadInput, match=r"pascub: holds another data set, pascub\.yaml"):
+        prepare_nabirds(archive, tmp_path / "pascub", made.dataset)
+    assert files(tmp_path / "pascub") == before
+    alone, problems, _ = read_dataset(load_dataset_file(made.dataset))
+    joint, more, schema = read_dataset(load_dataset_file(tmp_path / "out/pascub-nabirds.yaml"))
+    assert not errors(problems) and not errors(more)
+    assert len(joint) == len(alone) + 4 and schema.parts == PARTS
+    assert set(schema.keypoints) == {*CUB_POINTS, "bill"} and len(schema.keypoint_mirror) == 3
+    assert [(r.split, r.has) for r in joint[: len(alone)]] == [(r.split, r.has) for r in alone]
+    points = [r.load()[0].keypoints for r in joint if "keypoints" in r.has]
+    unknown = {tuple(n for n, v in zip(schema.keypoints, p[:, 2], strict=True) if v == -1) for p in points}
+    assert unknown == {("bill",), ("beak", "forehead", "left leg", "right leg", "throat")}
