@@ -15,9 +15,11 @@ from rich.text import Text
 
 from coarseparts import options
 from coarseparts.data.prepare.archives import Archives
+from coarseparts.data.prepare.nabirds import prepare_nabirds
+from coarseparts.data.prepare.oid_aircraft import BANNER, prepare_oid_aircraft, propose_clean
 from coarseparts.data.prepare.pascal_birds import PAPER_BIRDS, PARTS, Rules
 from coarseparts.data.prepare.pascub import Choices, Pascub, prepare_pascub
-from coarseparts.data.problems import BadInput, Problem
+from coarseparts.data.problems import BadInput, Problem, capped
 
 app = typer.Typer(no_args_is_help=True, help="Public data sets into dataset files, from their unpacked archives.")
 out, err = Console(), Console(stderr=True)
@@ -75,6 +77,59 @@ def pascub(
     _print_pascub(made)
 
 
+@app.command("oid-aircraft")
+def oid_aircraft(
+    archive: Annotated[Path, typer.Argument(metavar="DIR", help="oid-aircraft-beta-1, as unpacked")],
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="folder to write; the same command again goes on, or finds it done")
+    ] = None,
+    clean: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help='part labels are used of these photographs: lines "train 0034309"'),
+    ] = None,
+    propose: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="write such a list, of labels that fit together, to look through"),
+    ] = None,
+    banner: Annotated[int, typer.Option(min=0, help="rows to cut off at the bottom of each photograph")] = BANNER,
+) -> None:
+    """OID Aircraft: outlines of aeroplanes, and polygons of four parts of those you choose (section 4.2)."""
+    if (folder is None) == (propose is None) or (propose is not None and clean is not None):
+        message = "need one of them: --propose FILE writes a list, --out DIR [--clean FILE] prepares the data"
+        raise BadInput(Problem("--out, --propose", message, "name one"))
+    if propose is not None:
+        changed = propose_clean(archive, propose, banner)
+        out.print(Text(f"{propose}: {'look through it, then give it to --clean' if changed else 'was there already'}"))
+    if folder is not None:
+        with _progress() as advance:
+            changed, problems = prepare_oid_aircraft(archive, folder, clean, banner, advance)
+        _print_done(folder / "oid-aircraft.yaml", changed, problems)
+
+
+@app.command()
+def nabirds(
+    archive: Annotated[Path, typer.Argument(metavar="DIR", help="nabirds, as unpacked; used from there")],
+    folder: Out,
+    beside: Annotated[
+        Path | None,
+        typer.Option("--with", metavar="YAML", help="also a dataset file of this one's sources and NABirds"),
+    ] = None,
+) -> None:
+    """NABirds: keypoints and boxes, alone and as a further coarse source beside PASCUB."""
+    with _progress() as advance:
+        changed, problems = prepare_nabirds(archive, folder, beside, advance)
+    made = folder / ("nabirds.yaml" if beside is None else f"{beside.stem}-nabirds.yaml")
+    _print_done(made, changed, problems)
+
+
+def _print_done(dataset: Path, changed: bool, problems: list[Problem]) -> None:
+    for problem in capped(problems):
+        out.print(Text(str(problem)))
+    done = "dataset file" if changed else "nothing to do, all of it was there"
+    out.print(Text(f"{done}: {dataset}"))
+    out.print(Text(f"look at it: coarseparts check {dataset}"))
+
+
 def _print_pascub(made: Pascub) -> None:
     sizes = _table("images", "set", "split", "paper", "found", "used")
     for row in made.sizes:
@@ -85,11 +140,7 @@ def _print_pascub(made: Pascub) -> None:
         funnel.add_row(*map(str, step))
     if made.funnel:
         out.print(funnel)
-    for problem in made.problems:
-        out.print(Text(str(problem)))
-    done = f"dataset file: {made.dataset}" if made.changed else f"nothing to do, all of it was there: {made.dataset}"
-    out.print(Text(done))
-    out.print(Text(f"look at it: coarseparts check {made.dataset}"))
+    _print_done(made.dataset, made.changed, made.problems)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.schema import Schema
 
-FOLDERS = ("images", "part_masks", "cub", "segmentations")
+FOLDERS = ("images", "part_masks", "cub", "nabirds", "segmentations")
 FILES = ("part_coco", "coco", "part_boxes", "only")
 """Keys of a source that name a folder, and those that name a file."""
 
@@ -45,7 +45,9 @@ class Source(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     split: Literal["train", "val", "test"] = Field(description="what the images are for")
-    images: Path | None = Field(default=None, description="folder of photographs; with cub, its images/ by default")
+    images: Path | None = Field(
+        default=None, description="folder of photographs; with cub or nabirds, their images/ by default"
+    )
     part_masks: Path | None = Field(default=None, description="folder of PNGs, pixel value = part index, 255 = ignore")
     part_coco: Path | None = Field(
         default=None, description="COCO file with a category per part, instead of part_masks"
@@ -57,11 +59,15 @@ class Source(BaseModel):
     cub: Path | None = Field(
         default=None, description="CUB-200-2011 folder, instead of coco; its official split is kept, unless by only"
     )
+    nabirds: Path | None = Field(
+        default=None, description="NABirds folder, instead of coco; its official split is kept, unless by only"
+    )
     segmentations: Path | None = Field(
         default=None, description="cub: folder of the figure-ground masks; default: segmentations/ beside its images"
     )
     only: Path | None = Field(
-        default=None, description="text file of image names, one a line, to be used alone; with cub whatever its split"
+        default=None,
+        description="text file of image names, one a line, to be used alone; with cub, nabirds whatever the split",
     )
     synthetic: Literal["birds", "aircraft"] | None = Field(
         default=None, description="a built-in world, instead of files"
@@ -87,8 +93,10 @@ class Source(BaseModel):
             wrong += [f"{key} and synthetic exclude each other; make them two sources" for key in given]
         else:
             if not set(given) - {"images", "segmentations", "only"}:
-                wrong.append("no labels; add part_masks, part_coco, coco, part_boxes or cub, or synthetic: birds")
-            elif self.images is None and self.cub is None:
+                wrong.append(
+                    "no labels; add part_masks, part_coco, coco, part_boxes, cub or nabirds, or synthetic: birds"
+                )
+            elif self.image_folder is None:
                 wrong.append("images is missing; name the folder of the photographs")
             for key in ("count", "first", "seed", "parts"):
                 if getattr(self, key) is not None:
@@ -97,7 +105,7 @@ class Source(BaseModel):
                     )
             if self.segmentations is not None and self.cub is None:
                 wrong.append("segmentations belongs to cub sources; remove it, or name their masks with coco")
-        for one, other in (("part_masks", "part_coco"), ("coco", "cub")):
+        for one, other in (("part_masks", "part_coco"), ("coco", "cub"), ("coco", "nabirds"), ("cub", "nabirds")):
             if one in given and other in given:
                 wrong.append(f"{one} and {other} exclude each other; make them two sources")
         if wrong:
@@ -107,7 +115,8 @@ class Source(BaseModel):
     @property
     def image_folder(self) -> Path | None:
         """The folder of the photographs."""
-        return self.images if self.images is not None or self.cub is None else self.cub / "images"
+        archive = self.cub or self.nabirds
+        return self.images if self.images is not None or archive is None else archive / "images"
 
     @property
     def has_parts(self) -> bool:

@@ -29,6 +29,7 @@ from coarseparts.data.problems import BadInput, Problem, capped, errors, readabl
 from coarseparts.data.readers.annotation import Annotation
 from coarseparts.data.readers.coco import PartSegment, read_coco, read_part_boxes, read_part_coco
 from coarseparts.data.readers.cub import read_cub
+from coarseparts.data.readers.nabirds import read_nabirds
 from coarseparts.data.readers.names import read_names
 from coarseparts.data.readers.part_masks import find_overlapping_masks, find_part_masks
 from coarseparts.data.sample import STYLES, Sample
@@ -235,19 +236,23 @@ def _read_labels(
     layers: dict[str, tuple[tuple[int, Path], ...]] = {}
     segments: dict[str, list[PartSegment]] = {}
     problems: list[Problem] = []
+    split = source.split if source.only is None else None  # of the official splits; None: all of them
     try:
         if source.coco is not None:
             annotations, problems = read_coco(source.coco)
         elif source.cub is not None:
             beside = folder.parent / "segmentations"
             masks_of_cub = source.segmentations or (beside if kind(beside) == "folder" else None)
-            split = source.split if source.only is None else None
             annotations, problems = read_cub(source.cub, split, masks_of_cub)
+        elif source.nabirds is not None:
+            annotations, problems = read_nabirds(source.nabirds, split)
     except BadInput as bad:
         problems = bad.problems
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
-        problems = [Problem(str(error.filename or source.cub), message, "give yourself permission to read it")]
+        problems = [
+            Problem(str(error.filename or source.cub or source.nabirds), message, "give yourself permission to read it")
+        ]
     try:
         if source.part_masks is not None:
             unreadable = _unreadable(source.part_masks)

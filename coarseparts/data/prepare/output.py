@@ -97,6 +97,10 @@ class Output:
             if found and MANIFEST not in found:
                 message = f"is not empty and was not made by a preparation: it holds {sorted(found)[0]}"
                 raise BadInput(Problem(str(self.folder), message, "take another folder"))
+            others = sorted(name for name in found if name.endswith(".yaml") and not name.endswith(self.dataset.name))
+            if others:  # whose files this run would take for left-overs of its own
+                message = f"holds another data set, {others[0]}"
+                raise BadInput(Problem(str(self.folder), message, "take another folder"))
             self.folder.mkdir(parents=True, exist_ok=True)
             self._manifest: IO[str] = open(self.folder / MANIFEST, "a+", encoding="utf-8")
         except OSError as error:

@@ -30,7 +30,8 @@ _NUMERIC = range(6, 16)
 
 def read_mat(path: Path) -> dict[str, Any]:
     """The variables by name: numbers as arrays in Matlab's shape, texts as str, cells as lists, structs as lists of
-    dicts (both flat, in Matlab's order). Raises OSError, and ValueError where it is no such file or not a whole one."""
+    dicts (both flat, in Matlab's order); sparse matrices, objects and functions as None. Raises OSError, and ValueError
+    where it is no such file or not a whole one."""
     data = path.read_bytes()
     order = {b"IM": "<", b"MI": ">"}.get(data[126:128])
     if order is None:
@@ -102,7 +103,7 @@ class _Reader:
             return name, self._structs(at, count, depth)
         if kind == _CELL:
             return name, self._arrays(at, count, depth)
-        raise ValueError(f"has an array of kind {kind}, expected numbers, a text, a cell or a struct")
+        return name, None
 
     def _structs(self, at: int, count: int, depth: int) -> list[dict[str, Any]]:
         kind, body, at = self.element(at, len(self.data))
