@@ -7,9 +7,6 @@ paper's ten, keypoints CUB-200-2011's fifteen, left and right the bird's own; th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +15,18 @@ from numpy.random import Generator
 from torch import Tensor
 
 from coarseparts.data.schema import Schema
-from coarseparts.data.synthetic.anatomy import KEYPOINTS, PARTS, Bird, cross, draw_bird
+from coarseparts.data.synthetic.anatomy import KEYPOINTS, PARTS, Bird, draw_bird
 from coarseparts.data.synthetic.backgrounds import Backdrop, draw_backdrop, paint
 from coarseparts.data.synthetic.ellipsoids import NOTHING, cast, quadric, wave
+from coarseparts.data.synthetic.frames import (
+    check_numbers,
+    mean_of_quarters,
+    one_chunk_per_core,
+    quarters,
+    through_lens,
+    tight_boxes,
+    view,
+)
 from coarseparts.data.synthetic.plumage import Plumage, dress
 
 SCHEMA = Schema(
@@ -68,11 +74,7 @@ def render(count: int, size: int = 96, seed: int = 0, first: int = 0, chunk: int
     the mask or (0, 0, 0) where hidden; ``box`` (N, 4) float32 (x0, y0, x1, y1) tight around the mask. Raises
     ValueError for numbers that make no sense.
     """
-    if count < 0 or seed < 0 or first < 0 or chunk < 1 or size < 16:
-        raise ValueError(
-            f"render: count={count}, size={size}, seed={seed}, first={first}, chunk={chunk}; "
-            "count, seed and first must be 0 or more, chunk 1 or more, size 16 or more"
-        )
+    check_numbers(count, size, seed, first, chunk)
     out: dict[str, np.ndarray] = {
         "image": np.zeros((count, size, size, 3), np.uint8),
         "parts": np.zeros((count, size, size), np.uint8),
@@ -87,24 +89,9 @@ def render(count: int, size: int = 96, seed: int = 0, first: int = 0, chunk: int
         for name, values in _draw(scenes, size).items():
             out[name][start:stop] = values
 
-    with _one_chunk_per_core() as pool:
+    with one_chunk_per_core() as pool:
         list(pool.map(fill, range(0, count, chunk)))
     return out
-
-
-@contextmanager
-def _one_chunk_per_core() -> Iterator[ThreadPoolExecutor]:
-    """Threads that each draw whole chunks, instead of torch splitting every small operation over all cores.
-
-    The operations are too short to be split: beside another busy process, waiting for each other after every one of
-    them made this ten times slower.
-    """
-    threads = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _camera(rng: Generator) -> np.ndarray:
@@ -112,20 +99,16 @@ def _camera(rng: Generator) -> np.ndarray:
     side = rng.choice([-90.0, 90.0]) + rng.normal(0, 20)  # most photographs show a bird from its side
     azimuth = side if rng.random() < 0.85 else rng.uniform(0, 360)
     elevation, roll = rng.normal(8, 10), rng.normal(0, 7)
-    a, e, r = np.radians([azimuth, np.clip(elevation, -35, 60), roll])
-    toward = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
-    right = np.array([-np.sin(a), np.cos(a), 0.0])
-    up = cross(toward, right)
-    return np.stack([np.cos(r) * right + np.sin(r) * up, np.cos(r) * up - np.sin(r) * right, toward])
+    return view(azimuth, np.clip(elevation, -35, 60), roll)
 
 
 def _scene(rng: Generator, size: int) -> Scene:
     bird = draw_bird(rng)
     plumage = dress(bird, rng)
-    view = _camera(rng) * np.array([[1.0], [-1.0], [1.0]])  # y runs down in images
+    to_image = _camera(rng) * np.array([[1.0], [-1.0], [1.0]])  # y runs down in images
     axes, semi = np.stack(bird.axes), np.stack(bird.semi)
-    centre = np.stack(bird.centre) @ view.T
-    forms = (axes / semi[:, None, :]).transpose(0, 2, 1) @ view.T  # camera space -> unit ball
+    centre = np.stack(bird.centre) @ to_image.T
+    forms = (axes / semi[:, None, :]).transpose(0, 2, 1) @ to_image.T  # camera space -> unit ball
     half = quadric(forms)[:, 6:8]
     low, high = (centre[:, :2] - half).min(0), (centre[:, :2] + half).max(0)
 
@@ -138,13 +121,13 @@ def _scene(rng: Generator, size: int) -> Scene:
 
     light = np.array([rng.normal(0, 0.6), rng.normal(-0.7, 0.4), rng.uniform(0.2, 1.0)])
     light /= np.linalg.norm(light)
-    perch = None if bird.feet is None else (scale * (view @ bird.feet)[:2] + shift) / samples
+    perch = None if bird.feet is None else (scale * (to_image @ bird.feet)[:2] + shift) / samples
     backdrop = draw_backdrop(rng, plumage.palette, light, perch, occlude=rng.random() < 0.15)
     rate = np.exp(rng.uniform(np.log(0.25), np.log(0.9), NOISES))
     rate[6:] *= rng.uniform(3, 6)
     direction = rng.normal(size=(NOISES, 3))
     rate = rate / np.linalg.norm(direction, axis=1)
-    waves = (rate[:, None] * direction) @ view.T / scale
+    waves = (rate[:, None] * direction) @ to_image.T / scale
     phase = rng.uniform(0, 1, NOISES) - waves[:, :2] @ shift
 
     surface = quadric(forms)
@@ -217,7 +200,7 @@ def _draw(scenes: list[Scene], size: int) -> dict[str, np.ndarray]:
     colour, cover = _shade(depth, which, padded("table"), torch.from_numpy(np.stack([s.waves for s in scenes])).float())
     image = behind * (1 - cover) + colour
     image = image + hidden * (before - image)
-    image = _lens(image, scenes)
+    image = through_lens(image, np.stack([s.lens for s in scenes]), np.stack([s.camera_noise for s in scenes]))
 
     occluded = hidden[:, 0] > 0.5
     parts = _majority(sampled).masked_fill(occluded, 0)
@@ -227,14 +210,14 @@ def _draw(scenes: list[Scene], size: int) -> dict[str, np.ndarray]:
         "parts": parts.numpy(),
         "mask": mask.to(torch.uint8).mul(255).numpy(),
         "keypoints": _visible(scenes, depth.numpy(), sampled.numpy(), mask.numpy()),
-        "box": _boxes(mask.numpy()),
+        "box": tight_boxes(mask.numpy()),
     }
 
 
 def _shade(depth: Tensor, which: Tensor, table: Tensor, waves: Tensor) -> tuple[Tensor, Tensor]:
     """Bird colours (B, 3, S, S), already weighted by cover, and the cover (B, 1, S, S) in 0..1."""
     images, samples = depth.shape[:2]
-    middle = torch.stack(_quarters(depth)).amax(0)  # (B, S, S)
+    middle = torch.stack(quarters(depth)).amax(0)  # (B, S, S)
     grid = torch.arange(samples // 2) * 2 + 1.0
     noises = []
     for group in (range(6), range(6, NOISES)):
@@ -266,40 +249,18 @@ def _shade(depth: Tensor, which: Tensor, table: Tensor, waves: Tensor) -> tuple[
     for c in range(3):
         canvas[c, hit] = (t[15 + c] + mix * t[18 + c]) * light + shine
 
-    def mean(a: Tensor) -> Tensor:
-        q = _quarters(a)
-        return ((q[0] + q[1]) + (q[2] + q[3])) * 0.25
-
-    return torch.stack([mean(c.view_as(depth)) for c in canvas], dim=1), mean((which >= 0).float())[:, None]
-
-
-def _quarters(a: Tensor) -> list[Tensor]:
-    """The four samples of every pixel: 4 tensors (B, S, S) from (B, 2S, 2S)."""
-    return [a[:, i::2, j::2] for i in (0, 1) for j in (0, 1)]
+    covered = mean_of_quarters((which >= 0).float())
+    return torch.stack([mean_of_quarters(c.view_as(depth)) for c in canvas], dim=1), covered[:, None]
 
 
 def _majority(sampled: Tensor) -> Tensor:
     """(B, S, S) the part that most of a pixel's four samples show; the first of them where they tie."""
-    q = _quarters(sampled)
+    q = quarters(sampled)
     votes = torch.stack([torch.stack([(a == b) for b in q]).sum(0) for a in q])  # (4, B, S, S)
     best, most = q[0], votes[0]
     for candidate, count in zip(q[1:], votes[1:], strict=True):
         best, most = torch.where(count > most, candidate, best), torch.maximum(most, count)
     return best
-
-
-def _lens(image: Tensor, scenes: list[Scene]) -> Tensor:
-    """Blur, contrast, brightness and sensor noise; (B, 3, S, S) uint8."""
-    lens = torch.from_numpy(np.stack([s.lens for s in scenes])).float()
-    side, contrast, brightness = (c[:, None, None, None] for c in lens.unbind(1))
-    for dim in (2, 3):
-        size = image.shape[dim]
-        before = torch.cat([image.narrow(dim, 0, 1), image.narrow(dim, 0, size - 1)], dim)
-        after = torch.cat([image.narrow(dim, 1, size - 1), image.narrow(dim, size - 1, 1)], dim)
-        image = (1 - 2 * side) * image + side * (before + after)
-    noise = torch.from_numpy(np.stack([s.camera_noise for s in scenes]))
-    image = (image - 0.5) * contrast + (0.5 + brightness) + noise
-    return (image * 255 + 0.5).clamp(0, 255).to(torch.uint8)
 
 
 def _visible(scenes: list[Scene], depth: np.ndarray, sampled: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -320,13 +281,3 @@ def _visible(scenes: list[Scene], depth: np.ndarray, sampled: np.ndarray, mask: 
             if shown and mask[b, i // 2, j // 2] and own in (None, sampled[b, i, j]):
                 found[b, k] = (x / 2, y / 2, 2)
     return found
-
-
-def _boxes(mask: np.ndarray) -> np.ndarray:
-    """(B, 4) tight boxes (x0, y0, x1, y1) of (B, S, S) masks; zeros where a mask is empty."""
-    boxes = np.zeros((len(mask), 4), np.float32)
-    for box, rows, columns in zip(boxes, mask.max(2), mask.max(1), strict=True):
-        if rows.any():
-            y, x = np.flatnonzero(rows), np.flatnonzero(columns)
-            box[:] = (x[0], y[0], x[-1] + 1, y[-1] + 1)
-    return boxes
