@@ -139,10 +139,12 @@ def demo(
 
 @app.command()
 def benchmark(
-    data: Annotated[str, typer.Argument(help="synthetic-birds, or a dataset file (YAML)")],
+    data: Annotated[str, typer.Argument(help=f"{', '.join(matrix.WORLDS)}, or a dataset file (YAML)")],
     run: Annotated[Path, typer.Option("--out", help="folder; the same command again does the cells that are left")],
     names: Annotated[str, typer.Option("--methods", help=f"of {', '.join(methods.METHODS)} [all that fit]")] = "",
-    parts: Annotated[str, typer.Option(help="numbers of part masks, e.g. 30,150 [all there are; birds: 30]")] = "",
+    parts: Annotated[
+        str, typer.Option(help="numbers of part masks, e.g. 30,150 [all there are; synthetic birds: 30, aircraft: 60]")
+    ] = "",
     labels: Annotated[str, typer.Option(help="coarse labels, e.g. all,mask,keypoints+box")] = "all",
     starts: Annotated[
         str, typer.Option(help=f"where encoders begin: of {', '.join(matrix.STARTS)}; weights: as --weights says")
@@ -207,13 +209,15 @@ def benchmark(
 
 @app.command()
 def sweep(
-    data: Annotated[str, typer.Argument(help="synthetic-birds, or a dataset file (YAML)")],
+    data: Annotated[str, typer.Argument(help=f"{', '.join(matrix.WORLDS)}, or a dataset file (YAML)")],
     run: Annotated[Path, typer.Option("--out", help="folder; the same command again does the trials that are left")],
     over: Annotated[list[str], typer.Option(metavar="KEY=A,B,.. or KEY=LOW:HIGH[:log]", help="a setting to vary")],
     method: Annotated[str, typer.Option(help=f"one of {', '.join(methods.METHODS)}")] = "em",
     sampler: Annotated[str, typer.Option(help=f"one of {', '.join(sweeping.SAMPLERS)}")] = "random",
     trials: Annotated[int, typer.Option(min=1, help="how many settings to try; a grid tries all")] = 20,
-    parts: Annotated[int | None, typer.Option(min=1, help="number of part masks [all there are; birds: 30]")] = None,
+    parts: Annotated[
+        int | None, typer.Option(min=1, help="number of part masks [all there are; synthetic birds: 30, aircraft: 60]")
+    ] = None,
     preset: Annotated[str, typer.Option(help=f"one of {', '.join(presets.PRESETS)}")] = "default",
     weights: Annotated[str, typer.Option(help="random, imagenet, or a safetensors/pth file")] = "",
     changes: Changes = [],  # noqa: B006
@@ -317,9 +321,9 @@ def settings() -> None:
 
 
 def _opened(data: str, cache: Path, skip_bad: bool, split: str = "val") -> matrix.Data:
-    """The built-in birds or a dataset file, with what is wrong printed."""
-    if data == "synthetic-birds":
-        return matrix.synthetic_birds(cache)
+    """A built-in world or a dataset file, with what is wrong printed."""
+    if data in matrix.WORLDS:
+        return matrix.WORLDS[data](cache)
     opened, problems = matrix.dataset_file(Path(data), cache, options.progress("reading images", err), skip_bad, split)
     for problem in problems:
         err.print(str(problem), highlight=False, markup=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from coarseparts.data.store import Store
-from coarseparts.data.synthetic import birds
+from coarseparts.data.synthetic import aircraft, birds
 from coarseparts.experiment import Experiment
 from coarseparts.model import resolve
 from coarseparts.presets import settings
@@ -35,6 +35,32 @@ def store(cache: Path, seed: int, train: int = PART + COARSE) -> Store:
         made["box"],
         names=names,
         splits=splits,
+    )
+    drawn.save(cache)
+    return Store.open(cache)
+
+
+AIRCRAFT_PART, AIRCRAFT_COARSE = 60, 600
+"""Aircraft with clean part masks; with figure-ground masks and noisy part masks, which only the upper bound sees."""
+
+
+def aircraft_store(cache: Path, seed: int) -> Store:
+    """Synthetic aircraft of one seed, as the paper uses OID Aircraft (section 4.2): few clean part masks, many noisy
+    ones that count as coarse images, and figure-ground masks alone as coarse labels."""
+    if (cache / "store.json").is_file():
+        return Store.open(cache)
+    train = AIRCRAFT_PART + AIRCRAFT_COARSE
+    count = train + VAL + TEST
+    made = aircraft.render(count, size=SIZE, seed=1000 + seed)
+    coarse = slice(AIRCRAFT_PART, train)
+    made["parts"][coarse] = made["noisy_parts"][coarse]
+    drawn = Store.from_arrays(
+        aircraft.SCHEMA,
+        made["image"],
+        made["parts"],
+        made["mask"],
+        names=[f"aircraft-{i:05d}" for i in range(count)],
+        splits=["train"] * train + ["val"] * VAL + ["test"] * TEST,
     )
     drawn.save(cache)
     return Store.open(cache)

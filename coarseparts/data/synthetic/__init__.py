@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from coarseparts.data.schema import Schema
-from coarseparts.data.synthetic import birds
+from coarseparts.data.synthetic import aircraft, birds
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class World:
     render: Callable[..., dict[str, np.ndarray]]
 
 
-WORLDS = {"birds": World(birds.SCHEMA, birds.render)}
+WORLDS = {"birds": World(birds.SCHEMA, birds.render), "aircraft": World(aircraft.SCHEMA, aircraft.render)}
 """By the name that a dataset file says after ``synthetic:``."""
 
 WORLD_LABELS = ("keypoints", "mask", "box")
