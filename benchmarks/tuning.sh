@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # How the default preset's own numbers were chosen: four trials a method on the validation images of a seed that no
-# table uses, EM and every baseline with half the epochs. Writes benchmarks/tuning.log and benchmarks/tuning.csv
+# table uses, EM and every baseline with a third of the epochs. Writes benchmarks/tuning.log and benchmarks/tuning.csv
 # usage: benchmarks/tuning.sh [METHOD ...]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -16,10 +16,10 @@ over() {
 [ $# -gt 0 ] || set -- em pseudo-sup multi-task point-sup uni-match self-training
 {
     for method in "$@"; do
-        echo "\$ coarseparts sweep synthetic-birds --method $method --seed 9 --sampler grid $(over "$method") --set em_epochs=6"
+        echo "\$ coarseparts sweep synthetic-birds --method $method --seed 9 --sampler grid $(over "$method") --set em_epochs=4"
         # shellcheck disable=SC2046
         .venv/bin/coarseparts sweep synthetic-birds --out "runs/tuning/$method" --method "$method" --seed 9 \
-            --sampler grid $(over "$method") --set em_epochs=6 2> "runs/tuning-$method.err"
+            --sampler grid $(over "$method") --set em_epochs=4 2> "runs/tuning-$method.err"
     done
 } | tee benchmarks/tuning.log
 for method in "$@"; do sed "s/^/$method,/" "runs/tuning/$method/sweep.csv"; done > benchmarks/tuning.csv
