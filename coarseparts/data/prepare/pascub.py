@@ -2,7 +2,8 @@
 with part masks, CUB-200-2011 with keypoints, boxes and figure-ground masks.
 
 CUB's images stay where they are; written are the crops of PASCAL's birds, part masks in one order of parts, lists of
-image names, ``funnel.csv`` and, last, ``pascub.yaml``.
+image names, ``funnel.csv``, ``pascub-pascal.yaml`` and, last, ``pascub.yaml``; they train on the same images, the one
+is measured on part masks of CUB (Table 2), the other of PASCAL (Table 5).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from coarseparts.data.prepare.output import Output, Progress
 from coarseparts.data.prepare.pascal_birds import PAPER_BIRDS, PAPER_PHOTOGRAPHS, PARTS, Birds, Rules
 from coarseparts.data.problems import Problem, capped
 
-DATASET = "pascub.yaml"
+DATASET, PASCAL_DATASET = "pascub.yaml", "pascub-pascal.yaml"
 
 TABLE_1 = {
     "PASCAL": dict(zip(SPLITS, (271, 132, 133), strict=True)),
@@ -116,8 +117,9 @@ def prepare_pascub(
         output.problems += [replace(p, severity="error") for p in notes] if choices.strict else notes
         if birds.funnel:
             output.write("funnel.csv", _csv(("step", "dropped", "left"), birds.funnel))
-        text = _dataset_text(output, archives, choices, birds, labelled, used, cub.keypoints)
-        changed = output.finish(text)
+        texts = _dataset_texts(output, archives, choices, birds, labelled, used, cub.keypoints)
+        output.write(PASCAL_DATASET, texts["PASCAL"])
+        changed = output.finish(texts["CUB"])
         return Pascub(output.dataset, changed, sizes, birds.funnel, capped(output.problems))
 
 
@@ -187,7 +189,7 @@ def _bird_notes(archives: Archives, birds: Birds) -> Iterator[Problem]:
             yield Problem(str(archives.pascal_parts), message, "funnel.csv says what dropped the others", "note")
 
 
-def _dataset_text(
+def _dataset_texts(
     output: Output,
     archives: Archives,
     choices: Choices,
@@ -195,8 +197,8 @@ def _dataset_text(
     labelled: Labelled,
     coarse: Mapping[str, list[str]],
     keypoints: tuple[str, ...],
-) -> str:
-    """The dataset file; its lists are written with it."""
+) -> dict[str, str]:
+    """The dataset files by what part masks of val and test are of; their lists are written with them."""
     cub: dict[str, Any] = {"cub": str(archives.cub.absolute())}
     if archives.segmentations is not None:
         cub["segmentations"] = str(archives.segmentations.absolute())
@@ -205,27 +207,30 @@ def _dataset_text(
         output.write(f"lists/{name}.txt", "".join(f"{line}\n" for line in names))
         return {"only": f"lists/{name}.txt"}
 
-    sources: list[dict[str, Any]] = []
+    sources: list[tuple[str, dict[str, Any]]] = []  # whose part masks, and the source
     for split in SPLITS:
         parts = sorted(name for name, of in labelled.used.items() if of == split)
         if parts:
             masks = {"part_masks": cub_parts.FOLDER}
-            sources.append({"split": split, **cub, **masks, **listed(f"cub_parts_{split}", parts)})
+            sources.append(("CUB", {"split": split, **cub, **masks, **listed(f"cub_parts_{split}", parts)}))
         if split in labelled.in_place:
             images = str((archives.parts / f"images_{split}").absolute())
-            sources.append({"split": split, "images": images, "part_masks": f"{cub_parts.IN_PLACE}/{split}"})
+            sources.append(("CUB", {"split": split, "images": images, "part_masks": f"{cub_parts.IN_PLACE}/{split}"}))
         if archives.pascal_crops is not None:
             images = str((archives.pascal_crops / f"images_{split}").absolute())
-            sources.append({"split": split, "images": images, "part_masks": f"{cub_parts.CROPS_IN_PLACE}/{split}"})
+            crops_in_place = f"{cub_parts.CROPS_IN_PLACE}/{split}"
+            sources.append(("PASCAL", {"split": split, "images": images, "part_masks": crops_in_place}))
         crops = [f"{name}.png" for name, of in birds.splits.items() if of == split]
         if crops:
             folder = {"images": f"{pascal_birds.FOLDER}/images", "part_masks": f"{pascal_birds.FOLDER}/part_masks"}
-            sources.append({"split": split, **folder, **listed(f"pascal_{split}", crops)})
+            sources.append(("PASCAL", {"split": split, **folder, **listed(f"pascal_{split}", crops)}))
         if coarse[split]:
-            sources.append({"split": split, **cub, **listed(f"cub_coarse_{split}", coarse[split])})
+            sources.append(("", {"split": split, **cub, **listed(f"cub_coarse_{split}", coarse[split])}))
     drawn = f"drawn with seed {choices.seed}" + (", where the split file does not say" * bool(choices.split_file))
     head = [
         "# PASCUB, made by `coarseparts prepare pascub`. Images of CUB are used from where they are.",
+        "# Trained on the part masks of both; those of val and test are CUB's (pascub.yaml, the paper's Table 2)",
+        "# or of PASCAL (pascub-pascal.yaml, Table 5).",
         f"# val and test of PASCAL's birds and of the coarse images: {drawn}.",
         f"# Neck: {choices.rules.neck}. Head against: {choices.rules.body}. Parts of CUB Parts: "
         + f"{', '.join(labelled.order)}.",
@@ -238,9 +243,14 @@ def _dataset_text(
         "size": 256,
         "crop": {"to": "object", "margin": 0.1},
         **({"across_splits": "keep"} if choices.as_paper else {}),
-        "sources": sources,
     }
-    return "\n".join(head) + "\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+
+    def text(measured: str) -> str:
+        chosen = [source for whose, source in sources if source["split"] == "train" or whose in ("", measured)]
+        all_of_it = content | {"sources": chosen}
+        return "\n".join(head) + "\n" + yaml.safe_dump(all_of_it, sort_keys=False, allow_unicode=True, width=120)
+
+    return {measured: text(measured) for measured in ("CUB", "PASCAL")}
 
 
 def _csv(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:

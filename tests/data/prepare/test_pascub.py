@@ -95,8 +95,10 @@ def test_from_the_archives_to_a_store(archives, tmp_path):
     assert not any("other side" in str(p) or "lies on part" in str(p) for p in report.problems)
     store, problems = build_store(dataset, tmp_path / "cache")
     assert errors(problems) == []
-    assert len(store.rows("train", has="parts")) == 3 and len(store.rows("val", has="parts")) == 3
-    assert len(store.rows("test", has="parts")) == 3
+    assert len(store.rows("train", has="parts")) == 3 and len(store.rows("val", has="parts")) == 2
+    assert len(store.rows("test", has="parts")) == 1, "those of CUB"
+    pascal, _ = build_store(load_dataset_file(made.dataset.with_name("pascub-pascal.yaml")), tmp_path / "cache")
+    assert [len(pascal.rows(split, has="parts")) for split in ("train", "val", "test")] == [3, 1, 2]
     train = store.rows("train")
     coarse = train[~store.present["parts"][train]]
     assert [store.names[row].split("/")[-1] for row in coarse] == [
@@ -456,9 +458,10 @@ def test_the_crops_of_the_papers_authors(archives, tmp_path, capsys, monkeypatch
     given = Archives(archives.cub, archives.parts, pascal_crops=tmp_path / "in")
     made = prepare_pascub(given, tmp_path / "out")
     assert [row[3] for row in made.sizes[:3]] == [2, 1, 1] and made.funnel == []
-    records, problems, _ = read_dataset(load_dataset_file(made.dataset))
-    assert errors(problems) == []
-    assert sum(r.image is not None and r.image.is_relative_to(crops) for r in records) == 4
+    for name, count in (("pascub.yaml", 2), ("pascub-pascal.yaml", 4)):
+        records, problems, _ = read_dataset(load_dataset_file(made.dataset.with_name(name)))
+        assert errors(problems) == []
+        assert sum(r.image is not None and r.image.is_relative_to(crops) for r in records) == count
     mask = np.array(Image.open(tmp_path / "out" / "pascal_in_place" / "val" / "2008_00val0.png"))
     assert all((mask[cell(part, (10, 20))] == i).all() for i, part in enumerate(PARTS, 1)), "CUB Parts' order"
     assert prepare_pascub(given, tmp_path / "out").changed is False
