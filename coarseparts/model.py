@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file, save
-from torch import nn
+from torch import Tensor, nn
 
 from coarseparts import em
 from coarseparts.data.schema import Schema
@@ -31,6 +31,10 @@ from coarseparts.presets import Settings
 from coarseparts.runs import RunError, write
 
 FORMAT = 1
+
+RARE = -2.5
+"""Logit at which parts that may overlap begin: each is a small part of the image. From 0, a probability of one half, the
+first hundreds of steps go into unlearning them everywhere."""
 
 
 def resolve(settings: Settings, device: str) -> Settings:
@@ -109,6 +113,9 @@ def build(schema: Schema, settings: Settings, styles: list[str], weights: bool =
 
     separate = settings.posteriors == "separate" and styles
     posterior = SeparatePosteriors(len(styles), one) if separate else one()
+    if schema.overlapping:
+        for decoder in (part_model.decoder, *(member.decoder for member in members(posterior))):
+            nn.init.constant_(cast(Tensor, cast(nn.Conv2d, decoder.head).bias), RARE)
     part_model.precision = settings.precision
     for member in members(posterior):
         member.precision = settings.precision

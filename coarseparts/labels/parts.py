@@ -92,7 +92,8 @@ class Parts(ABC):
 
     @classmethod
     def overlap(cls, logits: Tensor, target: Tensor) -> Tensor:
-        """1 - soft Dice of each part over the whole batch, a mean over the parts that ``target`` shows; 0..1, scalar.
+        """1 - soft Dice, 0..1, of each part over the whole batch, of the parts that ``target`` shows: a mean over them
+        where parts exclude each other; where each has its own cross entropy, too, a sum. Scalar.
 
         ``target``: labels (B, H, W) int, pixels marked 255 counting for nothing, or probabilities (B, S, H, W).
         Cross entropy hardly hears of a part of ten pixels; here every part has the same say. The product of the usual
@@ -108,7 +109,12 @@ class Parts(ABC):
         there = q.sum(dim=(0, 2, 3))
         apart = (p - q).abs().sum(dim=(0, 2, 3)) / (p.sum(dim=(0, 2, 3)) + there).clamp_min(1e-6)
         shown = (there >= 1).to(p.dtype)  # at least a pixel's worth
-        return (apart * shown).sum() / shown.sum().clamp_min(1)
+        return cls._joined((apart * shown).sum(), shown.sum())
+
+    @staticmethod
+    @abstractmethod
+    def _joined(total: Tensor, count: Tensor) -> Tensor:
+        """The loss of several parts: of their sum and their number."""
 
     @staticmethod
     @abstractmethod
@@ -171,6 +177,10 @@ class ExclusiveParts(Parts):
     @staticmethod
     def at_points(logits: Tensor, parts: Tensor) -> Tensor:
         return ExclusiveParts.supervised(logits, parts)
+
+    @staticmethod
+    def _joined(total: Tensor, count: Tensor) -> Tensor:
+        return total / count.clamp_min(1)
 
     @staticmethod
     def there(states: Tensor) -> Tensor:
@@ -237,6 +247,10 @@ class OverlappingParts(Parts):
         chosen = torch.where(known, parts - 1, 0).clamp_min(0).long()
         log_p = F.logsigmoid(logits.float()).gather(1, chosen[:, None])[:, 0]
         return -(log_p * known).sum() / known.sum().clamp_min(1)
+
+    @staticmethod
+    def _joined(total: Tensor, count: Tensor) -> Tensor:
+        return total
 
     @staticmethod
     def there(states: Tensor) -> Tensor:
