@@ -33,8 +33,8 @@ from coarseparts.runs import RunError, write
 FORMAT = 1
 
 RARE = -2.5
-"""Logit at which parts that may overlap begin: each is a small part of the image. From 0, a probability of one half, the
-first hundreds of steps go into unlearning them everywhere."""
+"""Logit at which parts that may overlap begin: each is a small part of the image. From 0, a probability of one half,
+the first hundreds of steps go into unlearning them everywhere."""
 
 
 def resolve(settings: Settings, device: str) -> Settings:

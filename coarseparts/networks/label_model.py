@@ -15,7 +15,7 @@ class LabelModel(nn.Module):
 
     ``kind`` "paper": the part model's architecture with P + 1 input channels, at full resolution (stride 1).
     "light": a small hourglass at stride 4, for the question is geometric and needs no ImageNet-sized trunk; about a
-    hundredth of the work. ``full``: maps at full resolution, of regions (a mask) and not of points; "light" then
+    fiftieth of the work. ``full``: maps at full resolution, of regions (a mask) and not of points; "light" then
     decides at stride 2.
     """
 
