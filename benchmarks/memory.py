@@ -85,14 +85,14 @@ def write_store(folder: Path, images: int, size: int) -> None:
     with Writer(folder, SCHEMA, size) as writer:
         for start in range(0, images, CHUNK):
             n = min(CHUNK, images - start)
-            arrays = {name: np.zeros((n, *shape), dtype) for name, (dtype, shape) in layout(size, 15).items()}
+            arrays = {name: np.zeros((n, *shape), dtype) for name, (dtype, shape) in layout(size, SCHEMA).items()}
             arrays["image"] = random.integers(0, 256, arrays["image"].shape, np.uint8)
             arrays["parts"] = random.integers(0, SCHEMA.channels, arrays["parts"].shape, np.uint8)
             arrays["mask"] = (arrays["parts"] > 0).astype(np.uint8) * 255
             arrays["keypoints"][:, :, :2] = random.uniform(0, size, (n, 15, 2))
             arrays["keypoints"][:, :, 2] = 2
             arrays["box"][:] = (0, 0, size, size)
-            arrays["present"][:] = True
+            arrays["present"][:] = [label != "part_boxes" for label in LABELS]
             arrays["present"][:, LABELS.index("parts")] = np.arange(start, start + n) < 2 * LABELLED
             names = [f"{i:06d}" for i in range(start, start + n)]
             splits = ["val" if LABELLED <= i < 2 * LABELLED else "train" for i in range(start, start + n)]
