@@ -14,6 +14,7 @@ from typing import Annotated, Any, cast
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.text import Text
 
 from coarseparts import benchmark as matrix
 from coarseparts import demo as demonstration
@@ -29,6 +30,7 @@ from coarseparts.data.store import Store
 from coarseparts.em import TrainingDiverged
 from coarseparts.evaluation import comparison
 from coarseparts.evaluation.iou import to_json
+from coarseparts.evaluation.overlay import colours
 from coarseparts.evaluation.published import PUBLISHED
 from coarseparts.experiment import Experiment
 from coarseparts.measure import evaluate_store
@@ -302,6 +304,11 @@ def predict(
         err.print(str(problem), highlight=False, markup=False)
     left = f", {done.left_out} left out" if done.left_out else ""
     out.print(f"{done.written} part maps in {target}{left}", highlight=False)
+    if overlay:
+        legend = Text("colours: ")
+        for name, rgb in zip(trained.schema.parts, colours(len(trained.schema.parts)).tolist(), strict=True):
+            legend.append("#{:02x}{:02x}{:02x} ".format(*rgb), f"rgb({rgb[0]},{rgb[1]},{rgb[2]})").append(f"{name}  ")
+        out.print(legend)
 
 
 @app.command()

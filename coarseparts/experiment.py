@@ -41,6 +41,12 @@ SHOWN = 6
 """Validation images whose predictions are kept each epoch, for the report's progress strips."""
 
 
+def _in_words(measure: str, value: float) -> str:
+    """A validation measure for the log: "part model 61.2 %", "keypoints 1.75"."""
+    model, is_iou, _ = measure.partition("_part_miou")
+    return f"{'part model' if model == 'part' else model} {value:.2f}{' %' if is_iou else ''}"
+
+
 class Experiment:
     """One seed of one data set in one run folder.
 
@@ -496,13 +502,12 @@ class Experiment:
     def _close(self, stage: Stage, epoch: int, score: float, values: dict[str, float]) -> None:
         stage.close_epoch(epoch, score, values)
         self.run.log(stage)
-        shown = [f"{k.removeprefix('val/')} {v:.2f}" for k, v in values.items() if k.startswith("val/")]
+        shown = [_in_words(k.removeprefix("val/"), v) for k, v in values.items() if k.startswith("val/")]
         kind = "e/" if any(k.startswith("e/") for k in values) else "m/"
         losses = sum(v for k, v in values.items() if "/" not in k or k.startswith(kind))
         if epoch % max(1, stage.epochs // 10) == 0 or epoch == stage.epochs or stage.name == "em":
-            self.console.print(
-                f"  {stage.name} {epoch}/{stage.epochs}  loss {losses:.3f}  {'  '.join(shown)}", highlight=False
-            )
+            found = f"  validation: {', '.join(shown)}" if shown else ""
+            self.console.print(f"  {stage.name} {epoch}/{stage.epochs}  loss {losses:.3f}{found}", highlight=False)
 
     @contextmanager
     def _progress(self, stage: Stage, steps: int) -> Iterator[Callable[[Iterable[Any]], Iterator[Any]]]:
