@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from coarseparts.baselines.baseline import BaselineOptions
 from coarseparts.baselines.multi_task import Options as MultiTaskOptions
 from coarseparts.baselines.point_sup import Options as PointSupOptions
 from coarseparts.baselines.pseudo_sup import Options as PseudoSupOptions
+from coarseparts.baselines.self_training import Options as SelfTrainingOptions
 from coarseparts.baselines.uni_match import Options as UniMatchOptions
 from coarseparts.data.transforms import Augmentation, Preprocess
 from coarseparts.em import Options
@@ -80,7 +80,7 @@ class Settings(BaseModel):
 
     em: Options = Field(default_factory=Options)
     pseudo_sup: PseudoSupOptions = Field(default_factory=PseudoSupOptions)
-    self_training: BaselineOptions = Field(default_factory=BaselineOptions)
+    self_training: SelfTrainingOptions = Field(default_factory=SelfTrainingOptions)
     multi_task: MultiTaskOptions = Field(default_factory=MultiTaskOptions)
     point_sup: PointSupOptions = Field(default_factory=PointSupOptions)
     uni_match: UniMatchOptions = Field(default_factory=UniMatchOptions)
@@ -117,6 +117,10 @@ _PAPER = {  # sections 5 and 5.2, Appendix B: what all rows of Table 2 share
     "batch": 32,
     "labelled_batch": 4,
     "label_dropout": 0.0,
+    **{
+        name: {"rate": 1.0, "start": "part-model"} for name in ("pseudo_sup", "self_training", "point_sup", "uni_match")
+    },
+    "multi_task": {"rate": 1.0, "start": "part-model", "keypoints": 10.0},
     "augmentation": {"scale": (1.0, 1.0), "rotation": 0.0, "shear": 0.0, "translation": 0.0, "grey": 0.0},
     "em": {
         "alpha": 0.05,
@@ -156,7 +160,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     ),
     # Section 5.1: the baselines' own rates and epochs.
     "paper-pseudo-sup": _baseline(1e-4),
-    "paper-multi-task": _baseline(0.1, multi_task={"keypoints": 10.0}),
+    "paper-multi-task": _baseline(0.1),
     "paper-point-sup": _baseline(1e-3),
     # Table 4, aircraft (section 5.2, Appendix C).
     "paper-oid": _paper(

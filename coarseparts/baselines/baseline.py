@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from coarseparts.data.sample import Batch
 from coarseparts.em import Terms
 
+Start = Literal["part-model", "fine-tuning"]
+"""Where a baseline's part model begins: where EM's does, or where fine-tuning ends, with more steps in all than EM."""
+
 
 class BaselineOptions(BaseModel):
     """What every baseline may choose; chosen on validation images for the ``default`` preset (benchmarks/tuning.sh)."""
@@ -19,9 +22,9 @@ class BaselineOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rate: float = Field(1.0, gt=0, description="learning rate, relative to em_part_lr")
-    start: Literal["part-model", "fine-tuning"] = Field(
+    start: Start = Field(
         "part-model",
-        description="part-model: where EM begins; fine-tuning: that baseline's end, thus more steps in all",
+        description="part-model: where EM begins; fine-tuning: where that baseline ends",
     )
 
 

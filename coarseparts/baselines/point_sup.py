@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from coarseparts.baselines.baseline import Baseline, BaselineOptions, both_images, both_labels
+from coarseparts.baselines.baseline import Baseline, BaselineOptions, Start, both_images, both_labels
 from coarseparts.data.sample import Batch
 from coarseparts.em import Terms
 from coarseparts.initialise import supervised_terms
@@ -23,6 +23,8 @@ IGNORE = 255
 class Options(BaselineOptions):
     """Weights of the losses and the size of a point; all as in section 5.1."""
 
+    rate: float = Field(2.0, gt=0, description="learning rate, relative to em_part_lr")
+    start: Start = Field("fine-tuning", description="as in every baseline")
     points: float = Field(0.5, ge=0, description="weight of the points")
     mask: float = Field(1.0, ge=0, description="weight of the figure-ground mask")
     parts: float = Field(2.0, ge=0, description="weight of the part labels")

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from coarseparts.baselines.baseline import Baseline, BaselineOptions, both_images
+from coarseparts.baselines.baseline import Baseline, BaselineOptions, Start, both_images
 from coarseparts.data.sample import Batch
 from coarseparts.em import Terms
 from coarseparts.initialise import supervised_terms
@@ -19,6 +19,7 @@ from coarseparts.labels import ExclusiveParts, Parts
 class Options(BaselineOptions):
     """Weight of the loss on each other's labels."""
 
+    start: Start = Field("fine-tuning", description="as in every baseline")
     weight: float = Field(1.0, ge=0, description="weight of the coarse images")
 
 

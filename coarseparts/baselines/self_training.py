@@ -9,13 +9,20 @@ from __future__ import annotations
 import copy
 
 import torch
+from pydantic import Field
 from torch import nn
 
-from coarseparts.baselines.baseline import Baseline, both_images
+from coarseparts.baselines.baseline import Baseline, BaselineOptions, Start, both_images
 from coarseparts.data.sample import Batch
 from coarseparts.em import Terms
 from coarseparts.initialise import supervised_terms
 from coarseparts.labels import ExclusiveParts, Parts
+
+
+class Options(BaselineOptions):
+    """Nothing of its own: a network that labels for itself has to be a good one first."""
+
+    start: Start = Field("fine-tuning", description="as in every baseline")
 
 
 class SelfTraining(Baseline):

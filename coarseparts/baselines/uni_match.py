@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from coarseparts.baselines.baseline import Baseline, BaselineOptions
+from coarseparts.baselines.baseline import Baseline, BaselineOptions, Start
 from coarseparts.data.sample import Batch
 from coarseparts.em import Terms
 from coarseparts.initialise import supervised_terms
@@ -28,6 +28,7 @@ IGNORE = 255
 class Options(BaselineOptions):
     """Weights as published for UniMatch: a quarter for each strong view, half for the dropped channels."""
 
+    start: Start = Field("fine-tuning", description="as in every baseline")
     confidence: float = Field(0.95, ge=0, lt=1, description="least probability at which a teacher's label counts")
     strong: float = Field(0.25, ge=0, description="weight of each of the two strong views")
     dropped: float = Field(0.5, ge=0, description="weight of the view with dropped channels")

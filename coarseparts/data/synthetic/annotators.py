@@ -76,7 +76,7 @@ def redraw(outlines: Tensor, hands: Tensor) -> Tensor:
     for s in range(SIDES):
         c, n = cos[..., s, None], sin[..., s, None]
         reach = torch.maximum(c * (left - cx[..., 0]), c * (right - cx[..., 0])) + n * (at - cy[..., 0])
-        widths.append(torch.where(rows, reach, -far).amax(2)[..., None, None])
+        widths.append(torch.where(rows, reach + 0.5, -far).amax(2)[..., None, None])  # to the pixels' far sides
     for s in range(SIDES):
         c, n, o = (v[..., s, None, None] for v in (cos, sin, offset))
         half = 0.5 * (widths[s] + widths[(s + SIDES // 2) % SIDES])
