@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from rich.console import Console
 
 from coarseparts import demo, methods
@@ -33,7 +34,7 @@ from coarseparts.evaluation.report import Gallery, write_benchmark_report
 from coarseparts.evaluation.tables import duration, write_text
 from coarseparts.experiment import Experiment
 from coarseparts.presets import Settings
-from coarseparts.runs import PeakMemory, RunError, claimed, machine, shared, write
+from coarseparts.runs import PeakMemory, RunError, claimed, machine, read_config, shared, write
 
 STARTS = {
     "random": {"weights": "random", "start": "weights"},
@@ -92,6 +93,7 @@ class Data:
     rows: Rows
     styles: list[str]
     overlapping: bool = False
+    key: str = ""  # of the store, where it was built from files
 
     def experiment(
         self, conditions: Conditions, folder: Path, settings: Settings, device: str, console: Console
@@ -118,17 +120,17 @@ class Data:
         return [name for name, method in methods.METHODS.items() if fits(method.asks)]
 
 
-def synthetic_birds(cache: Path) -> Data:
+def synthetic_birds(cache: Path, split: str = "test") -> Data:
     """The built-in birds of ``demo``, others for every seed: epochs chosen on 80 of them, measured on 200 others."""
-    return _synthetic("synthetic-birds", demo.PART, demo.store, cache)
+    return _synthetic("synthetic-birds", demo.PART, demo.store, cache, split)
 
 
-def synthetic_aircraft(cache: Path) -> Data:
+def synthetic_aircraft(cache: Path, split: str = "test") -> Data:
     """The built-in aircraft of ``demo``, whose parts overlap and whose coarse label is the mask; likewise (Table 4)."""
-    return _synthetic("synthetic-aircraft", demo.AIRCRAFT_PART, demo.aircraft_store, cache)
+    return _synthetic("synthetic-aircraft", demo.AIRCRAFT_PART, demo.aircraft_store, cache, split)
 
 
-def _synthetic(name: str, parts: int, draw: Callable[[Path, int], Store], cache: Path) -> Data:
+def _synthetic(name: str, parts: int, draw: Callable[[Path, int], Store], cache: Path, split: str) -> Data:
     def store(seed: int) -> Store:
         with shared(cache):
             return draw(cache / f"seed{seed}", seed)
@@ -142,7 +144,7 @@ def _synthetic(name: str, parts: int, draw: Callable[[Path, int], Store], cache:
             device,
             _styles(c),
             c.parts,
-            measure="test",
+            measure=split,
             config={"data": name},
             console=console,
         )
@@ -184,7 +186,7 @@ def dataset_file(
             drop_rest=True,
         )
 
-    return Data(len(rows.part), len(rows.part), build, rows, styles, store.schema.overlapping), problems
+    return Data(len(rows.part), len(rows.part), build, rows, styles, store.schema.overlapping, store.key), problems
 
 
 WORLDS = {"synthetic-birds": synthetic_birds, "synthetic-aircraft": synthetic_aircraft}
@@ -242,6 +244,22 @@ def run(cells: Sequence[Cell], folder: Path, open_experiment: Open, console: Con
                     row = methods.train(experiment, cell.method)[-1]
                 _keep(own, _result(cell.conditions, cell.method, row, peak.mib), experiment.pictures(SHOWN))
     return collect(cells, folder)
+
+
+def same_as_before(folder: Path, said: dict[str, Any]) -> None:
+    """Writes down in ``folder/benchmark.yaml`` what all its cells have in common, or compares with what stands there.
+
+    Raises RunError where they differ: kept results would stand for what they are not.
+    """
+    file = folder / "benchmark.yaml"
+    if not file.is_file():
+        write(file, yaml.safe_dump(said, sort_keys=False, allow_unicode=True))
+        return
+    there = read_config(file)
+    changed = sorted(key for key in {*there, *said} if there.get(key) != said.get(key))
+    if changed:
+        what = "; ".join(f"{key}: {there.get(key)!r} there, {said.get(key)!r} now" for key in changed)
+        raise RunError(f"{folder}: holds a benchmark with other settings ({what}); take another --out")
 
 
 def collect(cells: Sequence[Cell], folder: Path) -> list[Result]:

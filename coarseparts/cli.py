@@ -156,7 +156,9 @@ def benchmark(
         str,
         typer.Option(help=f"one of {', '.join(presets.PRESETS)}, or {presets.PUBLISHED}: each cell the paper's own"),
     ] = "default",
-    split: Annotated[str, typer.Option(help="part-labelled images to measure on, val or test")] = "val",
+    split: Annotated[
+        str, typer.Option(help="part-labelled images to measure on, val or test [val; built-in worlds: test]")
+    ] = "",
     weights: Annotated[str, typer.Option(help="random, imagenet, or a safetensors/pth file")] = "",
     changes: Changes = [],  # noqa: B006
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the cells and the time they may take")] = False,
@@ -179,9 +181,14 @@ def benchmark(
     given = options.changes(changes) | ({"weights": weights} if weights else {})
     first = "paper" if preset == presets.PUBLISHED else preset
     resolve(presets.settings(first, given), where)  # a wrong setting is told before anything is read
+    split = split or ("test" if data in matrix.WORLDS else "val")
     options.one_of("--split", split, ("val", "test"))
     with shared(run):
         opened = _opened(data, run / "data", skip_bad, split)
+        if not dry_run:
+            source = data if data in matrix.WORLDS else str(Path(data).resolve())
+            said = {"data": source, "data_hash": opened.key, "split": split, "preset": preset}
+            matrix.same_as_before(run, said | {"set": {key: str(value) for key, value in given.items()}})
     limits = options.whole_numbers("--parts", parts) or [opened.parts]
     opened.check(limits)
 
@@ -204,6 +211,7 @@ def benchmark(
     results = matrix.run(cells, run, experiment, err)
     paper = PUBLISHED.get((Path(data).stem, split))
     facts = {"data": data, "preset": preset, "settings": ", ".join(changes) or "as the preset", "device": where}
+    facts["measured on"] = split
     matrix.write_results(run, results, Path(data).stem, facts, paper, matrix.galleries(cells, run))
     out.print(comparison.to_markdown(results, published=paper), highlight=False, markup=False)
     out.print(f"report: {run / 'report.html'}", highlight=False)
@@ -327,11 +335,13 @@ def settings() -> None:
         out.print(f"{key} = {default}\n    {text}", highlight=False, markup=False)
 
 
-def _opened(data: str, cache: Path, skip_bad: bool, split: str = "val") -> matrix.Data:
+def _opened(data: str, cache: Path, skip_bad: bool, split: str = "") -> matrix.Data:
     """A built-in world or a dataset file, with what is wrong printed."""
     if data in matrix.WORLDS:
-        return matrix.WORLDS[data](cache)
-    opened, problems = matrix.dataset_file(Path(data), cache, options.progress("reading images", err), skip_bad, split)
+        return matrix.WORLDS[data](cache, split or "test")
+    opened, problems = matrix.dataset_file(
+        Path(data), cache, options.progress("reading images", err), skip_bad, split or "val"
+    )
     for problem in problems:
         err.print(str(problem), highlight=False, markup=False)
     return opened
@@ -412,6 +422,9 @@ def _store_for(trained: Model, run: Path, data: Path | None, split: str, skip_ba
     if dataset.parts != trained.schema.parts:
         expected = f"has the parts {list(dataset.parts)}, the model {list(trained.schema.parts)}"
         raise BadInput(Problem(str(data), expected, "use a dataset file with the same parts in the same order"))
+    if dataset.overlapping != trained.schema.overlapping:
+        expected = f"overlapping is {dataset.overlapping}, of the model {trained.schema.overlapping}".lower()
+        raise BadInput(Problem(str(data), expected, "use a dataset file whose parts are labelled as the model's were"))
     same = {
         "keypoints": trained.schema.keypoints or None,
         "mirror": trained.schema.mirror,

@@ -83,7 +83,7 @@ def lack(rows: Rows, styles: Iterable[str], ask: str, overlapping: bool = False)
     if ask == "coarse" and not len(rows.coarse):
         return "training images without part masks; add such a source, or take fine-tuning"
     if ask == "labels" and not there:
-        return "coarse labels (keypoints, masks or boxes); no training image has any"
+        return "coarse labels (keypoints, masks or boxes); no training image has any that are used"
     if ask == "points or masks" and not there & {"mask", "keypoints"}:
         return "keypoints or masks; the training images have neither"
     if ask == "points or filled masks" and not there & ({"keypoints"} if overlapping else {"mask", "keypoints"}):

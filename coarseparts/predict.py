@@ -131,6 +131,9 @@ def predict_folder(
     such images are left out and counted. Raises it, too, where a file to write is one of the images or the labels.
     """
     found = _photographs(images, done := Summary())
+    if kind(images) == "folder" and out.resolve() == images.resolve():
+        message = "is the folder of the images: the next time, its part maps would be taken for photographs"
+        raise BadInput(Problem(str(out), message, "choose another folder with --out"))
     _refuse_targets(found, _maps_of(model, out), out, labels, with_overlay, coco)
     objects = _labelled_objects(model, images, labels, done) if labels is not None else {}
     plain = sum(path.resolve() not in objects for _, path in found)
@@ -341,6 +344,11 @@ def _labelled_objects(model: Model, images: Path, labels: Path, done: Summary) -
     wanted = {images.resolve()} if single else None
     untrue = [p for p in problems if p.severity == "note" and p.file == str(folder)]  # "have no labels, are left out"
     done.problems += [p for p in problems if p.severity == "error" or (wanted is None and p not in untrue)]
+    if records and model.has_posterior and not any(record.has & set(model.styles) for record in records):
+        message = (
+            f"has none of the labels that this model knows ({', '.join(model.styles)}): it only says where objects are"
+        )
+        done.problems.append(Problem(str(labels), message, "", "note"))
     objects: dict[Path, list[Record]] = {}
     for record in records:
         if record.image is not None and (wanted is None or record.image.resolve() in wanted):

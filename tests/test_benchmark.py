@@ -150,3 +150,13 @@ def test_the_papers_numbers_and_the_pictures_stand_beside_ours(opened: Any, tmp_
     for text in (page, table):
         assert "Paper, %" in text and "48.0" in text and "45.4" in text
     assert "Pictures: 8 part masks" in page and page.count("data:image") == 6 * 4
+
+
+def test_results_of_other_settings_are_not_taken_for_these(tmp_path: Path) -> None:
+    said = {"data": "a.yaml", "split": "test", "set": {"batch": "2"}}
+    benchmark.same_as_before(tmp_path, said)
+    benchmark.same_as_before(tmp_path, dict(said))
+    with pytest.raises(RunError, match="split: 'test' there, 'val' now"):
+        benchmark.same_as_before(tmp_path, said | {"split": "val"})
+    with shared(tmp_path):
+        assert (tmp_path / "benchmark.yaml").is_file()

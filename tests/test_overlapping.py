@@ -230,7 +230,10 @@ def test_what_is_wrong_with_overlapping_masks_is_named(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(folder / "front" / "b.png")
     found, problems = find_overlapping_masks(folder, SCHEMA.parts)
     assert set(found) == {"a", "b"}
-    assert [p.message for p in problems] == ["is not named after a part"] and "body" in problems[0].remedy
+    wrong = [p for p in problems if p.severity == "error"]
+    assert [p.message for p in wrong] == ["is not named after a part"] and "body" in wrong[0].remedy
+    notes = [p.message for p in problems if p.severity == "note"]
+    assert notes == ["has no folder 'body'", "has no folder 'left wing'", "has no folder 'right wing'"]
     for name, size, expected in (("a", (4, 4), "is empty"), ("a", (5, 4), "pixels"), ("b", (4, 4), "colours")):
         with pytest.raises(BadInput, match=expected):
             read_overlapping_masks(found[name], size)
@@ -238,6 +241,12 @@ def test_what_is_wrong_with_overlapping_masks_is_named(tmp_path: Path) -> None:
     assert "front/photo.png" in find_overlapping_masks(tmp_path / "none", SCHEMA.parts)[1][0].remedy
     with pytest.raises(ValueError, match="7 at most"):
         Schema(parts=tuple("abcdefgh"), overlapping=True)
+    for name in ("..", "../out", "/tmp/x", "wing/tip", ".hidden", "a" * 101, "x.png", "a\\b"):
+        with pytest.raises(ValueError, match="cannot name a folder"):
+            Schema(parts=("wheel", name), overlapping=True)
+        Schema(parts=("wheel", name))
+    with pytest.raises(ValueError, match="differ in case alone"):
+        Schema(parts=("Wing", "wing"), overlapping=True)
 
 
 def test_predictions_are_a_mask_a_part_that_a_dataset_file_reads_again(store: Store, tmp_path: Path) -> None:
@@ -263,3 +272,5 @@ def test_predictions_are_a_mask_a_part_that_a_dataset_file_reads_again(store: St
     with pytest.raises(BadInput, match="would be overwritten"):
         (images.parent / "front").symlink_to(images)
         predict_folder(model, images, images.parent)
+    with pytest.raises(BadInput, match="is the folder of the images"):
+        predict_folder(model, images, images)

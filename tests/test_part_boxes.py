@@ -46,12 +46,16 @@ def coco(file: Path, boxes: list[tuple[str, str, list[float]]], size: int = 40) 
     return file
 
 
-def test_boxes_are_read_by_part_and_several_of_one_part_are_joined(tmp_path: Path) -> None:
+def test_boxes_are_read_by_part(tmp_path: Path) -> None:
     said = [("a.png", "head", [2, 3, 4, 5]), ("a.png", "tail", [20, 20, 5, 5]), ("a.png", "tail", [30, 10, 2, 4])]
     file = coco(tmp_path / "boxes.json", [*said, ("b.png", "tail", [1, 1, 8, 8]), ("c.png", "head", [0, 0, 0, 0])])
     found, problems = read_part_boxes(file, PARTS)
-    assert found["a.png"].tolist() == [[2, 3, 6, 8], [20, 10, 32, 25]]
-    assert found["b.png"].tolist() == [[0, 0, 0, 0], [1, 1, 9, 9]]
+    assert [(b.index, b.box) for b in found["a.png"]] == [
+        (1, (2, 3, 6, 8)),
+        (2, (20, 20, 25, 25)),
+        (2, (30, 10, 32, 14)),
+    ]
+    assert [(b.index, b.box) for b in found["b.png"]] == [(2, (1, 1, 9, 9))]
     assert "c.png" not in found and ["has no bbox" in p.message for p in problems] == [True]
 
 
@@ -76,8 +80,31 @@ def test_files_with_part_boxes_make_a_store(tmp_path: Path) -> None:
     np.testing.assert_allclose(store.crops[0], [-2, -7, 22, 17]), "the boxes say where the object is"
 
     coco(tmp_path / "boxes.json", [("a.png", "head", [50, 0, 20, 10]), ("b.png", "tail", [30, 30, 20, 4])])
-    with pytest.raises(BadInput, match="the box of part 'head' lies outside the image of 40x40"):
+    with pytest.raises(
+        BadInput, match=r"boxes\.json: annotation 0 \(a\.png\): box 50, 0, 70, 10 .* lies outside .* 40x40"
+    ):
         build_store(load_dataset_file(file), tmp_path / "cache")
+    coco(tmp_path / "boxes.json", [("a.png", "head", [0, 0, 20, 10]), ("b.png", "tail", [30, 30, 20, 4])], size=80)
+    with pytest.raises(BadInput, match="was made on 80x80 pixels"):
+        build_store(load_dataset_file(file), tmp_path / "cache")
+
+
+def test_boxes_of_several_objects_go_to_their_own(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(tmp_path / "images" / "a.png")
+    boxes = [("a.png", "head", [4, 2, 4, 4]), ("a.png", "tail", [4, 10, 4, 4]), ("a.png", "tail", [10, 10, 4, 8])]
+    coco(tmp_path / "boxes.json", [*boxes, ("a.png", "tail", [24, 4, 6, 6])])
+    image = {"id": 0, "file_name": "a.png", "width": 40, "height": 40}
+    objects = [{"id": i, "image_id": 0, "category_id": 0, "bbox": [20 * i, 0, 18, 20]} for i in range(2)]
+    whole = {"images": [image], "annotations": objects, "categories": [{"id": 0, "name": "bird"}]}
+    (tmp_path / "whole.json").write_text(json.dumps(whole))
+    file = tmp_path / "data.yaml"
+    source = "{split: train, images: images, coco: whole.json, part_boxes: boxes.json}"
+    file.write_text(f"parts: [head, tail]\nsize: 32\ncrop: {{to: none}}\nsources:\n  - {source}\n")
+    store, _ = build_store(load_dataset_file(file), tmp_path / "cache")
+    np.testing.assert_allclose(
+        store.part_boxes / 0.8, [[[4, 2, 8, 6], [4, 10, 14, 18]], [[0, 0, 0, 0], [24, 4, 30, 10]]]
+    )
 
 
 def test_a_crop_moves_the_boxes_exactly() -> None:

@@ -11,7 +11,7 @@ from coarseparts.data.dataset_file import Crop
 from coarseparts.data.images import decode
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.readers.annotation import Annotation
-from coarseparts.data.readers.coco import PartSegment, draw, draw_parts
+from coarseparts.data.readers.coco import PartBox, PartSegment, draw, draw_parts
 from coarseparts.data.readers.cub import read_soft_mask
 from coarseparts.data.readers.part_masks import read_overlapping_masks, read_part_mask
 from coarseparts.data.sample import Sample
@@ -38,7 +38,7 @@ class Recipe:
     part_mask: Path | None = None
     part_segments: tuple[PartSegment, ...] = ()
     part_files: tuple[tuple[int, Path], ...] = ()  # of parts that overlap: (index, file)
-    part_boxes: np.ndarray | None = None
+    part_boxes: tuple[PartBox, ...] = ()
     unlabelled_unknown: bool = False
 
 
@@ -57,8 +57,8 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
         mask = _mask(found, size, problems)
         keypoints = _keypoints(found, recipe, size, problems)
         box = _box(found, size, problems)
-    if recipe.part_boxes is not None:
-        part_boxes = _part_boxes(recipe, size, box, problems)
+    if recipe.part_boxes:
+        part_boxes = _part_boxes(recipe, size, _figure(mask, box), problems)
     try:
         if recipe.part_files:
             parts = read_overlapping_masks(recipe.part_files, size)
@@ -201,21 +201,39 @@ def around(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([there[:, :2].min(0), there[:, 2:].max(0)])
 
 
+def _figure(mask: np.ndarray | None, box: np.ndarray | None) -> np.ndarray | None:
+    """The object's box, of its mask if there is one."""
+    return _extent(mask >= 128) if mask is not None and (mask >= 128).any() else box
+
+
 def _part_boxes(
-    recipe: Recipe, size: tuple[int, int], box: np.ndarray | None, problems: list[Problem]
+    recipe: Recipe, size: tuple[int, int], figure: np.ndarray | None, problems: list[Problem]
 ) -> np.ndarray | None:
-    """(P, 4) cut off at the image's border; in an image with several objects those centred in this one's box."""
-    assert recipe.part_boxes is not None
-    boxes = np.clip(recipe.part_boxes, 0, [*size, *size]).astype(np.float32)
-    drawn = recipe.part_boxes.any(1)
-    gone = drawn & ((boxes[:, 0] >= boxes[:, 2]) | (boxes[:, 1] >= boxes[:, 3]))
-    for name in (recipe.schema.parts[i] for i in np.flatnonzero(gone)):
-        message = f"the box of part {name!r} lies outside the image of {size[0]}x{size[1]} pixels"
-        problems.append(Problem(str(recipe.image), message, "draw it again or remove it from part_boxes"))
-    if recipe.annotation is not None and not recipe.annotation.alone and box is not None:
-        centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-        elsewhere = ((centre < box[:2]) | (centre > box[2:])).any(1)
-        boxes[elsewhere] = 0
+    """(P, 4) the box around each part's boxes, cut off at the image's border, zeros for parts without; in an image with
+    several objects of those that are centred in this one's ``figure``."""
+    boxes = np.zeros((len(recipe.schema.parts), 4), np.float32)
+    alone = recipe.annotation is None or recipe.annotation.alone or figure is None
+    for said in recipe.part_boxes:
+        if said.size is not None and said.size != size:
+            message = f"{said.where} was made on {said.size[0]}x{said.size[1]} pixels, {recipe.image} has "
+            message += f"{size[0]}x{size[1]} when upright"
+            problems.append(Problem(said.file, message, "put back the image that was annotated, or export again"))
+            continue
+        box, came = np.clip(said.box, 0, [*size, *size]), ", ".join(f"{v:g}" for v in said.box)
+        if not (box[2] > box[0] and box[3] > box[1]):
+            message = f"{said.where}: box {came} (x0, y0, x1, y1) lies outside the image of {size[0]}x{size[1]} pixels"
+            problems.append(Problem(said.file, message, "draw it again or remove it"))
+            continue
+        if np.abs(box - said.box).max() > TOLERANCE:
+            message = (
+                f"{said.where}: box {came} (x0, y0, x1, y1) reaches beyond the image of {size[0]}x{size[1]} pixels"
+            )
+            problems.append(Problem(said.file, f"{message}, cut off there", severity="repaired"))
+        centre = (box[:2] + box[2:]) / 2
+        if not alone and figure is not None and ((centre < figure[:2]) | (centre > figure[2:])).any():
+            continue  # another object's
+        own = boxes[said.index - 1]
+        boxes[said.index - 1] = around(np.stack([own, box]))
     return boxes if boxes.any() else None
 
 

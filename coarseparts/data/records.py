@@ -27,7 +27,7 @@ from coarseparts.data.images import list_images, stem
 from coarseparts.data.loading import Recipe, in_schema
 from coarseparts.data.problems import BadInput, Problem, capped, errors, readable
 from coarseparts.data.readers.annotation import Annotation
-from coarseparts.data.readers.coco import PartSegment, read_coco, read_part_boxes, read_part_coco
+from coarseparts.data.readers.coco import PartBox, PartSegment, read_coco, read_part_boxes, read_part_coco
 from coarseparts.data.readers.cub import read_cub
 from coarseparts.data.readers.nabirds import read_nabirds
 from coarseparts.data.readers.names import read_names
@@ -147,7 +147,7 @@ class _Draft:
     part_mask: Path | None
     part_segments: tuple[PartSegment, ...]
     part_files: tuple[tuple[int, Path], ...]
-    part_boxes: np.ndarray | None
+    part_boxes: tuple[PartBox, ...]
 
 
 def _read_files(dataset: DatasetFile, i: int) -> tuple[list[_Draft], dict[str, None], list[Problem]]:
@@ -209,16 +209,18 @@ def _read_files(dataset: DatasetFile, i: int) -> tuple[list[_Draft], dict[str, N
         for annotation in by_image.get(name) or [None]:  # type: ignore[list-item]
             files = layers.get(stem(name), ()) if dataset.overlapping else ()
             mask = None if dataset.overlapping else masks.get(stem(name))
-            drafts.append(_Draft(path, name, annotation, mask, tuple(segments.get(name, ())), files, boxes.get(name)))
+            drafts.append(
+                _Draft(path, name, annotation, mask, tuple(segments.get(name, ())), files, tuple(boxes.get(name, ())))
+            )
     return drafts, keypoints, problems
 
 
 def _chosen(only: Path, labelled: Collection[str], folder: Path) -> tuple[set[str], list[Problem]]:
-    """The images that a list names, and what is wrong with it; every image where it cannot be read."""
+    """The images that a list names, and what is wrong with it; none where it cannot be read."""
     try:
         names, problems = read_names(only)
     except BadInput as bad:
-        return set(labelled), bad.problems
+        return set(), bad.problems
     by_stem = {stem(name): name for name in labelled}
     for name in (name for name in names if name not in labelled):
         alike = by_stem.get(stem(name)) or by_stem.get(name)
@@ -272,7 +274,7 @@ def _read_labels(
     return annotations, layers, segments, problems
 
 
-def _read_part_boxes(dataset: DatasetFile, source: Source) -> tuple[dict[str, np.ndarray], list[Problem]]:
+def _read_part_boxes(dataset: DatasetFile, source: Source) -> tuple[dict[str, list[PartBox]], list[Problem]]:
     try:
         return read_part_boxes(source.part_boxes, dataset.parts) if source.part_boxes is not None else ({}, [])
     except BadInput as bad:
@@ -339,7 +341,7 @@ def _record(dataset: DatasetFile, schema: Schema, i: int, draft: _Draft) -> Reco
             has.add("keypoints")
         has |= {"mask"} if found.segmentation is not None or found.soft_mask is not None else set()
         has |= {"box"} if found.box is not None else set()
-    has |= {"part_boxes"} if draft.part_boxes is not None else set()
+    has |= {"part_boxes"} if draft.part_boxes else set()
     has &= use | {"parts"}
     if not has:
         return None
@@ -372,8 +374,7 @@ def _fingerprint(recipe: Recipe) -> str:
             except OSError:
                 state = "not there"  # found when it is loaded
             digest.update(os.fsencode(path.absolute()) + f"|{state}\n".encode())
-    if recipe.part_boxes is not None:
-        digest.update(recipe.part_boxes.tobytes())
+    digest.update(json.dumps([(box.index, box.box, box.size) for box in recipe.part_boxes]).encode())
     if found is not None:
         for array in (found.keypoints, found.box):
             digest.update(b"-" if array is None else array.tobytes())
@@ -388,11 +389,18 @@ def _fingerprint(recipe: Recipe) -> str:
 def _synthetic_problems(dataset: DatasetFile, i: int) -> list[Problem]:
     name = str(dataset.sources[i].synthetic)
     own = WORLDS[name].schema
-    if dataset.sources[i].parts is False or (dataset.parts, dataset.overlapping) == (own.parts, own.overlapping):
+    source = dataset.sources[i]
+    of_parts = source.parts is not False or "part_boxes" in (source.use or ())
+    if not of_parts or (dataset.parts, dataset.overlapping) == (own.parts, own.overlapping):
         return []
+    if dataset.parts == own.parts:
+        message = f"sources[{i}]: the parts of the synthetic {name} {'' if own.overlapping else 'do not '}overlap"
+        return [Problem(str(dataset.path), message, f"write `overlapping: {str(own.overlapping).lower()}`")]
     message = f"sources[{i}]: the parts of the synthetic {name} are {', '.join(own.parts)}, in this order"
     message += f" and with `overlapping: {str(own.overlapping).lower()}`; `parts` lists {', '.join(dataset.parts)}"
-    return [Problem(str(dataset.path), message, "list those, or say `parts: false` in that source")]
+    return [
+        Problem(str(dataset.path), message, "list those, or say `parts: false` in that source and use no part_boxes")
+    ]
 
 
 def _synthetic_records(dataset: DatasetFile, schema: Schema, i: int) -> list[Record]:

@@ -45,10 +45,20 @@ class Schema(BaseModel):
 
     @model_validator(mode="after")
     def _bits_are_enough(self) -> Schema:
-        if self.overlapping and len(self.parts) > MOST:
+        if not self.overlapping:
+            return self
+        if len(self.parts) > MOST:
             raise ValueError(
                 f"parts: {len(self.parts)} that overlap, expected {MOST} at most; make two data sets of them"
             )
+        odd = [name for name in self.parts if not _names_a_folder(name)]
+        if odd:
+            raise ValueError(
+                f"parts: {odd[0]!r} cannot name a folder, which each part that overlaps has; leave out / \\ and "
+                "characters that are not shown, do not begin with a dot or end with .png, 100 letters at most"
+            )
+        if len({name.casefold() for name in self.parts}) < len(self.parts):
+            raise ValueError("parts: two names differ in case alone, and each names a folder; rename one of them")
         return self
 
     @model_validator(mode="after")
@@ -97,6 +107,12 @@ class Schema(BaseModel):
     def keypoint_flip(self) -> list[int]:
         """Where each of the K keypoints goes when the image is mirrored (its own inverse)."""
         return _permutation(self.keypoints, self.keypoint_mirror)
+
+
+def _names_a_folder(name: str) -> bool:
+    """Whether a name is one plain component of a path on every system."""
+    plain = name.isprintable() and not set(name) & set('/\\:*?"<>|') and name == name.strip()
+    return plain and len(name) <= 100 and not name.startswith(".") and not name.lower().endswith(".png")
 
 
 def _permutation(names: tuple[str, ...], pairs: tuple[tuple[str, str], ...]) -> list[int]:

@@ -188,35 +188,32 @@ def read_part_coco(path: Path, parts: tuple[str, ...]) -> tuple[dict[str, list[P
     return {image: segments for image, segments in found.items() if image not in broken_images}, coco.problems
 
 
-def read_part_boxes(path: Path, parts: tuple[str, ...]) -> tuple[dict[str, np.ndarray], list[Problem]]:
-    """The parts' boxes of each image (relative path), (P, 4) float32 x0, y0, x1, y1, and what is wrong with the file.
+def read_part_boxes(path: Path, parts: tuple[str, ...]) -> tuple[dict[str, list[PartBox]], list[Problem]]:
+    """The parts' boxes of each image (relative path), and what is wrong with the file.
 
-    Categories are matched to ``parts`` by name. A part with several boxes gets the one around them all, a part without
-    one zeros: it cannot be seen. An image with an error in it is left out. Raises BadInput when the file is no COCO
-    file.
+    Categories are matched to ``parts`` by name. An image with an error in it is left out. Raises BadInput when the file
+    is no COCO file.
     """
     coco = load_coco(path)
     _match_categories(coco, parts)
-    found: dict[str, np.ndarray] = {}
+    found: dict[str, list[PartBox]] = defaultdict(list)
     broken_images = set()
     for entry in coco.annotations:
-        image = coco.images[entry["image_id"]][0]
+        image, size = coco.images[entry["image_id"]]
         part = coco.categories[entry["category_id"]][0]
+        where = f"annotation {entry['id']} ({image})"
         try:
             box = _box(entry.get("bbox"))
             if box is None:
                 raise _Broken("has no bbox", "draw the part's box or remove the annotation")
         except _Broken as broken:
-            coco.say(f"annotation {entry['id']} ({image}): {broken}", broken.remedy)
+            coco.say(f"{where}: {broken}", broken.remedy)
             broken_images.add(image)
             continue
-        if part not in parts:
+        if part in parts:
+            found[image].append(PartBox(parts.index(part) + 1, tuple(box.tolist()), size, str(path), where))
+        else:
             broken_images.add(image)
-            continue
-        boxes = found.setdefault(image, np.zeros((len(parts), 4), np.float32))
-        own = boxes[parts.index(part)]
-        around = np.concatenate([np.minimum(own[:2], box[:2]), np.maximum(own[2:], box[2:])])
-        boxes[parts.index(part)] = around if own.any() else box
     return {image: boxes for image, boxes in found.items() if image not in broken_images}, coco.problems
 
 
@@ -236,6 +233,18 @@ class PartSegment:
 
     index: int
     segmentation: Any
+    file: str
+    where: str
+
+
+@dataclass(frozen=True)
+class PartBox:
+    """A box (x0, y0, x1, y1) of part ``index`` (1..P), not yet clipped; ``size`` (width, height) of the image as the
+    file states it; ``file`` and ``where`` say where it stands."""
+
+    index: int
+    box: tuple[float, ...]
+    size: tuple[int, int] | None
     file: str
     where: str
 

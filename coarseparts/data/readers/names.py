@@ -12,7 +12,7 @@ def read_names(path: Path) -> tuple[list[str], list[Problem]]:
     """The names, relative to the image folder, with forward slashes, in the file's order, each once; and problems:
     lines that name no file of that folder. Empty lines are passed over. Raises BadInput where the file is none."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise BadInput(
             Problem(str(path), f"cannot be read: {error.strerror}", "give yourself permission to read it")

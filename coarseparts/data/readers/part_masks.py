@@ -52,6 +52,12 @@ def find_overlapping_masks(
     for name in sorted(folders - set(parts)):
         problems.append(Problem(str(folder / name), "is not named after a part", nearest(name, parts)))
     for index, part in enumerate(parts, 1):
+        if (folder / part).is_file():
+            remedy = "put the masks of this part into a folder of this name"
+            problems.append(Problem(str(folder / part), "is a file, expected a folder of PNGs", remedy))
+        elif part not in folders and folders & set(parts):
+            remedy = "it counts as not to be seen in these images"
+            problems.append(Problem(str(folder), f"has no folder {part!r}", remedy, "note"))
         if part in folders:
             of_part, wrong = find_part_masks(folder / part)
             problems += wrong
@@ -71,7 +77,7 @@ def read_overlapping_masks(files: tuple[tuple[int, Path], ...], size: tuple[int,
     bits, problems = np.zeros(size[::-1], np.uint8), []
     for index, path in files:
         try:
-            there = read_part_mask(path, size, ("",) * 254, empty=True) > 0
+            there = _read_binary(path, size)
         except BadInput as bad:
             problems += bad.problems
             continue
@@ -84,12 +90,26 @@ def read_overlapping_masks(files: tuple[tuple[int, Path], ...], size: tuple[int,
     return bits
 
 
-def read_part_mask(path: Path, size: tuple[int, int], parts: tuple[str, ...], empty: bool = False) -> np.ndarray:
+def _read_binary(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """(H, W) bool, where a mask is not 0. Raises BadInput."""
+    with opened(path) as image:
+        kind, mode = image.format, image.mode
+        if kind != "PNG" or mode not in _INDEXED:
+            came = f"a {kind} file" if kind != "PNG" else f"a PNG of mode {mode}, colours instead of a mask"
+            remedy = "save it as a grey-scale or black-and-white PNG: 0 = the part is not there, all else = it is"
+            raise BadInput(Problem(str(path), f"is {came}", remedy))
+        there = np.asarray(image) != 0
+    if there.shape != size[::-1]:
+        message = f"is {there.shape[1]}x{there.shape[0]} pixels, its image is {size[0]}x{size[1]}"
+        raise BadInput(Problem(str(path), message, "export it at the size of the image (upright, as EXIF says)"))
+    return there
+
+
+def read_part_mask(path: Path, size: tuple[int, int], parts: tuple[str, ...]) -> np.ndarray:
     """(H, W) uint8 part index, 255 = ignore, of an image of ``size`` (width, height).
 
     Palette, grey-scale (8 or 16 bits) and black-and-white PNGs are read, palettes by their indices. Raises BadInput
-    with all that is wrong: damaged, no index per pixel, another size, unknown indices, no pixel of any part (unless
-    ``empty`` is allowed).
+    with all that is wrong: damaged, no index per pixel, another size, unknown indices, no pixel of any part.
     """
     with opened(path) as image:
         kind, mode = image.format, image.mode
@@ -98,16 +118,13 @@ def read_part_mask(path: Path, size: tuple[int, int], parts: tuple[str, ...], em
             remedy = "save it as a grey-scale or palette PNG, pixel values 0, 1, 2, ... in the order of `parts`"
             raise BadInput(Problem(str(path), f"is {came}", remedy))
         values = np.asarray(image).astype(np.int64)  # (H, W)
-    check_indices(path, values, size, parts, empty)
+    check_indices(path, values, size, parts)
     return values.astype(np.uint8)
 
 
-def check_indices(
-    path: Path, values: np.ndarray, size: tuple[int, int], parts: tuple[str, ...], empty: bool = False
-) -> None:
+def check_indices(path: Path, values: np.ndarray, size: tuple[int, int], parts: tuple[str, ...]) -> None:
     """Whether whole numbers (H, W) are the part mask of an image of ``size`` (width, height): raises BadInput with all
-    that is wrong: another size, unknown indices, no pixel of any part (unless ``empty`` is allowed). ``path`` is for
-    the messages."""
+    that is wrong: another size, unknown indices, no pixel of any part. ``path`` is for the messages."""
     problems = []
     if values.shape != size[::-1]:
         message = f"is {values.shape[1]}x{values.shape[0]} pixels, its image is {size[0]}x{size[1]}"
@@ -121,7 +138,7 @@ def check_indices(
         message = f"holds the unknown part index {named}, expected 0..{len(parts)} or {IGNORE}"
         remedy = f"index 1 is {parts[0]!r}, {len(parts)} is {parts[-1]!r}: correct the mask or the list `parts`"
         problems.append(Problem(str(path), message, remedy))
-    elif not empty and not any(0 < v <= len(parts) for v in present):
+    elif not any(0 < v <= len(parts) for v in present):
         problems.append(Problem(str(path), "is empty: no pixel of any part", "draw the parts or remove the file"))
     if problems:
         raise BadInput(problems)
