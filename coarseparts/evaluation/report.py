@@ -154,7 +154,8 @@ def write_benchmark_report(
     seeds = sorted({r.seed for r in results})
     context = {
         "title": title,
-        "subtitle": f"{len({r.method for r in results})} methods, {len(found)} conditions, seeds {seeds}",
+        "subtitle": f"{len({r.method for r in results})} methods, {len(found)} set{'s' * (len(found) != 1)} of conditions, "
+        f"seeds {', '.join(map(str, seeds))}",
         "sentences": sentences,
         "overview": comparison.overview(results) if len(found) > 1 else None,
         "tables": found,
@@ -243,7 +244,7 @@ def _card(card: Mapping[str, Any], legend: _Legend) -> dict[str, Any]:
         "tiles": tiles,
         "iou": "" if each else _percent(quality),
         "worst": bool(card.get("worst")),
-        "width": min(_width(image, len(tiles)), _PAGE // max(len(tiles), 4)),
+        "width": min(_width(image, len(tiles)), max(90, (_PAGE - 30) // max(len(tiles), 4) - 5)),
     }
 
 
