@@ -154,8 +154,8 @@ def write_benchmark_report(
     seeds = sorted({r.seed for r in results})
     context = {
         "title": title,
-        "subtitle": f"{len({r.method for r in results})} methods, {len(found)} set{'s' * (len(found) != 1)} of conditions, "
-        f"seeds {', '.join(map(str, seeds))}",
+        "subtitle": f"{len({r.method for r in results})} methods, {len(found)} set{'s' * (len(found) != 1)} of "
+        f"conditions, seeds {', '.join(map(str, seeds))}",
         "sentences": sentences,
         "overview": comparison.overview(results) if len(found) > 1 else None,
         "tables": found,
