@@ -132,7 +132,7 @@ def test_every_baseline_runs_and_takes_ems_steps_from_the_fine_tuned_model(runs:
         assert 0 <= row["part_miou"] <= 100
         stage = runs["experiment"].run.stages[method]
         assert stage.epoch == runs["experiment"].settings.em_epochs
-    assert (Path(runs["folder"]) / "run" / "stages" / "part-model-2" / "best.safetensors").is_file()
+    assert (Path(runs["folder"]) / "run" / "stages" / "fine-tuning-2" / "best.safetensors").is_file()
 
 
 def test_a_baseline_resumes_from_its_stage_with_the_same_result(runs: dict) -> None:

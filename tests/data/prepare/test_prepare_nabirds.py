@@ -281,7 +281,7 @@ def test_beside_what_prepare_pascub_writes(archive, tmp_path):
     made = prepare_pascub(write_archives(tmp_path / "archives"), tmp_path / "pascub")
     before = files(tmp_path / "pascub")
     prepare_nabirds(archive, tmp_path / "out", made.dataset)
-    with pytest.raises(BadInput, match=r"pascub: holds another data set, pascub\.yaml"):
+    with pytest.raises(BadInput, match=r"pascub: holds another data set, pascub-pascal\.yaml"):
         prepare_nabirds(archive, tmp_path / "pascub", made.dataset)
     assert files(tmp_path / "pascub") == before
     alone, problems, _ = read_dataset(load_dataset_file(made.dataset))
