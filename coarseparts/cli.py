@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -18,7 +20,7 @@ from rich.text import Text
 
 from coarseparts import benchmark as matrix
 from coarseparts import demo as demonstration
-from coarseparts import methods, options, prepare_cli, presets, reporting
+from coarseparts import methods, options, parallel, prepare_cli, presets, reporting
 from coarseparts import sweep as sweeping
 from coarseparts.data.build import build_store
 from coarseparts.data.check import check as examine
@@ -127,9 +129,9 @@ def demo(
     numbers = options.seeds(seeds)
     experiments = []
     rows: list[dict[str, Any]] = []
-    with claimed(run):
+    with parallel.together(options.device(device)) as where, _one_voice(), claimed(run):
         for seed in numbers:
-            experiment = demonstration.experiment(run / f"seed{seed}", seed, options.device(device), err)
+            experiment = demonstration.experiment(run / f"seed{seed}", seed, where, err)
             for method in demonstration.METHODS:
                 err.print(f"[bold]{method}[/bold] (seed {seed})")
                 rows += methods.train(experiment, method)
@@ -365,10 +367,11 @@ def _train(
     chosen = options.changes(changes) | ({"weights": weights} if weights else {})
     settings = resolve(presets.settings(preset, chosen), where)
     styles = options.names("--labels", labels, STYLES) or None
-    with claimed(run):
-        store, problems = build_store(
-            dataset, run / "store", skip_bad, options.progress("reading images", err), for_training=True
-        )
+    with parallel.together(where) as where, _one_voice(), claimed(run):
+        with parallel.main_first():
+            store, problems = build_store(
+                dataset, run / "store", skip_bad, options.progress("reading images", err), for_training=True
+            )
         for problem in problems:
             err.print(str(problem), highlight=False, markup=False)
         experiments, rows = [], []
@@ -397,6 +400,17 @@ def _train(
         reporting.finish(run, experiments, rows, data.stem, out, [str(p) for p in problems])
 
 
+@contextmanager
+def _one_voice() -> Iterator[None]:
+    """Inside, of several processes the first one speaks."""
+    was = out.quiet, err.quiet
+    out.quiet = err.quiet = not parallel.is_main() or out.quiet
+    try:
+        yield
+    finally:
+        out.quiet, err.quiet = was
+
+
 def _announce(experiment: Experiment) -> None:
     n, s = experiment.rows, experiment.settings
     labels = ", ".join(experiment.styles) or "no labels"
@@ -404,7 +418,8 @@ def _announce(experiment: Experiment) -> None:
     err.print(
         f"{len(n.part)} part masks, {len(n.coarse)} coarse images ({labels}), "
         f"{len(n.val)} validation images{held_out}; "
-        f"{s.encoder}, {experiment.size} px, {experiment.device}, seed {experiment.seed}",
+        f"{s.encoder}, {experiment.size} px, {experiment.device}, seed {experiment.seed}"
+        f"{f', {parallel.count()} processes' if parallel.count() > 1 else ''}",
         highlight=False,
     )
 
@@ -455,7 +470,7 @@ def main() -> None:
         sys.exit(_say(2, *(str(p) for p in error.problems)))
     except ValidationError as error:
         sys.exit(_say(2, *(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors())))
-    except (RunError, TrainingDiverged) as error:
+    except (RunError, TrainingDiverged, parallel.ProcessLost) as error:
         sys.exit(_say(1, str(error)))
     except ValueError as error:
         sys.exit(_say(2, str(error)))

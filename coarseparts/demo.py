@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from coarseparts import parallel
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import aircraft, birds
 from coarseparts.experiment import Experiment
@@ -69,7 +70,8 @@ def aircraft_store(cache: Path, seed: int) -> Store:
 def experiment(folder: Path, seed: int, device: str, console: Console) -> Experiment:
     """The demonstration's experiment for one seed: the default preset, measured on held-out birds."""
     chosen = resolve(settings(), device)
-    data = store(folder / "store", seed)
+    with parallel.main_first():
+        data = store(folder / "store", seed)
     return Experiment(
         data, chosen, folder, seed, device, part_limit=PART, measure="test", config={"data": "demo"}, console=console
     )

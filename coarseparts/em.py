@@ -26,6 +26,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from coarseparts import parallel
 from coarseparts.data.sample import Batch
 from coarseparts.labels import ExclusiveParts, LabelStyle, Parts
 
@@ -103,7 +104,7 @@ class Networks:
         for name, style in self.style_items():
             seen = batch.present[name].float()
             if dropout:
-                seen = seen * (torch.rand(len(batch), generator=generator) >= dropout).to(seen.device)
+                seen = seen * (parallel.rand(len(batch), generator) >= dropout).to(seen.device)
             channels.append(style.draw(batch.labels[name], size) * seen[:, None, None, None])
             flags.append(seen[:, None, None, None].expand(-1, 1, size, size))
         return torch.cat(channels + flags, dim=1)
@@ -162,7 +163,8 @@ def update(optimizer: torch.optim.Optimizer, terms: Mapping[str, Tensor], clip: 
             "lower the learning rate (part_lr, em_part_lr, ... of `coarseparts settings`) in a new run folder"
         )
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+    for parameter, gradient in zip(parameters, parallel.averaged(gradients, parameters), strict=True):
         parameter.grad = gradient
     norm = nn.utils.clip_grad_norm_(parameters, clip)
     if not torch.isfinite(norm):

@@ -20,7 +20,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from coarseparts import em, initialise
+from coarseparts import em, initialise, parallel
 from coarseparts.baselines import fine_tuning, point_sup
 from coarseparts.baselines.baseline import Baseline
 from coarseparts.data.batches import Feed
@@ -30,7 +30,8 @@ from coarseparts.data.store import Store
 from coarseparts.evaluation.iou import confusion, summary
 from coarseparts.initialise import Data, OnEpoch
 from coarseparts.model import Model, build, keypoint_decoder
-from coarseparts.networks import KeypointDetector, PartModel, members, rate_factors
+from coarseparts.networks import KeypointDetector, PartModel, members
+from coarseparts.optimizers import optimizer_of
 from coarseparts.presets import Settings
 from coarseparts.runs import RunFolder, Stage, Track, write
 
@@ -99,8 +100,10 @@ class Experiment:
             },
             store.schema.model_dump_json(indent=1),
         )
-        self.networks = self._untrained()
         s = settings
+        for key in ("part_batch", "batch", "labelled_batch"):
+            parallel.share(getattr(s, key), f"--set {key}: a batch")
+        self.networks = self._untrained()
         self.part_feed = self._feed(self.store, self.rows.part, s.part_batch, 1)
         self.part_steps = max(len(self.part_feed), s.epoch_steps)
         self.val_feed = self._feed(self.store, self.rows.val, 32, 0)
@@ -119,8 +122,13 @@ class Experiment:
         torch.manual_seed(self.seed + 10_007 * twin)
         networks = build(self.schema, self.settings, self.styles)
         for module in (networks.part_model, networks.posterior, networks.styles):
-            module.to(self.device)
+            self._placed(module)
         return networks
+
+    def _placed(self, module: nn.Module) -> None:
+        if self.settings.sync_batch_norm:
+            parallel.share_batch_norm(module)
+        module.to(self.device)
 
     def fresh(self, twin: int = 0) -> em.Networks:
         """What every method starts from: ``_untrained``, with encoders that know keypoints if ``start`` says so."""
@@ -141,9 +149,10 @@ class Experiment:
                 raise ValueError("start: keypoints needs training images with keypoints; take --set start=weights")
             network = cast(PartModel, self._untrained().part_model)
             decoder, style = keypoint_decoder(network, self.schema, s)
-            detector = KeypointDetector(network, decoder).to(self.device)
-            style.to(self.device)
-            optimizer = self._optimizer([(detector, s.part_lr)])
+            detector = KeypointDetector(network, decoder)
+            for module in (detector, style):
+                self._placed(module)
+            optimizer = optimizer_of(s, [(detector, s.part_lr)])
             stage = self.run.stage(name, {"detector": detector}, [optimizer], s.keypoint_epochs)
             feed = self._feed(self.store, rows, s.batch, 7)
             steps = max(len(feed), s.em_epoch_steps)
@@ -190,7 +199,7 @@ class Experiment:
     def train_part_model(self, name: str = "part-model", twin: int = 0) -> Stage:
         """Stage 1: f(y|x) from the part labels; ``twin`` 1 sees them in another order."""
         s, network = self.settings, self.networks.part_model
-        optimizer = self._optimizer([(network, s.part_lr)])
+        optimizer = optimizer_of(s, [(network, s.part_lr)])
         stage = self.run.stage(name, {"part_model": network}, [optimizer], s.part_epochs)
         feed = self._feed(self.store, self.rows.part, s.part_batch, 6) if twin else self.part_feed
         loss = initialise.part_model_loss(network, s.em.overlap, self.networks.y)
@@ -206,7 +215,7 @@ class Experiment:
             if s.posterior_start == "part-model":
                 one.encoder.load_state_dict(cast(PartModel, self.networks.part_model).encoder.state_dict())
             groups += [(one.encoder, slow), (one.label_encoder, s.posterior_lr), (one.decoder, s.posterior_lr)]
-        optimizer = self._optimizer(groups)
+        optimizer = optimizer_of(s, groups)
         stage = self.run.stage("posterior", {"posterior": network}, [optimizer], s.posterior_epochs)
         loss = initialise.posterior_loss(self.networks, s.label_dropout, s.em.overlap)
         self._supervised(stage, network, optimizer, loss, self.part_feed, "posterior")
@@ -221,7 +230,7 @@ class Experiment:
                 copies = max(1, len(self.rows.coarse) // (2 * len(rows)))
                 rows = np.concatenate([self.rows.coarse, np.repeat(rows, copies)])
             feed = self._feed(self.store, rows, s.batch, 4)
-            optimizer = self._optimizer([(styles, s.label_lr)], False)
+            optimizer = optimizer_of(s, [(styles, s.label_lr)], False)
             stage = self.run.stage(name, {"styles": styles}, [optimizer], s.label_epochs)
             self.networks.posterior.eval()
             loss = initialise.label_model_loss(self.networks, lambda batch: self.networks.infer(batch))
@@ -244,9 +253,9 @@ class Experiment:
         o = o or s.em
         learned = any(style.learned for _, style in n.style_items())
         optimizers = em.Optimizers(
-            self._optimizer([(n.part_model, s.em_part_lr)]),
-            self._optimizer([(n.posterior, s.em_posterior_lr)]),
-            self._optimizer([(n.styles, s.em_label_lr)], False) if learned else None,
+            optimizer_of(s, [(n.part_model, s.em_part_lr)]),
+            optimizer_of(s, [(n.posterior, s.em_posterior_lr)]),
+            optimizer_of(s, [(n.styles, s.em_label_lr)], False) if learned else None,
         )
         stage = self.run.stage(name, self._modules(), optimizers.each(), s.em_epochs)
         if not stage.history:
@@ -258,6 +267,7 @@ class Experiment:
             yield from track(self._pairs(epoch))
 
         def close(epoch: int, terms: dict[str, float]) -> None:
+            terms = self._in_step(stage, terms)
             scales = self._fit_scales()
             part = self.evaluate("part")["part_miou"]
             values = {"val/part_part_miou": part}
@@ -278,7 +288,7 @@ class Experiment:
         network = self.fresh(twin).part_model
         coarse_steps = self.em_steps if len(self.rows.coarse) else 0
         epochs = fine_tuning.epochs_to_match(self.part_steps, s.part_epochs, coarse_steps, s.em_epochs)
-        optimizer = self._optimizer([(network, s.part_lr)])
+        optimizer = optimizer_of(s, [(network, s.part_lr)])
         stage = self.run.stage(name, {"part_model": network}, [optimizer], epochs)
         feed = self.part_feed if rows is None else self._feed(self.full, rows, s.batch, 5)
         feed = self._feed(self.store, self.rows.part, s.part_batch, 6) if twin else feed
@@ -289,10 +299,10 @@ class Experiment:
 
     def fit_baseline(self, name: str, baseline: Baseline, rate: float = 1.0) -> Stage:
         """Trains a baseline with EM's pairs of batches, schedule and number of steps; its part model is then ours."""
-        baseline.to(self.device)
+        self._placed(baseline)
         rest = nn.ModuleDict({k: m for k, m in baseline.named_children() if k != "part_model"})
         modules = {"part_model": baseline.part_model, "rest": rest}
-        optimizer = self._optimizer([(m, rate * self.settings.em_part_lr) for m in modules.values()])
+        optimizer = optimizer_of(self.settings, [(m, rate * self.settings.em_part_lr) for m in modules.values()])
         stage = self.run.stage(name, modules, [optimizer], self.settings.em_epochs)
         self.networks.part_model = baseline.part_model
 
@@ -358,9 +368,9 @@ class Experiment:
     def _measures(self, model: str, feed: Feed) -> dict[str, Any]:
         counts = [
             confusion(self.networks.y.mode(log_y), batch.parts, self.schema.channels, self.schema.overlapping)
-            for batch, log_y in self.predictions(model, feed.plain())
+            for batch, log_y in self.predictions(model, feed.plain(mine=True))
         ]
-        total = np.concatenate(counts)
+        total = np.concatenate(parallel.gathered(counts))
         return summary(total, self.schema.parts) | {"counts": total}
 
     @torch.no_grad()
@@ -385,9 +395,9 @@ class Experiment:
             return math.nan
         learned = any(style.learned for _, style in n.style_items())
         optimizers = em.Optimizers(
-            self._optimizer([(n.part_model, 1e-6)]),
-            self._optimizer([(n.posterior, 1e-6)]),
-            self._optimizer([(n.styles, 1e-6)], False) if learned else None,
+            optimizer_of(s, [(n.part_model, 1e-6)]),
+            optimizer_of(s, [(n.posterior, 1e-6)]),
+            optimizer_of(s, [(n.styles, 1e-6)], False) if learned else None,
         )
         took = []
         for _, (labelled, batch) in zip(range(steps + 1), self._pairs(0), strict=False):
@@ -484,6 +494,10 @@ class Experiment:
         close: OnEpoch,
     ) -> None:
         """Trains what is left of a stage; ends with the weights of its best epoch."""
+
+        def close_together(epoch: int, terms: dict[str, float]) -> None:
+            close(epoch, self._in_step(stage, terms))
+
         with self._progress(stage, steps) as track:
             initialise.fit(
                 network,
@@ -492,12 +506,18 @@ class Experiment:
                 lambda epoch: track(batches(epoch)),
                 stage.epochs,
                 steps,
-                close,
+                close_together,
                 self.seed,
                 stage.epoch,
                 self.settings.em.clip,
             )
         stage.load_best()
+
+    def _in_step(self, stage: Stage, terms: dict[str, float]) -> dict[str, float]:
+        """Before several processes measure: the same running statistics everywhere. Returns the means of ``terms``."""
+        for module in stage.modules.values():
+            parallel.same_buffers(module)
+        return parallel.means(terms)
 
     def _close(self, stage: Stage, epoch: int, score: float, values: dict[str, float]) -> None:
         stage.close_epoch(epoch, score, values)
@@ -528,22 +548,6 @@ class Experiment:
                 maps[model] = self.networks.y.mode(log_y).to(torch.uint8).cpu().numpy()
         path = self.run.path / "progress" / f"{name}-{epoch:04d}.npz"
         write(path, lambda file: np.savez_compressed(file, rows=rows, part=maps["part"], posterior=maps["posterior"]))
-
-    def _optimizer(self, groups: list[tuple[nn.Module, float]], encoders: bool = True) -> torch.optim.Optimizer:
-        s = self.settings
-        factor = s.random_start_factor if encoders and s.weights == "random" else 1.0
-        params = []
-        for module, lr in groups:
-            scaled = rate_factors(module, s.encoder_factor) if encoders else {}
-            by_factor: dict[float, list[nn.Parameter]] = {}
-            for parameter in module.parameters():
-                if parameter.requires_grad:
-                    by_factor.setdefault(scaled.get(parameter, 1.0), []).append(parameter)
-            params += [{"params": found, "lr": factor * own * lr} for own, found in by_factor.items()]
-        if s.optimizer == "sgd":
-            return torch.optim.SGD(params, lr=1e-3, momentum=0.9, weight_decay=s.weight_decay)
-        kind = torch.optim.AdamW if s.optimizer == "adamw" else torch.optim.Adam
-        return kind(params, lr=1e-3, weight_decay=s.weight_decay, fused=True)
 
     def export(self, has_posterior: bool) -> Path:
         """Writes ``model/``: the networks as they are now, with all that ``predict`` needs."""

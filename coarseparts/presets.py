@@ -40,6 +40,9 @@ class Settings(BaseModel):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="of the convolutions; auto: bfloat16 where the machine multiplies it natively"
     )
+    sync_batch_norm: bool = Field(
+        default=False, description="batch norm's statistics over all processes that train together"
+    )
     posterior_start: Literal["part-model", "weights"] = Field(
         default="part-model", description="where the posterior's image encoder begins"
     )

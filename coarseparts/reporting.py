@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from coarseparts import parallel
 from coarseparts.evaluation.iou import confusion, iou
 from coarseparts.evaluation.report import write_report
 from coarseparts.evaluation.tables import COLUMNS, print_table, write_results_csv
@@ -31,6 +32,8 @@ def finish(
 
     ``rows`` as ``Experiment.train`` returns them; the report shows the last experiment's pictures.
     """
+    if not parallel.is_main():
+        return
     table = [{name: row[name] for name in COLUMNS} for row in rows]
     write_results_csv(folder / "results.csv", table)
     shown = experiments[-1]

@@ -27,6 +27,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from coarseparts import parallel
+
 try:
     import fcntl
 except ImportError:  # Windows: two trainings in one folder are not kept apart there
@@ -40,8 +42,11 @@ class RunError(RuntimeError):
 def write(path: Path, data: bytes | str | Callable[[io.BufferedWriter], None]) -> None:
     """Writes a file whole or not at all: beside its place first, then moved there.
 
+    Of several processes that train together the first one writes, the others go on.
     Raises RunError naming the file and the remedy when the disk is full or the folder read-only.
     """
+    if not parallel.is_main():
+        return
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,6 +72,9 @@ def claimed(path: Path) -> Iterator[None]:
 
     Raises RunError when it holds other things than runs, another process is training in it, or it cannot be made.
     """
+    if not parallel.is_main():
+        yield
+        return
     found = [p.name for p in path.iterdir() if not p.name.startswith(".")] if path.is_dir() else []
     known = (path / "config.yaml").is_file() or any(path.glob("seed*/config.yaml"))
     if set(found) - {"store"} and not known and not all(name.startswith("seed") for name in found):
@@ -153,8 +161,10 @@ class Stage:
         self.epoch, self.best_epoch, self.best_score, self.seconds = 0, 0, -math.inf, 0.0
         self.history: list[tuple[int, str, float]] = []
         self._since = time.monotonic()
+        parallel.wait()
         if (folder / "state.pt").is_file():
             self._restore()
+        parallel.wait()  # nobody writes the first epoch before all have looked
 
     @property
     def finished(self) -> bool:
@@ -188,6 +198,7 @@ class Stage:
 
     def load_best(self) -> None:
         """Puts the best epoch's weights into the modules."""
+        parallel.wait()  # until the first process has written it
         path = self.folder / "best.safetensors"
         try:
             tensors = load_file(path)
@@ -223,6 +234,12 @@ class RunFolder:
     def __init__(self, path: Path, config: Mapping[str, Any], schema_json: str):
         self.path = path
         self.stages: dict[str, Stage] = {}
+        self._tensorboard: Any = None
+        with parallel.main_first():
+            self._open(path, config, schema_json)
+
+    @staticmethod
+    def _open(path: Path, config: Mapping[str, Any], schema_json: str) -> None:
         file = path / "config.yaml"
         text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
         if file.is_file():
@@ -241,7 +258,6 @@ class RunFolder:
                     raise RunError(f"{path}: is not empty and holds no run; take another --out")
             write(file, text)
             write(path / "schema.json", schema_json)
-        self._tensorboard: Any = None
 
     def stage(
         self,
@@ -256,6 +272,8 @@ class RunFolder:
 
     def log(self, stage: Stage) -> None:
         """Writes metrics.csv anew from all stages, and the stage's last epoch to TensorBoard."""
+        if not parallel.is_main():
+            return
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(["stage", "epoch", "name", "value"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from coarseparts import methods
+from coarseparts import methods, options, parallel
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
 from coarseparts.experiment import Experiment
@@ -41,8 +41,12 @@ def toy(store: Path, run: Path, **changes: object) -> Experiment:
     return Experiment(toy_store(store), chosen, run, part_limit=8, console=Console(quiet=True))
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # STORE RUN [METHOD,METHOD] [KEY=VALUE ...]
     torch.set_num_threads(1)  # the same in every process, so that sums are taken in the same order
-    experiment = toy(Path(sys.argv[1]), Path(sys.argv[2]))
-    methods.train(experiment, "em")
-    experiment.export(True)
+    store, run, wanted, *texts = (*sys.argv[1:], *["em"] * (len(sys.argv) == 3))
+    with parallel.together("cpu"):
+        experiment = toy(Path(store), Path(run), **options.changes(texts))
+        for method in wanted.split(","):
+            methods.train(experiment, method)
+        if "em" in wanted.split(","):
+            experiment.export(True)

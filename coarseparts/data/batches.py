@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from coarseparts import parallel
 from coarseparts.data.sample import Batch
 from coarseparts.data.store import Store
 from coarseparts.data.transforms import Augmentation, Preprocess, augment, to_input
@@ -39,23 +40,28 @@ class Feed:
         return max(1, -(-len(self.rows) // self.size))
 
     def epoch(self, epoch: int, steps: int | None = None) -> Iterator[Batch]:
-        """``steps`` batches (default: one pass). Every image is seen once before any is seen again."""
+        """``steps`` batches (default: one pass). Every image is seen once before any is seen again.
+
+        Where several processes train together (``parallel``) each gets its share of every batch.
+        """
         steps = len(self) if steps is None else steps
         random = np.random.default_rng([self.seed, self.salt, epoch])
         generator = torch.Generator().manual_seed(int(random.integers(2**62)))
         need = steps * self.size
         rounds = -(-need // len(self.rows))
         order = np.concatenate([random.permutation(self.rows) for _ in range(rounds)])[:need]
+        share = parallel.share(self.size)
         for step in range(steps):
-            raw = self.store.batch(order[step * self.size : (step + 1) * self.size], self.device)
+            raw = self.store.batch(order[step * self.size : (step + 1) * self.size][share], self.device)
             batch = augment(raw, self.store.schema, generator, self.augmentation, self.preprocess)
             batch.image = batch.image.contiguous(memory_format=torch.channels_last)
             yield batch
 
-    def plain(self, limit: int | None = None) -> Iterator[Batch]:
-        """Every image once, in order, without augmentation."""
+    def plain(self, limit: int | None = None, mine: bool = False) -> Iterator[Batch]:
+        """Every image once, in order, without augmentation; ``mine``: the batches that ``parallel.mine`` gives."""
         rows = self.rows[:limit]
-        for start in range(0, len(rows), self.size):
+        starts = range(0, len(rows), self.size)
+        for start in parallel.mine(starts) if mine else starts:
             raw = self.store.batch(rows[start : start + self.size], self.device)
             batch = to_input(raw, self.preprocess)
             batch.image = batch.image.contiguous(memory_format=torch.channels_last)

@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from torch import Tensor
 
+from coarseparts import parallel
+
 from .sample import Batch
 from .schema import IGNORE, Schema
 
@@ -127,7 +129,7 @@ def augment(
     options, preprocess = options or Augmentation(), preprocess or Preprocess()
     device = batch.image.device
     height, width = batch.image.shape[-2:]
-    draws = torch.rand(len(batch), 11, generator=generator).T.to(device)
+    draws = parallel.rand((len(batch), 11), generator).T.to(device)
     u = draws * 2 - 1  # (11, B) in -1..1
 
     matrix = None
