@@ -5,7 +5,6 @@ Errors go to standard error, one problem a line.
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -171,9 +170,7 @@ def benchmark(
 
     Under torchrun each process takes its share of the cells, one GPU each.
     """
-    where = options.device(device)
-    if where == "cuda" and "LOCAL_RANK" in os.environ:
-        where = f"cuda:{os.environ['LOCAL_RANK']}"
+    where = options.own_gpu(options.device(device))
     chosen = options.names("--methods", names, methods.METHODS) or None
     styles = options.names("--labels", labels)
     for style in styles:
@@ -304,16 +301,24 @@ def predict(
     labels: Annotated[Path | None, typer.Option(help="COCO file with coarse labels of these images")] = None,
     overlay: Annotated[bool, typer.Option("--overlay", help="also write pictures to look at")] = False,
     coco: Annotated[Path | None, typer.Option(help="also write a COCO file")] = None,
+    shard: Annotated[str, typer.Option(help="I/N: every N-th image from the I-th on [all; torchrun: its own]")] = "",
     device: Device = "auto",
     skip_bad: SkipBad = False,
 ) -> None:
-    """The parts of photographs."""
-    trained = run_model(run, options.device(device))
-    done = predict_folder(trained, images, target, labels, overlay, coco, skip_bad, options.progress("predicting", err))
+    """The parts of photographs; what this model has predicted into the folder already is not done again."""
+    own = options.shard(shard)
+    if own[1] > 1 and coco is not None:
+        remedy = "leave --coco out, and run once more without shards when all are done: nothing is predicted again"
+        raise BadInput(Problem("--coco", "is a file of all images, and this is a share of them", remedy))
+    trained = run_model(run, options.own_gpu(options.device(device)))
+    bar = options.progress("predicting", err) if own[0] == 0 else None
+    done = predict_folder(trained, images, target, labels, overlay, coco, skip_bad, bar, own)
     for problem in done.problems:
         err.print(str(problem), highlight=False, markup=False)
     left = f", {done.left_out} left out" if done.left_out else ""
-    out.print(f"{done.written} part maps in {target}{left}", highlight=False)
+    kept = f" ({done.kept} of them there before)" if done.kept else ""
+    part = f"shard {own[0] + 1} of {own[1]}: " if own[1] > 1 else ""
+    out.print(f"{part}{done.written + done.kept} part maps in {target}{kept}{left}", highlight=False)
     if overlay:
         legend = Text("colours: ")
         for name, rgb in zip(trained.schema.parts, colours(len(trained.schema.parts)).tolist(), strict=True):

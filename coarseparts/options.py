@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -68,6 +69,23 @@ def device(name: str) -> str:
     if name == "cuda" and not torch.cuda.is_available():
         raise BadInput(Problem("--device", "is cuda, but torch sees no GPU", "use --device cpu"))
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
+def own_gpu(device: str) -> str:
+    """The GPU that torchrun gives this process, where it started several."""
+    return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" and "LOCAL_RANK" in os.environ else device
+
+
+def shard(text: str) -> tuple[int, int]:
+    """ "2/8" -> (1, 8); "" is this process's number among those that torchrun started, (0, 1) without it."""
+    if not text:
+        return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    first, _, second = text.partition("/")
+    if not (first.isascii() and first.isdigit() and second.isascii() and second.isdigit()):
+        raise BadInput(Problem("--shard", f"is {text!r}, expected I/N", "write e.g. --shard 1/8"))
+    if not 1 <= int(first) <= int(second):
+        raise BadInput(Problem("--shard", f"is {text!r}, expected 1 to {second} of {second}", "write e.g. --shard 1/8"))
+    return int(first) - 1, int(second)
 
 
 def progress(title: str, console: Console) -> Callable[[int, int], None] | None:

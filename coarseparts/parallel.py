@@ -77,7 +77,8 @@ def together(device: str, minutes: float = 60) -> Iterator[str]:
         if isinstance(error, dist.DistError) or "onnection" in str(error) or "gloo" in str(error):
             raise ProcessLost(
                 f"process {rank()} of {count()}: another process of this run has ended or hangs "
-                f"({str(error).splitlines()[0]}); what it said is above. The same command goes on where it was"
+                f"({str(error).split('] ')[-1].split('.')[0]}); what it said is above. "
+                "The same command goes on where it was"
             ) from error
         raise
     finally:

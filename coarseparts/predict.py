@@ -1,114 +1,56 @@
-"""A trained model and photographs to part maps at the photographs' own size. No training code is needed for it."""
+"""Photographs to part maps at their own size, in files. No training code is needed for it.
+
+Decoding and writing run beside the network. A folder of any size may be divided among processes and machines, and goes
+on where it was stopped (``Journal``).
+"""
 
 from __future__ import annotations
 
+import csv
+import hashlib
+import itertools
 import json
 import os
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO, TypeVar
 
 import numpy as np
-import torch
 from PIL import Image
 from pycocotools import mask as rle
 
-from coarseparts.data.crops import crop_and_resize, square_crop, uncrop, uncrop_probabilities
+from coarseparts.data.crops import square_crop
 from coarseparts.data.dataset_file import Crop, DatasetFile, Source, kind
 from coarseparts.data.images import decode, list_images, stem
 from coarseparts.data.problems import BadInput, Problem, capped, counted, errors
 from coarseparts.data.records import ABSENT, Record, read_dataset
-from coarseparts.data.sample import Batch, Sample
+from coarseparts.data.sample import Sample
 from coarseparts.data.schema import Schema
-from coarseparts.data.store import Store
-from coarseparts.data.transforms import to_input
 from coarseparts.evaluation.overlay import colours, overlay
+from coarseparts.inference import BATCH, folded, predict_samples
 from coarseparts.model import Model
-from coarseparts.runs import RunError, write
-
-
-@torch.no_grad()
-def predict_samples(model: Model, samples: list[Sample], use_labels: bool = True) -> list[np.ndarray]:
-    """Part maps of samples of any size, (H, W) uint8 at each image's own size; bit fields where parts overlap.
-
-    A sample's ``crop`` is what the network sees; without one, and where the model was trained on object crops, the
-    object is found first in the whole image and then looked at again from near. With ``use_labels`` the posterior
-    predicts for samples that carry coarse labels; otherwise, and for all others, the part model.
-    """
-    out = []
-    for sample in samples:
-        found = any(getattr(sample, s) is not None for s in model.styles)
-        labelled = use_labels and found and model.has_posterior
-        if sample.crop is None and not labelled and model.crop.get("to") == "object":
-            figure = _one(model, sample, False, figure=model.schema.overlapping)
-            sample = _with_crop(sample, _object(figure, float(model.crop.get("margin", 0.1))))
-        out.append(_one(model, sample, labelled))
-    return out
-
-
-def _one(model: Model, sample: Sample, labelled: bool, figure: bool = False) -> np.ndarray:
-    """The part map; with ``figure`` the whole object where a learned p(ymask|y) says it, for parts need not fill it."""
-    arrays = crop_and_resize(sample, model.size)
-    crop = arrays.pop("crop")
-    assert crop is not None
-
-    def one(name: str) -> np.ndarray | None:
-        value = arrays[name]
-        return None if value is None else value[None]
-
-    image = arrays["image"]
-    assert image is not None
-    keypoints = one("keypoints") if model.schema.keypoints else None
-    store = Store.from_arrays(
-        model.schema, image[None], None, one("mask"), keypoints, one("box"), part_boxes=one("part_boxes")
-    )
-    device = next(model.networks.part_model.parameters()).device
-    batch: Batch = to_input(store.batch([0], device), model.settings.preprocess)
-    batch.image = batch.image.contiguous(memory_format=torch.channels_last)
-    networks = model.networks
-    native = (sample.image.shape[1], sample.image.shape[0])
-    if labelled:
-        log_y = networks.infer(batch, model.settings.em.condition)
-    else:
-        log_y = networks.y.log_probability(networks.part_model(batch.image))
-    mask = dict(networks.style_items()).get("mask") if figure and model.has_posterior else None
-    if mask is not None:
-        return (uncrop_probabilities(mask.predict(log_y)[0].sigmoid().cpu().numpy(), crop, native)[0] > 0.5).astype(
-            np.uint8
-        )
-    probabilities = log_y[0].exp().cpu().numpy()
-    if not model.schema.overlapping:
-        return uncrop(probabilities, crop, native)
-    there = uncrop_probabilities(probabilities[: len(model.schema.parts)], crop, native) > 0.5
-    return np.bitwise_or.reduce([layer.astype(np.uint8) << p for p, layer in enumerate(there)])
-
-
-def _object(parts: np.ndarray, margin: float) -> np.ndarray | None:
-    """The box of a first look's foreground with its margin; None when there is hardly any."""
-    ys, xs = np.nonzero(parts)
-    if len(ys) < 0.002 * parts.size:
-        return None
-    # Single stray pixels must not stretch the box: the outermost half percent on each side is cut off.
-    x0, x1 = np.percentile(xs, [0.5, 99.5])
-    y0, y1 = np.percentile(ys, [0.5, 99.5])
-    more_x, more_y = margin * (x1 + 1 - x0), margin * (y1 + 1 - y0)
-    return np.array([x0 - more_x, y0 - more_y, x1 + 1 + more_x, y1 + 1 + more_y], np.float32)
-
-
-def _with_crop(sample: Sample, crop: np.ndarray | None) -> Sample:
-    return Sample(
-        sample.name, sample.image, sample.parts, sample.mask, sample.keypoints, sample.box, crop, sample.part_boxes
-    )
+from coarseparts.runs import RunError, explained, write
 
 
 @dataclass
 class Summary:
-    """What ``predict_folder`` did: images written, images left out, and everything that was noteworthy."""
+    """What ``predict_folder`` did: images written, images that were there before, images left out, and everything
+    that was noteworthy."""
 
     written: int = 0
+    kept: int = 0
     left_out: int = 0
     problems: list[Problem] = field(default_factory=list)
+
+
+Opened = tuple[np.ndarray, list[Sample], list[Problem]]
+"""An image, its labelled objects (the image itself where there is none), and what was repaired."""
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 def predict_folder(
@@ -120,6 +62,7 @@ def predict_folder(
     coco: Path | None = None,
     skip_bad: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    shard: tuple[int, int] = (0, 1),
 ) -> Summary:
     """Writes ``out/<stem>.png`` for every image in a folder (or for one image file).
 
@@ -127,6 +70,9 @@ def predict_folder(
     writes a mask each, ``out/<part>/<stem>.png`` of 0 and 255, which a dataset file reads again. ``labels``: a COCO
     file with keypoints, masks or boxes of these images; the posterior uses them, an object each, later objects over
     earlier ones. ``with_overlay`` adds ``<stem>.overlay.png``; ``coco`` a COCO file, one annotation per part.
+    ``shard`` (i, n): only every n-th image, from the i-th on (0..n-1); the folder's other images are other processes'.
+    What the same model has predicted already of the same image and labels is not predicted again.
+
     Raises BadInput naming every image and label that cannot be used, before anything is written; with ``skip_bad``
     such images are left out and counted. Raises it, too, where a file to write is one of the images or the labels.
     """
@@ -136,7 +82,7 @@ def predict_folder(
         raise BadInput(Problem(str(out), message, "choose another folder with --out"))
     _refuse_targets(found, _maps_of(model, out), out, labels, with_overlay, coco)
     objects = _labelled_objects(model, images, labels, done) if labels is not None else {}
-    plain = sum(path.resolve() not in objects for _, path in found)
+    plain = sum(path.resolve() not in objects for _, path in found) if labels is not None else 0
     if labels is not None and not model.has_posterior:
         message = (
             "only says where the objects are: this model was trained without a posterior, by another method than em"
@@ -145,53 +91,186 @@ def predict_folder(
     elif labels is not None and 0 < plain < len(found):
         message = f"has no labels for {plain} of {len(found)} images; the part model predicts them from the image alone"
         done.problems.append(Problem(str(labels), message, "", "note"))
+    own = found[shard[0] :: shard[1]]
+    journal = Journal(out, _digest(model, labels, with_overlay), shard)
+    left = [
+        (name, path) for name, path in own if not journal.has(name, path, _files_of(model, out, name, with_overlay))
+    ]
+    done.kept = len(own) - len(left)
+
+    def tried(item: tuple[str, Path]) -> tuple[str, Path, Opened | BadInput]:
+        try:
+            return *item, _opened(*item, objects)
+        except BadInput as error:
+            return *item, error
+
     if not skip_bad:  # a first look at every file, so that nothing is half done when one is bad
         bad = errors(done.problems)
-        for name, path in found:
-            try:
-                _opened(name, path, objects)
-            except BadInput as error:
-                bad += error.problems
+        for _, _, opened in _ahead(tried, left):
+            bad += opened.problems if isinstance(opened, BadInput) else []
         if bad:
             raise BadInput(capped(dict.fromkeys(bad)))
-    overlapping = model.schema.overlapping
+    fast = folded(model)
     palette = np.concatenate([[[0, 0, 0]], colours(len(model.schema.parts))]).astype(np.uint8)
-    maps: list[tuple[str, np.ndarray]] = []
-    for i, (name, path) in enumerate(found):
-        if progress:
-            progress(i, len(found))
-        try:
-            image, samples, repaired = _opened(name, path, objects)
-        except BadInput as error:
-            done.left_out += 1
-            done.problems += error.problems
-            continue
-        done.problems += repaired
-        parts = np.zeros(image.shape[:2], np.uint8)
-        for prediction in predict_samples(model, samples):
-            parts = parts | prediction if overlapping else np.where(prediction > 0, prediction, parts)
+
+    def save(name: str, path: Path, image: np.ndarray, parts: np.ndarray) -> tuple[str, Path]:
         for index, folder in enumerate(_maps_of(model, out), 1):
-            if overlapping:
-                there = np.where(model.schema.shows(parts, index), 255, 0).astype(np.uint8)
-                picture = Image.fromarray(there)
-                write(_map_of(folder, name), lambda file, picture=picture: picture.save(file, "PNG"))  # type: ignore[misc]
+            if model.schema.overlapping:
+                _save(_map_of(folder, name), np.where(model.schema.shows(parts, index), 255, 0).astype(np.uint8))
             else:
                 write_part_map(_map_of(folder, name), parts, palette)
         if with_overlay:
-            picture = Image.fromarray(overlay(image, parts, palette[1:], overlapping=overlapping))
-            write(_overlay_of(out, name), lambda file, picture=picture: picture.save(file, "PNG"))  # type: ignore[misc]
-        if coco is not None:
-            maps.append((name, parts))
-        done.written += 1
+            picture = overlay(image, parts, palette[1:], overlapping=model.schema.overlapping)
+            _save(_overlay_of(out, name), picture)
+        return name, path
+
+    with journal, ThreadPoolExecutor(THREADS, "write") as pool:
+        writing: deque[Future[tuple[str, Path]]] = deque()
+
+        def settle(most: int) -> None:
+            while len(writing) > most:
+                journal.add(*writing.popleft().result())
+                done.written += 1
+                if progress:
+                    progress(done.kept + done.left_out + done.written, len(own))
+
+        for group in _groups(_ahead(tried, left), BATCH):
+            usable = []
+            for name, path, opened in group:
+                if isinstance(opened, BadInput):
+                    done.left_out += 1
+                    done.problems += opened.problems
+                else:
+                    done.problems += opened[2]
+                    usable.append((name, path, opened[0], opened[1]))
+            said = iter(predict_samples(fast, [sample for *_, samples in usable for sample in samples]))
+            for name, path, image, samples in usable:
+                parts = np.zeros(image.shape[:2], np.uint8)
+                for prediction in itertools.islice(said, len(samples)):
+                    if model.schema.overlapping:
+                        parts = parts | prediction
+                    else:
+                        parts = np.where(prediction > 0, prediction, parts)
+                writing.append(pool.submit(save, name, path, image, parts))
+            settle(BATCH)
+        settle(0)
     if progress:
-        progress(len(found), len(found))
+        progress(len(own), len(own))
     done.problems = list(dict.fromkeys(done.problems))
-    if not done.written:
-        none = Problem(str(images), f"none of {len(found)} images could be used", "correct the problems above")
+    if own and not done.written + done.kept:
+        none = Problem(str(images), f"none of {len(own)} images could be used", "correct the problems above")
         raise BadInput([*capped(errors(done.problems)), none])
     if coco is not None:
-        write(coco, json.dumps(to_coco(maps, model.schema)))
+        whole = (item for item in own if _files_of(model, out, item[0], False)[0].is_file())
+        write(coco, json.dumps(to_coco(((name, _read_back(model, out, name)) for name, _ in whole), model.schema)))
     return done
+
+
+THREADS = max(1, min(8, (os.cpu_count() or 1)))
+"""Files that are decoded, and files that are written, at a time."""
+
+
+def _ahead(make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+    """What ``make`` says of each item, in order, made by threads a little ahead of the one who asks."""
+    with ThreadPoolExecutor(THREADS, "read") as pool:
+        coming: deque[Future[Made]] = deque()
+        for item in items:
+            coming.append(pool.submit(make, item))
+            if len(coming) > 2 * BATCH:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+
+
+def _groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    several = iter(items)
+    while group := list(itertools.islice(several, size)):
+        yield group
+
+
+class Journal:
+    """What has been predicted into a folder: ``.predicted-I-of-N.csv`` there, a line per image, written as it is done.
+
+    Every shard has its own and reads all of them. An image counts as done if its size and time of change are as they
+    were, everything that it gives is there, and model, labels and options (``digest``) are the same.
+    """
+
+    def __init__(self, out: Path, digest: str, shard: tuple[int, int]):
+        self.path = out / f".predicted-{shard[0] + 1}-of-{shard[1]}.csv"
+        self.digest = digest
+        self._known: dict[str, tuple[str, str]] = {}
+        self._file: TextIO | None = None
+        for path in sorted(out.glob(".predicted-*.csv")) if out.is_dir() else []:
+            with open(path, encoding="utf-8", errors="replace", newline="") as file:
+                for row in csv.reader(file):
+                    if len(row) == 4 and row[0] == digest:  # a line that was cut off is not done
+                        self._known[row[1]] = (row[2], row[3])
+
+    def has(self, name: str, path: Path, files: Iterable[Path]) -> bool:
+        """Whether this image needs no prediction."""
+        return self._known.get(name) == _state(path) and all(file.is_file() for file in files)
+
+    def add(self, name: str, path: Path) -> None:
+        """Everything of this image is written."""
+        assert self._file is not None
+        try:
+            csv.writer(self._file, lineterminator="\n").writerow([self.digest, name, *_state(path)])
+            self._file.flush()
+        except OSError as error:
+            raise explained(self.path, error) from error
+
+    def __enter__(self) -> Journal:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, "a", encoding="utf-8", newline="")
+            if self._file.tell():
+                self._file.write("\n")  # ends a line that was cut off
+        except OSError as error:
+            raise explained(self.path, error) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def _state(path: Path) -> tuple[str, str]:
+    found = path.stat()
+    return str(found.st_size), str(found.st_mtime_ns)
+
+
+def _digest(model: Model, labels: Path | None, with_overlay: bool) -> str:
+    """Tells whether a part map would come out the same: of the model's weights, settings and names, and the labels."""
+    found = hashlib.sha256(repr((model.schema, model.settings, model.styles, model.size, model.crop)).encode())
+    modules = [model.networks.part_model, *([model.networks.posterior] if model.has_posterior else [])]
+    for module in modules:
+        for tensor in module.state_dict().values():
+            found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    if labels is not None:
+        found.update(labels.read_bytes())
+    found.update(bytes([with_overlay]))
+    return found.hexdigest()[:16]
+
+
+def _files_of(model: Model, out: Path, name: str, with_overlay: bool) -> list[Path]:
+    maps = [_map_of(folder, name) for folder in _maps_of(model, out)]
+    return maps + ([_overlay_of(out, name)] if with_overlay else [])
+
+
+def _read_back(model: Model, out: Path, name: str) -> np.ndarray:
+    """The part map (or bit field) that was written for an image."""
+    layers = []
+    for file in _files_of(model, out, name, False):
+        with Image.open(file) as picture:
+            layers.append(np.asarray(picture))
+    if not model.schema.overlapping:
+        return layers[0]
+    return np.bitwise_or.reduce([(layer > 0).astype(np.uint8) << p for p, layer in enumerate(layers)])
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    picture = Image.fromarray(array)
+    write(path, lambda file: picture.save(file, "PNG"))
 
 
 def _photographs(images: Path, done: Summary) -> list[tuple[str, Path]]:
@@ -288,11 +367,8 @@ def _inode(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _opened(name: str, path: Path, objects: dict[Path, list[Record]]) -> tuple[np.ndarray, list[Sample], list[Problem]]:
-    """An image, its labelled objects (the image itself where there is none), and what was repaired.
-
-    Raises BadInput with everything that is wrong with them.
-    """
+def _opened(name: str, path: Path, objects: dict[Path, list[Record]]) -> Opened:
+    """Raises BadInput with everything that is wrong with an image and its labels."""
     image, problems = decode(path)
     samples = []
     records = objects.get(path.resolve(), [])

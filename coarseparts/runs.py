@@ -63,7 +63,7 @@ def write(path: Path, data: bytes | str | Callable[[io.BufferedWriter], None]) -
             part.unlink(missing_ok=True)
         if isinstance(error.__context__, KeyboardInterrupt):  # torch.save hides it behind an error of its own
             raise KeyboardInterrupt from error
-        raise _explained(path, error) from error
+        raise explained(path, error) from error
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def _locked(path: Path, wait: bool) -> Iterator[None]:
         path.mkdir(parents=True, exist_ok=True)
         lock = open(path / ".lock", "w")
     except OSError as error:
-        raise _explained(path, error) from error
+        raise explained(path, error) from error
     with lock:
         if fcntl is not None:
             try:
@@ -133,7 +133,8 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _explained(path: Path, error: BaseException) -> RunError:
+def explained(path: Path, error: BaseException) -> RunError:
+    """What to say and do when ``path`` could not be written."""
     code = getattr(error, "errno", None)
     text = str(error)
     if code == errno.ENOSPC or "No space left" in text or "file write failed" in text or "unexpected pos" in text:

@@ -133,7 +133,7 @@ def test_evaluate_prints_one_json_object_that_agrees_with_the_table(run):
 def test_predict_writes_part_maps_overlays_and_coco(run, data, tmp_path):
     out, coco = tmp_path / "parts", tmp_path / "parts.json"
     coarseparts("predict", run, data / "val" / "images", "--out", out, "--overlay", "--coco", coco)
-    names = sorted(p.name for p in out.iterdir())
+    names = sorted(p.name for p in out.glob("[!.]*"))
     assert names == sorted(f"bird {i:03d}{end}" for i in range(50, 56) for end in (".png", ".overlay.png"))
     parts = np.asarray(Image.open(out / "bird 050.png"))
     assert parts.shape == (48, 48) and parts.max() <= 10
@@ -166,7 +166,7 @@ def test_bad_photographs_are_all_named_before_anything_is_written(run, tmp_path)
     done = coarseparts("predict", run, folder, "--out", tmp_path / "out", ok=2)
     assert "empty.jpg" in done.stderr and "broken.png" in done.stderr and not (tmp_path / "out").exists()
     done = coarseparts("predict", run, folder, "--out", tmp_path / "out", "--skip-bad")
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["grey.png"]
+    assert [p.name for p in (tmp_path / "out").glob("[!.]*")] == ["grey.png"]
     assert "2 left out" in done.stdout and np.asarray(Image.open(tmp_path / "out" / "grey.png")).shape == (30, 40)
 
 

@@ -1,0 +1,161 @@
+"""Prediction in files: shards, going on after a stop, the journal, several at a time, folded norms."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from coarseparts import options, predict
+from coarseparts.data.problems import BadInput
+from coarseparts.data.sample import Sample
+from coarseparts.data.synthetic import birds
+from coarseparts.inference import folded, predict_samples
+from coarseparts.model import Model, build, resolve
+from coarseparts.predict import predict_folder
+from coarseparts.presets import settings
+
+STYLES = ["keypoints", "mask", "box"]
+
+
+def model_of(decoder: str = "stride2", seed: int = 0) -> Model:
+    """Random weights and running statistics, without training."""
+    torch.manual_seed(seed)
+    chosen = resolve(settings(changes={"encoder": "resnet10", "decoder": decoder, "precision": "float32"}), "cpu")
+    networks = build(birds.SCHEMA, chosen, STYLES)
+    for network in (networks.part_model, networks.posterior, networks.styles):
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                torch.nn.init.normal_(module.running_mean, 0, 0.3)
+                torch.nn.init.uniform_(module.running_var, 0.5, 2)
+                torch.nn.init.normal_(module.weight, 1, 0.3)
+                torch.nn.init.normal_(module.bias, 0, 0.3)
+        network.eval()
+    return Model(networks, birds.SCHEMA, chosen, STYLES, 32, {"to": "none", "margin": 0.0}, True)
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return model_of()
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 photographs of three sizes."""
+    folder = tmp_path_factory.mktemp("images")
+    made = birds.render(20, size=48, seed=4)
+    for i in range(20):
+        picture = Image.fromarray(made["image"][i])
+        picture.resize((48, 32 + 16 * (i % 3))).save(folder / f"bird {i:02d}.png")
+    return folder
+
+
+def maps(out: Path) -> dict[str, np.ndarray]:
+    return {path.name: np.asarray(Image.open(path)) for path in sorted(out.glob("*.png")) if path.name[0] != "."}
+
+
+@pytest.mark.parametrize("decoder", ["paper", "stride2"])
+def test_folded_norms_change_nothing_but_the_last_bits(decoder: str) -> None:
+    plain = model_of(decoder)
+    fast = folded(plain)
+    left = [m for m in fast.networks.part_model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    before = [m for m in plain.networks.part_model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert not left and before, "every norm is folded, in the copy alone"
+    x = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        one, two = plain.networks.part_model(x), fast.networks.part_model(x)
+    assert float((one - two).abs().max()) < 1e-4 * float(one.abs().max())
+
+
+def test_samples_together_and_alone_get_the_same_parts(model: Model) -> None:
+    made = birds.render(5, size=48, seed=9)
+    samples = [
+        Sample(
+            f"{i}",
+            made["image"][i][: 48 - 8 * (i % 2)],
+            mask=made["mask"][i][: 48 - 8 * (i % 2)] if i in (1, 2) else None,
+            keypoints=made["keypoints"][i] if i in (2, 3) else None,
+        )
+        for i in range(5)
+    ]
+    together = predict_samples(model, samples)
+    for sample, whole in zip(samples, together, strict=True):
+        (alone,) = predict_samples(model, [sample])
+        assert whole.shape == sample.image.shape[:2] and np.mean(whole != alone) < 0.01
+    bare = predict_samples(model, samples, use_labels=False)
+    assert np.array_equal(bare[0], together[0]) and not np.array_equal(bare[2], together[2])
+
+
+def test_shards_make_the_same_files_as_one(model: Model, images: Path, tmp_path: Path) -> None:
+    whole = predict_folder(model, images, tmp_path / "one")
+    shares = [predict_folder(model, images, tmp_path / "three", shard=(i, 3)) for i in range(3)]
+    assert whole.written == 20 and [s.written for s in shares] == [7, 7, 6]
+    one, three = maps(tmp_path / "one"), maps(tmp_path / "three")
+    assert one.keys() == three.keys() and len(one) == 20
+    assert np.mean([np.mean(one[name] != three[name]) for name in one]) < 0.01
+    again = predict_folder(model, images, tmp_path / "three", shard=(1, 2))
+    assert (again.written, again.kept) == (0, 10), "another number of shards knows what all of them did"
+
+
+def test_a_stopped_prediction_goes_on(
+    model: Model, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = 0
+
+    def stop(done: int, total: int) -> None:
+        nonlocal seen
+        seen = done
+        if done == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("coarseparts.predict.BATCH", 2)
+    with pytest.raises(KeyboardInterrupt):
+        predict_folder(model, images, tmp_path / "out", progress=stop)
+    assert seen == 3
+    journal = tmp_path / "out" / ".predicted-1-of-1.csv"
+    with open(journal, "a") as file:
+        file.write("torn,li")  # as a killed process leaves it
+    done = predict_folder(model, images, tmp_path / "out")
+    assert done.kept == 3 and done.written == 17 and len(maps(tmp_path / "out")) == 20
+    done = predict_folder(model, images, tmp_path / "out")
+    assert (done.kept, done.written) == (20, 0)
+
+
+def test_what_has_changed_is_predicted_again(model: Model, images: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for path in sorted(images.iterdir())[:4]:
+        (folder / path.name).write_bytes(path.read_bytes())
+    out = tmp_path / "out"
+    assert predict_folder(model, folder, out).written == 4
+    os.utime(folder / "bird 01.png", (1, 1))
+    (out / "bird 02.png").unlink()
+    done = predict_folder(model, folder, out)
+    assert (done.written, done.kept) == (2, 2)
+    assert predict_folder(model_of(seed=1), folder, out).written == 4, "another model"
+    assert predict_folder(model, folder, out, with_overlay=True).written == 4, "other files"
+
+
+def test_coco_holds_what_was_there_before_too(model: Model, images: Path, tmp_path: Path) -> None:
+    predict_folder(model, images, tmp_path / "out", shard=(0, 2))
+    done = predict_folder(model, images, tmp_path / "out", coco=tmp_path / "all.json")
+    assert (done.kept, done.written) == (10, 10)
+    fresh = predict_folder(model, images, tmp_path / "other", coco=tmp_path / "fresh.json")
+    assert fresh.written == 20
+    both = [predict.json.loads((tmp_path / name).read_text()) for name in ("all.json", "fresh.json")]
+    assert [i["file_name"] for i in both[0]["images"]] == [i["file_name"] for i in both[1]["images"]]
+    assert len(both[0]["images"]) == 20
+
+
+def test_a_shard_is_read_from_the_option_or_from_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert options.shard("") == (0, 1) and options.shard("2/8") == (1, 8)
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert options.shard("") == (3, 4)
+    for wrong in ("2", "0/4", "5/4", "a/b", "1/-2"):
+        with pytest.raises(BadInput, match="--shard"):
+            options.shard(wrong)
