@@ -99,15 +99,17 @@ class Networks:
 
         ``dropout``: chance that a label which is there is hidden, so that one posterior learns every subset.
         """
-        size = batch.image.shape[-1]
-        channels, flags = [], []
-        for name, style in self.style_items():
+        styles, size = self.style_items(), batch.image.shape[-1]
+        channels, at = sum(style.channels for _, style in styles), 0
+        drawn = torch.empty(len(batch), channels + len(styles), size, size, device=batch.image.device)
+        for i, (name, style) in enumerate(styles):
             seen = batch.present[name].float()
             if dropout:
                 seen = seen * (parallel.rand(len(batch), generator) >= dropout).to(seen.device)
-            channels.append(style.draw(batch.labels[name], size) * seen[:, None, None, None])
-            flags.append(seen[:, None, None, None].expand(-1, 1, size, size))
-        return torch.cat(channels + flags, dim=1)
+            style.draw_into(drawn[:, at : at + style.channels], batch.labels[name], seen)
+            drawn[:, channels + i] = seen[:, None, None]
+            at += style.channels
+        return drawn
 
     def bounded(self, batch: Batch, otherwise: float) -> Tensor:
         """(B,) 1 where a style (mask, box) says where the object ends, ``otherwise`` elsewhere.

@@ -49,8 +49,16 @@ class Keypoints(LabelStyle):
         self.absent = nn.Parameter(torch.zeros(count)) if distance == "location" else None
 
     def draw(self, label: Tensor, size: int) -> Tensor:
-        height = (label[..., 2] > 0).float() * 0.5 + (label[..., 2] > 1).float() * 0.5
-        return self._gaussians(label, size, size, height)
+        return self._gaussians(label, size, size, self._height(label))
+
+    def draw_into(self, out: Tensor, label: Tensor, seen: Tensor) -> None:
+        # These maps are most of what is drawn: they are written once, where they are wanted.
+        self._gaussians(label, out.shape[-1], out.shape[-1], self._height(label) * seen[:, None], out)
+
+    @staticmethod
+    def _height(label: Tensor) -> Tensor:
+        """(B, K): 1 where a keypoint is visible, 0.5 where it is hidden and guessed, 0 where it is absent."""
+        return (label[..., 2] > 0).float() * 0.5 + (label[..., 2] > 1).float() * 0.5
 
     def predict(self, log_y: Tensor) -> Tensor:
         """Heat maps 0..1 (B, K, h, w); for "location" logits of them."""
@@ -125,7 +133,7 @@ class Keypoints(LabelStyle):
         assert self.absent is not None
         return torch.cat([mean.flatten(2), self.absent[:, None].expand(len(mean), -1, 1)], dim=-1)
 
-    def _gaussians(self, label: Tensor, size: int, frame: int, height: Tensor) -> Tensor:
+    def _gaussians(self, label: Tensor, size: int, frame: int, height: Tensor, out: Tensor | None = None) -> Tensor:
         """(B, K, size, size) of ``height`` (B, K); the coordinates are pixels of an image of width ``frame``."""
         shrink = size / frame
         centres = torch.arange(size, device=label.device) + 0.5
@@ -133,7 +141,7 @@ class Keypoints(LabelStyle):
         # A Gaussian is separable: two (B, K, size) profiles and one outer product.
         gx = torch.exp(-0.5 * ((centres - label[..., 0:1] * shrink) / width) ** 2)
         gy = torch.exp(-0.5 * ((centres - label[..., 1:2] * shrink) / width) ** 2)
-        return (gy * height[..., None])[..., :, None] * gx[..., None, :]
+        return torch.mul((gy * height[..., None])[..., :, None], gx[..., None, :], out=out)
 
 
 class _Function(nn.Module):

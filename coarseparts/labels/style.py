@@ -28,6 +28,10 @@ class LabelStyle(nn.Module, ABC):
     def draw(self, label: Tensor, size: int) -> Tensor:
         """The label as the posterior sees it: (B, channels, size, size), 0..1. Coordinates are pixels of ``size``."""
 
+    def draw_into(self, out: Tensor, label: Tensor, seen: Tensor) -> None:
+        """Writes ``draw`` times ``seen`` (B,) 0 or 1 into ``out`` (B, channels, size, size), an uninitialised slice."""
+        torch.mul(self.draw(label, out.shape[-1]), seen[:, None, None, None], out=out)
+
     @abstractmethod
     def predict(self, log_y: Tensor) -> Tensor:
         """mu_k = f(yk | y), what this label is expected to be where the parts are ``log_y`` (B, S, H, W)."""
