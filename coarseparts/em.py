@@ -59,7 +59,7 @@ class Options(BaseModel):
     supervise: float = Field(1.0, ge=0, description="weight of the posterior's own loss on part-labelled images")
     target: Literal["soft", "mode", "sample"] = Field("soft", description="what of q the M-step learns from")
     overlap: float = Field(
-        0.2, ge=0, description="weight of the soft Dice loss beside each cross entropy that trains parts; 0: as printed"
+        3.0, ge=0, description="weight of the soft Dice loss beside each cross entropy that trains parts; 0: as printed"
     )
     delta1: float = Field(1.0, ge=0, description="weight of the part-labelled images in the M-step")
     delta2: float = Field(1.0, ge=0, description="weight of the coarse images in the M-step")

@@ -65,7 +65,7 @@ class Settings(BaseModel):
     em_label_lr: float = Field(default=5e-4, gt=0, description="label models, in EM")
 
     random_start_factor: float = Field(
-        default=3.0, gt=0, description="rates of part model and posterior times this where encoders start random"
+        default=6.0, gt=0, description="rates of part model and posterior times this where encoders start random"
     )
 
     keypoint_epochs: int = Field(default=10, gt=0, description="encoder on keypoints, where that is the start")

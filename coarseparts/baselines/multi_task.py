@@ -19,7 +19,6 @@ class Options(BaselineOptions):
 
     parts: float = Field(1.0, ge=0, description="weight of the part labels")
     mask: float = Field(1.0, ge=0, description="weight of the figure-ground mask")
-    rate: float = Field(2.0, gt=0, description="learning rate, relative to em_part_lr")
     keypoints: float = Field(0.5, ge=0, description="weight of the keypoints")
 
 

@@ -23,7 +23,6 @@ IGNORE = 255
 class Options(BaselineOptions):
     """Weights of the losses and the size of a point; all as in section 5.1."""
 
-    rate: float = Field(2.0, gt=0, description="learning rate, relative to em_part_lr")
     start: Start = Field("fine-tuning", description="as in every baseline")
     points: float = Field(0.5, ge=0, description="weight of the points")
     mask: float = Field(1.0, ge=0, description="weight of the figure-ground mask")

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,6 +38,10 @@ CHUNK = 64
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NO_RIGHT = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+KEEP_EVERY = 20.0
+"""Seconds of work that a killed build may lose."""
 
 
 def build_store(
@@ -176,22 +181,28 @@ def _build(
     skip_bad: bool,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[Store, list[Problem]]:
-    """Write the store. Problems come from the images alone; ``before`` are those found before, told with them."""
-    problems: list[Problem] = []
-    dropped: list[str] = []
-    with Writer(folder, schema, size) as writer:
-        for done, loaded in enumerate(load_all(records, size), 1):
+    """Write the store, from where a stopped build was. Problems come from the images alone; ``before`` are those found
+    before, told with them."""
+    with Writer(folder, schema, size, resumable=True) as writer:
+        writer.notes = writer.notes or {"dropped": [], "problems": []}
+        dropped: list[str] = writer.notes["dropped"]
+        problems = [Problem(**problem) for problem in writer.notes["problems"]]
+        begun, since = len(writer.names) + len(dropped), time.monotonic()
+        for done, loaded in enumerate(load_all(records[begun:], size), begun + 1):
             problems += loaded.problems
+            writer.notes["problems"] += [asdict(problem) for problem in loaded.problems]
             if loaded.arrays is None:
                 dropped.append(loaded.record.name)
             else:
                 record = loaded.record
                 rows = _row(loaded.arrays, schema, size)
                 writer.append(rows, [record.name], [record.split], [f"sources[{record.source}]"])
+            if time.monotonic() - since > KEEP_EVERY:
+                writer.keep()
+                since = time.monotonic()
             if progress is not None:
                 progress(done, len(records))
         _raise_errors(before + problems, skip_bad)  # inside: nothing is kept of a store that is not to be used
-        writer.notes = {"dropped": dropped, "problems": [asdict(problem) for problem in problems]}
     return Store.open(folder), problems
 
 
@@ -237,9 +248,11 @@ def _cached(folder: Path, records: list[Record]) -> tuple[Store, list[Problem]] 
 
 
 def _clear(cache_dir: Path, folder: Path) -> None:
-    """Remove what killed builds left, and a store that could not be opened. Only called by who holds the lock."""
-    for left in cache_dir.glob(".*.tmp-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    """Remove what killed builds of other stores left, and a store that could not be opened. Only called by who holds
+    the lock."""
+    for left in [*cache_dir.glob(".*.tmp-*"), *cache_dir.glob(".*.part")]:
+        if left.name != f".{folder.name}.part":
+            shutil.rmtree(left, ignore_errors=True)
     if folder.exists() and not (folder / "store.json").is_file():
         shutil.rmtree(folder)
 

@@ -351,12 +351,14 @@ class Writer:
     """Appends rows to a new store, in a temporary folder beside ``folder`` that is moved there when all went well.
 
     Used as a context manager: an exception inside removes the temporary folder; a killed process leaves it, named
-    ``.<folder>.tmp-*``. Rows are appended to plain files rather than written into maps of the final size, because
-    a full disk is then an OSError and not a killed process, and rows may be left out as they come.
+    ``.<folder>.tmp-*``. With ``resumable`` it is named ``.<folder>.part``, an interruption leaves it, too, and the next
+    writer goes on after the rows of the last ``keep``. Rows are appended to plain files rather than written into maps
+    of the final size, because a full disk is then an OSError and not a killed process, and rows may be left out as they
+    come.
     """
 
-    def __init__(self, folder: Path, schema: Schema, size: int):
-        self.folder, self.schema, self.size = folder, schema, size
+    def __init__(self, folder: Path, schema: Schema, size: int, resumable: bool = False):
+        self.folder, self.schema, self.size, self.resumable = folder, schema, size, resumable
         self.names: list[str] = []
         self.splits: list[str] = []
         self.sources: list[str] = []
@@ -366,13 +368,24 @@ class Writer:
         if self.folder.exists() and not (self.folder / "store.json").is_file() and any(self.folder.iterdir()):
             raise FileExistsError(f"{self.folder}: exists and is no store; name another folder or remove it")
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        self.temporary = self.folder.parent / f".{self.folder.name}.tmp-{uuid.uuid4().hex[:8]}"
-        self.temporary.mkdir()
+        end = "part" if self.resumable else f"tmp-{uuid.uuid4().hex[:8]}"
+        self.temporary = self.folder.parent / f".{self.folder.name}.{end}"
         self._layout = layout(self.size, self.schema)
-        self._files = {name: (self.temporary / f"{name}.npy").open("w+b") for name in self._layout}
+        begun = self._kept() if self.resumable else None
+        if begun is None:
+            shutil.rmtree(self.temporary, ignore_errors=True)
+            self.temporary.mkdir()
+        else:
+            self.names, self.splits, self.sources, self.notes = (
+                begun[key] for key in ("names", "splits", "sources", "notes")
+            )
+        mode = "w+b" if begun is None else "r+b"
+        self._files = {name: (self.temporary / f"{name}.npy").open(mode) for name in self._layout}
         try:
-            for name in self._files:
+            for name, file in self._files.items():
                 self._header(name)
+                file.truncate(file.tell() + len(self.names) * self._bytes(name))
+                file.seek(0, os.SEEK_END)
         except BaseException:
             self._abandon()
             raise
@@ -389,7 +402,38 @@ class Writer:
         self.splits += splits
         self.sources += sources
 
+    def keep(self) -> None:
+        """Everything so far, ``notes`` included, outlives a kill. Raises OSError, e.g. when the disk is full."""
+        for file in self._files.values():
+            file.flush()
+            os.fsync(file.fileno())
+        kept = {"names": self.names, "splits": self.splits, "sources": self.sources, "notes": self.notes}
+        beside = self.temporary / "kept.json.new"
+        beside.write_text(json.dumps(kept), encoding="utf-8")
+        os.replace(beside, self.temporary / "kept.json")
+
+    def _kept(self) -> dict | None:
+        """What a stopped writer of the same store kept; None if there is nothing to go on from."""
+        try:
+            kept = json.loads((self.temporary / "kept.json").read_text(encoding="utf-8"))
+            rows = len(kept["names"])
+            if not len(kept["splits"]) == len(kept["sources"]) == rows:
+                return None
+            sizes = {name: (self.temporary / f"{name}.npy").stat().st_size for name in self._layout}
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return kept if all(size >= rows * self._bytes(name) for name, size in sizes.items()) else None
+
+    def _bytes(self, name: str) -> int:
+        dtype, shape = self._layout[name]
+        return dtype.itemsize * int(np.prod(shape))
+
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is KeyboardInterrupt and self.resumable:
+            self.keep()
+            for file in self._files.values():
+                file.close()
+            return
         if kind is not None:
             self._abandon()
             return
@@ -415,6 +459,7 @@ class Writer:
         meta = {"format": FORMAT, "size": self.size, "schema": self.schema.model_dump(mode="json")}
         meta |= {"names": self.names, "splits": self.splits, "sources": self.sources, "notes": self.notes}
         (self.temporary / "store.json").write_text(json.dumps(meta), encoding="utf-8")
+        (self.temporary / "kept.json").unlink(missing_ok=True)
         if self.folder.exists():  # a folder with content cannot be replaced in one step: set it aside first
             old = self.temporary.with_name(self.temporary.name + "-old")
             os.replace(self.folder, old)

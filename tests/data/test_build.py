@@ -133,19 +133,54 @@ def test_no_image_left(folder):
     assert len(bad.value.problems) == COUNT + 1 and "no image is left" in str(bad.value)
 
 
-def test_a_killed_build_leaves_a_temporary_folder_that_the_next_one_removes(folder):
-    cache = folder / "cache"
+def killed_build(folder, cache, at, **options):
+    """A build in a process of its own that dies once ``at`` images are done."""
     child = os.fork()
     if child == 0:
         try:
-            build_store(dataset(folder), cache, progress=lambda done, _: os._exit(9) if done == 3 else None)
+            build_store(dataset(folder), cache, progress=lambda done, _: os._exit(9) if done == at else None, **options)
         finally:
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-    assert [name.endswith(".lock") or ".tmp-" in name for name in os.listdir(cache)] == [True, True]
+
+
+def test_a_killed_build_leaves_a_temporary_folder_that_the_next_one_removes(folder):
+    cache = folder / "cache"
+    killed_build(folder, cache, 3)
+    (cache / ".other.part").mkdir()
+    assert [name.endswith((".lock", ".part")) for name in os.listdir(cache)] == [True, True, True]
     store, _ = build_store(dataset(folder), cache)
     assert len(store) == COUNT
     assert len(os.listdir(cache)) == 2, "the lock and the store"
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_a_killed_build_goes_on_where_it_was(folder, monkeypatch, bad):
+    if bad:
+        sorted((folder / "images").iterdir())[1].write_bytes(b"")
+    whole, told = build_store(dataset(folder), folder / "whole", skip_bad=bad)
+    monkeypatch.setattr("coarseparts.data.build.KEEP_EVERY", 0.0)
+    killed_build(folder, folder / "cache", 3, skip_bad=bad)
+    (part,) = (folder / "cache").glob(".*.part")
+    with open(part / "image.npy", "ab") as file:
+        file.write(b"half a row")
+    seen = []
+    store, problems = build_store(dataset(folder), folder / "cache", bad, progress=lambda done, _: seen.append(done))
+    assert seen == list(range(4, COUNT + 1))
+    assert store.names == whole.names and [str(p) for p in problems] == [str(p) for p in told]
+    for name in ("image", "parts", "mask", "keypoints", "box", "crops", "native"):
+        assert np.array_equal(getattr(store, name), getattr(whole, name)), name
+    assert not any(store.splits.count(s) != whole.splits.count(s) for s in set(whole.splits))
+
+
+@pytest.mark.parametrize("damage", ["kept.json", "image.npy"])
+def test_what_a_killed_build_left_may_be_damaged(folder, monkeypatch, damage):
+    monkeypatch.setattr("coarseparts.data.build.KEEP_EVERY", 0.0)
+    killed_build(folder, folder / "cache", 3)
+    (part,) = (folder / "cache").glob(".*.part")
+    (part / damage).write_bytes(b"{")
+    store, _ = build_store(dataset(folder), folder / "cache")
+    assert len(store) == COUNT and (store.image[COUNT - 1] > 0).any()
 
 
 def test_a_damaged_store_is_built_anew(folder):
