@@ -14,6 +14,8 @@ step with the same weights, up to rounding. The transcription, ``plain_step``, i
   model's gradients, too, and line 18 the posterior's, which nobody uses;
 - heat maps are drawn at full size, one at a time.
 
+``--precision bfloat16`` lets this package's part model and posterior convolve in bfloat16, as ``--set precision=auto``
+does on machines that multiply it natively; the losses then differ in the third digit (allow ``--tolerance 0.05``).
 ``--careful`` takes the last but one away by hand (``detach``, ``no_grad``, frozen weights), for a stricter comparison.
 Exit status 1 when a loss differs by more than ``--tolerance`` (relative) in the first two steps.
 """
@@ -23,7 +25,6 @@ from __future__ import annotations
 import argparse
 import copy
 import math
-import os
 import statistics
 import sys
 import time
@@ -33,6 +34,7 @@ from typing import Any, cast
 
 import torch
 from memory import MIB, PeakMemory
+from rates import machine
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -43,6 +45,7 @@ from coarseparts.data.synthetic import birds
 from coarseparts.data.transforms import to_input
 from coarseparts.labels import Keypoints
 from coarseparts.model import build
+from coarseparts.networks import PartModel, Posterior
 from coarseparts.networks.decoder import PaperDecoder
 from coarseparts.presets import Settings, settings
 
@@ -224,11 +227,12 @@ def channels_last(batch: Batch) -> Batch:
 Step = Callable[[], dict[str, Tensor]]
 
 
-def prepare(chosen: Settings, size: int, careful: bool = False) -> dict[str, Step]:
-    """One function a side, each taking a step from where its last one ended."""
+def prepare(chosen: Settings, size: int, careful: bool = False, precision: str = "float32") -> dict[str, Step]:
+    """One function a side, each taking a step from where its last one ended; ``precision`` is this package's side's."""
     batch, labelled = images(chosen.batch, size), images(chosen.labelled_batch, size, first=chosen.batch)
     last, last_labelled = channels_last(batch), channels_last(labelled)
     (ours, optimizers), plain = sides(chosen, last_labelled, careful=careful)
+    cast(PartModel, ours.part_model).precision = cast(Posterior, ours.posterior).precision = precision
     return {
         "plain": lambda: plain_step(plain, batch, labelled),
         "coarseparts": lambda: em.em_step(ours, optimizers, last, last_labelled, chosen.em),
@@ -305,6 +309,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--encoder", default="resnet34", help="the three networks' encoder")
     parser.add_argument("--careful", action="store_true", help="the plain side computes no gradient in vain")
     parser.add_argument("--repetitions", type=int, default=5, help="timed steps of each side")
+    parser.add_argument("--precision", default="float32", help="of this package's part model and posterior")
     parser.add_argument("--tolerance", type=float, default=1e-4, help="relative difference of losses that is allowed")
     parser.add_argument("--profile", type=int, default=0, metavar="ROWS", help="operators to list for each side")
     a = parser.parse_args(arguments)
@@ -312,9 +317,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = settings("paper", changes)
 
     print(f"python benchmarks/em_step.py {' '.join(sys.argv[1:] if arguments is None else arguments)}".rstrip())
-    print(f"{os.cpu_count()} CPU cores, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(machine("cpu"))
     print(f"preset paper, {a.encoder}, {a.size}x{a.size}, b = {a.batch}, bp = {a.labelled}")
-    steps = prepare(chosen, a.size, a.careful)
+    steps = prepare(chosen, a.size, a.careful, a.precision)
     measured = measure(steps, a.repetitions)
     ratio = report(measured, a.batch)
     gap, where = largest_difference(measured)
