@@ -178,6 +178,7 @@ def benchmark(
             options.one_of("--labels", one, ("all", *STYLES))
     begins, numbers = options.names("--starts", starts, matrix.STARTS), options.seeds(seeds)
     given = options.changes(changes) | ({"weights": weights} if weights else {})
+    options.one_of("--preset", preset, (*presets.PRESETS, presets.PUBLISHED))
     first = "paper" if preset == presets.PUBLISHED else preset
     resolve(presets.settings(first, given), where)  # a wrong setting is told before anything is read
     split = split or ("test" if data in matrix.WORLDS else "val")

@@ -27,8 +27,8 @@ from coarseparts.data.batches import Feed
 from coarseparts.data.roles import split_rows
 from coarseparts.data.sample import STYLES, Batch
 from coarseparts.data.store import Store
-from coarseparts.evaluation.iou import confusion, summary
 from coarseparts.initialise import Data, OnEpoch
+from coarseparts.measure import label_misfit, measured, predictions
 from coarseparts.model import Model, build, keypoint_decoder
 from coarseparts.networks import KeypointDetector, PartModel, members
 from coarseparts.optimizers import optimizer_of
@@ -238,7 +238,7 @@ class Experiment:
 
             def close(epoch: int, terms: dict[str, float]) -> None:
                 scales = self._fit_scales()
-                held_out = self._label_nll()
+                held_out = label_misfit(self.networks, self.val_feed.plain())
                 self._close(stage, epoch, -sum(held_out.values()), terms | scales | held_out)
 
             self._fit(stage, styles, optimizer, loss, lambda e: feed.epoch(e, steps), steps, close)
@@ -359,31 +359,18 @@ class Experiment:
 
     def evaluate(self, model: str) -> dict[str, Any]:
         """Measures on the validation rows: ``model`` "part" sees the image, "posterior" its coarse labels too."""
-        return self._measures(model, self.val_feed)
+        return self._measured(model, self.val_feed)
 
     def measure(self, model: str) -> dict[str, Any]:
         """The same on the split that results are measured on."""
-        return self._measures(model, self.measure_feed)
+        return self._measured(model, self.measure_feed)
 
-    def _measures(self, model: str, feed: Feed) -> dict[str, Any]:
-        counts = [
-            confusion(self.networks.y.mode(log_y), batch.parts, self.schema.channels, self.schema.overlapping)
-            for batch, log_y in self.predictions(model, feed.plain(mine=True))
-        ]
-        total = np.concatenate(parallel.gathered(counts))
-        return summary(total, self.schema.parts) | {"counts": total}
+    def _measured(self, model: str, feed: Feed) -> dict[str, Any]:
+        return measured(self.networks, self.schema, model, feed, self.settings.em.condition)
 
-    @torch.no_grad()
     def predictions(self, model: str, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Tensor]]:
-        """Each batch with what a model says of its parts, log_y (B, S, H, W); networks in eval() mode."""
-        n = self.networks
-        for module in (n.part_model, n.posterior, n.styles):
-            module.eval()
-        for batch in batches:
-            if model == "part":
-                yield batch, n.y.log_probability(n.part_model(batch.image))
-            else:
-                yield batch, n.infer(batch, self.settings.em.condition)
+        """``measure.predictions`` of this experiment's networks as they are now."""
+        return predictions(self.networks, model, batches, self.settings.em.condition)
 
     def probe(self, steps: int = 2) -> float:
         """About how many seconds EM and the stages before it would take, from the time of a few of its steps.
@@ -433,20 +420,6 @@ class Experiment:
     def _fit_scales(self) -> dict[str, float]:
         fitted = initialise.fit_scales(self.networks, self.val_feed.plain())
         return {f"scale/{name}": float(scale.mean()) for name, scale in fitted.items()}
-
-    @torch.no_grad()
-    def _label_nll(self) -> dict[str, float]:
-        """Held-out misfit of each learned label model, given the true parts."""
-        self.networks.styles.eval()
-        sums: dict[str, list[Tensor]] = {}
-        for batch in self.val_feed.plain():
-            blank = torch.zeros(len(batch), self.networks.states, self.size, self.size, device=self.device)
-            log_y = self.networks.y.log_certain(batch.parts, blank)
-            for name, style in self.networks.style_items():
-                if style.learned:
-                    cost = style.loss(batch.labels[name], style.predict(log_y))[batch.present[name]]
-                    sums.setdefault(f"val/{name}", []).append(cost)
-        return {name: float(torch.cat(costs).mean()) for name, costs in sums.items() if len(torch.cat(costs))}
 
     def result(self, method: str, measures: dict[str, Any], *stages: str) -> dict[str, Any]:
         """A row of results: method, seed, measures in percent, the seconds that ``stages`` trained for, and the

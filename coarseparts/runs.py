@@ -246,7 +246,10 @@ class RunFolder:
         if file.is_file():
             there, now = _leaves(read_config(file)), _leaves(yaml.safe_load(text))
             changed = sorted(k for k in {*there, *now} if there.get(k) != now.get(k))
-            if changed:
+            if changed and not any(path.glob("stages/*/state.pt")):
+                write(file, text)  # nothing was trained: the command has been corrected
+                write(path / "schema.json", schema_json)
+            elif changed:
                 what = "; ".join(f"{k}: {there.get(k)!r} there, {now.get(k)!r} now" for k in changed)
                 if "data_hash" in changed:
                     what += "; the data hash changes with any image, label, part name or crop"

@@ -158,7 +158,11 @@ def test_only_the_upper_bound_sees_hidden_part_masks(store, tmp_path):
 
 
 def test_a_folder_with_other_settings_is_refused_and_named(store, tmp_path):
-    toy(store, tmp_path / "run")
+    toy(store, tmp_path / "run", part_lr=0.25)
+    toy(store, tmp_path / "run")  # nothing was trained yet: the command has been corrected
+    state = tmp_path / "run" / "stages" / "part-model" / "state.pt"
+    state.parent.mkdir(parents=True)
+    state.touch()
     with pytest.raises(RunError, match=r"run with other settings \(settings\.part_lr: 0\.001 there, [^;]* now\)"):
         toy(store, tmp_path / "run", part_lr=0.5)
     (tmp_path / "photos").mkdir()
