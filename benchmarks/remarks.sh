@@ -11,7 +11,7 @@ one() {  # a name for the rows, then options
     run="runs/remarks/${name//[^a-z]/-}"
     shift
     echo "\$ coarseparts compare $data --methods em $*"
-    .venv/bin/coarseparts compare "$data" --out "$run" --methods em --set em_epochs=4 "$@" 2>&1
+    .venv/bin/coarseparts compare "$data" --out "$run" --methods em --set em_epochs=3 "$@" 2>&1
     [ -s "$table" ] || head -1 "$run/results.csv" > "$table"
     tail -n +2 "$run/results.csv" | sed "s/^\([^,]*\),/\1 ($name),/" >> "$table"
 }
