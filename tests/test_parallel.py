@@ -20,6 +20,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 
 EXACT = [  # plain SGD, for Adam's division enlarges the last bits; losses that are means over images
     *("optimizer=sgd", "precision=float32", "sync_batch_norm=true", "em.overlap=0", "em.clip=1e9"),
+    "random_start_factor=1",
     *("part_epochs=1", "posterior_epochs=1", "label_epochs=1", "em_epochs=1", "em_epoch_steps=2", "epoch_steps=2"),
 ]
 
