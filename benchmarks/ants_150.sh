@@ -7,6 +7,7 @@ data=${1:-examples/ants.yaml} weights=${2:-../shared/weights/resnet18_trunk.safe
 more=${data%.yaml}_150.yaml # beside the original, for its paths are relative to it
 trap 'rm -f "$more"' EXIT
 sed 's/limit: 30/limit: 150/' "$data" > "$more"
-.venv/bin/coarseparts compare "$more" --out runs/ants-150 --methods fine-tuning --weights "$weights" 2>&1 |
+.venv/bin/coarseparts compare "$more" --out runs/ants-150 --methods fine-tuning --weights "$weights" \
+    --set em.overlap=0.2 2>&1 |
     tee benchmarks/ants_150.log
 cp runs/ants-150/results.csv benchmarks/ants_150.csv
