@@ -43,4 +43,7 @@ third=(--set random_start_factor=6.0)
     for method in pseudo-sup self-training uni-match; do
         try "$method" --over "${method/-/_}.rate=0.5,1.0"
     done
+    echo "# round 4: whether EM can be set further apart from the control distillation"
+    try distillation --over em_part_lr=0.001
+    try em --over em_posterior_lr=0.0005,0.001 --over em.evidence=0.3
 } | tee benchmarks/tuning.log

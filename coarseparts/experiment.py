@@ -496,8 +496,8 @@ class Experiment:
         stage.close_epoch(epoch, score, values)
         self.run.log(stage)
         shown = [_in_words(k.removeprefix("val/"), v) for k, v in values.items() if k.startswith("val/")]
-        kind = "e/" if any(k.startswith("e/") for k in values) else "m/"
-        losses = sum(v for k, v in values.items() if "/" not in k or k.startswith(kind))
+        others = ("val/", "scale/", "l/", *(("m/",) if any(k.startswith("e/") for k in values) else ()))
+        losses = sum(v for k, v in values.items() if not k.startswith(others))
         if epoch % max(1, stage.epochs // 10) == 0 or epoch == stage.epochs or stage.name == "em":
             found = f"  validation: {', '.join(shown)}" if shown else ""
             self.console.print(f"  {stage.name} {epoch}/{stage.epochs}  loss {losses:.3f}{found}", highlight=False)
