@@ -80,6 +80,8 @@ def predict_folder(
     if kind(images) == "folder" and out.resolve() == images.resolve():
         message = "is the folder of the images: the next time, its part maps would be taken for photographs"
         raise BadInput(Problem(str(out), message, "choose another folder with --out"))
+    if kind(out) not in ("folder", None):
+        raise BadInput(Problem(str(out), "is no folder", "name a folder, or one that is to be made, with --out"))
     _refuse_targets(found, _maps_of(model, out), out, labels, with_overlay, coco)
     objects = _labelled_objects(model, images, labels, done) if labels is not None else {}
     plain = sum(path.resolve() not in objects for _, path in found) if labels is not None else 0
@@ -231,7 +233,10 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            self._file.close()
+            try:
+                self._file.close()  # writes what is left
+            except OSError as error:
+                raise explained(self.path, error) from error
 
 
 def _state(path: Path) -> tuple[str, str]:

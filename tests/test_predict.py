@@ -149,6 +149,12 @@ def test_coco_holds_what_was_there_before_too(model: Model, images: Path, tmp_pa
     assert len(both[0]["images"]) == 20
 
 
+def test_a_target_that_is_a_file_is_refused(model: Model, images: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match="file: is no folder"):
+        predict_folder(model, images, tmp_path / "file")
+
+
 def test_a_shard_is_read_from_the_option_or_from_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
