@@ -93,10 +93,12 @@ def by_conditions(results: Iterable[Result]) -> dict[tuple[int, str, str], dict[
     return table
 
 
-def best_rival(methods: Mapping[str, Sequence[Result]]) -> str | None:
-    """The baseline, opponent or control with the highest mean part mIoU; None if there is none."""
-    rivals = {name: _mean(runs, "part_miou") for name, runs in methods.items() if runs[0].role in RIVALS}
-    return max(rivals, key=lambda name: rivals[name]) if rivals else None
+def best_rivals(methods: Mapping[str, Sequence[Result]]) -> list[str]:
+    """The baseline, opponent or control with the highest mean part mIoU and, where that is a control, the best of the
+    others; none where there is no rival."""
+    means = {name: _mean(runs, "part_miou") for name, runs in methods.items() if runs[0].role in RIVALS}
+    others = {name: mean for name, mean in means.items() if methods[name][0].role != "control"}
+    return list(dict.fromkeys(max(found, key=lambda name: found[name]) for found in (means, others) if found))
 
 
 def margin(methods: Mapping[str, Sequence[Result]], ours: str, theirs: str) -> tuple[float, float, float]:
@@ -116,7 +118,7 @@ def margin(methods: Mapping[str, Sequence[Result]], ours: str, theirs: str) -> t
 
 @dataclass(frozen=True)
 class Margin:
-    """A method's paired difference to the best rival under the same conditions, in points, with its interval."""
+    """A method's paired difference to a best rival under the same conditions, in points, with its interval."""
 
     parts: int
     labels: str
@@ -135,7 +137,7 @@ def margins(results: Iterable[Result]) -> list[Margin]:
     """Those of all methods but the best rivals themselves; none where there is no rival."""
     found = []
     for conditions, methods in by_conditions(results).items():
-        if (best := best_rival(methods)) is not None:
+        for best in best_rivals(methods):
             found += [Margin(*conditions, name, best, *margin(methods, name, best)) for name in methods if name != best]
     return found
 
@@ -179,14 +181,15 @@ def condition_tables(
     ``published``: the paper's numbers, a column of their own under conditions that it has any for.
     """
     results = list(results)
-    by_method = {(m.parts, m.labels, m.start, m.method): m for m in (margins(results) if known is None else known)}
+    told = margins(results) if known is None else known
+    by_rival = {(m.parts, m.labels, m.start, m.method, m.rival): m for m in told}
     tables = []
     for conditions, methods in by_conditions(results).items():
-        best = best_rival(methods)
+        rivals = best_rivals(methods)
         heads = ["Method", "Role", "Part mIoU, %", "95 % interval", "With background, %"]
         paper = {m: value for (*where, m), value in (published or {}).items() if tuple(where) == conditions[1:]}
         heads += ["Paper, %"] * bool(paper)
-        heads += [f"Over {best}, points"] * (best is not None) + ["Seeds", "Time", "Memory"]
+        heads += [*(f"Over {best}, points" for best in rivals), "Seeds", "Time", "Memory"]
         body = []
         for name, runs in methods.items():
             low, high = _mean(runs, "ci95_low"), _mean(runs, "ci95_high")
@@ -194,8 +197,8 @@ def condition_tables(
             row += ["-" if math.isnan(low) else f"{low:.1f} to {high:.1f}", _spread(runs, "miou")]
             if paper:
                 row.append(f"{paper[name]:.1f}" if name in paper else "-")
-            if best is not None:
-                own = by_method.get((*conditions, name))
+            for best in rivals:
+                own = by_rival.get((*conditions, name, best))
                 row.append("-" if own is None else _points(own.difference, own.low, own.high))
             peak = _mean(runs, "peak_mib")
             row += [str(len(runs)), duration(_mean(runs, "seconds"))]
