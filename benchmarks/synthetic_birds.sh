@@ -13,6 +13,6 @@ run() { # NAME OPTIONS...
     cp runs/synthetic-birds/margins.csv "benchmarks/${name}_margins.csv"
 }
 run synthetic_birds --seeds 0
-run synthetic_birds_seeds --seeds "${1:-0,1,2}" --methods em,fine-tuning,multi-task,point-sup,uni-match,distillation
+run synthetic_birds_seeds --seeds "${1:-0,1,2}" --methods em,fine-tuning,multi-task,point-sup,distillation
 # How many part masks fine-tuning needs to equal EM with 30.
 run synthetic_birds_masks --seeds 0 --methods fine-tuning --parts 30,60,120,240,480
