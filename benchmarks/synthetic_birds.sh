@@ -2,7 +2,7 @@
 # The methods on the built-in birds: 30 part masks, 1,000 coarse images, 64 px, measured on 200 held-out birds a seed.
 # First all methods and controls with one seed, then ours and the strongest of the others with three.
 # usage: benchmarks/synthetic_birds.sh [SEEDS] ; writes benchmarks/synthetic_birds.{log,csv}, _margins.csv (all methods)
-# benchmarks/synthetic_birds_seeds.* and benchmarks/synthetic_birds_masks.*, likewise
+# and benchmarks/synthetic_birds_seeds.* (three seeds), likewise
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 run() { # NAME OPTIONS...
@@ -14,5 +14,3 @@ run() { # NAME OPTIONS...
 }
 run synthetic_birds --seeds 0
 run synthetic_birds_seeds --seeds "${1:-0,1,2}" --methods em,fine-tuning,multi-task,point-sup,distillation
-# How many part masks fine-tuning needs to equal EM with 30.
-run synthetic_birds_masks --seeds 0 --methods fine-tuning --parts 30,60,120,240,480
