@@ -28,6 +28,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from coarseparts import parallel
+from coarseparts.files import write_whole
 
 try:
     import fcntl
@@ -42,25 +43,14 @@ class RunError(RuntimeError):
 def write(path: Path, data: bytes | str | Callable[[io.BufferedWriter], None]) -> None:
     """Writes a file whole or not at all: beside its place first, then moved there.
 
-    Of several processes that train together the first one writes, the others go on.
-    Raises RunError naming the file and the remedy when the disk is full or the folder read-only.
+    Of several processes that train together the first one writes, the others go on. Raises RunError naming the file and
+    the remedy when the disk is full, the folder read-only, or what is there no file (``files.write_whole``).
     """
     if not parallel.is_main():
         return
-    part = path.with_name(f".{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as file:
-            if callable(data):
-                data(file)
-            else:
-                file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        write_whole(path, data.encode() if isinstance(data, str) else data, sync=True)
     except (OSError, RuntimeError) as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
         if isinstance(error.__context__, KeyboardInterrupt):  # torch.save hides it behind an error of its own
             raise KeyboardInterrupt from error
         raise explained(path, error) from error
@@ -141,7 +131,8 @@ def explained(path: Path, error: BaseException) -> RunError:
         return RunError(f"{path}: the disk is full; free some space and run the same command again, it goes on")
     if code in (errno.EACCES, errno.EROFS, errno.EPERM):
         return RunError(f"{path}: cannot be written (read-only); choose a folder of your own with --out")
-    return RunError(f"{path}: cannot be written ({error}); choose another folder with --out")
+    said = getattr(error, "strerror", None) or error
+    return RunError(f"{path}: cannot be written ({said}); choose another place for it")
 
 
 class Stage:

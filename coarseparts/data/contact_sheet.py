@@ -6,11 +6,7 @@ Drawn is what training sees, after crop and resize, so that a shift, a flip or a
 from __future__ import annotations
 
 import colorsys
-import errno
-import os
-import uuid
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,6 +18,7 @@ from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.sample import Sample
 from coarseparts.data.schema import IGNORE, Schema
 from coarseparts.data.store import LABELS, Store
+from coarseparts.files import write_whole
 
 _CAPTION, _GAP = 16, 6  # pixels: height of a line of text, space between tiles
 _MASK, _BOX, _PAPER, _INK = (255, 255, 255), (255, 220, 0), (250, 250, 250), (20, 20, 20)
@@ -88,20 +85,11 @@ def contact_sheet(
 
 
 def _write(sheet: Image.Image, file: Path) -> None:
-    """Into a temporary file beside it, then in its place."""
-    temporary = file.parent / f".contact-sheet.tmp-{uuid.uuid4().hex[:8]}"
     try:
-        if os.path.isdir(file):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        file.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(temporary, format="PNG")
-        os.replace(temporary, file)
+        write_whole(file, lambda out: sheet.save(out, format="PNG"), several=True)
     except OSError as error:
         message = f"the contact sheet cannot be written there: {error.strerror or error}"
         raise BadInput(Problem(str(file), message, "name another PNG file with --sheet")) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _tile(sample: Sample, schema: Schema, size: int) -> Image.Image:

@@ -81,9 +81,7 @@ def uncrop(prediction: np.ndarray, crop: np.ndarray, native: tuple[int, int]) ->
     if prediction.ndim == 2:
         out[y0:y1, x0:x1] = prediction[np.ix_(v.astype(np.int64), u.astype(np.int64))]
         return out
-    for y in range(y0, y1, 256):  # in strips: a large photograph times all channels would not fit in memory
-        strip = _bilinear(_bilinear(prediction, v[y - y0 : y - y0 + 256], 1), u, 2)  # (C, h, w)
-        out[y : y + len(strip[0]), x0:x1] = strip.argmax(0)
+    out[y0:y1, x0:x1] = _largest(prediction, v, u)
     return out
 
 
@@ -99,10 +97,11 @@ def _image(image: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:
     height, width = image.shape[:2]
     scale = float(crop[2] - crop[0]) / size
     context = int(np.ceil(max(scale, 1))) + 1  # the filter looks this far beyond the crop
-    x = np.arange(int(np.floor(crop[0])) - context, int(np.ceil(crop[2])) + context)
-    y = np.arange(int(np.floor(crop[1])) - context, int(np.ceil(crop[3])) + context)
-    region = image[np.ix_(y.clip(0, height - 1), x.clip(0, width - 1))]
-    box = (float(crop[0]) - x[0], float(crop[1]) - y[0], float(crop[2]) - x[0], float(crop[3]) - y[0])
+    x0, x1 = int(np.floor(crop[0])) - context, int(np.ceil(crop[2])) + context
+    y0, y1 = int(np.floor(crop[1])) - context, int(np.ceil(crop[3])) + context
+    beyond = (max(-y0, 0), max(y1 - height, 0)), (max(-x0, 0), max(x1 - width, 0)), (0, 0)
+    region = np.pad(image[max(y0, 0) : y1, max(x0, 0) : x1], beyond, "edge")
+    box = (float(crop[0]) - x0, float(crop[1]) - y0, float(crop[2]) - x0, float(crop[3]) - y0)
     return np.asarray(Image.fromarray(region).resize((size, size), Image.Resampling.BILINEAR, box=box))
 
 
@@ -177,10 +176,35 @@ def _inside(start: float, stop: float, length: int, size: int) -> tuple[int, int
     return first, max(first, last), at.clip(0, np.nextafter(size, 0))
 
 
-def _bilinear(values: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
-    """Linear interpolation of (C, S, S) values along one axis; constant past the outermost pixel centres."""
-    last = values.shape[axis] - 1
-    position = (at - 0.5).clip(0, last)
+def _largest(values: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """argmax over the channels of (C, S, S) values, interpolated bilinearly at rows ``v`` and columns ``u``: (h, w).
+
+    Between four pixel centres where the same channel is the largest it is so everywhere; only the other places, a few
+    in a hundred, have to be interpolated.
+    """
+    (y0, y1, wy), (x0, x1, wx) = _neighbours(v, values.shape[1]), _neighbours(u, values.shape[2])
+    largest = values.argmax(0).astype(np.uint8)
+    pairs = np.pad(largest, ((0, 1), (0, 1)), "edge")
+    same = (largest == pairs[1:, :-1]) & (largest == pairs[:-1, 1:]) & (largest == pairs[1:, 1:])
+    out = largest.take(y0, 0).take(x0, 1)
+    rows, columns = np.nonzero(~same.take(y0, 0).take(x0, 1))
+    for start in range(0, len(rows), 1 << 18):  # in pieces: a large photograph times all channels would not fit
+        r, c = rows[start : start + (1 << 18)], columns[start : start + (1 << 18)]
+        left = values[:, y0[r], x0[c]] * (1 - wy[r]) + values[:, y1[r], x0[c]] * wy[r]
+        right = values[:, y0[r], x1[c]] * (1 - wy[r]) + values[:, y1[r], x1[c]] * wy[r]
+        out[r, c] = (left * (1 - wx[c]) + right * wx[c]).argmax(0)
+    return out
+
+
+def _neighbours(at: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The pixels before and behind each place, and the weight of the one behind; constant past the outermost ones."""
+    position = (at - 0.5).clip(0, size - 1)
     below = np.floor(position).astype(np.int64)
-    weight = (position - below).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
-    return values.take(below, axis) * (1 - weight) + values.take(np.minimum(below + 1, last), axis) * weight
+    return below, np.minimum(below + 1, size - 1), (position - below).astype(np.float32)
+
+
+def _bilinear(values: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
+    """Linear interpolation of (C, S, S) values along one axis."""
+    below, above, weight = _neighbours(at, values.shape[axis])
+    weight = weight.reshape([-1 if a == axis else 1 for a in range(3)])
+    return values.take(below, axis) * (1 - weight) + values.take(above, axis) * weight

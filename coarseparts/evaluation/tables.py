@@ -5,18 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 import re
 import statistics
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from coarseparts.files import write_whole
 
 Row = Mapping[str, Any]
 """One run: method (str), seed (int), part_miou, miou, ci95_low, ci95_high (percent), seconds (of training)."""
@@ -32,17 +31,11 @@ def write_text(path: str | Path, text: str) -> Path:
     file when it cannot be written: a folder in its place, a full disk, no permission.
     """
     path = Path(path)
-    temporary = path.parent / f".coarseparts.tmp-{uuid.uuid4().hex[:8]}"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(text.encode("utf-8", "replace"))
-        os.replace(temporary, path)
+        write_whole(path, text.encode("utf-8", "replace"), several=True)
     except OSError as error:
         remedy = "free some space, give yourself permission, or remove what is in its place"
         raise ValueError(f"{path}: cannot be written ({error.strerror or error}); {remedy}") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
     return path
 
 

@@ -167,3 +167,13 @@ def test_impossible_crops_are_refused(crop, message):
 def test_uncrop_refuses_other_shapes():
     with pytest.raises(ValueError, match="expected"):
         uncrop(np.zeros((3, 4, 5)), np.array([0, 0, 1, 1]), (3, 3))
+
+
+def test_uncropped_probabilities_are_interpolated_and_then_compared() -> None:
+    random = np.random.default_rng(0)
+    coarse = random.random((5, 9, 9)).repeat(3, 1).repeat(3, 2)  # patches in which one class is the largest
+    prediction = (coarse + 0.1 * random.random((5, 27, 27))).astype(np.float32)
+    crop, native = np.array([-3.5, 2.25, 57.0, 62.75], np.float32), (70, 61)
+    whole = uncrop_probabilities(prediction, crop, native)
+    found = uncrop(prediction, crop, native)
+    assert np.array_equal(found, whole.argmax(0)) and len(np.unique(found)) == 5

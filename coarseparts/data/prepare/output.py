@@ -30,6 +30,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from coarseparts.data.problems import BadInput, Problem, capped, errors
+from coarseparts.files import write_whole
 
 try:
     import fcntl
@@ -279,15 +280,7 @@ def write_file(path: Path, content: bytes) -> bool:
     with suppress(OSError):
         if path.stat().st_size == len(content) and path.read_bytes() == content:
             return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise
+    write_whole(path, content)
     return True
 
 
