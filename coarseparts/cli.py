@@ -31,12 +31,12 @@ from coarseparts.data.store import Store
 from coarseparts.em import TrainingDiverged
 from coarseparts.evaluation import comparison
 from coarseparts.evaluation.iou import to_json
-from coarseparts.evaluation.overlay import colours
 from coarseparts.evaluation.published import PUBLISHED
 from coarseparts.experiment import Experiment
 from coarseparts.measure import evaluate_store
 from coarseparts.model import Model, resolve
 from coarseparts.networks.macs import network_table
+from coarseparts.palette import colours
 from coarseparts.predict import predict_folder, run_model
 from coarseparts.runs import RunError, claimed, read_config, shared
 

@@ -29,9 +29,10 @@ from coarseparts.data.problems import BadInput, Problem, capped, counted, errors
 from coarseparts.data.records import ABSENT, Record, read_dataset
 from coarseparts.data.sample import Sample
 from coarseparts.data.schema import Schema
-from coarseparts.evaluation.overlay import colours, overlay
+from coarseparts.evaluation.overlay import overlay
 from coarseparts.inference import BATCH, folded, predict_samples
 from coarseparts.model import Model
+from coarseparts.palette import colours
 from coarseparts.runs import RunError, explained, write
 
 

@@ -26,10 +26,11 @@ from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
 from coarseparts.data.transforms import mirror
 from coarseparts.evaluation.iou import confusion, iou, summary
-from coarseparts.evaluation.overlay import colours, overlay
+from coarseparts.evaluation.overlay import overlay
 from coarseparts.experiment import Experiment
 from coarseparts.measure import evaluate_store
 from coarseparts.model import Model, resolve
+from coarseparts.palette import colours
 from coarseparts.predict import predict_folder
 from coarseparts.presets import settings
 

@@ -5,7 +5,6 @@ Drawn is what training sees, after crop and resize, so that a shift, a flip or a
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -19,18 +18,18 @@ from coarseparts.data.sample import Sample
 from coarseparts.data.schema import IGNORE, Schema
 from coarseparts.data.store import LABELS, Store
 from coarseparts.files import write_whole
+from coarseparts.palette import colours
 
 _CAPTION, _GAP = 16, 6  # pixels: height of a line of text, space between tiles
-_MASK, _BOX, _PAPER, _INK = (255, 255, 255), (255, 220, 0), (250, 250, 250), (20, 20, 20)
+_MASK, _BOX, _PAPER, _INK = (255, 255, 255), (255, 0, 200), (250, 250, 250), (20, 20, 20)
 
 
 def _palette(parts: int) -> np.ndarray:
-    """(256, 3) uint8: a colour per part index, 0 (background) black, 1..parts of well separated hues, 255 grey."""
-    colours = np.zeros((256, 3), np.uint8)
-    for i in range(parts):  # hues all around the circle; neighbours on it differ in brightness as well
-        colours[i + 1] = np.multiply(colorsys.hsv_to_rgb(i / parts, (1, 0.75)[i % 2], (1, 0.6)[i % 2]), 255)
-    colours[IGNORE] = 128
-    return colours
+    """(256, 3) uint8: a colour per part index, 0 (background) black, 255 grey."""
+    found = np.zeros((256, 3), np.uint8)
+    found[1 : parts + 1] = colours(parts)
+    found[IGNORE] = 128
+    return found
 
 
 def _overlay(image: np.ndarray, parts: np.ndarray, schema: Schema, opacity: float = 0.5) -> np.ndarray:
@@ -135,9 +134,9 @@ def _outline(inside: np.ndarray) -> np.ndarray:
 
 
 def _legend(schema: Schema, width: int) -> Image.Image:
-    colours = _palette(len(schema.parts))
+    hues = _palette(len(schema.parts))
     entries: list[tuple[str, tuple[int, ...] | None]]
-    entries = [(f"{i} {name}", tuple(colours[i].tolist())) for i, name in enumerate(schema.parts, 1)]
+    entries = [(f"{i} {name}", tuple(hues[i].tolist())) for i, name in enumerate(schema.parts, 1)]
     entries += [("mask", _MASK), ("box", _BOX)]
     entries += [(f"{i} = {name}", None) for i, name in enumerate(schema.keypoints, 1)]
     places: list[tuple[int, int, str, tuple[int, ...] | None]] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -11,61 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 IGNORE = 255
 """Value of a part map that says "not labelled here"; drawn as grey hatching."""
 
-# The palette of Okabe and Ito (2008), made for colour-blind readers, without its black: a dark outline on a dark
-# photograph is not seen. Its order is changed so that the first few, the ones most often needed, differ most.
-_FIRST = ((230, 159, 0), (86, 180, 233), (213, 94, 0), (0, 158, 115), (240, 228, 66), (0, 114, 178), (204, 121, 167))
-# What a protanope and a deuteranope see of linear RGB (Machado, Oliveira and Fernandes 2009, severity 1).
-_SEEN_BY = (
-    np.eye(3),
-    np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]),
-    np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]),
-)
-_RGB_TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
-_WHITE = _RGB_TO_XYZ.sum(1)
 _GAP, _LINE = 8, 18  # pixels of a sheet: space between tiles, height of a line of text
 _PAPER, _INK = (255, 255, 255), (28, 30, 34)
-
-
-def colours(n: int) -> np.ndarray:
-    """(n, 3) uint8: the colour of each part; part i (1..n) has row i - 1, the background has none.
-
-    The first seven are Okabe and Ito's. Each further one is the candidate farthest, in CIELAB, from all before it as
-    the worst off of three readers sees it (normal sight, protanopia, deuteranopia), so ``colours(k)`` are always the
-    first k of ``colours(n)``. Beyond a dozen or so no palette serves every reader: name the parts, too. Raises
-    ValueError unless 0 <= n <= 254.
-    """
-    if not 0 <= n <= 254:
-        raise ValueError(f"colours for {n} parts were asked for; part maps have 0 to 254 parts")
-    return np.array(_palette()[:n], np.uint8).reshape(n, 3)
-
-
-@lru_cache(maxsize=1)
-def _palette() -> list[tuple[int, ...]]:
-    levels = np.linspace(0, 255, 9).round()
-    candidates = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 3)
-    lab = _lab(candidates)
-    chroma = np.hypot(lab[0, :, 1], lab[0, :, 2])
-    # Neither so dark nor so pale nor so grey that it is lost in a photograph.
-    candidates = candidates[(lab[0, :, 0] > 30) & (lab[0, :, 0] < 93) & (chroma > 20)]
-    lab = _lab(candidates)
-    chosen = [tuple(c) for c in _FIRST]
-    first = _lab(np.array(_FIRST, float))
-    distance = np.linalg.norm(lab[:, :, None] - first[:, None], axis=-1).min(axis=(0, 2))  # (candidates,)
-    while len(chosen) < 254:
-        best = int(distance.argmax())
-        chosen.append(tuple(candidates[best].astype(int).tolist()))
-        distance = np.minimum(distance, np.linalg.norm(lab - lab[:, best : best + 1], axis=-1).min(0))
-    return chosen
-
-
-def _lab(rgb: np.ndarray) -> np.ndarray:
-    """(n, 3) sRGB in 0..255 -> (3 readers, n, 3) CIELAB."""
-    s = rgb / 255
-    linear = np.where(s <= 0.04045, s / 12.92, ((s + 0.055) / 1.055) ** 2.4)
-    seen = np.stack([np.clip(linear @ m.T, 0, 1) for m in _SEEN_BY])
-    t = seen @ _RGB_TO_XYZ.T / _WHITE
-    f = np.where(t > (6 / 29) ** 3, np.cbrt(t), t / (3 * (6 / 29) ** 2) + 4 / 29)
-    return np.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], -1)
 
 
 def overlay(

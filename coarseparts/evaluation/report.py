@@ -17,8 +17,9 @@ from PIL import Image
 
 from coarseparts.evaluation import comparison, figures, tables
 from coarseparts.evaluation.iou import confusion, iou
-from coarseparts.evaluation.overlay import IGNORE, colours, overlay
+from coarseparts.evaluation.overlay import IGNORE, overlay
 from coarseparts.evaluation.published import Table as Published
+from coarseparts.palette import colours
 
 _LARGEST = 256  # pixels: longer sides of pictures are reduced to it, or a report of large photographs gets too big
 _PAGE = 1080  # CSS pixels that a row of tiles may take on a laptop

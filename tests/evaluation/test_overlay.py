@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from coarseparts.evaluation.overlay import _lab, colours, overlay, sheet
+from coarseparts.evaluation.overlay import overlay, sheet
+from coarseparts.palette import _lab, colours
 
 
 def test_colours_differ_for_every_reader_and_stay_when_parts_are_added() -> None:

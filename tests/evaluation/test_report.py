@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coarseparts.evaluation.overlay import colours, overlay
+from coarseparts.evaluation.overlay import overlay
 from coarseparts.evaluation.report import write_report
 from coarseparts.evaluation.tables import COLUMNS
+from coarseparts.palette import colours
 
 VILE = "<script>alert('1')</script>&\"$x$"
 VOID = {"meta", "link", "img", "br", "hr", "input"}
