@@ -300,6 +300,7 @@ def predict(
     images: Annotated[Path, typer.Argument(help="folder of photographs, or one")],
     target: Annotated[Path, typer.Option("--out", help="folder for <stem>.png: part indices at the image's own size")],
     labels: Annotated[Path | None, typer.Option(help="COCO file with coarse labels of these images")] = None,
+    part_boxes: Annotated[Path | None, typer.Option(help="COCO file with boxes of parts of these images")] = None,
     overlay: Annotated[bool, typer.Option("--overlay", help="also write pictures to look at")] = False,
     coco: Annotated[Path | None, typer.Option(help="also write a COCO file")] = None,
     shard: Annotated[str, typer.Option(help="I/N: every N-th image from the I-th on [all; torchrun: its own]")] = "",
@@ -313,7 +314,7 @@ def predict(
         raise BadInput(Problem("--coco", "is a file of all images, and this is a share of them", remedy))
     trained = run_model(run, options.own_gpu(options.device(device)))
     bar = options.progress("predicting", err) if own[0] == 0 else None
-    done = predict_folder(trained, images, target, labels, overlay, coco, skip_bad, bar, own)
+    done = predict_folder(trained, images, target, labels, overlay, coco, skip_bad, bar, own, part_boxes)
     for problem in done.problems:
         err.print(str(problem), highlight=False, markup=False)
     left = f", {done.left_out} left out" if done.left_out else ""

@@ -12,7 +12,7 @@ import itertools
 import json
 import os
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from coarseparts.data.crops import square_crop
 from coarseparts.data.dataset_file import Crop, DatasetFile, Source, kind
 from coarseparts.data.images import decode, list_images, stem
 from coarseparts.data.problems import BadInput, Problem, capped, counted, errors
+from coarseparts.data.readers.part_masks import OVERLAY
 from coarseparts.data.records import ABSENT, Record, read_dataset
 from coarseparts.data.sample import Sample
 from coarseparts.data.schema import Schema
@@ -64,13 +65,15 @@ def predict_folder(
     skip_bad: bool = False,
     progress: Callable[[int, int], None] | None = None,
     shard: tuple[int, int] = (0, 1),
+    part_boxes: Path | None = None,
 ) -> Summary:
     """Writes ``out/<stem>.png`` for every image in a folder (or for one image file).
 
     Part indices 0..P at the image's own size, with a palette so that any viewer shows colours. Of parts that overlap it
     writes a mask each, ``out/<part>/<stem>.png`` of 0 and 255, which a dataset file reads again. ``labels``: a COCO
     file with keypoints, masks or boxes of these images; the posterior uses them, an object each, later objects over
-    earlier ones. ``with_overlay`` adds ``<stem>.overlay.png``; ``coco`` a COCO file, one annotation per part.
+    earlier ones. ``part_boxes``: a COCO file with boxes of the parts (a category each), likewise. ``with_overlay``
+    adds ``<stem>.overlay.png``; ``coco`` a COCO file, one annotation per part.
     ``shard`` (i, n): only every n-th image, from the i-th on (0..n-1); the folder's other images are other processes'.
     What the same model has predicted already of the same image and labels is not predicted again.
 
@@ -83,19 +86,22 @@ def predict_folder(
         raise BadInput(Problem(str(out), message, "choose another folder with --out"))
     if kind(out) not in ("folder", None):
         raise BadInput(Problem(str(out), "is no folder", "name a folder, or one that is to be made, with --out"))
-    _refuse_targets(found, _maps_of(model, out), out, labels, with_overlay, coco)
-    objects = _labelled_objects(model, images, labels, done) if labels is not None else {}
-    plain = sum(path.resolve() not in objects for _, path in found) if labels is not None else 0
-    if labels is not None and not model.has_posterior:
+    given = {"--labels": labels, "--part-boxes": part_boxes}
+    files = {option: file for option, file in given.items() if file is not None}
+    _refuse_targets(found, _maps_of(model, out), out, files, with_overlay, coco)
+    objects = _labelled_objects(model, images, files, done) if files else {}
+    plain = sum(path.resolve() not in objects for _, path in found) if files else 0
+    source = " and ".join(str(file) for file in files.values())
+    if files and not model.has_posterior:
         message = (
             "only says where the objects are: this model was trained without a posterior, by another method than em"
         )
-        done.problems.append(Problem(str(labels), message, "", "note"))
-    elif labels is not None and 0 < plain < len(found):
+        done.problems.append(Problem(source, message, "", "note"))
+    elif files and 0 < plain < len(found):
         message = f"has no labels for {plain} of {len(found)} images; the part model predicts them from the image alone"
-        done.problems.append(Problem(str(labels), message, "", "note"))
+        done.problems.append(Problem(source, message, "", "note"))
     own = found[shard[0] :: shard[1]]
-    journal = Journal(out, _digest(model, labels, with_overlay), shard)
+    journal = Journal(out, _digest(model, files.values(), with_overlay), shard)
     left = [
         (name, path) for name, path in own if not journal.has(name, path, _files_of(model, out, name, with_overlay))
     ]
@@ -245,15 +251,15 @@ def _state(path: Path) -> tuple[str, str]:
     return str(found.st_size), str(found.st_mtime_ns)
 
 
-def _digest(model: Model, labels: Path | None, with_overlay: bool) -> str:
+def _digest(model: Model, labels: Iterable[Path], with_overlay: bool) -> str:
     """Tells whether a part map would come out the same: of the model's weights, settings and names, and the labels."""
     found = hashlib.sha256(repr((model.schema, model.settings, model.styles, model.size, model.crop)).encode())
     modules = [model.networks.part_model, *([model.networks.posterior] if model.has_posterior else [])]
     for module in modules:
         for tensor in module.state_dict().values():
             found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    if labels is not None:
-        found.update(labels.read_bytes())
+    for file in labels:
+        found.update(file.read_bytes())
     found.update(bytes([with_overlay]))
     return found.hexdigest()[:16]
 
@@ -316,14 +322,14 @@ def _map_of(out: Path, name: str) -> Path:
 
 
 def _overlay_of(out: Path, name: str) -> Path:
-    return out / f"{stem(name)}.overlay.png"
+    return out / f"{stem(name)}{OVERLAY}"
 
 
 def _refuse_targets(
     found: list[tuple[str, Path]],
     folders: list[Path],
     out: Path,
-    labels: Path | None,
+    labels: Mapping[str, Path],
     with_overlay: bool,
     coco: Path | None,
 ) -> None:
@@ -337,9 +343,8 @@ def _refuse_targets(
     if coco is not None:
         writers[coco].append("the COCO file of --coco")
     used = {_place(path): "one of the images" for _, path in found}
-    if labels is not None:
-        used[_place(labels)] = "the file of --labels"
-    inodes = {_inode(path) for path in [path for _, path in found] + ([labels] if labels is not None else [])}
+    used |= {_place(path): f"the file of {option}" for option, path in labels.items()}
+    inodes = {_inode(path) for path in [*(path for _, path in found), *labels.values()]}
     there: dict[Path, list[str]] = defaultdict(list)
     problems = []
     for target, what in writers.items():
@@ -396,15 +401,20 @@ def _opened(name: str, path: Path, objects: dict[Path, list[Record]]) -> Opened:
     return image, samples or [Sample(stem(name), image)], problems
 
 
-def _labelled_objects(model: Model, images: Path, labels: Path, done: Summary) -> dict[Path, list[Record]]:
-    """The objects that a COCO file names in these images, by image file; what is wrong with it goes to ``done``."""
-    try:
-        there = kind(labels)
-    except OSError as error:
-        message = f"cannot be read: {error.strerror}"
-        raise BadInput(Problem(str(labels), message, "give yourself permission to read it")) from None
-    if there != "file":
-        raise BadInput(Problem(str(labels), "is no file" if there else "is missing", "name a COCO file with --labels"))
+def _labelled_objects(
+    model: Model, images: Path, labels: Mapping[str, Path], done: Summary
+) -> dict[Path, list[Record]]:
+    """The objects that COCO files name in these images, by image file; what is wrong with them goes to ``done``."""
+    for option, file in labels.items():
+        try:
+            there = kind(file)
+        except OSError as error:
+            message = f"cannot be read: {error.strerror}"
+            raise BadInput(Problem(str(file), message, "give yourself permission to read it")) from None
+        if there != "file":
+            message = "is no file" if there else "is missing"
+            raise BadInput(Problem(str(file), message, f"name a COCO file with {option}"))
+    first = next(iter(labels.values()))
     single = kind(images) == "file"
     folder = images.parent if single else images
     dataset = DatasetFile(
@@ -414,15 +424,17 @@ def _labelled_objects(model: Model, images: Path, labels: Path, done: Summary) -
         keypoints=model.schema.keypoints or None,
         keypoint_mirror=model.schema.keypoint_mirror,
         crop=Crop(**model.crop),
-        sources=(Source(split="test", images=folder, coco=labels),),
+        sources=(
+            Source(split="test", images=folder, coco=labels.get("--labels"), part_boxes=labels.get("--part-boxes")),
+        ),
     )
-    dataset._path = labels  # there is no dataset file: what is wrong with names is wrong with the labels
+    dataset._path = first  # there is no dataset file: what is wrong with names is wrong with the labels
     records, problems, _ = read_dataset(dataset)
     elsewhere = [p for p in problems if p.remedy == ABSENT and "(there is" not in p.message]  # no slip of spelling
     problems = [p for p in problems if p not in elsewhere]
     if elsewhere:
         message = f"has labels for {counted(elsewhere)} images that are not in {folder}; they are left out"
-        done.problems.append(Problem(str(labels), message, "", "note"))
+        done.problems.append(Problem(str(first), message, "", "note"))
     wanted = {images.resolve()} if single else None
     untrue = [p for p in problems if p.severity == "note" and p.file == str(folder)]  # "have no labels, are left out"
     done.problems += [p for p in problems if p.severity == "error" or (wanted is None and p not in untrue)]
@@ -430,7 +442,7 @@ def _labelled_objects(model: Model, images: Path, labels: Path, done: Summary) -
         message = (
             f"has none of the labels that this model knows ({', '.join(model.styles)}): it only says where objects are"
         )
-        done.problems.append(Problem(str(labels), message, "", "note"))
+        done.problems.append(Problem(str(first), message, "", "note"))
     objects: dict[Path, list[Record]] = {}
     for record in records:
         if record.image is not None and (wanted is None or record.image.resolve() in wanted):

@@ -1,5 +1,6 @@
 """Prediction in files: shards, going on after a stop, the journal, several at a time, folded norms."""
 
+import json
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from coarseparts import options, predict
 from coarseparts.data.problems import BadInput
+from coarseparts.data.readers.part_masks import find_part_masks
 from coarseparts.data.sample import Sample
 from coarseparts.data.synthetic import birds
 from coarseparts.inference import folded, predict_samples
@@ -165,3 +167,41 @@ def test_a_shard_is_read_from_the_option_or_from_torchrun(monkeypatch: pytest.Mo
     for wrong in ("2", "0/4", "5/4", "a/b", "1/-2"):
         with pytest.raises(BadInput, match="--shard"):
             options.shard(wrong)
+
+
+def test_predictions_with_overlays_are_read_again_as_part_masks(model: Model, images: Path, tmp_path: Path) -> None:
+    nested = tmp_path / "images" / "deep"
+    nested.mkdir(parents=True)
+    for file in sorted(images.iterdir())[:2]:
+        (nested / file.name).write_bytes(file.read_bytes())
+    predict_folder(model, tmp_path / "images", tmp_path / "out", with_overlay=True)
+    found, problems = find_part_masks(tmp_path / "out")
+    assert sorted(found) == ["deep/bird 00", "deep/bird 01"] and not problems
+    assert len(list((tmp_path / "out" / "deep").glob("*.overlay.png"))) == 2
+
+
+def test_boxes_of_parts_reach_the_posterior(images: Path, tmp_path: Path) -> None:
+    """With the part's own likelihood multiplied in, a part hardly leaves its box."""
+    torch.manual_seed(0)
+    chosen = resolve(settings(changes={"encoder": "resnet10", "precision": "float32"}), "cpu")
+    networks = build(birds.SCHEMA, chosen, ["part_boxes"])
+    for network in (networks.part_model, networks.posterior, networks.styles):
+        network.eval()
+    torch.nn.init.constant_(networks.posterior.decoder.head.bias, 0)
+    crop = {"to": "none", "margin": 0.0}
+    model = Model(networks, birds.SCHEMA, chosen, ["part_boxes"], 32, crop, True)
+    said = {
+        "images": [{"id": 1, "file_name": "bird 01.png", "width": 48, "height": 48}],
+        "categories": [{"id": i, "name": part} for i, part in enumerate(birds.SCHEMA.parts)],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 2, "bbox": [8, 8, 16, 16]}],
+    }
+    (tmp_path / "boxes.json").write_text(json.dumps(said))
+    done = predict_folder(model, images / "bird 01.png", tmp_path / "with", part_boxes=tmp_path / "boxes.json")
+    predict_folder(model, images / "bird 01.png", tmp_path / "without")
+    inside, anywhere = maps(tmp_path / "with")["bird 01.png"], maps(tmp_path / "without")["bird 01.png"]
+    own = np.zeros((48, 48), bool)
+    own[7:25, 7:25] = True
+    assert done.written == 1 and not (inside[~own] == 3).any() and (anywhere[~own] > 0).any()
+    assert set(np.unique(inside)) <= {0, 3}, "the other parts cannot be seen"
+    with pytest.raises(BadInput, match="the file of --part-boxes and would be overwritten"):
+        predict_folder(model, images, tmp_path / "o", part_boxes=tmp_path / "boxes.json", coco=tmp_path / "boxes.json")

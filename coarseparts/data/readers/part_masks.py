@@ -15,15 +15,23 @@ from coarseparts.data.schema import IGNORE
 _INDEXED = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 
 
+OVERLAY = ".overlay.png"
+"""How the pictures to look at end that ``predict --overlay`` writes beside its part maps."""
+
+
 def find_part_masks(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
     """The PNG files in ``folder`` and below, by their path relative to it without the suffix.
 
     Images of another kind are problems: JPEG cannot hold indices, and nothing else is expected here. Other files and
-    hidden ones are passed over.
+    hidden ones are passed over, and the overlays that ``predict --overlay`` puts beside its part maps.
     """
     found: dict[str, Path] = {}
     problems = []
-    for name, path in list_images(folder):
+    images = list_images(folder)
+    masks = {stem(name) for name, _ in images}
+    for name, path in images:
+        if name.endswith(OVERLAY) and name.removesuffix(OVERLAY) in masks:
+            continue
         if path.suffix.lower() in (".jpg", ".jpeg"):
             remedy = "export the part masks as PNG: JPEG compression changes the indices"
             problems.append(Problem(str(path), "is a JPEG, expected a PNG with part indices", remedy))
@@ -50,6 +58,9 @@ def find_overlapping_masks(
     problems = []
     folders = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
     for name in sorted(folders - set(parts)):
+        inside = [path.name for path in (folder / name).rglob("*") if path.is_file()]
+        if inside and all(file.endswith(OVERLAY) for file in inside):  # of photographs in folders
+            continue
         problems.append(Problem(str(folder / name), "is not named after a part", nearest(name, parts)))
     for index, part in enumerate(parts, 1):
         if (folder / part).is_file():
