@@ -26,7 +26,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from coarseparts import parallel
+from coarseparts import device, parallel
 from coarseparts.data.sample import Batch
 from coarseparts.labels import ExclusiveParts, LabelStyle, Parts
 
@@ -105,7 +105,7 @@ class Networks:
         for i, (name, style) in enumerate(styles):
             seen = batch.present[name].float()
             if dropout:
-                seen = seen * (parallel.rand(len(batch), generator) >= dropout).to(seen.device)
+                seen = seen * (parallel.rand(len(batch), generator, seen.device) >= dropout)
             style.draw_into(drawn[:, at : at + style.channels], batch.labels[name], seen)
             drawn[:, channels + i] = seen[:, None, None]
             at += style.channels
@@ -155,25 +155,42 @@ class TrainingDiverged(RuntimeError):
 def update(optimizer: torch.optim.Optimizer, terms: Mapping[str, Tensor], clip: float = math.inf) -> None:
     """Moves what ``optimizer`` holds down the sum of ``terms``, and nothing else; leaves no gradient behind.
 
-    Raises TrainingDiverged, naming the terms, when one is not finite; the weights are then as they were.
+    Raises TrainingDiverged, naming the terms, when one is not finite; the weights are then as they were. On a GPU such
+    a step is left out without a word, so that the host need not wait, and ``epoch_means`` raises.
     """
     loss = torch.stack(list(terms.values())).sum()
-    if not torch.isfinite(loss):
-        broken = [name for name, value in terms.items() if not torch.isfinite(value)]
-        raise TrainingDiverged(
-            f"the loss is not finite (terms: {', '.join(broken) or 'their sum'}); "
-            "lower the learning rate (part_lr, em_part_lr, ... of `coarseparts settings`) in a new run folder"
-        )
+    unwatched = device.unwatched(optimizer)
+    if not unwatched and not torch.isfinite(loss):
+        raise _diverged(name for name, value in terms.items() if not torch.isfinite(value))
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
     for parameter, gradient in zip(parameters, parallel.averaged(gradients, parameters), strict=True):
         parameter.grad = gradient
     norm = nn.utils.clip_grad_norm_(parameters, clip)
-    if not torch.isfinite(norm):
+    if unwatched:
+        device.leave_out_where(~torch.isfinite(loss + norm), optimizer)
+    elif not torch.isfinite(norm):
         optimizer.zero_grad(set_to_none=True)
         raise TrainingDiverged(f"the gradient is not finite (terms: {', '.join(terms)}); lower the learning rate")
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
+
+
+def epoch_means(
+    sums: Mapping[str, Tensor], steps: int, optimizers: Iterable[torch.optim.Optimizer]
+) -> dict[str, float]:
+    """The mean of each term over an epoch. Raises TrainingDiverged where a step of it was left out."""
+    means = {name: float(value) / steps for name, value in sums.items()}
+    if number := device.left_out(optimizers):
+        raise _diverged((name for name, value in means.items() if not math.isfinite(value)), number)
+    return means
+
+
+def _diverged(terms: Iterable[str], steps: int = 1) -> TrainingDiverged:
+    return TrainingDiverged(
+        f"the loss is not finite (terms: {', '.join(terms) or 'their sum'}{f'; {steps} steps' if steps > 1 else ''}); "
+        "lower the learning rate (part_lr, em_part_lr, ... of `coarseparts settings`) in a new run folder"
+    )
 
 
 def e_step(
@@ -321,7 +338,7 @@ def train(
                 set_rate(optimizer, (epoch + step / steps) / epochs)
             for name, value in em_step(networks, optimizers, batch, labelled, o, generator).items():
                 sums[name] = sums.get(name, torch.zeros(())).to(value.device) + value
-        on_epoch(epoch + 1, {name: float(value) / steps for name, value in sums.items()})
+        on_epoch(epoch + 1, epoch_means(sums, steps, optimizers.each()))
 
 
 def set_rate(optimizer: torch.optim.Optimizer, progress: float) -> None:

@@ -27,6 +27,7 @@ from coarseparts.data.batches import Feed
 from coarseparts.data.roles import split_rows
 from coarseparts.data.sample import STYLES, Batch
 from coarseparts.data.store import Store
+from coarseparts.device import compile_networks
 from coarseparts.initialise import Data, OnEpoch
 from coarseparts.measure import label_misfit, measured, predictions
 from coarseparts.model import Model, build, keypoint_decoder
@@ -123,6 +124,8 @@ class Experiment:
         networks = build(self.schema, self.settings, self.styles)
         for module in (networks.part_model, networks.posterior, networks.styles):
             self._placed(module)
+        if self.settings.compile:
+            compile_networks([networks.part_model, *members(networks.posterior)])
         return networks
 
     def _placed(self, module: nn.Module) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from coarseparts.data.sample import Batch
-from coarseparts.em import Networks, Terms, set_rate, update
+from coarseparts.em import Networks, Terms, epoch_means, set_rate, update
 from coarseparts.labels import ExclusiveParts, Keypoints, Parts
 
 OnEpoch = Callable[[int, dict[str, float]], None]
@@ -44,7 +44,7 @@ def fit(
             update(optimizer, terms, clip)
             for name, value in terms.items():
                 sums[name] = sums.get(name, torch.zeros(())).to(value.device) + value.detach()
-        on_epoch(epoch + 1, {name: float(value) / steps for name, value in sums.items()})
+        on_epoch(epoch + 1, epoch_means(sums, steps, [optimizer]))
 
 
 def supervised_terms(logits: Tensor, parts: Tensor, overlap: float, y: type[Parts] = ExclusiveParts) -> Terms:

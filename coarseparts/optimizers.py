@@ -22,6 +22,7 @@ def optimizer_of(s: Settings, groups: list[tuple[nn.Module, float]], encoders: b
                 by_factor.setdefault(scaled.get(parameter, 1.0), []).append(parameter)
         params += [{"params": found, "lr": factor * own * lr} for own, found in by_factor.items()]
     if s.optimizer == "sgd":
-        return torch.optim.SGD(params, lr=1e-3, momentum=0.9, weight_decay=s.weight_decay)
+        on_gpu = all(parameter.is_cuda for module, _ in groups for parameter in module.parameters())
+        return torch.optim.SGD(params, lr=1e-3, momentum=0.9, weight_decay=s.weight_decay, fused=on_gpu)
     kind = torch.optim.AdamW if s.optimizer == "adamw" else torch.optim.Adam
     return kind(params, lr=1e-3, weight_decay=s.weight_decay, fused=True)

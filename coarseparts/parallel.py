@@ -23,6 +23,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
+from coarseparts.device import moved
+
 Item = TypeVar("Item")
 
 
@@ -136,10 +138,14 @@ def gathered(items: list[Item]) -> list[Item]:
     return [all_of[i % count()][i // count()] for i in range(sum(len(each) for each in all_of))]
 
 
-def rand(shape: int | tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
-    """Uniform numbers: this process's rows of ``count()`` times as many, which all draw alike."""
+def rand(
+    shape: int | tuple[int, ...], generator: torch.Generator | None = None, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Uniform numbers on ``device``, drawn on the CPU so that a seed gives the same ones everywhere: this process's
+    rows of ``count()`` times as many, which all draw alike."""
     rows, *rest = (shape,) if isinstance(shape, int) else shape
-    return torch.rand(rows * count(), *rest, generator=generator)[rank() * rows : (rank() + 1) * rows]
+    drawn = torch.rand(rows * count(), *rest, generator=generator)[rank() * rows : (rank() + 1) * rows]
+    return moved(drawn, device)
 
 
 def averaged(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> Sequence[Tensor | None]:

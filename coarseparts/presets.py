@@ -40,6 +40,10 @@ class Settings(BaseModel):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="of the convolutions; auto: bfloat16 where the machine multiplies it natively"
     )
+    compile: bool = Field(
+        default=False,
+        description="compile part model and posterior with torch.compile: faster steps, minutes to begin with",
+    )
     sync_batch_norm: bool = Field(
         default=False, description="batch norm's statistics over all processes that train together"
     )

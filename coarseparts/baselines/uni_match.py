@@ -99,7 +99,7 @@ class UniMatch(Baseline):
         with computing_in(network.precision, x.device):
             features = network.encoder(torch.cat([x, weak]))
             for i, f in enumerate(features):
-                keep = parallel.rand((len(weak), f.shape[1], 1, 1), generator).to(f.device) >= self.o.drop
+                keep = parallel.rand((len(weak), f.shape[1], 1, 1), generator, f.device) >= self.o.drop
                 features[i] = torch.cat([f[: len(x)], f[len(x) :] * keep / (1 - self.o.drop)])
             logits = network.decoder(features).float()
         return logits[: len(x)], logits[len(x) :]
@@ -109,7 +109,7 @@ class UniMatch(Baseline):
         b, _, h, w = image.shape
 
         def draw(*shape: int) -> Tensor:
-            return parallel.rand(shape, generator).to(image.device)
+            return parallel.rand(shape, generator, image.device)
 
         def chance(p: float) -> Tensor:
             return (draw(b) < p)[:, None, None, None]

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from coarseparts import parallel
-from coarseparts.data.sample import Batch
+from coarseparts.data.sample import Batch, joined
 from coarseparts.data.store import Store
 from coarseparts.data.transforms import Augmentation, Preprocess, augment, to_input
+from coarseparts.device import moved
 
 
 @dataclass
@@ -19,7 +20,8 @@ class Feed:
     """Batches of some rows of a store.
 
     ``rows`` positions in the store; ``size`` of a batch; ``seed`` of order and augmentation; ``salt`` keeps two
-    feeds of one run apart.
+    feeds of one run apart. ``resident``: whether its images lie on ``device`` as they are stored, so that nothing is
+    copied there while it trains; None: where the device is a GPU and they take at most a quarter of what is free.
     """
 
     store: Store
@@ -30,10 +32,14 @@ class Feed:
     device: torch.device | str = "cpu"
     augmentation: Augmentation = field(default_factory=Augmentation)
     preprocess: Preprocess = field(default_factory=Preprocess)
+    resident: bool | None = None
+    _there: Batch | None = field(default=None, init=False, repr=False)
+    _own: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not len(self.rows):
             raise ValueError("a feed has no images; check the dataset file's sources")
+        self._own = np.unique(self.rows)
 
     def __len__(self) -> int:
         """Batches in one pass, the last one filled up from the start of the next."""
@@ -52,17 +58,36 @@ class Feed:
         order = np.concatenate([random.permutation(self.rows) for _ in range(rounds)])[:need]
         share = parallel.share(self.size)
         for step in range(steps):
-            raw = self.store.batch(order[step * self.size : (step + 1) * self.size][share], self.device)
+            raw = self._raw(order[step * self.size : (step + 1) * self.size][share])
             batch = augment(raw, self.store.schema, generator, self.augmentation, self.preprocess)
             batch.image = batch.image.contiguous(memory_format=torch.channels_last)
             yield batch
+
+    def _raw(self, rows: np.ndarray) -> Batch:
+        if self.resident is None:
+            self.resident = self._fits()
+        if not self.resident:
+            return self.store.batch(rows, self.device)
+        if self._there is None:
+            own = self._own
+            pieces = [self.store.batch(own[i : i + 1024], self.device) for i in range(0, len(own), 1024)]
+            self._there = joined(pieces)
+        places = np.searchsorted(self._own, rows)
+        return self._there[moved(torch.from_numpy(places), self.device)]
+
+    def _fits(self) -> bool:
+        if torch.device(self.device).type != "cuda":
+            return False
+        one = self.store.batch(self.rows[:1])
+        bytes_each = sum(t.nbytes for t in (one.image, one.parts, *one.labels.values()))
+        return len(self._own) * bytes_each < torch.cuda.mem_get_info(self.device)[0] / 4
 
     def plain(self, limit: int | None = None, mine: bool = False) -> Iterator[Batch]:
         """Every image once, in order, without augmentation; ``mine``: the batches that ``parallel.mine`` gives."""
         rows = self.rows[:limit]
         starts = range(0, len(rows), self.size)
         for start in parallel.mine(starts) if mine else starts:
-            raw = self.store.batch(rows[start : start + self.size], self.device)
+            raw = self._raw(rows[start : start + self.size])
             batch = to_input(raw, self.preprocess)
             batch.image = batch.image.contiguous(memory_format=torch.channels_last)
             yield batch

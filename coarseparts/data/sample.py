@@ -9,12 +9,14 @@ Boxes are (x0, y0, x1, y1). Part index 0 is the background, 255 is "ignore". Mas
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from coarseparts.device import moved
 
 STYLES = ("keypoints", "mask", "box", "part_boxes")
 """Names of the coarse label styles that a sample can carry, in the order in which the posterior sees them."""
@@ -76,8 +78,24 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
-        return self._map(lambda t: t.to(device, non_blocking=True))
+        return self._map(lambda t: moved(t, device))
 
     def __getitem__(self, rows: slice | Tensor) -> Batch:
         """Some of the samples, in the order of ``rows``."""
         return self._map(lambda t: t[rows])
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Batches one after the other, as one."""
+
+    def each(values: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        return {name: torch.cat([value[name] for value in values]) for name in values[0]}
+
+    return Batch(
+        image=torch.cat([b.image for b in batches]),
+        parts=torch.cat([b.parts for b in batches]),
+        labels=each([b.labels for b in batches]),
+        present=each([b.present for b in batches]),
+        index=torch.cat([b.index for b in batches]),
+        extra=each([b.extra for b in batches]),
+    )

@@ -16,13 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from torch import Tensor
 
 from coarseparts import parallel
+from coarseparts.device import constant
 
 from .sample import Batch
 from .schema import IGNORE, Schema
 
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma
-_TO_YIQ = torch.tensor([_GREY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)], dtype=torch.float64)
-_FROM_YIQ = torch.linalg.inv(_TO_YIQ)
+_TO_YIQ = (_GREY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
+_FROM_YIQ = tuple(tuple(row) for row in torch.linalg.inv(torch.tensor(_TO_YIQ, dtype=torch.float64)).tolist())
 
 
 class Preprocess(BaseModel):
@@ -55,8 +56,8 @@ class Preprocess(BaseModel):
         return ((image.float() - shift) / scale).round().clamp(0, 255).to(torch.uint8)
 
     def _scale_and_shift(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        mean, std = torch.tensor(self.mean).view(3, 1, 1), torch.tensor(self.std).view(3, 1, 1)
-        return (1 / (255 * std)).to(device), (-mean / std).to(device)
+        mean, std = constant(self.mean, device).view(3, 1, 1), constant(self.std, device).view(3, 1, 1)
+        return 1 / (255 * std), -mean / std
 
 
 class Augmentation(BaseModel):
@@ -129,7 +130,7 @@ def augment(
     options, preprocess = options or Augmentation(), preprocess or Preprocess()
     device = batch.image.device
     height, width = batch.image.shape[-2:]
-    draws = parallel.rand((len(batch), 11), generator).T.to(device)
+    draws = parallel.rand((len(batch), 11), generator, device).T
     u = draws * 2 - 1  # (11, B) in -1..1
 
     matrix = None
@@ -145,7 +146,7 @@ def augment(
             scale=torch.exp(low + (high - low) * draws[0]),
             rotation=(options.rotation * u[1]).masked_fill(upright, 0),
             shear=(options.shear * u[2]).masked_fill(upright, 0),
-            translation=options.translation * u[3:5].T * torch.tensor([width, height], device=device),
+            translation=options.translation * u[3:5].T * constant((width, height), device),
             size=(width, height),
         )
     moved = warp(batch, matrix, draws[5] < options.flip, schema)
@@ -242,7 +243,7 @@ def affine_matrix(scale: Tensor, rotation: Tensor, shear: Tensor, translation: T
     angle, slope = torch.deg2rad(rotation), -torch.tan(torch.deg2rad(shear))
     cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
     linear = torch.stack((cos, cos * slope - sin, sin, sin * slope + cos), -1).view(-1, 2, 2)
-    centre = torch.tensor(size, dtype=linear.dtype, device=linear.device) / 2
+    centre = constant(size, linear.device, linear.dtype) / 2
     shift = centre + translation - (linear * centre).sum(-1)
     return torch.cat((linear, shift[..., None]), -1)
 
@@ -264,14 +265,14 @@ def _flip(batch: Batch, flip: Tensor, schema: Schema) -> Batch:
 
     parts, labels = reversed_rows(batch.parts), dict(batch.labels)
     if schema.mirror:
-        values = torch.tensor(schema.value_flip(), device=parts.device)
+        values = constant(tuple(schema.value_flip()), parts.device, torch.int64)
         table = torch.where(flip[:, None], values, torch.arange(256, device=parts.device))  # (B, 256)
         parts = table.to(parts.dtype).gather(1, parts.reshape(b, -1).long()).view_as(parts)
     if "mask" in labels:
         labels["mask"] = reversed_rows(labels["mask"])
     if "keypoints" in labels:
         points = labels["keypoints"]
-        swapped = points[:, torch.tensor(schema.keypoint_flip(), dtype=torch.long, device=points.device)]
+        swapped = points[:, constant(tuple(schema.keypoint_flip()), points.device, torch.int64)]
         x = torch.where(swapped[..., 2] > 0, width - swapped[..., 0], swapped[..., 0])
         swapped = torch.cat((x[..., None], swapped[..., 1:]), -1)
         labels["keypoints"] = torch.where(flip.view(b, 1, 1), swapped, points)
@@ -280,7 +281,7 @@ def _flip(batch: Batch, flip: Tensor, schema: Schema) -> Batch:
         there = (flip & batch.present["box"])[:, None]
         labels["box"] = torch.where(there, torch.stack((width - x1, y0, width - x0, y1), -1), labels["box"])
     if "part_boxes" in labels:
-        order = torch.tensor(schema.part_flip()[1:], device=flip.device) - 1
+        order = constant(tuple(schema.part_flip()[1:]), flip.device, torch.int64) - 1
         own = labels["part_boxes"]
         x0, y0, x1, y1 = own[:, order].unbind(-1)
         swapped = torch.where((x1 > x0)[..., None], torch.stack((width - x1, y0, width - x0, y1), -1), 0.0)
@@ -346,7 +347,7 @@ def _colour_matrix(
     cos, sin = saturation * torch.cos(angle), saturation * torch.sin(angle)
     zero, one = torch.zeros_like(cos), torch.ones_like(cos)
     turn = torch.stack((one, zero, zero, zero, cos, -sin, zero, sin, cos), -1).view(-1, 3, 3)
-    to_yiq, from_yiq = _TO_YIQ.to(turn), _FROM_YIQ.to(turn)
+    to_yiq, from_yiq = (constant(values, turn.device, turn.dtype) for values in (_TO_YIQ, _FROM_YIQ))
     with torch.autocast(mean.device.type, enabled=False):
         matrix = from_yiq @ turn @ to_yiq * (brightness * contrast).view(-1, 1, 1)
     grey = (mean * to_yiq[0]).sum(-1)  # turning and stretching the chroma leaves the luma

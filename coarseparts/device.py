@@ -1,0 +1,54 @@
+"""What lets a GPU run ahead of the host: copies and constants that nobody waits for, checks that are read later.
+
+On a CPU everything here does the plain thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def moved(tensor: Tensor, device: torch.device | str) -> Tensor:
+    """The tensor on ``device``; from the host to a GPU through pinned memory, so that the host goes on at once."""
+    if torch.device(device).type == "cuda" and not tensor.is_cuda:
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+@lru_cache(maxsize=512)
+def constant(values: tuple[Any, ...], device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Numbers (a tuple, nested as the tensor is to be) on ``device``, copied there once. Not to be changed."""
+    return torch.tensor(values, dtype=dtype, device=device)
+
+
+def unwatched(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether a step can be left out on the device itself, without the host's asking: a fused optimizer on a GPU."""
+    groups = optimizer.param_groups
+    return all(group.get("fused") and all(p.is_cuda for p in group["params"]) for group in groups)
+
+
+def leave_out_where(wrong: Tensor, optimizer: torch.optim.Optimizer) -> None:
+    """The next step does nothing where ``wrong`` (a bool on the device) says so, and is counted as left out."""
+    state: Any = optimizer  # the attribute by which fused optimizers are told, as gradient scalers do
+    state.found_inf = wrong.float()  # no dimensions, as the optimizer's own count of steps
+    state.left_out = getattr(optimizer, "left_out", 0) + state.found_inf
+
+
+def left_out(optimizers: Iterable[torch.optim.Optimizer]) -> int:
+    """How many steps were left out; waits for the device."""
+    return int(sum(float(getattr(o, "left_out", 0)) for o in optimizers))
+
+
+def compile_networks(modules: Iterable[nn.Module]) -> None:
+    """Compiles each module's forward pass when it is first called, its weights and their names staying as they are.
+
+    What cannot be compiled (no compiler, an operation that is not known) runs as it is, with a warning.
+    """
+    torch._dynamo.config.suppress_errors = True
+    for module in modules:
+        module.compile()
