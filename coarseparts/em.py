@@ -70,6 +70,9 @@ class Options(BaseModel):
     condition: bool = Field(
         True, description="multiply the network's q by the deterministic styles' exact likelihood, too"
     )
+    infer_again: bool = Field(
+        True, description="line 14; false: q as it was before line 12's update, one forward pass less"
+    )
     frozen_posterior: bool = Field(False, description="no E-step: distillation, a control and not EM")
     joint_forward: bool = Field(True, description="both batches in one forward pass, sharing batch-norm statistics")
     label_dropout: float = Field(0.1, ge=0, lt=1, description="chance that a label is hidden from the posterior")
@@ -296,7 +299,10 @@ def em_step(
                 update(optimizers.posterior, terms, o.clip)  #                                               12
             log |= {f"e/{k}": v.detach() for k, v in terms.items()}
         with torch.no_grad():
-            log_q = networks.infer(batch, o.condition)  #                                                14
+            if o.infer_again or o.frozen_posterior:
+                log_q = networks.infer(batch, o.condition)  #                                            14
+            else:
+                log_q = networks.condition(batch, log_q.detach()) if o.condition else log_q.detach()
 
     terms = m_step(networks, log_q, logits, labelled, logits_p, o, generator)
     update(optimizers.part_model, terms, o.clip)  #                                                          17

@@ -155,6 +155,22 @@ def test_one_forward_pass_shares_batch_statistics_and_two_do_not(joint: bool) ->
     close(log["e/entropy"], (log_q.exp() * log_q).sum(1).mean().detach())
 
 
+def test_q_may_be_that_of_before_the_update_with_one_pass_less() -> None:
+    calls = []
+    for again in (True, False):
+        networks, optimizers = make()
+        networks.posterior.register_forward_hook(lambda *_, again=again: calls.append(again))
+        coarse, labelled = batch(4, 1), batch(2, 51, labelled=True)
+        twin = copy.deepcopy(networks)
+        log = em.em_step(networks, optimizers, coarse, labelled, options(infer_again=again, joint_forward=False))
+        if not again:
+            before = twin.posterior(coarse.image, twin.draw(coarse)).log_softmax(1).detach()
+            q = twin.condition(coarse, before) if options().condition else before
+            wanted = ExclusiveParts.cross_entropy(q.exp(), twin.part_model(coarse.image)).mean().detach()
+            torch.testing.assert_close(log["m/coarse"], wanted)
+    assert calls == [True] * 3 + [False] * 3, "the last of these is the twin's own look"
+
+
 def test_the_two_ways_differ_only_by_batch_norm() -> None:
     """In eval mode, where images do not meet in batch norm, one pass gives what two give."""
     networks, _ = make()
