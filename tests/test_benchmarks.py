@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +16,7 @@ from toy import toy_store
 
 from coarseparts.baselines.point_sup import propose
 from coarseparts.data.batches import Feed
+from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.sample import Batch
 from coarseparts.data.store import Store
 from coarseparts.networks.decoder import PaperDecoder, upsample
@@ -152,3 +154,25 @@ def test_preparing_is_measured(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert module.main(["--images", "6", "--birds", "0.5", "--target", "0"]) == 0
     said = capsys.readouterr().out
     assert "6 photographs of PASCAL, 6 of CUB, 500x375" in said and "again" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "rows"),
+    [
+        ("throughput", "--preset default --encoder resnet10 --size 32 --batch 2 --labelled 1 --repetitions 1", 6),
+        ("inference", "--encoder resnet10 --size 32 --batch 2 --images 3 --repetitions 1 --target 0", 7),
+        ("data", "--images 4 --size 32 --batch 2 --rounds 1 --target 0", 2),
+    ],
+)
+def test_rates_are_measured(
+    name: str, arguments: str, rows: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    assert importlib.import_module(name).main(arguments.split()) == 0
+    rates = [float(n) for n in re.findall(r"([\d.]+) images/s", capsys.readouterr().out)]
+    assert len(rates) == rows and min(rates) > 0
+
+
+def test_the_whole_recipe_has_as_many_images_as_the_papers() -> None:
+    sources = load_dataset_file(BENCHMARKS / "recipe.yaml").sources
+    assert [s.count for s in sources] == [271, 5994, 132] and [s.split for s in sources] == ["train", "train", "val"]
