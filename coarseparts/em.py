@@ -70,6 +70,12 @@ class Options(BaseModel):
     condition: bool = Field(
         True, description="multiply the network's q by the deterministic styles' exact likelihood, too"
     )
+    average: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="line 14 infers with theta_q's moving average, which keeps this share a step; 0: no",
+    )
     infer_again: bool = Field(
         True, description="line 14; false: q as it was before line 12's update, one forward pass less"
     )
@@ -84,7 +90,8 @@ class Networks:
     """theta, theta_q and theta_k, and the drawing of labels for the posterior.
 
     ``styles`` is a ModuleDict of ``LabelStyle`` by name, in the order of the posterior's channels; ``states`` is S,
-    the channels of ``log_q``; ``y`` says what a part label is.
+    the channels of ``log_q``; ``y`` says what a part label is. ``average``, where there is one, is a posterior in
+    eval() mode whose weights follow theta_q's; it infers in its place.
     """
 
     part_model: nn.Module
@@ -92,6 +99,7 @@ class Networks:
     styles: nn.ModuleDict
     states: int
     y: type[Parts] = ExclusiveParts
+    average: nn.Module | None = None
 
     def style_items(self) -> list[tuple[str, LabelStyle]]:
         """(name, style) pairs, typed."""
@@ -127,7 +135,8 @@ class Networks:
 
     def infer(self, batch: Batch, condition: bool = False) -> Tensor:
         """log q(y|x, y1..yn), (B, S, H, W), from all labels that are there."""
-        log_q = self.y.log_probability(self.posterior(batch.image, self.draw(batch)))
+        posterior = self.posterior if self.average is None else self.average
+        log_q = self.y.log_probability(posterior(batch.image, self.draw(batch)))
         return self.condition(batch, log_q) if condition else log_q
 
     def condition(self, batch: Batch, log_y: Tensor) -> Tensor:
@@ -177,6 +186,16 @@ def update(optimizer: torch.optim.Optimizer, terms: Mapping[str, Tensor], clip: 
         raise TrainingDiverged(f"the gradient is not finite (terms: {', '.join(terms)}); lower the learning rate")
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
+
+
+@torch.no_grad()
+def follow(average: nn.Module, network: nn.Module, keep: float) -> None:
+    """Moves an average of a network's weights and running statistics a step towards them: keep it, 1 - keep them."""
+    for own, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
+        if own.is_floating_point():
+            own.lerp_(new, 1 - keep)
+        else:
+            own.copy_(new)
 
 
 def epoch_means(
@@ -297,6 +316,8 @@ def em_step(
                 log_q = networks.y.log_probability(q)
                 terms = e_step(networks, batch, log_q, logits, labelled, q_p, o)  #                          11
                 update(optimizers.posterior, terms, o.clip)  #                                               12
+                if networks.average is not None:
+                    follow(networks.average, networks.posterior, o.average)
             log |= {f"e/{k}": v.detach() for k, v in terms.items()}
         with torch.no_grad():
             if o.infer_again or o.frozen_posterior:

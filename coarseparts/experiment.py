@@ -260,7 +260,12 @@ class Experiment:
             optimizer_of(s, [(n.posterior, s.em_posterior_lr)]),
             optimizer_of(s, [(n.styles, s.em_label_lr)], False) if learned else None,
         )
-        stage = self.run.stage(name, self._modules(), optimizers.each(), s.em_epochs)
+        averaged = o.average > 0 and o.posterior == "network" and not o.frozen_posterior
+        n.average = copy.deepcopy(n.posterior).requires_grad_(False).eval() if averaged else None
+        if n.average is not None and s.compile:
+            compile_networks([n.average])
+        modules = self._modules() | ({"average": n.average} if n.average is not None else {})
+        stage = self.run.stage(name, modules, optimizers.each(), s.em_epochs)
         if not stage.history:
             initial = self.initialise() if self._initial is None else self._initial
             stage.history += [(0, f"val/{m}_part_miou", initial[m]["part_miou"]) for m in ("part", "posterior")]
@@ -282,6 +287,9 @@ class Experiment:
         with self._progress(stage, self.em_steps) as track:
             em.train(n, optimizers, batches, o, stage.epochs, self.em_steps, close, self.seed, stage.epoch)
         stage.load_best()
+        if n.average is not None:  # which is what was measured
+            n.posterior.load_state_dict(n.average.state_dict())
+            n.average = None
         return stage
 
     def train_fine_tuning(self, name: str = "fine-tuning", rows: np.ndarray | None = None, twin: int = 0) -> Stage:

@@ -171,6 +171,24 @@ def test_q_may_be_that_of_before_the_update_with_one_pass_less() -> None:
     assert calls == [True] * 3 + [False] * 3, "the last of these is the twin's own look"
 
 
+def test_an_average_of_the_posterior_follows_it_and_infers_in_its_place() -> None:
+    networks, optimizers = make()
+    networks.average = copy.deepcopy(networks.posterior).eval()
+    coarse, labelled = batch(4, 1), batch(2, 51, labelled=True)
+    first = copy.deepcopy(networks.posterior.state_dict())
+    part_model = copy.deepcopy(networks.part_model)
+    log = em.em_step(networks, optimizers, coarse, labelled, options(average=0.75, joint_forward=False))
+    for name, own in networks.average.state_dict().items():
+        now = networks.posterior.state_dict()[name]
+        torch.testing.assert_close(own, 0.75 * first[name] + 0.25 * now if own.is_floating_point() else now)
+    assert not networks.average.training and networks.posterior.training
+    with torch.no_grad():
+        log_q = networks.average(coarse.image, networks.draw(coarse)).log_softmax(1)
+        q = (networks.condition(coarse, log_q) if options().condition else log_q).exp()
+        torch.testing.assert_close(log["m/coarse"], ExclusiveParts.cross_entropy(q, part_model(coarse.image)).mean())
+        torch.testing.assert_close(networks.infer(coarse), log_q)
+
+
 def test_the_two_ways_differ_only_by_batch_norm() -> None:
     """In eval mode, where images do not meet in batch norm, one pass gives what two give."""
     networks, _ = make()

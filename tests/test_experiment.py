@@ -53,6 +53,18 @@ def test_a_run_leaves_all_that_is_needed(undisturbed):
     assert [int(r["epoch"]) for r in rows if r["stage"] == "em" and r["name"] == "val/part_part_miou"] == [0, 1, 2, 3]
 
 
+def test_a_posterior_that_was_averaged_is_the_one_that_is_kept(store, tmp_path):
+    experiment = toy(store, tmp_path / "run", **{"em.average": 0.5})
+    methods.train(experiment, "em")
+    best = load_file(tmp_path / "run" / "stages" / "em" / "best.safetensors")
+    own = experiment.networks.posterior.state_dict()
+    assert all(torch.equal(own[name], best[f"average/{name}"]) for name in own)
+    assert any(not torch.equal(own[name], best[f"posterior/{name}"]) for name in own)
+    again = toy(store, tmp_path / "run", **{"em.average": 0.5})
+    methods.train(again, "em")
+    assert all(torch.equal(own[name], value) for name, value in again.networks.posterior.state_dict().items())
+
+
 def test_the_model_folder_predicts_as_the_run_did(undisturbed, store):
     model = Model.load(undisturbed / "model")
     experiment = toy(store, undisturbed)  # finished: every stage is restored, nothing is trained

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from coarseparts import parallel
 from coarseparts.baselines.baseline import Baseline, BaselineOptions, Start
 from coarseparts.data.sample import Batch
-from coarseparts.em import Terms
+from coarseparts.em import Terms, follow
 from coarseparts.initialise import supervised_terms
 from coarseparts.labels import ExclusiveParts, Parts
 from coarseparts.networks import PartModel, computing_in
@@ -86,11 +86,7 @@ class UniMatch(Baseline):
         """The teacher takes a step towards the part model; a young average forgets faster."""
         keep = min(self.o.momentum, 1 - 1 / (int(self.steps) + 1))
         self.steps += 1
-        for own, new in zip(self.teacher.state_dict().values(), self.part_model.state_dict().values(), strict=True):
-            if own.is_floating_point():
-                own.lerp_(new, 1 - keep)
-            else:
-                own.copy_(new)
+        follow(self.teacher, self.part_model, keep)
 
     def _forward(self, x: Tensor, weak: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Logits of ``x``, and of ``weak`` with channels dropped; one pass, one set of batch-norm statistics."""
