@@ -71,7 +71,7 @@ class Options(BaseModel):
         True, description="multiply the network's q by the deterministic styles' exact likelihood, too"
     )
     average: float = Field(
-        0.0,
+        0.98,
         ge=0,
         lt=1,
         description="line 14 infers with theta_q's moving average, which keeps this share a step; 0: no",

@@ -137,6 +137,7 @@ _PAPER = {  # sections 5 and 5.2, Appendix B: what all rows of Table 2 share
         "supervise": 0.0,
         "target": "mode",
         "overlap": 0.0,
+        "average": 0.0,
         "delta1": 0.05,
         "delta2": 50.0,
         "joint_forward": False,
