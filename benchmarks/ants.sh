@@ -5,6 +5,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 data=${1:-examples/ants.yaml} weights=${2:-../shared/weights/resnet18_trunk.safetensors}
 .venv/bin/coarseparts compare "$data" --out runs/ants --methods em,distillation,fine-tuning --weights "$weights" \
-    --set em.overlap=0.2 2>&1 |
+    --set em.overlap=0.2 --set em.average=0 2>&1 |
     tee benchmarks/ants.log
 cp runs/ants/results.csv benchmarks/ants.csv

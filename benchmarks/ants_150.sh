@@ -8,6 +8,6 @@ more=${data%.yaml}_150.yaml # beside the original, for its paths are relative to
 trap 'rm -f "$more"' EXIT
 sed 's/limit: 30/limit: 150/' "$data" > "$more"
 .venv/bin/coarseparts compare "$more" --out runs/ants-150 --methods fine-tuning --weights "$weights" \
-    --set em.overlap=0.2 2>&1 |
+    --set em.overlap=0.2 --set em.average=0 2>&1 |
     tee benchmarks/ants_150.log
 cp runs/ants-150/results.csv benchmarks/ants_150.csv

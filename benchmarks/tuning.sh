@@ -8,20 +8,21 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 : > benchmarks/tuning.csv
 mkdir -p runs/tuning
-number=0
+number=0 world=synthetic-birds epochs=4
 try() { # METHOD OPTIONS...
     number=$((number + 1))
     local method=$1
     shift
     local folder="runs/tuning/$number-$method"
-    echo "\$ coarseparts sweep synthetic-birds --method $method --seed 9 --sampler grid --set em_epochs=4 $*"
-    .venv/bin/coarseparts sweep synthetic-birds --out "$folder" --method "$method" --seed 9 --sampler grid \
-        --set em_epochs=4 "$@" 2> "$folder.err"
+    echo "\$ coarseparts sweep $world --method $method --seed 9 --sampler grid --set em_epochs=$epochs $*"
+    .venv/bin/coarseparts sweep "$world" --out "$folder" --method "$method" --seed 9 --sampler grid \
+        --set em_epochs="$epochs" "$@" 2> "$folder.err"
     sed "s/^/$number,$method,/" "$folder/sweep.csv" >> benchmarks/tuning.csv
 }
-first=(--set random_start_factor=3.0 --set em.overlap=0.2)
-second=(--set random_start_factor=3.0)
-third=(--set random_start_factor=6.0)
+# Rounds 1 to 4 were before there was an average of the posterior.
+first=(--set random_start_factor=3.0 --set em.overlap=0.2 --set em.average=0)
+second=(--set random_start_factor=3.0 --set em.average=0)
+third=(--set random_start_factor=6.0 --set em.average=0)
 {
     echo "# round 1: where the baselines begin, their rate; EM's rate and the weight of the soft Dice loss"
     try multi-task "${first[@]}" --over multi_task.rate=0.5,2.0 --over multi_task.keypoints=0.1,0.5
@@ -45,5 +46,15 @@ third=(--set random_start_factor=6.0)
     done
     echo "# round 4: whether EM can be set further apart from the control distillation"
     try distillation --over em_part_lr=0.001
-    try em --over em_posterior_lr=0.0005,0.001 --over em.evidence=0.3
+    try em --set em.average=0 --over em_posterior_lr=0.0005,0.001 --over em.evidence=0.3
+    echo "# round 5: EM's labels from an average of the posterior; as many trials for the strongest of the others"
+    try em --over em.average=0.98,0.995
+    try multi-task --over multi_task.mask=0.5,2.0
+    try point-sup --over point_sup.mask=0.5,2.0
+    echo "# the same on the aircraft, half of the epochs, beside distillation; and what else could set EM apart from it"
+    world=synthetic-aircraft epochs=6
+    try em --over em.average=0.98,0.0
+    try distillation --over em_part_lr=0.001
+    try em --set em.average=0.98 --over em.gamma=0.0 --over em.alpha=0.1,0.0
+    try em --set em.average=0.98 --over em.target=mode
 } | tee benchmarks/tuning.log
