@@ -86,6 +86,8 @@ def predict_folder(
         raise BadInput(Problem(str(out), message, "choose another folder with --out"))
     if kind(out) not in ("folder", None):
         raise BadInput(Problem(str(out), "is no folder", "name a folder, or one that is to be made, with --out"))
+    if coco is not None and kind(coco) not in ("file", None):
+        raise BadInput(Problem(str(coco), "is no file", "name a file, or one that is to be made, with --coco"))
     given = {"--labels": labels, "--part-boxes": part_boxes}
     files = {option: file for option, file in given.items() if file is not None}
     _refuse_targets(found, _maps_of(model, out), out, files, with_overlay, coco)

@@ -5,6 +5,7 @@ Command-line ``--set key=value``, a run's ``config.yaml`` and the help text all 
 
 from __future__ import annotations
 
+import difflib
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -218,15 +219,22 @@ def settings(preset: str = "default", changes: dict[str, Any] | None = None) -> 
             model = _submodel(model, folder, key)
             node = node.setdefault(folder, {})
         if leaf not in model.model_fields:
-            raise ValueError(f"--set {key}: no such setting; there are {', '.join(_keys(Settings))}")
+            raise _unknown(key)
         node[leaf] = value
     return Settings.model_validate(tree)
+
+
+def _unknown(key: str) -> ValueError:
+    known = _keys(Settings)
+    close = difflib.get_close_matches(key, known, n=1)
+    remedy = f"did you mean {close[0]}? " if close else ""
+    return ValueError(f"--set {key}: no such setting; {remedy}`coarseparts settings` lists all {len(known)}")
 
 
 def _submodel(model: type[BaseModel], name: str, key: str) -> Any:
     kind = model.model_fields[name].annotation if name in model.model_fields else None
     if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-        raise ValueError(f"--set {key}: {name!r} has no settings below it; there are {', '.join(_keys(Settings))}")
+        raise _unknown(key)
     return kind
 
 

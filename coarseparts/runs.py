@@ -87,6 +87,8 @@ def shared(path: Path) -> Iterator[None]:
 @contextmanager
 def _locked(path: Path, wait: bool) -> Iterator[None]:
     """A folder, made if need be, that this process alone writes into; taken by another: waits, or RunError."""
+    if path.is_file():
+        raise RunError(f"{path}: is a file; name a folder, or one that is to be made, with --out")
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = open(path / ".lock", "w")

@@ -14,6 +14,8 @@ from PIL import Image
 from pycocotools import mask as rle
 
 from coarseparts.data.synthetic import birds
+from coarseparts.presets import settings
+from coarseparts.runs import RunError, claimed
 
 SMALL = [
     f"--set={key}={value}"
@@ -296,3 +298,15 @@ def test_sweep_tries_settings_and_says_which_were_best(data, tmp_path):
     assert "part_speed" in wrong.stderr
     wrong = coarseparts(*command, "--over", "part_lr=-1,2", ok=2)
     assert "part_lr" in wrong.stderr
+
+
+@pytest.mark.parametrize("wrong", ["em.alhpa", "ems.alpha", "m.alpha"])
+def test_a_misspelled_setting_is_answered_with_the_nearest_one(wrong: str) -> None:
+    with pytest.raises(ValueError, match=rf"--set {wrong}: no such setting; did you mean em\.alpha\?"):
+        settings(changes={wrong: 1})
+
+
+def test_a_file_where_the_run_folder_is_to_be(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("something")
+    with pytest.raises(RunError, match="run: is a file; name a folder"), claimed(tmp_path / "run"):
+        raise AssertionError("nobody may write here")

@@ -157,6 +157,15 @@ def test_a_target_that_is_a_file_is_refused(model: Model, images: Path, tmp_path
         predict_folder(model, images, tmp_path / "file")
 
 
+def test_a_coco_target_that_is_no_file_is_told_before_anything_is_predicted(
+    model: Model, images: Path, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadInput, match="pipe: is no file; name a file"):
+        predict_folder(model, images, tmp_path / "out", coco=tmp_path / "pipe")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_shard_is_read_from_the_option_or_from_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
