@@ -1,8 +1,9 @@
-"""Writes the tables of README.md from the committed CSV files: python benchmarks/tables.py [--check].
+"""Writes the tables of the pages from the committed CSV files: python benchmarks/tables.py [--check].
 
-A table stands between ``<!-- NAME table -->`` and ``<!-- end -->`` and comes from ``benchmarks/NAME.csv`` (of a
-``coarseparts benchmark``, where a ``NAME_margins.csv`` with the paired differences lies beside it). With
-``--check`` nothing is written, and the exit status is 1 if the README says something else than the CSV files.
+The pages are README.md and docs/results.md. A table stands between ``<!-- NAME table -->`` and ``<!-- end -->`` and
+comes from ``benchmarks/NAME.csv`` (of a ``coarseparts benchmark``, where a ``NAME_margins.csv`` with the paired
+differences lies beside it). With ``--check`` nothing is written, and the exit status is 1 if a page says something else
+than the CSV files.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from coarseparts.evaluation import comparison
 from coarseparts.evaluation.tables import read_results_csv, to_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
+PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
 PLACE = re.compile(r"<!-- (\w+) table -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -36,12 +38,12 @@ def filled(text: str, folder: Path = ROOT / "benchmarks") -> str:
 
 def main() -> int:
     """Writes, or with --check compares."""
-    readme = ROOT / "README.md"
-    text = readme.read_text()
-    made = filled(text)
+    texts = {page: page.read_text() for page in PAGES}
+    made = {page: filled(text) for page, text in texts.items()}
     if "--check" in sys.argv:
-        return int(made != text)
-    readme.write_text(made)
+        return int(made != texts)
+    for page, text in made.items():
+        page.write_text(text)
     return 0
 
 

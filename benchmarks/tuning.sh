@@ -47,7 +47,7 @@ third=(--set random_start_factor=6.0 --set em.average=0)
     echo "# round 4: whether EM can be set further apart from the control distillation"
     try distillation --over em_part_lr=0.001
     try em --set em.average=0 --over em_posterior_lr=0.0005,0.001 --over em.evidence=0.3
-    echo "# round 5: EM's labels from an average of the posterior; as many trials for the strongest of the others"
+    echo "# round 5: EM's labels from an average of the posterior; as many for the strongest baselines"
     try em --over em.average=0.98,0.995
     try multi-task --over multi_task.mask=0.5,2.0
     try point-sup --over point_sup.mask=0.5,2.0
