@@ -19,10 +19,11 @@ try() { # METHOD OPTIONS...
         --set em_epochs="$epochs" "$@" 2> "$folder.err"
     sed "s/^/$number,$method,/" "$folder/sweep.csv" >> benchmarks/tuning.csv
 }
-# Rounds 1 to 4 were before there was an average of the posterior.
-first=(--set random_start_factor=3.0 --set em.overlap=0.2 --set em.average=0)
-second=(--set random_start_factor=3.0 --set em.average=0)
-third=(--set random_start_factor=6.0 --set em.average=0)
+# Rounds 1 to 4 were before there was an average of the posterior, and all five before the last one's own finds.
+before=(--set multi_task.mask=1.0 --set point_sup.mask=1.0)
+first=("${before[@]}" --set random_start_factor=3.0 --set em.overlap=0.2 --set em.average=0)
+second=("${before[@]}" --set random_start_factor=3.0 --set em.average=0)
+third=("${before[@]}" --set random_start_factor=6.0 --set em.average=0)
 {
     echo "# round 1: where the baselines begin, their rate; EM's rate and the weight of the soft Dice loss"
     try multi-task "${first[@]}" --over multi_task.rate=0.5,2.0 --over multi_task.keypoints=0.1,0.5

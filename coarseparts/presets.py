@@ -125,10 +125,9 @@ _PAPER = {  # sections 5 and 5.2, Appendix B: what all rows of Table 2 share
     "batch": 32,
     "labelled_batch": 4,
     "label_dropout": 0.0,
-    **{
-        name: {"rate": 1.0, "start": "part-model"} for name in ("pseudo_sup", "self_training", "point_sup", "uni_match")
-    },
-    "multi_task": {"rate": 1.0, "start": "part-model", "keypoints": 10.0},
+    **{name: {"rate": 1.0, "start": "part-model"} for name in ("pseudo_sup", "self_training", "uni_match")},
+    "point_sup": {"rate": 1.0, "start": "part-model", "mask": 1.0},
+    "multi_task": {"rate": 1.0, "start": "part-model", "mask": 1.0, "keypoints": 10.0},
     "augmentation": {"scale": (1.0, 1.0), "rotation": 0.0, "shear": 0.0, "translation": 0.0, "grey": 0.0},
     "em": {
         "alpha": 0.05,

@@ -18,7 +18,7 @@ class Options(BaselineOptions):
     """Weights of the losses. The paper's are 1, 1 and 10, its keypoint loss being the l1 distance of heat maps."""
 
     parts: float = Field(1.0, ge=0, description="weight of the part labels")
-    mask: float = Field(1.0, ge=0, description="weight of the figure-ground mask")
+    mask: float = Field(0.5, ge=0, description="weight of the figure-ground mask")
     keypoints: float = Field(0.5, ge=0, description="weight of the keypoints")
 
 

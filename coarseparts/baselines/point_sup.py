@@ -21,11 +21,11 @@ IGNORE = 255
 
 
 class Options(BaselineOptions):
-    """Weights of the losses and the size of a point; all as in section 5.1."""
+    """Weights of the losses and the size of a point. The paper weighs the mask 1, the rest is as in section 5.1."""
 
     start: Start = Field("fine-tuning", description="as in every baseline")
     points: float = Field(0.5, ge=0, description="weight of the points")
-    mask: float = Field(1.0, ge=0, description="weight of the figure-ground mask")
+    mask: float = Field(2.0, ge=0, description="weight of the figure-ground mask")
     parts: float = Field(2.0, ge=0, description="weight of the part labels")
     window: int = Field(5, gt=0, description="side of the square around a keypoint that takes its part, pixels; odd")
 
