@@ -8,7 +8,7 @@ and moved, and the 15 keypoints drawn as heat maps beside the mask for the poste
 - files: a JPEG of 500x375 decoded, cropped and resized; its mask PNG likewise; an affine map by Pillow; the heat maps
   drawn on the CPU, one after another. (What loaders of this kind do; they are then run in many processes.)
 - store: ``data.batches.Feed`` and ``Networks.draw``. Decoding was done once, when the store was built; that time is
-  printed, too.
+  printed, too. Its images have no part masks, as an EM step's coarse images.
 
 Exit status 1 when the store is not ``--target`` times as fast.
 """
@@ -32,6 +32,7 @@ from torch import Tensor
 from coarseparts.data.batches import Feed
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
+from coarseparts.device import keep_freed_memory
 from coarseparts.model import build, resolve
 from coarseparts.presets import settings
 
@@ -84,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5, help="passes of each side over some of the images")
     parser.add_argument("--target", type=float, default=10, help="times as fast")
     o = parser.parse_args(arguments)
+    keep_freed_memory()  # as commands do
     print(f"python benchmarks/data.py {' '.join(sys.argv[1:] if arguments is None else arguments)}".rstrip())
     print(f"{processor()}, {torch.get_num_threads()} threads; copy {copy_rate(o.device) / 1e9:.1f} GB/s ({o.device})")
     chosen = resolve(settings(changes={"weights": "random", "encoder": "resnet10"}), o.device)
@@ -94,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         start = time.perf_counter()
         Store.from_arrays(birds.SCHEMA, **made).save(folder / "store")
         print(f"packing {o.images} rendered images into a store: {time.perf_counter() - start:.1f} s")
-        store = Store.open(folder / "store")
+        store = Store.open(folder / "store").without_parts()
         networks = build(birds.SCHEMA, chosen, ["keypoints", "mask"], weights=False)
         networks.styles.to(o.device)
         feed = Feed(store, np.arange(o.images), o.batch, 0, device=o.device, augmentation=chosen.augmentation)
@@ -117,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 rates["files"].append(files)
                 rates["store"].append(packed)
     middle = {name: float(np.median(found)) for name, found in rates.items()}
-    written = (3 + 1 + 15 + 1 + 2) * o.size**2 * 4  # float32 planes that a sample ends as
+    written = (3 + 1 + 15 + 1) * o.size**2 * 4  # float32 planes that a sample ends as
     for name, rate in middle.items():
         print(f"{name}: {rate:8.1f} images/s, {1e3 / rate:7.2f} ms each, {rate * written / 1e9:.2f} GB/s of tensors")
     ratio = middle["store"] / middle["files"]

@@ -16,6 +16,8 @@ step with the same weights, up to rounding. The transcription, ``plain_step``, i
 
 ``--precision bfloat16`` lets this package's part model and posterior convolve in bfloat16, as ``--set precision=auto``
 does on machines that multiply it natively; the losses then differ in the third digit (allow ``--tolerance 0.05``).
+``--keep-memory`` gives both sides the allocator's setting that this package's commands run with (``device.py``);
+without it both have the system's.
 ``--careful`` takes the last but one away by hand (``detach``, ``no_grad``, frozen weights), for a stricter comparison.
 Exit status 1 when a loss differs by more than ``--tolerance`` (relative) in the first two steps.
 """
@@ -43,6 +45,7 @@ from coarseparts.data.sample import Batch
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
 from coarseparts.data.transforms import to_input
+from coarseparts.device import keep_freed_memory
 from coarseparts.labels import Keypoints
 from coarseparts.model import build
 from coarseparts.networks import PartModel, Posterior
@@ -311,8 +314,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repetitions", type=int, default=5, help="timed steps of each side")
     parser.add_argument("--precision", default="float32", help="of this package's part model and posterior")
     parser.add_argument("--tolerance", type=float, default=1e-4, help="relative difference of losses that is allowed")
+    parser.add_argument("--keep-memory", action="store_true", help="both sides keep freed memory, as our commands do")
     parser.add_argument("--profile", type=int, default=0, metavar="ROWS", help="operators to list for each side")
     a = parser.parse_args(arguments)
+    if a.keep_memory:
+        keep_freed_memory()
     changes = {"weights": "random", "encoder": a.encoder, "batch": a.batch, "labelled_batch": a.labelled}
     chosen = settings("paper", changes)
 

@@ -23,6 +23,7 @@ from rates import machine, matrix_rate, seconds
 from torch import nn
 
 from coarseparts.data.synthetic import birds
+from coarseparts.device import keep_freed_memory
 from coarseparts.inference import folded
 from coarseparts.model import Model, build, resolve
 from coarseparts.networks.macs import macs
@@ -100,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--target", type=float, default=14, help="images a second")
     o = parser.parse_args(arguments)
+    keep_freed_memory()  # as commands do
     print(f"python benchmarks/inference.py {' '.join(sys.argv[1:] if arguments is None else arguments)}".rstrip())
     print(machine(o.device))
     print(f"part model of preset {o.preset}, {o.encoder}, {o.size}x{o.size}")

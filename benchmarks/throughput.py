@@ -27,7 +27,7 @@ from coarseparts.data.batches import Feed
 from coarseparts.data.sample import Batch
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
-from coarseparts.device import compile_networks
+from coarseparts.device import compile_networks, keep_freed_memory
 from coarseparts.initialise import part_model_loss
 from coarseparts.model import build, resolve
 from coarseparts.networks.macs import macs
@@ -82,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--compile", action="store_true", help="the networks, with torch.compile")
     parser.add_argument("--repetitions", type=int, default=5)
     o = parser.parse_args(arguments)
+    keep_freed_memory()  # as commands do
     print(f"python benchmarks/throughput.py {' '.join(sys.argv[1:] if arguments is None else arguments)}".rstrip())
     print(machine(o.device))
     changes = {"weights": "random", "encoder": o.encoder, "precision": o.precision, "part_batch": o.batch}

@@ -28,6 +28,7 @@ from coarseparts.data.dataset_file import DatasetFile, load_dataset_file
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.sample import STYLES
 from coarseparts.data.store import Store
+from coarseparts.device import keep_freed_memory
 from coarseparts.em import TrainingDiverged
 from coarseparts.evaluation import comparison
 from coarseparts.evaluation.iou import to_json
@@ -470,6 +471,7 @@ STOPPED = "stopped; the same command goes on where it was"
 
 def main() -> None:
     """Entry point of the ``coarseparts`` command."""
+    keep_freed_memory()
     try:
         code = app(standalone_mode=False)  # typer hands the status of an Exit back, and 130 for Ctrl-C
         sys.exit(_say(1, STOPPED) if code == 130 else code or 0)

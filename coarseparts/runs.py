@@ -28,6 +28,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from coarseparts import parallel
+from coarseparts.device import give_back_memory
 from coarseparts.files import write_whole
 
 try:
@@ -338,6 +339,7 @@ class PeakMemory:
         if self.device.startswith("cuda"):
             torch.cuda.reset_peak_memory_stats(self.device)
         else:
+            give_back_memory()
             with suppress(OSError):
                 Path("/proc/self/clear_refs").write_text("5")
                 self._known = True

@@ -59,9 +59,7 @@ class Feed:
         share = parallel.share(self.size)
         for step in range(steps):
             raw = self._raw(order[step * self.size : (step + 1) * self.size][share])
-            batch = augment(raw, self.store.schema, generator, self.augmentation, self.preprocess)
-            batch.image = batch.image.contiguous(memory_format=torch.channels_last)
-            yield batch
+            yield augment(raw, self.store.schema, generator, self.augmentation, self.preprocess)
 
     def _raw(self, rows: np.ndarray) -> Batch:
         if self.resident is None:

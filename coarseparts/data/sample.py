@@ -18,6 +18,8 @@ from torch import Tensor
 
 from coarseparts.device import moved
 
+from .schema import IGNORE
+
 STYLES = ("keypoints", "mask", "box", "part_boxes")
 """Names of the coarse label styles that a sample can carry, in the order in which the posterior sees them."""
 
@@ -46,7 +48,8 @@ class Sample:
 class Batch:
     """B samples of one size. Labels that a sample lacks are zeros (parts: 255) and False in ``present``.
 
-    ``image`` (B, 3, H, W): uint8 as stored, float32 normalised after ``transforms``; ``parts`` (B, H, W) uint8/int64;
+    ``image`` (B, 3, H, W): uint8 as stored, float32 normalised after ``transforms``; ``parts`` (B, H, W) uint8/int64,
+    ``no_parts`` where no sample has any;
     ``labels``: "keypoints" (B, K, 3) float32 in pixels of this size, "mask" (B, 1, H, W) uint8 as stored / float32 0..1
     after transforms, "box" (B, 4) and "part_boxes" (B, P, 4) float32; ``present``: (B,) bool for "parts" and every
     style; ``index`` (B,) int64 position in the store.
@@ -85,15 +88,31 @@ class Batch:
         return self._map(lambda t: t[rows])
 
 
+def no_parts(shape: Sequence[int], dtype: torch.dtype = torch.uint8, device: torch.device | str = "cpu") -> Tensor:
+    """The part masks (B, H, W) of samples that have none: one value, IGNORE, seen everywhere. Not to be written to."""
+    return torch.full((1, 1, 1), IGNORE, dtype=dtype, device=device).expand(*shape)
+
+
+def are_no_parts(parts: Tensor) -> bool:
+    """Whether this is one value seen everywhere; read off the strides, so that a GPU is not waited for."""
+    return parts.numel() > 1 and not any(step for step, n in zip(parts.stride(), parts.shape, strict=True) if n > 1)
+
+
 def joined(batches: Sequence[Batch]) -> Batch:
     """Batches one after the other, as one."""
+    if len(batches) == 1:
+        return batches[0]
+    parts = [b.parts for b in batches]
+    first = parts[0]
 
     def each(values: list[dict[str, Tensor]]) -> dict[str, Tensor]:
         return {name: torch.cat([value[name] for value in values]) for name in values[0]}
 
     return Batch(
         image=torch.cat([b.image for b in batches]),
-        parts=torch.cat([b.parts for b in batches]),
+        parts=no_parts((sum(map(len, parts)), *first.shape[1:]), first.dtype, first.device)
+        if all(are_no_parts(p) for p in parts)
+        else torch.cat(parts),
         labels=each([b.labels for b in batches]),
         present=each([b.present for b in batches]),
         index=torch.cat([b.index for b in batches]),

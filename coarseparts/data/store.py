@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from coarseparts.data.sample import STYLES, Batch
+from coarseparts.data.sample import STYLES, Batch, no_parts
 from coarseparts.data.schema import IGNORE, Schema
 
 LABELS = ("parts", *STYLES)
@@ -221,10 +221,12 @@ class Store:
         if isinstance(rows, torch.Tensor):
             rows = rows.cpu().numpy()
         rows = np.asarray(rows if isinstance(rows, np.ndarray) else list(rows), np.int64)
-        get = {name: torch.from_numpy(self._get(name, rows)) for name in ("image", "parts", *STYLES)}
+        get = {name: torch.from_numpy(self._get(name, rows)) for name in ("image", *STYLES)}
+        shape = len(rows), self.size, self.size
+        labelled = self.present["parts"][rows].any()
         batch = Batch(
             image=get["image"].permute(0, 3, 1, 2).contiguous(),  # (B, 3, S, S)
-            parts=get["parts"],
+            parts=torch.from_numpy(self._get("parts", rows)) if labelled else no_parts(shape),
             labels={style: get[style][:, None] if style == "mask" else get[style] for style in STYLES},
             present={label: torch.from_numpy(self.present[label][rows]) for label in LABELS},
             index=torch.from_numpy(rows.copy()),

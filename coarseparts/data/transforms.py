@@ -18,9 +18,11 @@ from torch import Tensor
 from coarseparts import parallel
 from coarseparts.device import constant
 
-from .sample import Batch
+from .sample import Batch, are_no_parts, joined, no_parts
 from .schema import IGNORE, Schema
 
+_CACHED = 2**19
+"""Pixels that a CPU changes at a time: many passes over them find them in its cache."""
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma
 _TO_YIQ = (_GREY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
 _FROM_YIQ = tuple(tuple(row) for row in torch.linalg.inv(torch.tensor(_TO_YIQ, dtype=torch.float64)).tolist())
@@ -106,7 +108,7 @@ def to_input(batch: Batch, preprocess: Preprocess | None = None) -> Batch:
     return replace(
         batch,
         image=(preprocess or Preprocess()).normalise(batch.image),
-        parts=batch.parts.long(),
+        parts=_indices(batch.parts),
         labels={k: (v.float() / 255 if k == "mask" else v.float()) for k, v in batch.labels.items()},
     )
 
@@ -121,6 +123,8 @@ def augment(
 ) -> Batch:
     """A stored batch, randomly flipped, moved and recoloured, as network input of the same size (see ``to_input``).
 
+    Its image lies in memory channels last, as networks want it.
+
     ``generator`` lies on the CPU whatever the batch's device, so that a seed gives the same changes everywhere; each
     call draws the same amount of random numbers per sample whatever the options. Samples with part boxes, or with a box
     but no mask, are neither turned nor sheared: the tight box of a turned object cannot be told from its box. The batch
@@ -129,9 +133,24 @@ def augment(
     _require_bytes(batch)
     options, preprocess = options or Augmentation(), preprocess or Preprocess()
     device = batch.image.device
-    height, width = batch.image.shape[-2:]
     draws = parallel.rand((len(batch), 11), generator, device).T
-    u = draws * 2 - 1  # (11, B) in -1..1
+    height, width = batch.image.shape[-2:]
+    some = len(batch) if batch.image.is_cuda else max(1, _CACHED // (height * width))
+    image = torch.empty(batch.image.shape, device=device, memory_format=torch.channels_last)
+    pieces = []
+    for i in range(0, max(1, len(batch)), some):
+        now = slice(i, i + some)
+        piece = _changed(batch[now], draws[:, now], schema, options, preprocess)
+        image[now] = piece.image
+        pieces.append(replace(piece, image=piece.image[:, :0]))  # they are together already
+    return replace(joined(pieces), image=image)
+
+
+def _changed(batch: Batch, draws: Tensor, schema: Schema, options: Augmentation, preprocess: Preprocess) -> Batch:
+    """``augment`` with ``draws`` (11, B), uniform in 0..1, said."""
+    device = batch.image.device
+    height, width = batch.image.shape[-2:]
+    u = draws * 2 - 1  # in -1..1
 
     matrix = None
     if options.moves:
@@ -188,7 +207,7 @@ def warp(batch: Batch, matrix: Tensor | None, flip: Tensor, schema: Schema) -> B
     batch = _flip(batch, flip.to(batch.image.device), schema)
     if matrix is None:
         labels = {k: (v.float() / 255 if k == "mask" else v.float()) for k, v in batch.labels.items()}
-        return replace(batch, image=batch.image.float(), parts=batch.parts.long(), labels=labels)
+        return replace(batch, image=batch.image.float(), parts=_indices(batch.parts), labels=labels)
 
     matrix = matrix.to(batch.image.device, torch.float32)
     b, _, h, w = batch.image.shape
@@ -206,10 +225,14 @@ def warp(batch: Batch, matrix: Tensor | None, flip: Tensor, schema: Schema) -> B
     torch.add(-1, y, alpha=2 / h, out=grid[..., 1])
     planes = F.grid_sample(planes, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
-    # Nearest by index rather than by grid_sample: bytes stay bytes, and 255 never blends into anything.
-    nearest = (y.clamp(0, h - 1).long() * w).add_(x.clamp(0, w - 1).long())
-    parts = batch.parts.reshape(b, -1).gather(1, nearest.view(b, -1)).view(b, h, w)
-    outside = torch.where(batch.present["parts"], 0, IGNORE).to(parts.dtype).view(b, 1, 1)
+    if are_no_parts(batch.parts):
+        parts = _indices(batch.parts)
+    else:
+        # Nearest by index rather than by grid_sample: bytes stay bytes, and 255 never blends into anything.
+        nearest = (y.clamp(0, h - 1).long() * w).add_(x.clamp(0, w - 1).long())
+        parts = batch.parts.reshape(b, -1).gather(1, nearest.view(b, -1)).view(b, h, w)
+        outside = torch.where(batch.present["parts"], 0, IGNORE).to(parts.dtype).view(b, 1, 1)
+        parts = torch.where(inside, parts, outside).long()
 
     labels, present = dict(batch.labels), dict(batch.present)
     if mask is not None:
@@ -229,9 +252,7 @@ def warp(batch: Batch, matrix: Tensor | None, flip: Tensor, schema: Schema) -> B
         there = (given[..., 2] > given[..., 0]) & (each[..., 2:] > each[..., :2]).all(-1)  # (B, P)
         labels["part_boxes"] = torch.where(there[..., None], each, 0.0)
         present["part_boxes"] = present["part_boxes"] & there.any(1)
-    return replace(
-        batch, image=planes[:, :3], parts=torch.where(inside, parts, outside).long(), labels=labels, present=present
-    )
+    return replace(batch, image=planes[:, :3], parts=parts, labels=labels, present=present)
 
 
 def affine_matrix(scale: Tensor, rotation: Tensor, shear: Tensor, translation: Tensor, size: tuple[int, int]) -> Tensor:
@@ -256,6 +277,11 @@ def _require_bytes(batch: Batch) -> None:
         )
 
 
+def _indices(parts: Tensor) -> Tensor:
+    """uint8 -> int64, without making something of nothing."""
+    return no_parts(parts.shape, torch.int64, parts.device) if are_no_parts(parts) else parts.long()
+
+
 def _flip(batch: Batch, flip: Tensor, schema: Schema) -> Batch:
     """Mirror the samples where ``flip`` (B,) bool, by index; dtypes stay as they are."""
     b, width = len(batch), batch.image.shape[-1]
@@ -263,11 +289,13 @@ def _flip(batch: Batch, flip: Tensor, schema: Schema) -> Batch:
     def reversed_rows(t: Tensor) -> Tensor:
         return torch.where(flip.view(b, *[1] * (t.ndim - 1)), t.flip(-1), t)
 
-    parts, labels = reversed_rows(batch.parts), dict(batch.labels)
-    if schema.mirror:
-        values = constant(tuple(schema.value_flip()), parts.device, torch.int64)
-        table = torch.where(flip[:, None], values, torch.arange(256, device=parts.device))  # (B, 256)
-        parts = table.to(parts.dtype).gather(1, parts.reshape(b, -1).long()).view_as(parts)
+    parts, labels = batch.parts, dict(batch.labels)
+    if not are_no_parts(parts):
+        parts = reversed_rows(parts)
+        if schema.mirror:
+            values = constant(tuple(schema.value_flip()), parts.device, torch.int64)
+            table = torch.where(flip[:, None], values, torch.arange(256, device=parts.device))  # (B, 256)
+            parts = table.to(parts.dtype).gather(1, parts.reshape(b, -1).long()).view_as(parts)
     if "mask" in labels:
         labels["mask"] = reversed_rows(labels["mask"])
     if "keypoints" in labels:
