@@ -14,7 +14,7 @@ step with the same weights, up to rounding. The transcription, ``plain_step``, i
   model's gradients, too, and line 18 the posterior's, which nobody uses;
 - heat maps are drawn at full size, one at a time.
 
-``--precision bfloat16`` lets this package's part model and posterior convolve in bfloat16, as ``--set precision=auto``
+``--precision bfloat16`` lets this package's networks convolve in bfloat16, as ``--set precision=auto``
 does on machines that multiply it natively; the losses then differ in the third digit (allow ``--tolerance 0.05``).
 ``--keep-memory`` gives both sides the allocator's setting that this package's commands run with (``device.py``);
 without it both have the system's.
@@ -48,7 +48,7 @@ from coarseparts.data.transforms import to_input
 from coarseparts.device import keep_freed_memory
 from coarseparts.labels import Keypoints
 from coarseparts.model import build
-from coarseparts.networks import PartModel, Posterior
+from coarseparts.networks import LabelModel, PartModel, Posterior
 from coarseparts.networks.decoder import PaperDecoder
 from coarseparts.presets import Settings, settings
 
@@ -235,7 +235,9 @@ def prepare(chosen: Settings, size: int, careful: bool = False, precision: str =
     batch, labelled = images(chosen.batch, size), images(chosen.labelled_batch, size, first=chosen.batch)
     last, last_labelled = channels_last(batch), channels_last(labelled)
     (ours, optimizers), plain = sides(chosen, last_labelled, careful=careful)
-    cast(PartModel, ours.part_model).precision = cast(Posterior, ours.posterior).precision = precision
+    for network in (*ours.part_model.modules(), *ours.posterior.modules(), *ours.styles.modules()):
+        if isinstance(network, (PartModel, Posterior, LabelModel)):
+            network.precision = precision
     return {
         "plain": lambda: plain_step(plain, batch, labelled),
         "coarseparts": lambda: em.em_step(ours, optimizers, last, last_labelled, chosen.em),
@@ -312,7 +314,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--encoder", default="resnet34", help="the three networks' encoder")
     parser.add_argument("--careful", action="store_true", help="the plain side computes no gradient in vain")
     parser.add_argument("--repetitions", type=int, default=5, help="timed steps of each side")
-    parser.add_argument("--precision", default="float32", help="of this package's part model and posterior")
+    parser.add_argument("--precision", default="float32", help="of this package's networks")
     parser.add_argument("--tolerance", type=float, default=1e-4, help="relative difference of losses that is allowed")
     parser.add_argument("--keep-memory", action="store_true", help="both sides keep freed memory, as our commands do")
     parser.add_argument("--profile", type=int, default=0, metavar="ROWS", help="operators to list for each side")

@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--preset", default="paper")
-    parser.add_argument("--precision", default="auto", help="of part model and posterior")
+    parser.add_argument("--precision", default="auto", help="of the networks")
     parser.add_argument("--encoder", default="resnet34")
     parser.add_argument("--size", type=int, default=256, help="pixels")
     parser.add_argument("--batch", type=int, default=32, help="b, coarse images a step")

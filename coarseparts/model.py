@@ -119,6 +119,10 @@ def build(schema: Schema, settings: Settings, styles: list[str], weights: bool =
     part_model.precision = settings.precision
     for member in members(posterior):
         member.precision = settings.precision
+    if settings.label_model == "paper":
+        for module in modules.modules():
+            if isinstance(module, LabelModel):
+                module.precision = settings.precision
     for network in (part_model, posterior, modules):
         network.to(memory_format=torch.channels_last)
     return em.Networks(part_model, posterior, modules, states, y)

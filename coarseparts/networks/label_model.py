@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from coarseparts.networks.decoder import PaperDecoder, SkipDecoder, conv_bn_relu
 from coarseparts.networks.encoder import Encoder
+from coarseparts.networks.precision import computing_in
 
 
 class LabelModel(nn.Module):
@@ -16,8 +17,10 @@ class LabelModel(nn.Module):
     ``kind`` "paper": the part model's architecture with P + 1 input channels, at full resolution (stride 1).
     "light": a small hourglass at stride 4, for the question is geometric and needs no ImageNet-sized trunk; about a
     fiftieth of the work. ``full``: maps at full resolution, of regions (a mask) and not of points; "light" then
-    decides at stride 2.
+    decides at stride 2. Logits are float32 whatever ``precision`` the convolutions have.
     """
+
+    precision = "float32"
 
     def __init__(
         self,
@@ -45,7 +48,9 @@ class LabelModel(nn.Module):
             nn.init.constant_(cast(Tensor, cast(nn.Conv2d, self.decoder.head).bias), -5.0)
 
     def forward(self, y: Tensor) -> Tensor:
-        return self.decoder(self.encoder(y))
+        with computing_in(self.precision, y.device):
+            logits: Tensor = self.decoder(self.encoder(y))
+        return logits.float()
 
 
 class _Pyramid(nn.Module):

@@ -1,4 +1,7 @@
-"""In which floating-point format the networks' convolutions run; losses, label models and norms' sums stay float32."""
+"""In which floating-point format the networks' convolutions run; losses and norms' sums stay float32.
+
+So do light label models: they are a fiftieth of the work, on few channels.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import torch
 
 from coarseparts.data.synthetic import birds
 from coarseparts.model import Model, build, resolve
-from coarseparts.networks import Encoder, PartModel, Posterior, fastest
+from coarseparts.networks import Encoder, LabelModel, PartModel, Posterior, fastest
 from coarseparts.networks.precision import DTYPES
 from coarseparts.presets import settings
 
@@ -21,6 +21,7 @@ def networks() -> list[tuple[torch.nn.Module, tuple[torch.Tensor, ...]]]:
     return [
         (PartModel(Encoder("resnet10", stages=3), 4, "stride4"), (image,)),
         (Posterior(Encoder("resnet10", stages=3), 5, 4, "stride4"), (image, drawn)),
+        (LabelModel(5, 3, "paper", "resnet10"), (drawn.softmax(1),)),
     ]
 
 
@@ -44,6 +45,13 @@ def test_auto_is_decided_once_by_what_the_machine_multiplies() -> None:
     assert fastest("mps") == "float32"
     assert resolve(settings(), "cpu").precision == fastest("cpu")
     assert resolve(settings("paper", {"weights": "random"}), "cpu").precision == "float32"
+
+
+@pytest.mark.parametrize(("kind", "format"), [("light", "float32"), ("paper", "bfloat16")])
+def test_a_large_label_model_computes_as_the_others_do(kind: str, format: str) -> None:
+    chosen = resolve(settings(changes={"precision": "bfloat16", "label_model": kind}), "cpu")
+    styles = build(birds.SCHEMA, chosen, ["keypoints", "mask"]).styles
+    assert [m.precision for m in styles.modules() if isinstance(m, LabelModel)] == [format]
 
 
 @pytest.mark.parametrize("able", ["float32", "bfloat16"])
