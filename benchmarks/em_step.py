@@ -36,7 +36,7 @@ from typing import Any, cast
 
 import torch
 from memory import MIB, PeakMemory
-from rates import machine
+from rates import list_operators, machine
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -299,13 +299,6 @@ def report(measured: dict[str, Measured], batch: int) -> float:
     return middle["plain"] / middle["coarseparts"]
 
 
-def profile(step: Step, rows: int) -> None:
-    """Prints where one side's step spends its time, by operator."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], record_shapes=False) as record:
-        step()
-    print(record.key_averages().table(sort_by="self_cpu_time_total", row_limit=rows, max_name_column_width=40))
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--batch", type=int, default=8, help="b, coarse images a step (the paper's 32 need 4x memory)")
@@ -335,7 +328,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if a.profile:
         for name, step in steps.items():
             print(name)
-            profile(step, a.profile)
+            list_operators(step, a.profile)
     return int(gap > a.tolerance)
 
 

@@ -31,6 +31,13 @@ def seconds(work: Callable[[], object], device: str = "cpu", repetitions: int = 
     return statistics.median(took)
 
 
+def list_operators(work: Callable[[], object], rows: int) -> None:
+    """Prints where ``work`` spends its time on the CPU, by operator, the costliest ``rows`` of them."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as record:
+        work()
+    print(record.key_averages().table(sort_by="self_cpu_time_total", row_limit=rows, max_name_column_width=40))
+
+
 def matrix_rate(device: str, dtype: torch.dtype, size: int = 0) -> float:
     """FLOP/s of a product of two square matrices."""
     size = size or (8192 if device.startswith("cuda") else 2048)

@@ -15,11 +15,12 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
+from typing import cast
 
 import numpy as np
 import torch
 from memory import MIB, PeakMemory
-from rates import machine, matrix_rate, seconds
+from rates import list_operators, machine, matrix_rate, seconds
 from torch import Tensor, nn
 
 from coarseparts import em
@@ -29,6 +30,7 @@ from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
 from coarseparts.device import compile_networks, keep_freed_memory
 from coarseparts.initialise import part_model_loss
+from coarseparts.labels import Keypoints
 from coarseparts.model import build, resolve
 from coarseparts.networks.macs import macs
 from coarseparts.optimizers import optimizer_of
@@ -81,6 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--labelled", type=int, default=4, help="bp, part-labelled images a step")
     parser.add_argument("--compile", action="store_true", help="the networks, with torch.compile")
     parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--profile", type=int, default=0, metavar="ROWS", help="operators to list of each step")
     o = parser.parse_args(arguments)
     keep_freed_memory()  # as commands do
     print(f"python benchmarks/throughput.py {' '.join(sys.argv[1:] if arguments is None else arguments)}".rstrip())
@@ -123,11 +126,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for what, work, passes in (("forward", forward, 1), ("forward and backward", both, 3)):
             took = seconds(work, o.device, o.repetitions, 2)
             row(f"{name}, {what}", o.batch / took, passes * flops[name] / took, peak)
+    reader = cast(Keypoints, plain.styles["keypoints"]).model
+    flops["keypoint model"] = 2 * o.batch * macs(reader, torch.empty(1, birds.SCHEMA.channels, o.size, o.size))
     together = 1 + o.labelled / o.batch
     whole = {
         "fine-tuning": 3 * flops["part model"],
-        # Both networks forward and backward on both batches, and line 14's forward pass on the coarse one.
-        "EM": 3 * together * (flops["part model"] + flops["posterior"]) + flops["posterior"],
+        # Both networks forward and backward on both batches, and line 14's forward pass on the coarse one; there the
+        # keypoint model passes forward and back to its input in line 12, forward and backward in line 18.
+        "EM": 3 * together * (flops["part model"] + flops["posterior"])
+        + flops["posterior"]
+        + 5 * flops["keypoint model"],
     }
     waited = 0
     for name, step in steps_of(chosen, networks, store, o.device).items():
@@ -137,6 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         on_gpu = o.device.startswith("cuda")
         most = torch.cuda.max_memory_allocated() if on_gpu else memory.peak
         print(f"  {1e3 * took:.0f} ms a step, peak memory {most / MIB:.0f} MiB")
+        if o.profile:
+            list_operators(step, o.profile)
         if on_gpu:
             found = waits(lambda step=step: [step() for _ in range(3)])
             print(f"  the host waits {found} times in 3 steps")
