@@ -69,10 +69,12 @@ class Batch:
         def each(d: dict[str, Tensor]) -> dict[str, Tensor]:
             return {k: f(v) for k, v in d.items()}
 
+        image = f(self.image)
+        shape = len(image), *self.parts.shape[1:]
         return replace(
             self,
-            image=f(self.image),
-            parts=f(self.parts),
+            image=image,
+            parts=no_parts(shape, self.parts.dtype, image.device) if are_no_parts(self.parts) else f(self.parts),
             labels=each(self.labels),
             present=each(self.present),
             index=f(self.index),

@@ -425,6 +425,8 @@ def test_samples_without_part_masks_take_no_work_for_them(monkeypatch, options):
     a, b = augment(there, SCHEMA, seeded(3), options), augment(nothing, SCHEMA, seeded(3), options)
     assert_same(a, b)
     assert are_no_parts(b.parts) and not are_no_parts(a.parts) and a.parts.dtype == b.parts.dtype
+    assert all(are_no_parts(some.parts) for some in (nothing[1:4], nothing[torch.tensor([4, 0])], nothing.to("meta")))
+    assert nothing[torch.tensor([4, 0])].parts.shape == (2, 24, 32)
     assert are_no_parts(to_input(nothing).parts) and are_no_parts(mirror(nothing, SCHEMA).parts)
 
 
