@@ -1,10 +1,13 @@
-"""A colour for each part, told apart by readers who see colours differently."""
+"""What all pictures share: a colour for each part, told apart by readers who see colours differently, and a font."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 
+import matplotlib
 import numpy as np
+from PIL import ImageFont
 
 # The palette of Okabe and Ito (2008), made for colour-blind readers, without its black: a dark outline on a dark
 # photograph is not seen. Its order is changed so that the first few, the ones most often needed, differ most.
@@ -30,6 +33,14 @@ def colours(n: int) -> np.ndarray:
     if not 0 <= n <= 254:
         raise ValueError(f"colours for {n} parts were asked for; part maps have 0 to 254 parts")
     return np.array(_palette()[:n], np.uint8).reshape(n, 3)
+
+
+@lru_cache
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans of ``size`` pixels, as matplotlib brings it: names of files and parts may be in many scripts."""
+    file = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+    # The simple layout takes every text; Raqm, where there is one, refuses bytes of a file name that are no text.
+    return ImageFont.truetype(file, size, layout_engine=ImageFont.Layout.BASIC)
 
 
 @lru_cache(maxsize=1)

@@ -6,11 +6,10 @@ Drawn is what training sees, after crop and resize, so that a shift, a flip or a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from coarseparts.data.crops import crop_and_resize
 from coarseparts.data.problems import BadInput, Problem
@@ -18,7 +17,7 @@ from coarseparts.data.sample import Sample
 from coarseparts.data.schema import IGNORE, Schema
 from coarseparts.data.store import LABELS, Store
 from coarseparts.files import write_whole
-from coarseparts.palette import colours
+from coarseparts.palette import colours, font
 
 _CAPTION, _GAP = 16, 6  # pixels: height of a line of text, space between tiles
 _MASK, _BOX, _PAPER, _INK = (255, 255, 255), (255, 0, 200), (250, 250, 250), (20, 20, 20)
@@ -115,7 +114,7 @@ def _tile(sample: Sample, schema: Schema, size: int) -> Image.Image:
         for number, (x, y, v) in enumerate(shown["keypoints"].tolist(), 1):
             if v > 0:
                 _dot(draw, x - 0.5, y - 0.5, number, filled=v == 2)  # PIL counts from the centre of the first pixel
-    draw.text((1, size + 1), _short(sample.name, size), fill=_INK, font=_font(12))
+    draw.text((1, size + 1), _short(sample.name, size), fill=_INK, font=font(12))
     return tile
 
 
@@ -123,7 +122,7 @@ def _dot(draw: ImageDraw.ImageDraw, x: float, y: float, number: int, filled: boo
     draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=(0, 230, 255) if filled else None, outline=(0, 0, 0), width=1)
     if not filled:
         draw.ellipse((x - 2, y - 2, x + 2, y + 2), outline=(0, 230, 255), width=1)
-    draw.text((x + 4, y - 7), str(number), fill=(255, 255, 255), font=_font(11), stroke_width=1, stroke_fill=(0, 0, 0))
+    draw.text((x + 4, y - 7), str(number), fill=(255, 255, 255), font=font(11), stroke_width=1, stroke_fill=(0, 0, 0))
 
 
 def _outline(inside: np.ndarray) -> np.ndarray:
@@ -142,31 +141,26 @@ def _legend(schema: Schema, width: int) -> Image.Image:
     places: list[tuple[int, int, str, tuple[int, ...] | None]] = []
     x, y = 0, 2
     for text, colour in entries:
-        length = int(_font(12).getlength(text)) + (18 if colour else 0)
+        length = int(font(12).getlength(text)) + (18 if colour else 0)
         if (x and x + length > width) or (colour is None and places and places[-1][3] is not None):
             x, y = 0, y + _CAPTION
         places.append((x, y, text, colour))
         x += length + 12
-    width = max([width, *(x + int(_font(12).getlength(text)) + 18 for x, _, text, _ in places)])
+    width = max([width, *(x + int(font(12).getlength(text)) + 18 for x, _, text, _ in places)])
     legend = Image.new("RGB", (width, y + _CAPTION), _PAPER)
     draw = ImageDraw.Draw(legend)
     for x, y, text, colour in places:
         if colour is not None:
             draw.rectangle((x, y + 1, x + 12, y + 12), fill=colour, outline=_INK)
-        draw.text((x + (16 if colour else 0), y), text, fill=_INK, font=_font(12))
+        draw.text((x + (16 if colour else 0), y), text, fill=_INK, font=font(12))
     return legend
-
-
-@lru_cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
 
 
 def _short(text: str, width: int) -> str:
     """The end of the text that fits the tile: file names differ there."""
     text = text.encode("utf-8", "replace").decode("utf-8")  # a file name may hold what no font can draw
-    if _font(12).getlength(text) <= width:
+    if font(12).getlength(text) <= width:
         return text
-    while text and _font(12).getlength("..." + text) > width:
+    while text and font(12).getlength("..." + text) > width:
         text = text[1:]
     return "..." + text

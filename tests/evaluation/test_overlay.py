@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from coarseparts.evaluation.overlay import overlay, sheet
-from coarseparts.palette import _lab, colours
+from coarseparts.palette import _lab, colours, font
 
 
 def test_colours_differ_for_every_reader_and_stay_when_parts_are_added() -> None:
@@ -102,3 +102,10 @@ def test_sheet_refuses_nothing_and_captions_that_do_not_fit() -> None:
         sheet([])
     with pytest.raises(ValueError, match="captions"):
         sheet([[np.zeros((4, 4, 3), np.uint8)]], captions=[["a", "b"]])
+
+
+def test_the_font_has_letters_of_more_than_one_script():
+    missing = font(13).getmask("￿", "L")
+    for letter in "üßéłЖΩ":
+        assert bytes(font(13).getmask(letter, "L")) != bytes(missing)
+    assert font(13).getlength("bird\udcff") > 0, "a file name's bytes that are no text"
