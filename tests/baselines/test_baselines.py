@@ -11,7 +11,7 @@ from em_toy import PARTS, POINTS, SIZE, Pointwise, batch
 from toy import toy, toy_store
 
 from coarseparts import methods
-from coarseparts.baselines import multi_task, point_sup
+from coarseparts.baselines import multi_task
 from coarseparts.baselines.multi_task import MultiTask
 from coarseparts.baselines.point_sup import PointSup, dilated, from_names, propose
 from coarseparts.baselines.pseudo_sup import Options as PseudoSupOptions
@@ -19,6 +19,7 @@ from coarseparts.baselines.pseudo_sup import PseudoSup
 from coarseparts.labels import ExclusiveParts, Keypoints
 from coarseparts.networks import Encoder, PartModel
 from coarseparts.networks.decoder import SkipDecoder
+from coarseparts.presets import settings
 
 BASELINES = ("pseudo-sup", "multi-task", "point-sup", "uni-match", "self-training")
 GENERATOR = torch.Generator()
@@ -88,7 +89,7 @@ def test_point_sup_weighs_points_mask_and_parts_as_the_paper_does() -> None:
     torch.manual_seed(0)
     network = Pointwise(3)
     labelled, coarse = pair()
-    terms = PointSup(network, [1, 1, 2], True, point_sup.Options()).terms(labelled, coarse, GENERATOR)
+    terms = PointSup(network, [1, 1, 2], True, settings("paper").point_sup).terms(labelled, coarse, GENERATOR)
     logits = network(torch.cat([coarse.image, labelled.image]))
     torch.testing.assert_close(terms["labelled"], 2 * ExclusiveParts.supervised(logits[4:], labelled.parts))
     points = torch.cat([coarse.labels["keypoints"], labelled.labels["keypoints"]])
