@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from rich.console import Console
 
 from coarseparts import demo, methods
@@ -34,7 +33,7 @@ from coarseparts.evaluation.report import Gallery, write_benchmark_report
 from coarseparts.evaluation.tables import duration, write_text
 from coarseparts.experiment import Experiment
 from coarseparts.presets import Settings
-from coarseparts.runs import PeakMemory, RunError, claimed, machine, read_config, shared, write
+from coarseparts.runs import PeakMemory, RunError, claimed, machine, shared, write
 
 STARTS = {
     "random": {"weights": "random", "start": "weights"},
@@ -244,22 +243,6 @@ def run(cells: Sequence[Cell], folder: Path, open_experiment: Open, console: Con
                     row = methods.train(experiment, cell.method)[-1]
                 _keep(own, _result(cell.conditions, cell.method, row, peak.mib), experiment.pictures(SHOWN))
     return collect(cells, folder)
-
-
-def same_as_before(folder: Path, said: dict[str, Any]) -> None:
-    """Writes down in ``folder/benchmark.yaml`` what all its cells have in common, or compares with what stands there.
-
-    Raises RunError where they differ: kept results would stand for what they are not.
-    """
-    file = folder / "benchmark.yaml"
-    if not file.is_file():
-        write(file, yaml.safe_dump(said, sort_keys=False, allow_unicode=True))
-        return
-    there = read_config(file)
-    changed = sorted(key for key in {*there, *said} if there.get(key) != said.get(key))
-    if changed:
-        what = "; ".join(f"{key}: {there.get(key)!r} there, {said.get(key)!r} now" for key in changed)
-        raise RunError(f"{folder}: holds a benchmark with other settings ({what}); take another --out")
 
 
 def collect(cells: Sequence[Cell], folder: Path) -> list[Result]:

@@ -39,7 +39,7 @@ from coarseparts.model import Model, resolve
 from coarseparts.networks.macs import network_table
 from coarseparts.palette import colours
 from coarseparts.predict import predict_folder, run_model
-from coarseparts.runs import RunError, claimed, read_config, shared
+from coarseparts.runs import RunError, claimed, read_config, same_as_before, shared
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 app.add_typer(prepare_cli.app, name="prepare")
@@ -188,8 +188,9 @@ def benchmark(
         opened = _opened(data, run / "data", skip_bad, split)
         if not dry_run:
             source = data if data in matrix.WORLDS else str(Path(data).resolve())
-            said = {"data": source, "data_hash": opened.key, "split": split, "preset": preset}
-            matrix.same_as_before(run, said | {"set": {key: str(value) for key, value in given.items()}})
+            said: dict[str, Any] = {"data": source, "data_hash": opened.key, "split": split, "preset": preset}
+            said |= {"set": {key: str(value) for key, value in given.items()}}
+            same_as_before(run / "benchmark.yaml", said, "benchmark")
     limits = options.whole_numbers("--parts", parts) or [opened.parts]
     opened.check(limits)
 
@@ -247,6 +248,9 @@ def sweep(
     opened = _opened(data, run / "data", skip_bad)
     opened.check([parts or opened.parts])
     conditions = matrix.Conditions(parts or opened.parts, "all", "weights", seed)
+    source = data if data in matrix.WORLDS else str(Path(data).resolve())
+    said = {"data": source, "data_hash": opened.key, "preset": preset, "method": method, "seed": seed}
+    said |= {"parts": conditions.parts, "set": {key: str(value) for key, value in given.items()}}
 
     def measure(chosen: dict[str, Any], folder: Path) -> float:
         settings = resolve(presets.settings(preset, given | chosen), where)
@@ -254,7 +258,7 @@ def sweep(
         methods.train(experiment, method)
         return float(experiment.evaluate("part")["part_miou"])
 
-    done = sweeping.run(axes, cast(sweeping.Sampler, sampler), trials, run, measure, seed)
+    done = sweeping.run(axes, cast(sweeping.Sampler, sampler), trials, run, measure, seed, said)
     best = sweeping.write_results(run, done)
     sweeping.print_results(done, out)
     out.print(f"best: {' '.join(best)}", highlight=False)

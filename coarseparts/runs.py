@@ -118,6 +118,22 @@ def read_config(path: Path) -> dict[str, Any]:
     raise RunError(f"{path}: cannot be read ({error}); take another --out, or delete the folder")
 
 
+def same_as_before(file: Path, said: Mapping[str, Any], what: str) -> None:
+    """Writes down in ``file`` what all results of ``what`` (a benchmark, a sweep) have in common, or compares.
+
+    The same data in another place (equal ``data_hash``) is no difference. Raises RunError naming all others: kept
+    results would stand for what they are not.
+    """
+    now = yaml.safe_load(yaml.safe_dump(dict(said)))
+    there = read_config(file) if file.is_file() else {}
+    changed = sorted(key for key in {*there, *now} if there.get(key) != now.get(key)) if there else []
+    if not set(changed) <= ({"data"} if there.get("data_hash") else set()):
+        told = "; ".join(f"{key}: {there.get(key)!r} there, {now.get(key)!r} now" for key in changed)
+        raise RunError(f"{file.parent}: holds a {what} with other settings ({told}); take another --out")
+    if changed or not there:
+        write(file, yaml.safe_dump(now, sort_keys=False, allow_unicode=True))
+
+
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"settings.em.alpha": 0.1, ...} of nested mappings."""
     found: dict[str, Any] = {}
@@ -240,13 +256,15 @@ class RunFolder:
         if file.is_file():
             there, now = _leaves(read_config(file)), _leaves(yaml.safe_load(text))
             changed = sorted(k for k in {*there, *now} if there.get(k) != now.get(k))
-            if changed and not any(path.glob("stages/*/state.pt")):
+            if changed == ["data"] and there.get("data_hash"):
+                write(file, text)  # the same data in another place
+            elif changed and not any(path.glob("stages/*/state.pt")):
                 write(file, text)  # nothing was trained: the command has been corrected
                 write(path / "schema.json", schema_json)
             elif changed:
                 what = "; ".join(f"{k}: {there.get(k)!r} there, {now.get(k)!r} now" for k in changed)
                 if "data_hash" in changed:
-                    what += "; the data hash changes with any image, label, part name or crop"
+                    what += "; the data hash changes with any image, label, part name or crop, not with their place"
                 raise RunError(
                     f"{path}: holds a run with other settings ({what}); take another --out, or delete the folder"
                 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from coarseparts.evaluation.tables import write_text
-from coarseparts.runs import RunError
+from coarseparts.runs import RunError, same_as_before
 
 Sampler = Literal["grid", "random", "tpe"]
 SAMPLERS: tuple[Sampler, ...] = ("grid", "random", "tpe")
@@ -75,17 +75,24 @@ def axis(text: str) -> Axis:
 
 
 def run(
-    axes: Sequence[Axis], sampler: Sampler, trials: int, folder: Path, measure: Measure, seed: int
+    axes: Sequence[Axis],
+    sampler: Sampler,
+    trials: int,
+    folder: Path,
+    measure: Measure,
+    seed: int,
+    facts: Mapping[str, Any] | None = None,
 ) -> list[FrozenTrial]:
     """Tries settings until ``trials`` of them are done (a grid: until all are), those of earlier calls included.
 
     Returns the finished trials, best first. A trial that failed (its loss left the finite numbers, say) is kept as a
-    failure and not tried again. Raises RunError when the folder belongs to another sweep.
+    failure and not tried again. ``facts``: what else all trials have in common (data, method). Raises RunError when the
+    folder belongs to another sweep.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if sampler == "grid" and not all(a.values for a in axes):
         raise ValueError("a grid needs lists: write --over KEY=A,B,..., or take --sampler random")
-    _claim(folder, axes, sampler)
+    _claim(folder, {"sampler": sampler, "over": {a.key: str(a.distribution) for a in axes}, **(facts or {})})
     study = optuna.create_study(
         study_name="sweep",
         storage=JournalStorage(JournalFileBackend(str(folder / "journal.log"))),
@@ -157,14 +164,10 @@ def _sampler(name: Sampler, seed: int) -> optuna.samplers.BaseSampler:
     return optuna.samplers.TPESampler(seed=seed) if name == "tpe" else optuna.samplers.RandomSampler(seed)
 
 
-def _claim(folder: Path, axes: Sequence[Axis], sampler: Sampler) -> None:
+def _claim(folder: Path, said: dict[str, Any]) -> None:
     """Writes down what is swept, or compares with what is there."""
-    said = yaml.safe_dump({"sampler": sampler, "over": {a.key: str(a.distribution) for a in axes}})
     file = folder / "sweep.yaml"
-    if file.is_file():
-        if file.read_text() != said:
-            raise RunError(f"{folder}: another sweep was made here ({file}); take another --out")
-        return
-    if folder.is_dir() and any(p.name not in ("data", ".lock") for p in folder.iterdir()):
+    if not file.is_file() and folder.is_dir() and any(p.name not in ("data", ".lock") for p in folder.iterdir()):
         raise RunError(f"{folder}: is not empty and holds no sweep; take another --out")
-    write_text(file, said)
+    folder.mkdir(parents=True, exist_ok=True)
+    same_as_before(file, said, "sweep")

@@ -15,7 +15,7 @@ from coarseparts.benchmark import Cell, Conditions
 from coarseparts.evaluation import comparison
 from coarseparts.evaluation.published import PUBLISHED
 from coarseparts.presets import PRESETS, published
-from coarseparts.runs import PeakMemory, RunError, shared
+from coarseparts.runs import PeakMemory, RunError, read_config, same_as_before, shared
 
 QUIET = Console(quiet=True)
 SHORT = {"part_epochs": 1, "posterior_epochs": 1, "label_epochs": 1, "em_epochs": 1}
@@ -153,10 +153,15 @@ def test_the_papers_numbers_and_the_pictures_stand_beside_ours(opened: Any, tmp_
 
 
 def test_results_of_other_settings_are_not_taken_for_these(tmp_path: Path) -> None:
-    said = {"data": "a.yaml", "split": "test", "set": {"batch": "2"}}
-    benchmark.same_as_before(tmp_path, said)
-    benchmark.same_as_before(tmp_path, dict(said))
-    with pytest.raises(RunError, match="split: 'test' there, 'val' now"):
-        benchmark.same_as_before(tmp_path, said | {"split": "val"})
+    said = {"data": "a.yaml", "data_hash": "1f", "split": "test", "set": {"batch": "2"}}
+    file = tmp_path / "benchmark.yaml"
+    same_as_before(file, said, "benchmark")
+    same_as_before(file, dict(said), "benchmark")
+    with pytest.raises(RunError, match=r"holds a benchmark .*split: 'test' there, 'val' now"):
+        same_as_before(file, said | {"split": "val"}, "benchmark")
+    with pytest.raises(RunError, match=r"data: 'a\.yaml' there, 'b\.yaml' now; data_hash"):
+        same_as_before(file, said | {"data": "b.yaml", "data_hash": "2e"}, "benchmark")
+    same_as_before(file, said | {"data": "b.yaml"}, "benchmark")  # the same data in another place
+    assert read_config(file)["data"] == "b.yaml"
     with shared(tmp_path):
         assert (tmp_path / "benchmark.yaml").is_file()

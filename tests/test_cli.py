@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -253,6 +254,20 @@ def test_a_run_with_other_data_is_refused(data, run, tmp_path):
     assert "data_hash" in done.stderr and "take another --out" in done.stderr
 
 
+def test_a_run_goes_on_with_its_data_and_folder_in_another_place(data, run, tmp_path):
+    shutil.copytree(data, tmp_path / "moved")
+    shutil.copytree(run, tmp_path / "run")
+    for file in (tmp_path / "moved").rglob("*.png"):
+        os.utime(file, (1e9, 1e9))
+    states = {p: p.stat().st_mtime_ns for p in (tmp_path / "run" / "stages").rglob("*.*")}
+    coarseparts("train", tmp_path / "moved" / "birds.yaml", "--out", tmp_path / "run", *SMALL)
+    assert states and {p: p.stat().st_mtime_ns for p in states} == states, "trained again"
+    shutil.move(tmp_path / "moved", tmp_path / "again")
+    coarseparts("train", tmp_path / "again" / "birds.yaml", "--out", tmp_path / "run", *SMALL)
+    here = json.loads(coarseparts("evaluate", tmp_path / "run", "--json").stdout)
+    assert here == json.loads(coarseparts("evaluate", run, "--json").stdout)
+
+
 def test_ctrl_c_ends_a_training_as_a_failure(data, tmp_path):
     command = [sys.executable, "-m", "coarseparts.cli", "train", data / "birds.yaml", "--out", tmp_path / "run", *SMALL]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -294,6 +309,8 @@ def test_sweep_tries_settings_and_says_which_were_best(data, tmp_path):
     assert "best: --set part_lr=0.00" in done.stdout
     assert len((out / "sweep.csv").read_text().splitlines()) == 3
     assert len(list(out.glob("trial-*/stages/fine-tuning/best.safetensors"))) == 2
+    wrong = coarseparts(*command, "--over", "part_lr=0.001,0.002", "--method", "multi-task", ok=1)
+    assert "holds a sweep with other settings (method: 'fine-tuning' there, 'multi-task' now)" in wrong.stderr
     wrong = coarseparts(*command, "--over", "part_speed=1,2", ok=2)
     assert "part_speed" in wrong.stderr
     wrong = coarseparts(*command, "--over", "part_lr=-1,2", ok=2)

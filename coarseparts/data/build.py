@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -73,7 +73,7 @@ def build_store(
                 _clear(cache_dir, folder)
                 _check_room(cache_dir, len(records), schema, dataset.size)
                 found = _build(folder, records, problems, schema, dataset.size, skip_bad, progress)
-    store, of_images = replace(found[0], key=folder.name), found[1]
+    store, of_images = found
     problems = problems + of_images
     _raise_errors(problems, skip_bad)
     if not len(store):

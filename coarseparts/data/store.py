@@ -7,6 +7,7 @@ memory-mapped, so memory does not grow with the number of images, and a batch is
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -24,7 +25,7 @@ from coarseparts.data.schema import IGNORE, Schema
 LABELS = ("parts", *STYLES)
 """What a row may carry: the part mask and each coarse style; the columns of ``present.npy``."""
 
-FORMAT = 2
+FORMAT = 3
 """Version of the folder's layout; a store of another version is built anew."""
 
 
@@ -50,8 +51,8 @@ class Store:
 
     ``names``, ``splits``, ``sources``: a string per row. ``present``: (N,) bool for each of LABELS. The arrays are
     properties: of a whole store they are the memory maps themselves, of a view they are copies of its rows, so ask a
-    large view for ``batch`` instead. ``key``: a hash of all that went in, where the store was built from files (""
-    otherwise).
+    large view for ``batch`` instead. ``key``: 24 hexadecimal digits that name what a store on disk holds, the same
+    wherever and whenever it was written ("" of a store in memory; a view has that of the whole).
     """
 
     schema: Schema
@@ -136,7 +137,7 @@ class Store:
         folder = Path(folder)
         if not os.path.isfile(folder / "store.json"):
             raise FileNotFoundError(f"{folder}: no store.json there; expected the folder of a packed store")
-        schema, size, texts = _read_meta(folder)
+        schema, size, texts, key = _read_meta(folder)
         n, remedy = len(texts[0]), f"delete the store folder {folder}, it is made anew"
         arrays = {}
         for name, (dtype, shape) in layout(size, schema).items():
@@ -149,7 +150,7 @@ class Store:
                 raise ValueError(f"{folder / name}.npy: {came}; {remedy}")
             arrays[name] = array
         present = {label: np.array(arrays["present"][:, i]) for i, label in enumerate(LABELS)}
-        return cls(schema, size, *texts, present, arrays)
+        return cls(schema, size, *texts, present, arrays, key=key)
 
     def save(self, folder: str | Path) -> None:
         """Write the rows of this store or view to ``folder``: beside it first, then moved there in one step. A store
@@ -306,8 +307,8 @@ class Store:
         return out
 
 
-def _read_meta(folder: Path) -> tuple[Schema, int, tuple[list[str], list[str], list[str]]]:
-    """Schema, size and (names, splits, sources) of a store. Raises ValueError naming ``store.json`` and the remedy."""
+def _read_meta(folder: Path) -> tuple[Schema, int, tuple[list[str], list[str], list[str]], str]:
+    """Schema, size, (names, splits, sources) and key. Raises ValueError naming ``store.json`` and the remedy."""
     file, remedy = folder / "store.json", f"delete the store folder {folder}, it is made anew"
     try:
         meta = json.loads(file.read_text(encoding="utf-8"))
@@ -317,7 +318,7 @@ def _read_meta(folder: Path) -> tuple[Schema, int, tuple[list[str], list[str], l
         raise ValueError(f"{file}: is damaged (a {type(meta).__name__}, expected an object); {remedy}")
     if meta.get("format") != FORMAT:
         raise ValueError(f"{file}: store of format {meta.get('format')}, expected {FORMAT}; {remedy}")
-    keys = ("schema", "size", "names", "splits", "sources")
+    keys = ("schema", "size", "names", "splits", "sources", "key")
     lacking = [key for key in keys if key not in meta]
     if lacking:
         raise ValueError(f"{file}: is damaged (lacks {', '.join(lacking)}); {remedy}")
@@ -330,7 +331,7 @@ def _read_meta(folder: Path) -> tuple[Schema, int, tuple[list[str], list[str], l
         raise ValueError(f"{file}: is damaged (size {size!r}); {remedy}")
     if not all(isinstance(t, list) and len(t) == len(texts[0]) and all(isinstance(v, str) for v in t) for t in texts):
         raise ValueError(f"{file}: is damaged (names, splits and sources, expected a text per row each); {remedy}")
-    return schema, size, texts
+    return schema, size, texts, str(meta["key"])
 
 
 def _blank(name: str) -> np.generic:
@@ -459,7 +460,8 @@ class Writer:
             os.fsync(file.fileno())
             file.close()
         meta = {"format": FORMAT, "size": self.size, "schema": self.schema.model_dump(mode="json")}
-        meta |= {"names": self.names, "splits": self.splits, "sources": self.sources, "notes": self.notes}
+        meta |= {"names": self.names, "splits": self.splits, "sources": self.sources}
+        meta |= {"key": self._key(meta), "notes": self.notes}
         (self.temporary / "store.json").write_text(json.dumps(meta), encoding="utf-8")
         (self.temporary / "kept.json").unlink(missing_ok=True)
         if self.folder.exists():  # a folder with content cannot be replaced in one step: set it aside first
@@ -469,6 +471,14 @@ class Writer:
             shutil.rmtree(old, ignore_errors=True)
         else:
             os.replace(self.temporary, self.folder)
+
+    def _key(self, meta: dict) -> str:
+        """Of what the files and ``meta`` say: a data set keeps it when it is copied to another place or machine."""
+        digest = hashlib.sha256(json.dumps(meta).encode())
+        for name in self._layout:
+            with (self.temporary / f"{name}.npy").open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()[:24]
 
     def _abandon(self) -> None:
         for file in self._files.values():

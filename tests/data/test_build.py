@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -88,6 +89,17 @@ def test_nothing_is_decoded_twice_and_nothing_stale_is_used(folder, monkeypatch)
     Image.new("RGB", (W, H), "red").save(folder / "images" / "4.png")
     store, _ = build_store(dataset(folder), folder / "cache")
     assert (store.image[4] == (255, 0, 0)).all() and (store.image[3] == first.image[3]).all()
+
+
+def test_the_key_names_what_is_in_the_store_and_not_where_it_came_from(folder, tmp_path):
+    first, _ = build_store(dataset(folder), folder / "cache")
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("cache", "copy"), copy_function=shutil.copyfile)
+    assert build_store(dataset(copy), copy / "cache")[0].key == first.key != ""
+    pixels = np.array(Image.open(copy / "masks" / "2.png"))
+    pixels[6:12] = 0
+    Image.fromarray(pixels).save(copy / "masks" / "2.png")
+    assert build_store(dataset(copy), copy / "cache")[0].key != first.key
 
 
 def test_all_bad_images_are_told_and_none_is_kept(folder):
