@@ -1,6 +1,6 @@
 """Peak memory of training against the number of images: a store stays on disk, so it should not depend on it.
 
-    python benchmarks/memory.py
+    python benchmarks/memory.py --images 1000 10000 100000
 
 Writes one store for each number of ``--images``, in chunks (random bytes: a step costs the same whatever they show).
 Then, in a fresh process each, opens it as ``coarseparts train`` does (preset ``default``, its small encoder), takes
