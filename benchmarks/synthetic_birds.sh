@@ -2,7 +2,7 @@
 # The methods on the built-in birds: 30 part masks, 1,000 coarse images, 64 px, measured on 200 held-out birds a seed.
 # First all methods and controls with one seed, then ours and the strongest of the others with three.
 # usage: benchmarks/synthetic_birds.sh [SEEDS] ; writes benchmarks/synthetic_birds.{log,csv}, _margins.csv (all methods)
-# and benchmarks/synthetic_birds_seeds.* (three seeds), likewise
+# and benchmarks/synthetic_birds_seeds.* (three seeds), likewise, and the IoU of each part (_by_part.csv) of those
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 run() { # NAME OPTIONS...
@@ -14,3 +14,4 @@ run() { # NAME OPTIONS...
 }
 run synthetic_birds --seeds 0
 run synthetic_birds_seeds --seeds "${1:-0,1,2}" --methods em,fine-tuning,multi-task,point-sup,distillation
+cp runs/synthetic-birds/by_part.csv benchmarks/synthetic_birds_seeds_by_part.csv

@@ -2,8 +2,8 @@
 
 The pages are README.md and docs/results.md. A table stands between ``<!-- NAME table -->`` and ``<!-- end -->`` and
 comes from ``benchmarks/NAME.csv`` (of a ``coarseparts benchmark``, where a ``NAME_margins.csv`` with the paired
-differences lies beside it). With ``--check`` nothing is written, and the exit status is 1 if a page says something else
-than the CSV files.
+differences lies beside it; the IoU of each part, where NAME ends in ``_by_part``). With ``--check`` nothing is written,
+and the exit status is 1 if a page says something else than the CSV files.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ def filled(text: str, folder: Path = ROOT / "benchmarks") -> str:
 
     def table(match: re.Match[str]) -> str:
         name, margins = match[1], folder / f"{match[1]}_margins.csv"
-        if margins.is_file():
+        if name.endswith("_by_part"):
+            [(_, heads, body)] = comparison.part_tables(comparison.read_parts(folder / f"{name}.csv"))
+            made = comparison.markdown(heads, body)
+        elif margins.is_file():
             made = comparison.to_markdown(
                 comparison.read_csv(folder / f"{name}.csv"), "", comparison.read_margins(margins)
             )

@@ -267,12 +267,13 @@ def write_results(
     published: Published | None = None,
     pictures: Sequence[Gallery] = (),
 ) -> None:
-    """``results.csv``, ``margins.csv``, ``table.md`` and ``report.html`` in ``folder``.
+    """``results.csv``, ``margins.csv``, ``by_part.csv``, ``table.md`` and ``report.html`` in ``folder``.
 
     ``published`` adds a column to the tables, ``pictures`` (``galleries``) go into the report.
     """
     comparison.write_csv(folder / "results.csv", results)
     comparison.write_margins(folder / "margins.csv", comparison.margins(results))
+    comparison.write_parts(folder / "by_part.csv", comparison.by_part(results))
     write_text(folder / "table.md", comparison.to_markdown(results, name, published=published))
     write_benchmark_report(folder / "report.html", name, results, {"machine": machine(), **facts}, published, pictures)
 
@@ -337,7 +338,7 @@ def _result(c: Conditions, method: str, row: dict[str, Any], peak: float) -> Res
 
 
 def _under(result: Result, labels: str) -> Result:
-    return Result(**{**{n: getattr(result, n) for n in (*HEADER, "counts")}, "labels": labels})
+    return Result(**{**{n: getattr(result, n) for n in (*HEADER, "counts", "names")}, "labels": labels})
 
 
 def _keep(own: Path, result: Result, pictures: dict[str, np.ndarray]) -> None:
@@ -381,6 +382,7 @@ def _read(own: Path, method: str) -> Result:
         found = json.loads(file.read_text(encoding="utf-8"))
         with np.load(io.BytesIO(file.with_suffix(".npz").read_bytes())) as arrays:
             counts = arrays["counts"]
-        return Result(**{name: found[name] for name in HEADER}, counts=counts)
+            names = tuple(map(str, arrays["parts"])) if "parts" in arrays else ()  # not in those of earlier versions
+        return Result(**{name: found[name] for name in HEADER}, counts=counts, names=names)
     except Exception as error:
         raise RunError(f"{file}: cannot be read ({error}); delete it, and the cell is done again") from error

@@ -77,7 +77,9 @@ def claimed(path: Path) -> Iterator[None]:
 @contextmanager
 def shared(path: Path) -> Iterator[None]:
     """A benchmark's folder, which several processes enter in turn. Raises RunError when it holds other things."""
-    own = re.compile(r"\d+-.+|seed\d+|data|benchmark\.yaml|results\.csv|margins\.csv|table\.md|report\.html|\..*")
+    own = re.compile(
+        r"\d+-.+|seed\d+|data|benchmark\.yaml|results\.csv|margins\.csv|by_part\.csv|table\.md|report\.html|\..*"
+    )
     strange = [p.name for p in path.iterdir() if not own.fullmatch(p.name)] if path.is_dir() else []
     if strange:
         raise RunError(f"{path}: holds {strange[0]}, which is no part of a benchmark; take another --out")

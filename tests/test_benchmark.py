@@ -63,6 +63,7 @@ def test_cells_are_done_once_and_their_results_kept(opened: Any, tmp_path: Path)
     assert states == ["done", "done", "open"]
     benchmark.write_results(folder, first, "toy", {"data": "toy"})
     assert {"results.csv", "table.md", "report.html"} <= {p.name for p in folder.iterdir()}
+    assert ",multi-task,left_wing," in (folder / "by_part.csv").read_text()
     assert [r.method for r in comparison.read_csv(folder / "results.csv")] == [r.method for r in first]
     with shared(folder):
         assert (folder / ".lock").exists()

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from coarseparts.evaluation.iou import paired
+from coarseparts.evaluation.iou import iou, paired
 from coarseparts.evaluation.published import Table as Published
 from coarseparts.evaluation.tables import COLUMNS, duration, write_text
 
@@ -30,7 +30,8 @@ RIVALS = ("baseline", "opponent", "control")
 @dataclass(frozen=True)
 class Result:
     """One method, seed and set of conditions. ``role``: ours, baseline, opponent, control or bound; percentages;
-    ``peak_mib``: the process's peak memory while it trained, nan where unknown; ``counts`` (N, P + 1, P + 1) by image.
+    ``peak_mib``: the process's peak memory while it trained, nan where unknown; ``counts`` (N, P + 1, P + 1) by image;
+    ``names``: of the P parts, () where unknown.
     """
 
     parts: int
@@ -46,6 +47,7 @@ class Result:
     seconds: float
     peak_mib: float = math.nan
     counts: np.ndarray | None = field(default=None, repr=False, compare=False)
+    names: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def conditions(self) -> tuple[int, str, str]:
@@ -207,6 +209,59 @@ def condition_tables(
     return tables
 
 
+ByPart = dict[tuple[int, str, str], dict[str, dict[str, float]]]
+"""conditions -> method -> part -> IoU in percent."""
+
+
+def by_part(results: Iterable[Result]) -> ByPart:
+    """IoU of each part, the mean over the seeds (nan: no pixel is of the part or said to be). Only of methods whose
+    results have counts and names."""
+    table: ByPart = {}
+    for conditions, methods in by_conditions(results).items():
+        for name, runs in methods.items():
+            values = [100 * iou(r.counts)[1:] for r in runs if r.counts is not None and r.names]
+            if len(values) == len(runs):
+                means = np.stack(values).mean(0).tolist()
+                table.setdefault(conditions, {})[name] = dict(zip(runs[0].names, means, strict=True))
+    return table
+
+
+def part_tables(found: ByPart) -> list[tuple[str, list[str], list[list[str]]]]:
+    """(title, headings, rows of texts) for each set of conditions: methods down, parts across, IoU in percent."""
+    return [
+        (
+            title(conditions),
+            ["Method", *next(iter(methods.values()))],
+            [[m, *("-" if math.isnan(v) else f"{v:.1f}" for v in parts.values())] for m, parts in methods.items()],
+        )
+        for conditions, methods in found.items()
+    ]
+
+
+def write_parts(path: str | Path, found: ByPart) -> Path:
+    """A line for each set of conditions, method and part; nan is an empty cell."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow((*CONDITIONS, "method", "part", "iou"))
+    for conditions, methods in found.items():
+        for name, parts in methods.items():
+            writer.writerows((*conditions, name, part, _cell(value)) for part, value in parts.items())
+    return write_text(path, text.getvalue())
+
+
+def read_parts(path: str | Path) -> ByPart:
+    """What ``write_parts`` wrote. Raises ValueError naming the file where it is damaged."""
+    found: ByPart = {}
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                methods = found.setdefault((int(row["parts"]), row["labels"], row["start"]), {})
+                methods.setdefault(row["method"], {})[row["part"]] = float(row["iou"] or "nan")
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path}: is damaged ({error}); make it again") from None
+    return found
+
+
 def overview(results: Iterable[Result]) -> tuple[list[str], list[list[str]]]:
     """Methods down, conditions across, mean part mIoU: the shape of Table 2 (starts) and Table 3 (labels)."""
     table = by_conditions(results)
@@ -287,16 +342,17 @@ def to_markdown(
     blocks = [f"# {heading}"] if heading else []
     tables = condition_tables(results, known, published)
     if len(tables) == 1 and not heading:
-        return _markdown(*tables[0][1:]) + "\n"
+        return markdown(*tables[0][1:]) + "\n"
     if len(tables) > 1:
-        blocks.append(_markdown(*overview(results)))
-    blocks += [f"## {name}\n\n{_markdown(heads, body)}" for name, heads, body in tables]
+        blocks.append(markdown(*overview(results)))
+    blocks += [f"## {name}\n\n{markdown(heads, body)}" for name, heads, body in tables]
     for lines in label_curves(results).values():
         blocks += [f"{sentence}." for sentence in multiplier_sentence(lines, "em", "fine-tuning")]
     return "\n\n".join(blocks) + "\n"
 
 
-def _markdown(heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+def markdown(heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, first column to the left and the others to the right; without a last line break."""
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *body]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

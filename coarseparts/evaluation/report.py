@@ -160,6 +160,7 @@ def write_benchmark_report(
         "sentences": sentences,
         "overview": comparison.overview(results) if len(found) > 1 else None,
         "tables": found,
+        "parts": {name: table for name, *table in comparison.part_tables(comparison.by_part(results))},
         "curves": curves,
         "galleries": [_gallery(gallery) for gallery in pictures],
         "facts": dict(facts or {}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +157,29 @@ def test_the_report_of_a_benchmark_is_one_page_that_needs_nothing_else(tmp_path:
     assert "two cores" in page
     assert "http" not in page.replace("http://www.w3.org", "")
     assert "x4.0" in page
+
+
+def test_the_iou_of_each_part_is_the_mean_over_the_seeds(tmp_path: Path) -> None:
+    first = np.array([[[9, 0, 0, 0], [0, 6, 2, 0], [0, 0, 4, 0], [0, 0, 0, 0]]])  # wing 6 of 8, tail 4 of 6, no leg
+    second = np.array([[[9, 0, 0, 0], [0, 8, 0, 0], [0, 0, 4, 0], [0, 0, 0, 0]]])
+    names = ("wing", "tail", "leg")
+    rows = [replace(result("em", "ours", 50, seed=i), counts=c, names=names) for i, c in enumerate((first, second))]
+    rows.append(replace(result("fine-tuning", "baseline", 40), counts=None))  # read from a file: has no counts
+    found = comparison.by_part(rows)
+    [(conditions, methods)] = found.items()
+    assert conditions == rows[0].conditions and list(methods) == ["em"]
+    assert methods["em"]["wing"] == pytest.approx(87.5) and methods["em"]["tail"] == pytest.approx(
+        100 * (4 / 6 + 1) / 2
+    )
+    [(_, heads, body)] = comparison.part_tables(found)
+    assert heads == ["Method", *names] and body == [["em", "87.5", "83.3", "-"]]
+    file = comparison.write_parts(tmp_path / "by_part.csv", found)
+    assert comparison.part_tables(comparison.read_parts(file)) == comparison.part_tables(found)
+    lines = file.read_text().splitlines()
+    assert lines[0] == "parts,labels,start,method,part,iou" and lines[1].endswith("em,wing,87.5000")
+    assert lines[3].endswith("em,leg,")
+    file.write_text(file.read_text().replace("87.5000", "much"))
+    with pytest.raises(ValueError, match=r"by_part\.csv: is damaged"):
+        comparison.read_parts(file)
+    page = write_benchmark_report(tmp_path / "r.html", "toy", rows).read_text()
+    assert page.count("<table") == 2 and '<th scope="col">tail</th>' in page
