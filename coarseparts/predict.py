@@ -20,6 +20,7 @@ from typing import TextIO, TypeVar
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from pycocotools import mask as rle
 
 from coarseparts.data.crops import square_crop
@@ -78,12 +79,13 @@ def predict_folder(
     What the same model has predicted already of the same image and labels is not predicted again.
 
     Raises BadInput naming every image and label that cannot be used, before anything is written; with ``skip_bad``
-    such images are left out and counted. Raises it, too, where a file to write is one of the images or the labels.
+    such images are left out and counted. Raises it, too, where a file to write is one of the images or the labels, or
+    is there and not as an earlier call wrote it (a mask drawn or corrected by hand).
     """
     found = _photographs(images, done := Summary())
-    if kind(images) == "folder" and out.resolve() == images.resolve():
-        message = "is the folder of the images: the next time, its part maps would be taken for photographs"
-        raise BadInput(Problem(str(out), message, "choose another folder with --out"))
+    if kind(images) == "folder" and _within(out.resolve(), images.resolve()):
+        message = "is in the folder of the images: the next time, its part maps would be taken for photographs"
+        raise BadInput(Problem(str(out), message, "choose a folder elsewhere with --out"))
     if kind(out) not in ("folder", None):
         raise BadInput(Problem(str(out), "is no folder", "name a folder, or one that is to be made, with --out"))
     if coco is not None and kind(coco) not in ("file", None):
@@ -94,6 +96,10 @@ def predict_folder(
     objects = _labelled_objects(model, images, files, done) if files else {}
     plain = sum(path.resolve() not in objects for _, path in found) if files else 0
     source = " and ".join(str(file) for file in files.values())
+    if files and not objects and not errors(done.problems):
+        message = f"names none of the {len(found)} images in {images}"
+        remedy = "correct its file names (relative to the folder of the images), or leave it out"
+        raise BadInput([*done.problems, Problem(source, message, remedy)])
     if files and not model.has_posterior:
         message = (
             "only says where the objects are: this model was trained without a posterior, by another method than em"
@@ -108,6 +114,7 @@ def predict_folder(
         (name, path) for name, path in own if not journal.has(name, path, _files_of(model, out, name, with_overlay))
     ]
     done.kept = len(own) - len(left)
+    _refuse_others(file for name, _ in left for file in _files_of(model, out, name, with_overlay))
 
     def tried(item: tuple[str, Path]) -> tuple[str, Path, Opened | BadInput]:
         try:
@@ -212,20 +219,24 @@ class Journal:
         self._known: dict[str, tuple[str, str]] = {}
         self._file: TextIO | None = None
         for path in sorted(out.glob(".predicted-*.csv")) if out.is_dir() else []:
-            with open(path, encoding="utf-8", errors="replace", newline="") as file:
+            with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
                 for row in csv.reader(file):
                     if len(row) == 4 and row[0] == digest:  # a line that was cut off is not done
                         self._known[row[1]] = (row[2], row[3])
 
     def has(self, name: str, path: Path, files: Iterable[Path]) -> bool:
         """Whether this image needs no prediction."""
-        return self._known.get(name) == _state(path) and all(file.is_file() for file in files)
+        known = self._known.get(name)
+        return known is not None and known == _state(path) and all(file.is_file() for file in files)
 
     def add(self, name: str, path: Path) -> None:
         """Everything of this image is written."""
         assert self._file is not None
+        state = _state(path)
+        if state is None:  # removed meanwhile
+            return
         try:
-            csv.writer(self._file, lineterminator="\n").writerow([self.digest, name, *_state(path)])
+            csv.writer(self._file, lineterminator="\n").writerow([self.digest, name, *state])
             self._file.flush()
         except OSError as error:
             raise explained(self.path, error) from error
@@ -233,7 +244,7 @@ class Journal:
     def __enter__(self) -> Journal:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.path, "a", encoding="utf-8", newline="")
+            self._file = open(self.path, "a", encoding="utf-8", errors="surrogateescape", newline="")
             if self._file.tell():
                 self._file.write("\n")  # ends a line that was cut off
         except OSError as error:
@@ -248,8 +259,12 @@ class Journal:
                 raise explained(self.path, error) from error
 
 
-def _state(path: Path) -> tuple[str, str]:
-    found = path.stat()
+def _state(path: Path) -> tuple[str, str] | None:
+    """Size and time of change; None where there is no such file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
     return str(found.st_size), str(found.st_mtime_ns)
 
 
@@ -275,16 +290,41 @@ def _read_back(model: Model, out: Path, name: str) -> np.ndarray:
     """The part map (or bit field) that was written for an image."""
     layers = []
     for file in _files_of(model, out, name, False):
-        with Image.open(file) as picture:
-            layers.append(np.asarray(picture))
+        try:
+            with Image.open(file) as picture:
+                layers.append(np.asarray(picture))
+        except (OSError, ValueError, SyntaxError) as error:
+            message = f"cannot be read ({' '.join(str(error).split())})"
+            raise BadInput(Problem(str(file), message, "delete it and run the same command again")) from error
     if not model.schema.overlapping:
         return layers[0]
     return np.bitwise_or.reduce([(layer > 0).astype(np.uint8) << p for p, layer in enumerate(layers)])
 
 
+SEAL = "coarseparts"
+"""A text in every PNG that is written: a hash of its pixels, by which it is told from what others draw or change."""
+
+
+def _sealed(path: Path, picture: Image.Image) -> None:
+    said = PngInfo()
+    said.add_text(SEAL, _pixels(picture))
+    write(path, lambda file: picture.save(file, "PNG", pnginfo=said))
+
+
+def _pixels(picture: Image.Image) -> str:
+    return hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest()[:16]
+
+
+def _as_written(path: Path) -> bool:
+    try:
+        with Image.open(path) as picture:
+            return getattr(picture, "text", {}).get(SEAL) == _pixels(picture)
+    except (OSError, ValueError, SyntaxError):
+        return False
+
+
 def _save(path: Path, array: np.ndarray) -> None:
-    picture = Image.fromarray(array)
-    write(path, lambda file: picture.save(file, "PNG"))
+    _sealed(path, Image.fromarray(array))
 
 
 def _photographs(images: Path, done: Summary) -> list[tuple[str, Path]]:
@@ -363,6 +403,26 @@ def _refuse_targets(
         if len(what) > 1:
             message = f"would be written {len(what)} times: {', '.join(what)}"
             problems.append(Problem(str(target), message, "rename one of the images, or choose another --coco"))
+    if problems:
+        raise BadInput(capped(problems))
+
+
+def _within(path: Path, folder: Path) -> bool:
+    """Whether ``list_images(folder)`` would find what lies in ``path``."""
+    return path.is_relative_to(folder) and not any(p.startswith(".") for p in path.relative_to(folder).parts)
+
+
+def _refuse_others(files: Iterable[Path]) -> None:
+    """Raises BadInput naming every file that is there and not as ``predict`` wrote it: drawn or corrected by hand."""
+    problems = [
+        Problem(
+            str(file),
+            "was not written by predict, or was changed since, and would be overwritten",
+            "move it away, or choose another folder with --out",
+        )
+        for file in files
+        if os.path.lexists(file) and not _as_written(file)
+    ]
     if problems:
         raise BadInput(capped(problems))
 
@@ -456,7 +516,7 @@ def write_part_map(path: Path, parts: np.ndarray, palette: np.ndarray) -> None:
     """A (H, W) uint8 part map as a palette PNG: the pixel values are the part indices."""
     picture = Image.fromarray(parts, "P")
     picture.putpalette(palette.tobytes())
-    write(path, lambda file: picture.save(file, "PNG"))
+    _sealed(path, picture)
 
 
 def to_coco(maps: Iterable[tuple[str, np.ndarray]], schema: Schema) -> dict[str, object]:

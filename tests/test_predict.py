@@ -214,3 +214,65 @@ def test_boxes_of_parts_reach_the_posterior(images: Path, tmp_path: Path) -> Non
     assert set(np.unique(inside)) <= {0, 3}, "the other parts cannot be seen"
     with pytest.raises(BadInput, match="the file of --part-boxes and would be overwritten"):
         predict_folder(model, images, tmp_path / "o", part_boxes=tmp_path / "boxes.json", coco=tmp_path / "boxes.json")
+
+
+def test_masks_drawn_or_corrected_by_hand_are_not_overwritten(model: Model, images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    predict_folder(model, images, out)
+    corrected, drawn = out / "bird 03.png", out / "bird 04.png"
+    with Image.open(corrected) as picture:
+        pixels = np.asarray(picture).copy()
+    pixels[:4] = 1
+    Image.fromarray(pixels).save(corrected)
+    Image.new("L", (48, 48)).save(drawn)
+    kept = {path: path.read_bytes() for path in (corrected, drawn)}
+    assert predict_folder(model, images, out).kept == 20, "the same again leaves them as they are"
+    with pytest.raises(BadInput) as bad:
+        predict_folder(model_of(seed=1), images, out)
+    assert [p.file for p in bad.value.problems] == [str(corrected), str(drawn)]
+    assert {path: path.read_bytes() for path in kept} == kept
+    for path in kept:
+        path.unlink()
+    assert predict_folder(model_of(seed=1), images, out, with_overlay=True).written == 20, "its own are replaced"
+
+
+def test_part_maps_are_not_put_among_the_photographs(model: Model, images: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="is in the folder of the images"):
+        predict_folder(model, images, images / "parts")
+    assert not (images / "parts").exists()
+
+
+def test_odd_names_and_broken_links_do_not_stop_the_others(model: Model, images: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "photographs", tmp_path / "out"
+    folder.mkdir()
+    one = (images / "bird 00.png").read_bytes()
+    odd = os.fsdecode(b"a\xe9.png")  # Latin-1
+    for name in ("b.png", odd):
+        (folder / name).write_bytes(one)
+    (folder / "c.png").symlink_to(tmp_path / "nowhere.png")
+    (folder / "d.jpg").write_bytes(b"no image")
+    with pytest.raises(BadInput) as bad:
+        predict_folder(model, folder, out)
+    assert [Path(p.file).name for p in bad.value.problems] == ["c.png", "d.jpg"], "all at once"
+    done = predict_folder(model, folder, out, skip_bad=True, coco=tmp_path / "c.json")
+    assert (done.written, done.left_out) == (2, 2)
+    assert predict_folder(model, folder, out, skip_bad=True).kept == 2
+    assert [i["file_name"] for i in json.loads((tmp_path / "c.json").read_text())["images"]] == [odd, "b.png"]
+
+
+def test_a_damaged_part_map_is_named(model: Model, images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    predict_folder(model, images, out)
+    (out / "bird 05.png").write_bytes((out / "bird 05.png").read_bytes()[:90])
+    with pytest.raises(BadInput, match=r"bird 05\.png: cannot be read .*delete it and run the same command again"):
+        predict_folder(model, images, out, coco=tmp_path / "c.json")
+
+
+def test_labels_of_other_images_are_refused(model: Model, images: Path, tmp_path: Path) -> None:
+    category = {"id": 1, "name": "bird", "keypoints": list(birds.SCHEMA.keypoints)}
+    image = {"id": 1, "file_name": "elsewhere.png", "width": 48, "height": 48}
+    box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [2, 3, 20, 20]}
+    file = tmp_path / "coarse.json"
+    file.write_text(json.dumps({"images": [image], "annotations": [box], "categories": [category]}))
+    with pytest.raises(BadInput, match=r"coarse\.json: names none of the 20 images"):
+        predict_folder(model, images, tmp_path / "out", labels=file)
