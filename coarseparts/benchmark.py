@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.text import Text
 
 from coarseparts import demo, methods
 from coarseparts.data.build import build_store
@@ -26,6 +27,7 @@ from coarseparts.data.problems import Problem
 from coarseparts.data.roles import Rows, split_rows
 from coarseparts.data.sample import STYLES
 from coarseparts.data.store import Store
+from coarseparts.em import TrainingDiverged
 from coarseparts.evaluation import comparison
 from coarseparts.evaluation.comparison import HEADER, Result
 from coarseparts.evaluation.published import Table as Published
@@ -219,11 +221,14 @@ def plan(
     ]
 
 
-def run(cells: Sequence[Cell], folder: Path, open_experiment: Open, console: Console) -> list[Result]:
+def run(
+    cells: Sequence[Cell], folder: Path, open_experiment: Open, console: Console, failed: list[str] | None = None
+) -> list[Result]:
     """Does what is left of ``cells``, and returns all their results. Under torchrun this process does its share.
 
-    Raises ValueError, before anything is trained, where the data do not allow a method, and RunError naming the file
-    where a kept result is damaged.
+    A cell whose training diverges is left out and told in ``failed``, and the others go on; without that list
+    TrainingDiverged is raised. Raises ValueError, before anything is trained, where the data do not allow a method, and
+    RunError naming the file where a kept result is damaged.
     """
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     groups: dict[str, list[Cell]] = {}
@@ -238,9 +243,16 @@ def run(cells: Sequence[Cell], folder: Path, open_experiment: Open, console: Con
             experiment = open_experiment(left[0], own)
             methods.check(experiment, [cell.method for cell in left])
             for cell in left:
-                console.print(f"[bold]{cell.method}[/bold] ({_words(cell.conditions)})")
-                with PeakMemory(experiment.device) as peak:
-                    row = methods.train(experiment, cell.method)[-1]
+                console.print(Text.assemble((cell.method, "bold"), f" ({_words(cell.conditions)})"))
+                try:
+                    with PeakMemory(experiment.device) as peak:
+                        row = methods.train(experiment, cell.method)[-1]
+                except TrainingDiverged as error:
+                    if failed is None:
+                        raise
+                    failed.append(f"{cell.method} ({_words(cell.conditions)}): {error}")
+                    experiment = open_experiment(cell, own)  # with networks of its own again
+                    continue
                 _keep(own, _result(cell.conditions, cell.method, row, peak.mib), experiment.pictures(SHOWN))
     return collect(cells, folder)
 

@@ -5,6 +5,7 @@ Errors go to standard error, one problem a line.
 
 from __future__ import annotations
 
+import io
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -39,13 +40,13 @@ from coarseparts.model import Model, resolve
 from coarseparts.networks.macs import network_table
 from coarseparts.palette import colours
 from coarseparts.predict import predict_folder, run_model
-from coarseparts.runs import RunError, claimed, read_config, same_as_before, shared
+from coarseparts.runs import RunError, alone, claimed, read_config, same_as_before, shared
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 app.add_typer(prepare_cli.app, name="prepare")
-out, err = Console(), Console(stderr=True)
+out, err = Console(markup=False), Console(stderr=True, markup=False)  # a path may have brackets in it
 if not out.is_terminal:
-    out = Console(width=120)  # a table in a log file keeps its columns
+    out = Console(width=120, markup=False)  # a table in a log file keeps its columns
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda")]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="fixes initial weights, order and augmentation")]
@@ -133,7 +134,7 @@ def demo(
         for seed in numbers:
             experiment = demonstration.experiment(run / f"seed{seed}", seed, where, err)
             for method in demonstration.METHODS:
-                err.print(f"[bold]{method}[/bold] (seed {seed})")
+                err.print(Text.assemble((method, "bold"), f" (seed {seed})"))
                 rows += methods.train(experiment, method)
                 if method == "em":
                     experiment.export(has_posterior=True)
@@ -186,13 +187,14 @@ def benchmark(
     options.one_of("--split", split, ("val", "test"))
     with shared(run):
         opened = _opened(data, run / "data", skip_bad, split)
+        limits = options.whole_numbers("--parts", parts) or [opened.parts]
+        opened.check(limits)
         if not dry_run:
             source = data if data in matrix.WORLDS else str(Path(data).resolve())
             said: dict[str, Any] = {"data": source, "data_hash": opened.key, "split": split, "preset": preset}
             said |= {"set": {key: str(value) for key, value in given.items()}}
-            same_as_before(run / "benchmark.yaml", said, "benchmark")
-    limits = options.whole_numbers("--parts", parts) or [opened.parts]
-    opened.check(limits)
+            begun = any(run.glob("*/seed*/stages/*/state.pt")) or any(run.glob("*/seed*/results/*.json"))
+            same_as_before(run / "benchmark.yaml", said, "benchmark", begun)
 
     def own(method: str, start: str) -> str:
         return presets.published(method, start, opened.overlapping) if preset == presets.PUBLISHED else ""
@@ -210,13 +212,16 @@ def benchmark(
         matrix.print_plan(rows, out)
         return
 
-    results = matrix.run(cells, run, experiment, err)
+    failed: list[str] = []
+    results = matrix.run(cells, run, experiment, err, failed)
     paper = PUBLISHED.get((Path(data).stem, split))
     facts = {"data": data, "preset": preset, "settings": ", ".join(changes) or "as the preset", "device": where}
     facts["measured on"] = split
     matrix.write_results(run, results, Path(data).stem, facts, paper, matrix.galleries(cells, run))
-    out.print(comparison.to_markdown(results, published=paper), highlight=False, markup=False)
+    out.print(comparison.to_markdown(results, published=paper), highlight=False)
     out.print(f"report: {run / 'report.html'}", highlight=False)
+    if failed:
+        raise RunError("\n".join([f"{run}: {len(failed)} cells failed, the same command tries them again", *failed]))
 
 
 @app.command()
@@ -245,23 +250,30 @@ def sweep(
     given = options.changes(changes) | ({"weights": weights} if weights else {})
     for one in axes:
         presets.settings(preset, given | {one.key: one.example})  # a wrong key or value is told before anything is read
-    opened = _opened(data, run / "data", skip_bad)
-    opened.check([parts or opened.parts])
-    conditions = matrix.Conditions(parts or opened.parts, "all", "weights", seed)
-    source = data if data in matrix.WORLDS else str(Path(data).resolve())
-    said = {"data": source, "data_hash": opened.key, "preset": preset, "method": method, "seed": seed}
-    said |= {"parts": conditions.parts, "set": {key: str(value) for key, value in given.items()}}
+    with alone(run):
+        opened = _opened(data, run / "data", skip_bad)
+        opened.check([parts or opened.parts])
+        conditions = matrix.Conditions(parts or opened.parts, "all", "weights", seed)
+        source = data if data in matrix.WORLDS else str(Path(data).resolve())
+        said = {"data": source, "data_hash": opened.key, "preset": preset, "method": method, "seed": seed}
+        said |= {"parts": conditions.parts, "set": {key: str(value) for key, value in given.items()}}
 
-    def measure(chosen: dict[str, Any], folder: Path) -> float:
-        settings = resolve(presets.settings(preset, given | chosen), where)
-        experiment = opened.experiment(conditions, folder, settings, where, err)
-        methods.train(experiment, method)
-        return float(experiment.evaluate("part")["part_miou"])
+        def measure(chosen: dict[str, Any], folder: Path) -> float:
+            settings = resolve(presets.settings(preset, given | chosen), where)
+            experiment = opened.experiment(conditions, folder, settings, where, err)
+            try:
+                methods.train(experiment, method)
+            except TrainingDiverged as error:
+                err.print(f"failed: {', '.join(f'{k}={v}' for k, v in chosen.items())}: {error}", soft_wrap=True)
+                raise
+            return float(experiment.evaluate("part")["part_miou"])
 
-    done = sweeping.run(axes, cast(sweeping.Sampler, sampler), trials, run, measure, seed, said)
-    best = sweeping.write_results(run, done)
-    sweeping.print_results(done, out)
-    out.print(f"best: {' '.join(best)}", highlight=False)
+        done = sweeping.run(axes, cast(sweeping.Sampler, sampler), trials, run, measure, seed, said)
+        best = sweeping.write_results(run, done)
+        sweeping.print_results(done, out)
+        if not done:
+            raise RunError(f"{run}: no trial came to an end; try smaller learning rates")
+        out.print(f"best: {' '.join(best)}", highlight=False)
 
 
 @app.command()
@@ -321,7 +333,7 @@ def predict(
     bar = options.progress("predicting", err) if own[0] == 0 else None
     done = predict_folder(trained, images, target, labels, overlay, coco, skip_bad, bar, own, part_boxes)
     for problem in done.problems:
-        err.print(str(problem), highlight=False, markup=False)
+        err.print(str(problem), highlight=False, soft_wrap=True)
     left = f", {done.left_out} left out" if done.left_out else ""
     kept = f" ({done.kept} of them there before)" if done.kept else ""
     part = f"shard {own[0] + 1} of {own[1]}: " if own[1] > 1 else ""
@@ -346,7 +358,7 @@ def networks() -> None:
 def settings() -> None:
     """Every setting with its default, for --set KEY=VALUE."""
     for key, default, text in presets.describe():
-        out.print(f"{key} = {default}\n    {text}", highlight=False, markup=False)
+        out.print(f"{key} = {default}\n    {text}", highlight=False)
 
 
 def _opened(data: str, cache: Path, skip_bad: bool, split: str = "") -> matrix.Data:
@@ -357,7 +369,7 @@ def _opened(data: str, cache: Path, skip_bad: bool, split: str = "") -> matrix.D
         Path(data), cache, options.progress("reading images", err), skip_bad, split or "val"
     )
     for problem in problems:
-        err.print(str(problem), highlight=False, markup=False)
+        err.print(str(problem), highlight=False, soft_wrap=True)
     return opened
 
 
@@ -385,7 +397,7 @@ def _train(
                 dataset, run / "store", skip_bad, options.progress("reading images", err), for_training=True
             )
         for problem in problems:
-            err.print(str(problem), highlight=False, markup=False)
+            err.print(str(problem), highlight=False, soft_wrap=True)
         experiments, rows = [], []
         for seed in seeds:
             experiment = Experiment(
@@ -404,7 +416,7 @@ def _train(
             methods.check(experiment, wanted)
             _announce(experiment)
             for method in wanted:
-                err.print(f"[bold]{method}[/bold]")
+                err.print(Text(method, "bold"))
                 rows += methods.train(experiment, method)
                 if method == ("em" if "em" in wanted else wanted[-1]):
                     experiment.export(has_posterior=methods.METHODS[method].posterior)
@@ -466,7 +478,7 @@ def _store_for(trained: Model, run: Path, data: Path | None, split: str, skip_ba
             dataset.model_copy(update=same), Path(scratch), skip_bad, options.progress("reading images", err)
         )
         for problem in problems:
-            err.print(str(problem), highlight=False, markup=False)
+            err.print(str(problem), highlight=False, soft_wrap=True)
         return store.in_memory()
 
 
@@ -476,6 +488,9 @@ STOPPED = "stopped; the same command goes on where it was"
 def main() -> None:
     """Entry point of the ``coarseparts`` command."""
     keep_freed_memory()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without a letter gets \\u... and not an error
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False)  # typer hands the status of an Exit back, and 130 for Ctrl-C
         sys.exit(_say(1, STOPPED) if code == 130 else code or 0)

@@ -77,6 +77,12 @@ def left_out(optimizers: Iterable[torch.optim.Optimizer]) -> int:
     return int(sum(float(getattr(o, "left_out", 0)) for o in optimizers))
 
 
+def finite(module: nn.Module) -> bool:
+    """Whether all its weights and running statistics are numbers; waits for the device."""
+    tensors = [t for t in module.state_dict().values() if t.is_floating_point()]
+    return all(bool(torch.isfinite(t).all()) for t in tensors)
+
+
 def compile_networks(modules: Iterable[nn.Module]) -> None:
     """Compiles each module's forward pass when it is first called, its weights and their names staying as they are.
 

@@ -27,7 +27,7 @@ from coarseparts.data.batches import Feed
 from coarseparts.data.roles import split_rows
 from coarseparts.data.sample import STYLES, Batch
 from coarseparts.data.store import Store
-from coarseparts.device import compile_networks
+from coarseparts.device import compile_networks, finite
 from coarseparts.initialise import Data, OnEpoch
 from coarseparts.measure import label_misfit, measured, predictions
 from coarseparts.model import Model, build, keypoint_decoder
@@ -504,6 +504,9 @@ class Experiment:
         return parallel.means(terms)
 
     def _close(self, stage: Stage, epoch: int, score: float, values: dict[str, float]) -> None:
+        wrong = [name for name, module in stage.modules.items() if not finite(module)]
+        if wrong:
+            raise em.TrainingDiverged(f"the weights of {', '.join(wrong)} are not finite; lower the learning rate")
         stage.close_epoch(epoch, score, values)
         self.run.log(stage)
         shown = [_in_words(k.removeprefix("val/"), v) for k, v in values.items() if k.startswith("val/")]

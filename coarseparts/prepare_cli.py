@@ -22,9 +22,9 @@ from coarseparts.data.prepare.pascub import Choices, Pascub, prepare_pascub
 from coarseparts.data.problems import BadInput, Problem, capped
 
 app = typer.Typer(no_args_is_help=True, help="Public data sets into dataset files, from their unpacked archives.")
-out, err = Console(), Console(stderr=True)
+out, err = Console(markup=False), Console(stderr=True, markup=False)
 if not out.is_terminal:
-    out = Console(width=120)
+    out = Console(width=120, markup=False)
 
 Out = Annotated[Path, typer.Option("--out", help="folder to write; the same command again goes on, or finds it done")]
 

@@ -88,6 +88,13 @@ def shared(path: Path) -> Iterator[None]:
 
 
 @contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """A folder that no other process writes into meanwhile; RunError where one does, or where it cannot be made."""
+    with _locked(path, wait=False):
+        yield
+
+
+@contextmanager
 def _locked(path: Path, wait: bool) -> Iterator[None]:
     """A folder, made if need be, that this process alone writes into; taken by another: waits, or RunError."""
     if path.is_file():
@@ -102,9 +109,7 @@ def _locked(path: Path, wait: bool) -> Iterator[None]:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise RunError(
-                    f"{path}: another process is training here; wait for it, or take another --out"
-                ) from None
+                raise RunError(f"{path}: another process is at work here; wait for it, or take another --out") from None
         yield
 
 
@@ -120,16 +125,17 @@ def read_config(path: Path) -> dict[str, Any]:
     raise RunError(f"{path}: cannot be read ({error}); take another --out, or delete the folder")
 
 
-def same_as_before(file: Path, said: Mapping[str, Any], what: str) -> None:
+def same_as_before(file: Path, said: Mapping[str, Any], what: str, begun: bool = True) -> None:
     """Writes down in ``file`` what all results of ``what`` (a benchmark, a sweep) have in common, or compares.
 
-    The same data in another place (equal ``data_hash``) is no difference. Raises RunError naming all others: kept
+    The same data in another place (equal ``data_hash``) is no difference, and where nothing is ``begun`` what is said
+    now counts. Raises RunError naming all others: kept
     results would stand for what they are not.
     """
     now = yaml.safe_load(yaml.safe_dump(dict(said)))
     there = read_config(file) if file.is_file() else {}
     changed = sorted(key for key in {*there, *now} if there.get(key) != now.get(key)) if there else []
-    if not set(changed) <= ({"data"} if there.get("data_hash") else set()):
+    if begun and not set(changed) <= ({"data"} if there.get("data_hash") else set()):
         told = "; ".join(f"{key}: {there.get(key)!r} there, {now.get(key)!r} now" for key in changed)
         raise RunError(f"{file.parent}: holds a {what} with other settings ({told}); take another --out")
     if changed or not there:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -92,10 +93,12 @@ def run(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if sampler == "grid" and not all(a.values for a in axes):
         raise ValueError("a grid needs lists: write --over KEY=A,B,..., or take --sampler random")
+    journal = folder / "journal.log"
     _claim(folder, {"sampler": sampler, "over": {a.key: str(a.distribution) for a in axes}, **(facts or {})})
+    _end_at_a_line(journal)
     study = optuna.create_study(
         study_name="sweep",
-        storage=JournalStorage(JournalFileBackend(str(folder / "journal.log"))),
+        storage=JournalStorage(JournalFileBackend(str(journal))),
         direction="maximize",
         load_if_exists=True,
     )
@@ -162,6 +165,16 @@ def _name(params: dict[str, Any]) -> str:
 def _sampler(name: Sampler, seed: int) -> optuna.samplers.BaseSampler:
     """Made anew for each trial, so that a sweep that was stopped draws what it would have drawn."""
     return optuna.samplers.TPESampler(seed=seed) if name == "tpe" else optuna.samplers.RandomSampler(seed)
+
+
+def _end_at_a_line(journal: Path) -> None:
+    """Takes away the last line of Optuna's journal where a kill or a full disk has cut it off."""
+    if not journal.is_file():
+        return
+    text = journal.read_bytes()
+    whole = text.rfind(b"\n") + 1
+    if whole < len(text):
+        os.truncate(journal, whole)
 
 
 def _claim(folder: Path, said: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from toy import toy
 
 from coarseparts import benchmark
 from coarseparts.benchmark import Cell, Conditions
+from coarseparts.em import TrainingDiverged
 from coarseparts.evaluation import comparison
 from coarseparts.evaluation.published import PUBLISHED
 from coarseparts.presets import PRESETS, published
@@ -166,3 +167,29 @@ def test_results_of_other_settings_are_not_taken_for_these(tmp_path: Path) -> No
     assert read_config(file)["data"] == "b.yaml"
     with shared(tmp_path):
         assert (tmp_path / "benchmark.yaml").is_file()
+
+
+def test_a_cell_that_diverges_does_not_hold_up_the_others(opened: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    open_experiment, _ = opened
+    real = benchmark.methods.train
+
+    def train(experiment: Any, method: str) -> Any:
+        if method == "fine-tuning":
+            raise TrainingDiverged("the loss is not finite")
+        return real(experiment, method)
+
+    monkeypatch.setattr(benchmark.methods, "train", train)
+    cells = benchmark.plan(["fine-tuning", "multi-task"], [8], ["all"], ["weights"], [0])
+    failed: list[str] = []
+    results = benchmark.run(cells, tmp_path / "bench", open_experiment, QUIET, failed)
+    assert [r.method for r in results] == ["multi-task"]
+    assert failed == ["fine-tuning (8 part masks, all, from weights, seed 0): the loss is not finite"]
+    with pytest.raises(TrainingDiverged):
+        benchmark.run(cells, tmp_path / "bench", open_experiment, QUIET)
+
+
+def test_a_benchmark_of_which_nothing_was_done_takes_the_corrected_command(tmp_path: Path) -> None:
+    file = tmp_path / "benchmark.yaml"
+    same_as_before(file, {"split": "test"}, "benchmark", begun=False)
+    same_as_before(file, {"split": "val"}, "benchmark", begun=False)
+    assert read_config(file) == {"split": "val"}

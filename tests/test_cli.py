@@ -217,7 +217,7 @@ def test_predict_overwrites_neither_photographs_nor_labels(run, data, tmp_path):
         (photographs / name).write_bytes((data / "val" / "images" / name).read_bytes())
     before = (photographs / "bird 050.png").read_bytes()
     done = coarseparts("predict", run, photographs, "--out", photographs, ok=2)
-    assert f"{photographs}: is the folder of the images" in done.stderr and "--out" in done.stderr
+    assert f"{photographs}: is in the folder of the images" in done.stderr and "--out" in done.stderr
     assert (photographs / "bird 050.png").read_bytes() == before
     (photographs / "bird 050.overlay.png").write_bytes(before)
     done = coarseparts("predict", run, photographs, "--out", tmp_path / "out", "--overlay", ok=2)
@@ -266,6 +266,26 @@ def test_a_run_goes_on_with_its_data_and_folder_in_another_place(data, run, tmp_
     coarseparts("train", tmp_path / "again" / "birds.yaml", "--out", tmp_path / "run", *SMALL)
     here = json.loads(coarseparts("evaluate", tmp_path / "run", "--json").stdout)
     assert here == json.loads(coarseparts("evaluate", run, "--json").stdout)
+
+
+def test_weights_that_are_no_numbers_are_not_exported(data, tmp_path):
+    done = coarseparts("train", data / "birds.yaml", "--out", tmp_path / "r", *SMALL, "--set=em_part_lr=1e38", ok=1)
+    assert "not finite" in done.stderr and "lower the learning rate" in done.stderr
+    assert not (tmp_path / "r" / "model").exists()
+
+
+def test_brackets_in_a_path_and_letters_that_the_terminal_lacks(data, run, tmp_path):
+    out = tmp_path / "o[/b]ü"
+    command = [sys.executable, "-m", "coarseparts", "predict", run, data / "val" / "images", "--out", out]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and "o[/b]\\xfc" in done.stdout.replace("\n", "")
+
+
+def test_a_sweep_that_has_only_failures_is_one(data, tmp_path):
+    command = ["sweep", data / "birds.yaml", "--out", tmp_path / "s", *SMALL, "--method", "fine-tuning"]
+    done = coarseparts(*command, "--sampler", "grid", "--over", "part_lr=1e30", ok=1)
+    assert "failed: part_lr=1e" in done.stderr and "no trial came to an end" in done.stderr
 
 
 def test_ctrl_c_ends_a_training_as_a_failure(data, tmp_path):

@@ -114,3 +114,14 @@ def test_another_sweeps_folder_is_refused(tmp_path: Path) -> None:
         sweep.run([axis("em.alpha=0.1,0.3")], "grid", 9, tmp_path, bowl([]), 0, {"data_hash": "1f"})
     with pytest.raises(ValueError, match="a grid needs lists"):
         sweep.run([axis("em.alpha=0.1:0.3")], "grid", 9, tmp_path / "b", bowl([]), 0)
+
+
+def test_a_journal_that_was_cut_off_costs_its_last_line_alone(tmp_path: Path) -> None:
+    seen: list[dict[str, Any]] = []
+    axes = [axis("em.alpha=0.1,0.3,1.0")]
+    first = sweep.run(axes, "grid", 9, tmp_path, bowl(seen), 0)
+    journal = tmp_path / "journal.log"
+    journal.write_bytes(journal.read_bytes()[:-5])
+    again = sweep.run(axes, "grid", 9, tmp_path, bowl(seen), 0)
+    assert [t.params for t in again] == [t.params for t in first]
+    assert len(seen) == 4, "the trial whose end was cut off is done again"
