@@ -294,6 +294,10 @@ def evaluate(
     trained = run_model(run, options.device(device))
     store = _store_for(trained, run, data, split, skip_bad)
     measures = evaluate_store(trained, store, split, model)
+    bare = sum(not any(store.present[style][row] for style in trained.styles) for row in store.rows(split, has="parts"))
+    if model == "posterior" and bare:
+        message = f"{bare} of {measures['images']} images have no coarse label, and the posterior sees the image alone"
+        err.print(f"note: {message}", highlight=False, soft_wrap=True)
     if as_json:
         print(to_json(measures))
         return
@@ -392,6 +396,7 @@ def _train(
     settings = resolve(presets.settings(preset, chosen), where)
     styles = options.names("--labels", labels, STYLES) or None
     with parallel.together(where) as where, _one_voice(), claimed(run):
+        reporting.nothing_dropped(run, wanted, seeds)
         with parallel.main_first():
             store, problems = build_store(
                 dataset, run / "store", skip_bad, options.progress("reading images", err), for_training=True

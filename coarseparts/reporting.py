@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,28 @@ from rich.console import Console
 from coarseparts import parallel
 from coarseparts.evaluation.iou import confusion, iou
 from coarseparts.evaluation.report import write_report
-from coarseparts.evaluation.tables import COLUMNS, print_table, write_results_csv
+from coarseparts.evaluation.tables import COLUMNS, print_table, read_results_csv, write_results_csv
 from coarseparts.experiment import Experiment
+from coarseparts.methods import METHODS
 from coarseparts.runs import RunError, machine
 
 GALLERY = 12
 """Images in the report's qualitative grid, half of them the worst."""
+
+
+def nothing_dropped(folder: Path, wanted: Sequence[str], seeds: Sequence[int]) -> None:
+    """Raises RunError where ``folder`` has results of methods or seeds that a table of ``wanted`` would not have."""
+    try:
+        rows = read_results_csv(folder / "results.csv")
+    except (OSError, ValueError):  # none, or damaged: it is written anew
+        return
+    there = dict.fromkeys((row["method"], row["seed"]) for row in rows if row["method"] in METHODS)
+    lost = [f"{name} (seed {seed})" for name, seed in there if name not in wanted or seed not in seeds]
+    if lost:
+        raise RunError(
+            f"{folder}: holds the results of {', '.join(lost)}, too, which this command would take out of its table; "
+            f"`compare` takes several --methods and --seeds at once, or take another --out"
+        )
 
 
 def finish(

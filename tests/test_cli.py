@@ -268,6 +268,13 @@ def test_a_run_goes_on_with_its_data_and_folder_in_another_place(data, run, tmp_
     assert here == json.loads(coarseparts("evaluate", run, "--json").stdout)
 
 
+def test_a_run_with_results_of_other_methods_is_refused(data, run):
+    before = {p: p.read_bytes() for p in [run / "results.csv", *(run / "model").iterdir()]}
+    done = coarseparts("train", data / "birds.yaml", "--out", run, *SMALL, "--method", "fine-tuning", ok=1)
+    assert "holds the results of em (seed 0), too" in done.stderr and "another --out" in done.stderr
+    assert {p: p.read_bytes() for p in before} == before
+
+
 def test_weights_that_are_no_numbers_are_not_exported(data, tmp_path):
     done = coarseparts("train", data / "birds.yaml", "--out", tmp_path / "r", *SMALL, "--set=em_part_lr=1e38", ok=1)
     assert "not finite" in done.stderr and "lower the learning rate" in done.stderr

@@ -300,6 +300,13 @@ def _schema(dataset: DatasetFile, annotated: dict[str, None]) -> tuple[Schema | 
     file, problems = str(dataset.path), []
     keypoints = dataset.keypoints if dataset.keypoints is not None else tuple(annotated)
     lacking = [name for name in keypoints if name not in annotated]
+    spelled: dict[str, str] = {}
+    for name in keypoints:
+        other = spelled.setdefault(re.sub(r"[\W_]+", "", name).casefold() or name, name)
+        if other != name:
+            message = f"keypoints: {other!r} and {name!r} are taken for two"
+            remedy = "if they are one, give them one name in all COCO files"
+            problems.append(Problem(file, message, remedy, "note"))
     left_out = [name for name in annotated if name not in keypoints]
     for name in lacking if annotated else []:
         # With names left over it is a spelling mistake, without it is a list made for more data than these.

@@ -661,3 +661,8 @@ def test_an_image_may_be_kept_in_two_splits(world):
     records, problems, _ = read_dataset(dataset(*both, across_splits="keep"))
     assert [(r.name, r.split) for r in records] == [("s0/a", "train"), ("s1/a", "val")] and lines(problems) == []
     assert "is in split train and" in lines(problems, "note")[0]
+
+
+def test_keypoint_names_that_differ_in_spelling_alone_are_told(world):
+    problems = read_dataset(dataset(world.source(), keypoints=("left eye", "Left_Eye", "wing")))[1]
+    assert any("keypoints: 'left eye' and 'Left_Eye' are taken for two" in str(p) for p in problems)
