@@ -252,7 +252,7 @@ def test_a_folder_of_somebody_elses_is_not_claimed(tmp_path):
 
 def test_a_folder_is_claimed_by_one_process_at_a_time(tmp_path):
     with claimed(tmp_path / "run"):
-        with pytest.raises(RunError, match="another process is training here"), claimed(tmp_path / "run"):
+        with pytest.raises(RunError, match="another process is at work here"), claimed(tmp_path / "run"):
             pass
     with claimed(tmp_path / "run"):
         pass

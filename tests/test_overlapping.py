@@ -273,5 +273,5 @@ def test_predictions_are_a_mask_a_part_that_a_dataset_file_reads_again(store: St
     with pytest.raises(BadInput, match="would be overwritten"):
         (images.parent / "front").symlink_to(images)
         predict_folder(model, images, images.parent)
-    with pytest.raises(BadInput, match="is the folder of the images"):
+    with pytest.raises(BadInput, match="is in the folder of the images"):
         predict_folder(model, images, images)
