@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from coarseparts.networks import fastest
+
 
 def waited(device: str) -> None:
     """Until everything that was asked of ``device`` is done."""
@@ -39,8 +41,9 @@ def list_operators(work: Callable[[], object], rows: int) -> None:
 
 
 def matrix_rate(device: str, dtype: torch.dtype, size: int = 0) -> float:
-    """FLOP/s of a product of two square matrices."""
-    size = size or (8192 if device.startswith("cuda") else 2048)
+    """FLOP/s of a product of two square matrices; small ones in a format that the device does not multiply natively."""
+    native = dtype == torch.float32 or fastest(device) == "bfloat16"
+    size = size or (8192 if device.startswith("cuda") else 2048 if native else 128)
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     return 2 * size**3 / seconds(lambda: a @ b, device, 5, 2)
 

@@ -1,6 +1,6 @@
 """What training costs, piece by piece: each network forward and backward, a step of fine-tuning, a step of EM.
 
-    python benchmarks/throughput.py [--device cuda] [--compile]
+    python benchmarks/throughput.py [--device cuda] [--compile [reduce-overhead]]
 
 Networks of the ``--preset`` at ``--size`` pixels on ``--batch`` coarse and ``--labelled`` part-labelled images. The
 networks alone run on tensors that lie on the device; the steps take augmented batches from a store, heat maps and all,
@@ -81,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=256, help="pixels")
     parser.add_argument("--batch", type=int, default=32, help="b, coarse images a step")
     parser.add_argument("--labelled", type=int, default=4, help="bp, part-labelled images a step")
-    parser.add_argument("--compile", action="store_true", help="the networks, with torch.compile")
+    kinds = ["default", "reduce-overhead"]
+    parser.add_argument("--compile", nargs="?", const=kinds[0], choices=kinds, help="the networks, with torch.compile")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--profile", type=int, default=0, metavar="ROWS", help="operators to list of each step")
     o = parser.parse_args(arguments)
@@ -93,13 +94,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = resolve(settings(o.preset, changes), o.device)
     print(
         f"preset {o.preset}, {o.encoder}, {o.size}x{o.size}, {chosen.precision}, b = {o.batch}, bp = {o.labelled}"
-        f"{', compiled' if o.compile else ''}"
+        f"{f', compiled ({o.compile})' if o.compile else ''}"
     )
     networks = build(birds.SCHEMA, chosen, STYLES, weights=False)
     for network in (networks.part_model, networks.posterior, networks.styles):
         network.train().to(o.device)
     if o.compile:
-        compile_networks([networks.part_model, networks.posterior])
+        compile_networks([networks.part_model, networks.posterior], graphs=o.compile == kinds[1])
     store = Store.from_arrays(birds.SCHEMA, **birds.render(2 * o.batch, size=o.size, seed=1))
     peak = matrix_rate(o.device, torch.bfloat16 if chosen.precision == "bfloat16" else torch.float32)
 

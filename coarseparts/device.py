@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 _OWN_ALLOCATOR = ("LD_PRELOAD", "GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of mallopt's parameters, malloc.h
@@ -83,11 +84,24 @@ def finite(module: nn.Module) -> bool:
     return all(bool(torch.isfinite(t).all()) for t in tensors)
 
 
-def compile_networks(modules: Iterable[nn.Module]) -> None:
+def compile_networks(modules: Iterable[nn.Module], graphs: bool = False) -> None:
     """Compiles each module's forward pass when it is first called, its weights and their names staying as they are.
 
+    ``graphs``: on a GPU each pass, forward or backward, is recorded as a CUDA graph and launched as one, as
+    torch.compile's "reduce-overhead" does; what it returns is copied, for the next pass computes in the same memory.
     What cannot be compiled (no compiler, an operation that is not known) runs as it is, with a warning.
     """
     torch._dynamo.config.suppress_errors = True
+    torch._dynamo.config.recompile_limit = 64  # networks of one class, in train() and eval(), of several batch sizes
     for module in modules:
-        module.compile()
+        module.compile(mode="reduce-overhead" if graphs else None)
+        if graphs:
+            assert module._compiled_call_impl is not None
+            module._compiled_call_impl = _copied(module._compiled_call_impl)
+
+
+def _copied(call: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*args: Any, **named: Any) -> Any:
+        return tree_map_only(Tensor, Tensor.clone, call(*args, **named))
+
+    return run

@@ -124,9 +124,12 @@ class Experiment:
         networks = build(self.schema, self.settings, self.styles)
         for module in (networks.part_model, networks.posterior, networks.styles):
             self._placed(module)
-        if self.settings.compile:
-            compile_networks([networks.part_model, *members(networks.posterior)])
+        self._compile(networks.part_model, *members(networks.posterior))
         return networks
+
+    def _compile(self, *modules: nn.Module) -> None:
+        if self.settings.compile:
+            compile_networks(modules, graphs=self.settings.compile == "reduce-overhead")
 
     def _placed(self, module: nn.Module) -> None:
         if self.settings.sync_batch_norm:
@@ -262,8 +265,8 @@ class Experiment:
         )
         averaged = o.average > 0 and o.posterior == "network" and not o.frozen_posterior
         n.average = copy.deepcopy(n.posterior).requires_grad_(False).eval() if averaged else None
-        if n.average is not None and s.compile:
-            compile_networks([n.average])
+        if n.average is not None:
+            self._compile(*members(n.average))
         modules = self._modules() | ({"average": n.average} if n.average is not None else {})
         stage = self.run.stage(name, modules, optimizers.each(), s.em_epochs)
         if not stage.history:

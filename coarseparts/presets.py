@@ -41,9 +41,9 @@ class Settings(BaseModel):
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="of the convolutions; auto: bfloat16 where the machine multiplies it natively"
     )
-    compile: bool = Field(
+    compile: Literal[False, True, "reduce-overhead"] = Field(
         default=False,
-        description="compile part model and posterior with torch.compile: faster steps, minutes to begin with",
+        description="part model and posterior by torch.compile, minutes to begin with; reduce-overhead: as CUDA graphs",
     )
     sync_batch_norm: bool = Field(
         default=False, description="batch norm's statistics over all processes that train together"

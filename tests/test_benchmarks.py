@@ -57,8 +57,10 @@ def test_a_transcription_of_algorithm_1_has_the_same_losses_and_ends_with_the_sa
         ),
     }
     measured = em_step.measure(steps, repetitions=1)
-    gap, where = em_step.largest_difference(measured)
-    assert gap < 1e-4, where
+    gap, where = em_step.largest_difference(measured, steps=1)
+    assert gap < 2e-5, where
+    gap, where = em_step.largest_difference(measured)  # of weights that went apart by a rounding, processors differ
+    assert gap < 1e-3, where
     assert len(measured["plain"].losses) == 2 and set(measured["plain"].losses[0]) == {
         "e/agreement", "e/keypoints", "e/mask", "e/entropy", "m/labelled", "m/coarse", "l/keypoints",
     }  # fmt: skip

@@ -79,13 +79,14 @@ def test_batches_of_images_that_lie_on_the_device_are_those_of_the_store() -> No
             assert all(torch.equal(a.present[k], b.present[k]) for k in a.present)
 
 
-def test_a_compiled_network_says_the_same_and_keeps_its_names() -> None:
+@pytest.mark.parametrize("graphs", [False, True])
+def test_a_compiled_network_says_the_same_and_keeps_its_names(graphs: bool) -> None:
     if shutil.which("g++") is None and shutil.which("clang++") is None:
         pytest.skip("no C++ compiler, which torch.compile needs on a CPU")
     torch.manual_seed(0)
     plain = nn.Sequential(conv_bn_relu(3, 8, 3), nn.Conv2d(8, 4, 1))
     compiled = copy.deepcopy(plain)
-    device.compile_networks([compiled])
+    device.compile_networks([compiled], graphs=graphs)
     x = torch.randn(2, 3, 16, 16)
     for network in (plain, compiled):
         optimizer = torch.optim.SGD(network.parameters(), lr=0.1)

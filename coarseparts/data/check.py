@@ -18,6 +18,7 @@ from rich.text import Text
 from coarseparts.data.build import load_all
 from coarseparts.data.contact_sheet import contact_sheet
 from coarseparts.data.dataset_file import DatasetFile
+from coarseparts.data.loading import AGREEMENT
 from coarseparts.data.problems import Problem, capped, counted, errors, readable
 from coarseparts.data.records import Record, read_dataset
 from coarseparts.data.sample import Sample
@@ -27,9 +28,6 @@ from coarseparts.data.store import LABELS
 OFF_MASK = 0.03
 """A keypoint farther from the figure-ground mask than this share of the sample's side counts as outside of it: the
 tip of a beak or a leg is often clicked just beyond the outline."""
-
-AGREEMENT = 0.5
-"""Intersection over union of part mask and figure-ground mask below which a sample is worth looking at."""
 
 TINY = 4
 """A part of fewer pixels than this at training size, in half of the samples that show it, can hardly be learned."""

@@ -13,12 +13,16 @@ from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.readers.annotation import Annotation
 from coarseparts.data.readers.coco import PartBox, PartSegment, draw, draw_parts
 from coarseparts.data.readers.cub import read_soft_mask
-from coarseparts.data.readers.part_masks import read_overlapping_masks, read_part_mask
+from coarseparts.data.readers.part_masks import is_smoothed, read_overlapping_masks, read_part_mask
+from coarseparts.data.readers.units import overlap
 from coarseparts.data.sample import Sample
 from coarseparts.data.schema import IGNORE, Schema
 
 TOLERANCE = 1.5
 """Pixels that a keypoint or a box may lie outside the image: rounding in annotation tools, not a mistake."""
+
+AGREEMENT = 0.5
+"""Intersection over union of two labels of one object (mask, part mask, box) below which they are worth looking at."""
 
 KEYPOINT_MARGIN = 0.25
 """An object is larger than the box of its keypoints: this share of the box's longer side is added on each side
@@ -57,6 +61,7 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
         mask = _mask(found, size, problems)
         keypoints = _keypoints(found, recipe, size, problems)
         box = _box(found, size, problems)
+        problems += _contradictions(found, mask, box, keypoints)
     if recipe.part_boxes:
         part_boxes = _part_boxes(recipe, size, _figure(mask, box), problems)
     try:
@@ -64,6 +69,10 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
             parts = read_overlapping_masks(recipe.part_files, size)
         elif recipe.part_mask is not None:
             parts = read_part_mask(recipe.part_mask, size, recipe.schema.parts)
+            if is_smoothed(parts):
+                message = "its outlines are smoothed: between two indices lie pixels of the indices between them"
+                remedy = "export it without anti-aliasing, and resize masks by nearest neighbour only"
+                problems.append(Problem(str(recipe.part_mask), message, remedy, "note"))
         elif recipe.part_segments:
             parts = draw_parts(list(recipe.part_segments), size, recipe.schema.overlapping)
     except BadInput as bad:
@@ -193,6 +202,24 @@ def _box(found: Annotation, size: tuple[int, int], problems: list[Problem]) -> n
         message = f"{came} reaches beyond the image of {size[0]}x{size[1]} pixels, cut off there"
         problems.append(Problem(found.file, message, severity="repaired"))
     return clipped
+
+
+def _contradictions(
+    found: Annotation, mask: np.ndarray | None, box: np.ndarray | None, keypoints: np.ndarray | None
+) -> list[Problem]:
+    """Notes of a box that does not fit the object's other labels."""
+    extent = _figure(mask, None)
+    messages = []
+    if box is not None and extent is not None and overlap(box, extent) < AGREEMENT:
+        messages.append(f"box and figure-ground mask agree by an IoU of {overlap(box, extent):.2f} only")
+    elif box is not None and extent is None and keypoints is not None:
+        points = keypoints[keypoints[:, 2] == 2, :2]
+        more = KEYPOINT_MARGIN * (box[2:] - box[:2])
+        off = int(((points < box[:2] - more) | (points > box[2:] + more)).any(1).sum())
+        if len(points) >= 3 and off * 2 > len(points):
+            messages.append(f"{off} of {len(points)} visible keypoints lie outside the box")
+    remedy = "do both belong to this object, and is the box x, y, width, height?"
+    return [Problem(found.file, f"{found.where}: {message}", remedy, "note") for message in messages]
 
 
 def around(boxes: np.ndarray) -> np.ndarray:

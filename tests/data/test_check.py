@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from conftest import SHARED, needs_shared
-from PIL import Image
+from PIL import Image, ImageFilter
 from rich.console import Console
 
 from coarseparts.data.check import check, save_sheet
@@ -110,6 +110,40 @@ def test_odd_samples_are_noted(folder, spoilt, expected):
     folder.source(count=1, **spoilt)
     (note,) = [line for line in notes(folder.check()) if expected in line]
     assert "cat3.png" in note
+
+
+def spoil_boxes(folder, box, without=()):
+    file = folder.path / "s0" / "coco.json"
+    coco = json.loads(file.read_text())
+    for entry in coco["annotations"]:
+        entry["bbox"] = box
+        for label in without:
+            del entry[label]
+    file.write_text(json.dumps(coco))
+
+
+def test_boxes_that_contradict_the_other_labels_are_noted(folder):
+    folder.source()
+    spoil_boxes(folder, [0, 0, 6, 6])
+    assert sum("box and figure-ground mask agree by an IoU of 0.00" in note for note in notes(folder.check())) == 2
+    spoil_boxes(folder, [25, 25, 6, 6], without=["segmentation"])
+    assert sum("3 of 3 visible keypoints lie outside the box" in note for note in notes(folder.check())) == 0
+    assert sum("2 of 2 visible" in note for note in notes(folder.check())) == 0  # one is hidden, too few to say so
+
+
+def test_visible_keypoints_outside_a_box_are_noted(folder):
+    folder.source(points=((16, 16, 2), (*LEFT, 2), (*RIGHT, 2)))
+    spoil_boxes(folder, [25, 25, 6, 6], without=["segmentation"])
+    assert sum("3 of 3 visible keypoints lie outside the box" in note for note in notes(folder.check())) == 2
+    spoil_boxes(folder, [6, 6, 20, 20])
+    assert not any("box" in note for note in notes(folder.check()))
+
+
+def test_smoothed_part_masks_are_noted(folder):
+    drawn = np.asarray(Image.fromarray(eyes() * 2).filter(ImageFilter.BoxBlur(1)))
+    folder.source(drawn=drawn)
+    more = {"parts": (*PARTS, "tail", "paw", "ear")}
+    assert sum("outlines are smoothed" in note for note in notes(folder.check(**more))) == 2
 
 
 def test_an_ignored_region_is_no_disagreement(folder):

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from coarseparts.data.problems import BadInput
-from coarseparts.data.readers.part_masks import find_part_masks, read_part_mask
+from coarseparts.data.readers.part_masks import find_part_masks, is_smoothed, read_part_mask
 
 PARTS = ("head", "thorax", "eye")
 VALUES = np.array([[0, 1, 2, 3], [0, 0, 255, 1], [3, 3, 3, 0]], np.uint8)
@@ -90,3 +90,23 @@ def test_finding_them(tmp_path):
 
 def test_a_folder_without_any(tmp_path):
     assert "holds no PNG" in str(find_part_masks(tmp_path)[1][0])
+
+
+@pytest.mark.parametrize("change, smoothed", [("none", False), ("nearest", False), ("bilinear", True), ("blur", True)])
+def test_smoothed_outlines_are_seen(change, smoothed):
+    parts = np.zeros((60, 80), np.uint8)
+    parts[10:50, 10:40], parts[20:40, 40:70], parts[25:30, 12:20] = 3, 2, 5
+    image = Image.fromarray(parts)
+    if change == "blur":
+        image = image.filter(ImageFilter.GaussianBlur(1))
+    elif change != "none":
+        image = image.resize((53, 41), Image.Resampling[change.upper()])
+    assert is_smoothed(np.asarray(image)) is smoothed
+
+
+def test_thin_parts_and_ignored_seams_are_no_smoothing():
+    parts = np.zeros((60, 80), np.uint8)
+    parts[10:50, 10:40], parts[9:10, 10:40] = 3, 2  # one edge of four has a thin part on it
+    assert not is_smoothed(parts)
+    parts[:, 39:42] = 255
+    assert not is_smoothed(parts) and not is_smoothed(parts[:2, :2])

@@ -17,6 +17,7 @@ from pycocotools import mask as coco_mask
 
 from coarseparts.data.dataset_file import nearest
 from coarseparts.data.problems import BadInput, Problem
+from coarseparts.data.readers import units
 from coarseparts.data.readers.annotation import Annotation, inside
 
 MOST = 1e9
@@ -156,7 +157,31 @@ def read_coco(path: Path) -> tuple[list[Annotation], list[Problem]]:
             objects.append(
                 Annotation(str(path), where, image, str(entry["id"]), alone, size, keypoint_names=names, **found)
             )
+    _say_units(coco, objects)
     return objects, coco.problems
+
+
+def _say_units(coco: CocoFile, objects: list[Annotation]) -> None:
+    """Problems where coordinates are shares of the image or boxes are corners, as far as the file itself tells."""
+    outlines = [_points(found.segmentation) for found in objects]
+    seen = [found.keypoints[found.keypoints[:, 2] > 0, :2] for found in objects if found.keypoints is not None]
+    boxed = [(found.box, found.size, outline) for found, outline in zip(objects, outlines, strict=True)]
+    of_box = [said for said in boxed if said[0] is not None]
+    found = units.fractions("keypoints", seen, 6)
+    found += units.fractions("segmentation", [points for points in outlines if points is not None], 6)
+    found += units.fractions("bbox", [box for box, _, _ in of_box if box is not None], 2)
+    for message, remedy in found:
+        coco.say(message, remedy)
+    if of_box and not found:
+        for message, remedy in units.corners(*zip(*of_box, strict=True)):
+            coco.say(message, remedy, "note")
+
+
+def _points(segmentation: Any) -> np.ndarray | None:
+    """(n, 2) the corners of all polygons; None for RLE."""
+    if not isinstance(segmentation, list):
+        return None
+    return np.concatenate([np.array(polygon, np.float64).reshape(-1, 2) for polygon in segmentation])
 
 
 def read_part_coco(path: Path, parts: tuple[str, ...]) -> tuple[dict[str, list[PartSegment]], list[Problem]]:
@@ -214,6 +239,12 @@ def read_part_boxes(path: Path, parts: tuple[str, ...]) -> tuple[dict[str, list[
             found[image].append(PartBox(parts.index(part) + 1, tuple(box.tolist()), size, str(path), where))
         else:
             broken_images.add(image)
+    all_boxes = [box for boxes in found.values() for box in boxes]
+    corners = [np.array(box.box) for box in all_boxes]
+    for message, remedy in units.fractions("bbox", corners, 2):
+        coco.say(message, remedy)
+    for message, remedy in units.corners(corners, [box.size for box in all_boxes], [None] * len(corners)):
+        coco.say(message, remedy, "note")
     return {image: boxes for image, boxes in found.items() if image not in broken_images}, coco.problems
 
 

@@ -133,6 +133,19 @@ def read_part_mask(path: Path, size: tuple[int, int], parts: tuple[str, ...]) ->
     return values.astype(np.uint8)
 
 
+def is_smoothed(parts: np.ndarray) -> bool:
+    """Whether a part mask (H, W) looks interpolated: from one index to another by way of the ones between them, more
+    often than at a clean edge. Neighbouring indices cannot tell."""
+    between = clean = 0
+    known = parts.astype(np.int16)
+    for lines in (known, known.T):
+        a, b, c, d = lines[:, :-3], lines[:, 1:-2], lines[:, 2:-1], lines[:, 3:]
+        labelled = (a != IGNORE) & (b != IGNORE) & (c != IGNORE) & (d != IGNORE)
+        between += int((labelled & (((a < b) & (b < c)) | ((a > b) & (b > c)))).sum())
+        clean += int((labelled & (a == b) & (c == d) & (np.abs(b - c) > 1)).sum())
+    return between > 20 and between > clean
+
+
 def check_indices(path: Path, values: np.ndarray, size: tuple[int, int], parts: tuple[str, ...]) -> None:
     """Whether whole numbers (H, W) are the part mask of an image of ``size`` (width, height): raises BadInput with all
     that is wrong: another size, unknown indices, no pixel of any part. ``path`` is for the messages."""
