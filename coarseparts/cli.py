@@ -25,7 +25,7 @@ from coarseparts import sweep as sweeping
 from coarseparts.data.build import build_store
 from coarseparts.data.check import check as examine
 from coarseparts.data.check import save_sheet
-from coarseparts.data.dataset_file import DatasetFile, load_dataset_file
+from coarseparts.data.dataset_file import DatasetFile, load_dataset_file, nearest
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.sample import STYLES
 from coarseparts.data.store import Store
@@ -369,6 +369,8 @@ def _opened(data: str, cache: Path, skip_bad: bool, split: str = "") -> matrix.D
     """A built-in world or a dataset file, with what is wrong printed."""
     if data in matrix.WORLDS:
         return matrix.WORLDS[data](cache, split or "test")
+    if data.startswith("synthetic") and not Path(data).exists():
+        raise BadInput(Problem(data, "is neither a built-in world nor a file", nearest(data, matrix.WORLDS)))
     opened, problems = matrix.dataset_file(
         Path(data), cache, options.progress("reading images", err), skip_bad, split or "val"
     )
@@ -404,7 +406,9 @@ def _train(
         for problem in problems:
             err.print(str(problem), highlight=False, soft_wrap=True)
         experiments, rows = [], []
+        failed: list[str] = []
         for seed in seeds:
+            before = len(failed)
             experiment = Experiment(
                 store,
                 settings,
@@ -422,11 +426,21 @@ def _train(
             _announce(experiment)
             for method in wanted:
                 err.print(Text(method, "bold"))
-                rows += methods.train(experiment, method)
+                try:
+                    rows += methods.train(experiment, method)
+                except TrainingDiverged as error:
+                    if len(wanted) * len(seeds) == 1 or parallel.count() > 1:
+                        raise
+                    failed.append(f"{method} (seed {seed}): {error}")
+                    err.print(f"failed: {failed[-1]}", soft_wrap=True)
+                    continue
                 if method == ("em" if "em" in wanted else wanted[-1]):
                     experiment.export(has_posterior=methods.METHODS[method].posterior)
-            experiments.append(experiment)
+            if len(failed) == before:
+                experiments.append(experiment)
         reporting.finish(run, experiments, rows, data.stem, out, [str(p) for p in problems])
+        if failed:
+            raise RunError("\n".join([f"{run}: not all methods came to an end", *failed]))
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def shard(text: str) -> tuple[int, int]:
     if not text:
         return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     first, _, second = text.partition("/")
-    if not (first.isascii() and first.isdigit() and second.isascii() and second.isdigit()):
+    if not (first.isascii() and first.isdigit() and second.isascii() and second.isdigit() and int(second)):
         raise BadInput(Problem("--shard", f"is {text!r}, expected I/N", "write e.g. --shard 1/8"))
     if not 1 <= int(first) <= int(second):
         raise BadInput(Problem("--shard", f"is {text!r}, expected 1 to {second} of {second}", "write e.g. --shard 1/8"))

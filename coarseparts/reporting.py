@@ -46,22 +46,29 @@ def finish(
 ) -> None:
     """Writes ``results.csv`` and ``report.html`` into ``folder`` and prints the table.
 
-    ``rows`` as ``Experiment.train`` returns them; the report shows the last experiment's pictures.
+    ``rows`` as ``Experiment.train`` returns them; the report shows the last experiment's pictures. Without an experiment
+    whose methods all came to an end there is the table alone.
     """
     if not parallel.is_main():
         return
     table = [{name: row[name] for name in COLUMNS} for row in rows]
-    write_results_csv(folder / "results.csv", table)
+    if table:
+        write_results_csv(folder / "results.csv", table)
+    if not experiments:
+        if table:
+            print_table(table, console)
+        return
     shown = experiments[-1]
     main = "em" if "em" in shown.run.stages else None
     if main:
         shown.restore(main)  # the pictures are EM's, whichever method was trained last
     last = {row["method"]: row for row in rows if row["seed"] == shown.seed}
+    seeds = len({row["seed"] for row in rows})
     write_report(
         folder / "report.html",
         title=title,
         subtitle=f"{len(shown.rows.part)} part masks, {len(shown.rows.coarse)} images with coarse labels "
-        f"({', '.join(shown.styles) or 'none'}), {len(experiments)} seed{'s' if len(experiments) > 1 else ''}",
+        f"({', '.join(shown.styles) or 'none'}), {seeds} seed{'s' if seeds > 1 else ''}",
         results=table,
         metrics=_metrics(shown),
         iou={name: row["iou"] for name, row in last.items()},

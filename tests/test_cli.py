@@ -246,6 +246,22 @@ def test_options_that_make_no_sense_are_refused_before_training(data, tmp_path, 
     assert not (tmp_path / "run").exists()
 
 
+def test_a_misspelt_world_gets_the_nearest_name(tmp_path):
+    done = coarseparts("benchmark", "synthetic-bird", "--out", tmp_path / "run", ok=2)
+    assert done.stderr.startswith("synthetic-bird: ") and "did you mean 'synthetic-birds'?" in done.stderr
+
+
+def test_a_method_that_diverges_does_not_take_the_others_results_along(data, tmp_path):
+    wanted = ["--methods", "multi-task,fine-tuning", "--set", "multi_task.rate=1e30", "--out", tmp_path / "run"]
+    for _ in range(2):  # the same command again tries it again and keeps the others
+        done = coarseparts("compare", data / "birds.yaml", *wanted, *SMALL, ok=1)
+        assert "multi-task (seed 0): " in done.stderr and "lower the learning rate" in done.stderr
+        assert "fine-tuning" in done.stdout and "multi-task" not in done.stdout
+        rows = list(csv.DictReader((tmp_path / "run" / "results.csv").open()))
+        assert [row["method"] for row in rows] == ["fine-tuning"]
+    assert not (tmp_path / "run" / "report.html").exists()
+
+
 def test_a_run_with_other_data_is_refused(data, run, tmp_path):
     text = (data / "birds.yaml").read_text().replace("beak", "bill")
     other = data / "other.yaml"

@@ -173,7 +173,7 @@ def test_a_shard_is_read_from_the_option_or_from_torchrun(monkeypatch: pytest.Mo
     monkeypatch.setenv("RANK", "3")
     monkeypatch.setenv("WORLD_SIZE", "4")
     assert options.shard("") == (3, 4)
-    for wrong in ("2", "0/4", "5/4", "a/b", "1/-2"):
+    for wrong in ("2", "0/4", "5/4", "a/b", "1/-2", "1/0"):
         with pytest.raises(BadInput, match="--shard"):
             options.shard(wrong)
 

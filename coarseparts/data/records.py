@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
@@ -191,6 +192,7 @@ def _read_files(dataset: DatasetFile, i: int) -> tuple[list[_Draft], dict[str, N
 
     drafts = []
     guesses = {stem(name): name for name in there} | {name: name for name in there}
+    encoded = {unicodedata.normalize("NFC", name): name for name in there}
     for name in sorted(labelled)[: source.limit]:
         path = there.get(name, folder / name)
         try:
@@ -204,6 +206,8 @@ def _read_files(dataset: DatasetFile, i: int) -> tuple[list[_Draft], dict[str, N
             by = there_are[0].file if there_are else source.part_boxes
             alike = guesses.get(stem(name)) or guesses.get(name.rpartition("/")[2])
             message = f"does not exist, but {by} has labels for it" + (f" (there is {alike})" if alike else "")
+            if not alike and unicodedata.normalize("NFC", name) in encoded:
+                message += " (there is a file of the same letters, accents encoded apart from them in one of the two)"
             problems.append(Problem(str(path), message, ABSENT))
             continue
         for annotation in by_image.get(name) or [None]:  # type: ignore[list-item]

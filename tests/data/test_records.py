@@ -240,6 +240,14 @@ def test_a_missing_image_with_a_likely_name(world):
     assert len(lines(problems)) == 2 and all("(there is a.png)" in line for line in lines(problems))
 
 
+def test_a_missing_image_whose_accents_are_encoded_otherwise(world):
+    world.photo("ame\u0301lie.jpg")  # as macOS writes it
+    world.label("am\u00e9lie.jpg")
+    _, problems, _ = read_dataset(dataset(world.source(masks=False)))
+    (line,) = lines(problems)
+    assert "there is a file of the same letters" in line
+
+
 def test_the_same_image_in_two_splits(tmp_path):
     one, two, three = (World(tmp_path / str(i)) for i in range(3))
     for i, here in enumerate((one, two, three)):
