@@ -46,8 +46,8 @@ def finish(
 ) -> None:
     """Writes ``results.csv`` and ``report.html`` into ``folder`` and prints the table.
 
-    ``rows`` as ``Experiment.train`` returns them; the report shows the last experiment's pictures. Without an experiment
-    whose methods all came to an end there is the table alone.
+    ``rows`` as ``Experiment.train`` returns them; the report shows the last experiment's pictures. ``experiments`` are
+    those whose methods all came to an end; without any there is the table alone.
     """
     if not parallel.is_main():
         return
