@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -31,11 +31,13 @@ from coarseparts.em import TrainingDiverged
 from coarseparts.evaluation import comparison
 from coarseparts.evaluation.comparison import HEADER, Result
 from coarseparts.evaluation.published import Table as Published
-from coarseparts.evaluation.report import Gallery, write_benchmark_report
 from coarseparts.evaluation.tables import duration, write_text
 from coarseparts.experiment import Experiment
 from coarseparts.presets import Settings
 from coarseparts.runs import PeakMemory, RunError, claimed, machine, shared, write
+
+if TYPE_CHECKING:  # matplotlib takes a second to import and is not needed before there is a report
+    from coarseparts.evaluation.report import Gallery
 
 STARTS = {
     "random": {"weights": "random", "start": "weights"},
@@ -283,6 +285,8 @@ def write_results(
 
     ``published`` adds a column to the tables, ``pictures`` (``galleries``) go into the report.
     """
+    from coarseparts.evaluation.report import write_benchmark_report
+
     comparison.write_csv(folder / "results.csv", results)
     comparison.write_margins(folder / "margins.csv", comparison.margins(results))
     comparison.write_parts(folder / "by_part.csv", comparison.by_part(results))
@@ -366,6 +370,8 @@ def _keep(own: Path, result: Result, pictures: dict[str, np.ndarray]) -> None:
 def galleries(cells: Sequence[Cell], folder: Path) -> list[Gallery]:
     """What the methods made of the same images, under each set of conditions, of the first seed that is done (Fig. 8,
     9); the images that the first method does worst on come first and are marked as failures."""
+    from coarseparts.evaluation.report import Gallery
+
     found: dict[tuple[int, str, str], tuple[int, dict[str, dict[str, np.ndarray]]]] = {}
     for cell in cells:
         file = _file(folder / cell.folder, cell.method).with_suffix(".npz")

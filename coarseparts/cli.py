@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -37,12 +38,11 @@ from coarseparts.evaluation.published import PUBLISHED
 from coarseparts.experiment import Experiment
 from coarseparts.measure import evaluate_store
 from coarseparts.model import Model, resolve
-from coarseparts.networks.macs import network_table
 from coarseparts.palette import colours
 from coarseparts.predict import predict_folder, run_model
 from coarseparts.runs import RunError, alone, claimed, read_config, same_as_before, shared
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(prepare_cli.app, name="prepare")
 out, err = Console(markup=False), Console(stderr=True, markup=False)  # a path may have brackets in it
 if not out.is_terminal:
@@ -54,6 +54,24 @@ SkipBad = Annotated[bool, typer.Option("--skip-bad", help="go on without bad ima
 Changes = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="any setting; see `coarseparts settings`")
 ]
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"coarseparts {version('coarseparts')}, torch {version('torch')}, timm {version('timm')}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    _: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="print the version and exit")
+    ] = False,
+) -> None:
+    """Segment the parts of objects from a few part masks and the coarse labels that you already have.
+
+    Exit status: 0 done, 1 failed while running, 2 bad input or usage; errors go to standard error, one a line.
+    """
 
 
 @app.command()
@@ -352,6 +370,8 @@ def predict(
 @app.command()
 def networks() -> None:
     """Multiply-accumulates and parameters of the paper's networks (Fig. 6) for one 256 x 256 image."""
+    from coarseparts.networks.macs import network_table  # here, for torch's counter takes a while to import
+
     for row in network_table():
         out.print(
             f"{row.name:16s} {row.macs / 1e9:7.2f} G MAC {row.parameters / 1e6:7.2f} M parameters", highlight=False

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import ImageFont
 
@@ -38,6 +37,8 @@ def colours(n: int) -> np.ndarray:
 @lru_cache
 def font(size: int) -> ImageFont.FreeTypeFont:
     """DejaVu Sans of ``size`` pixels, as matplotlib brings it: names of files and parts may be in many scripts."""
+    import matplotlib  # here, for it takes a while to import
+
     file = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
     # The simple layout takes every text; Raqm, where there is one, refuses bytes of a file name that are no text.
     return ImageFont.truetype(file, size, layout_engine=ImageFont.Layout.BASIC)

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from coarseparts import parallel
 from coarseparts.evaluation.iou import confusion, iou
-from coarseparts.evaluation.report import write_report
 from coarseparts.evaluation.tables import COLUMNS, print_table, read_results_csv, write_results_csv
 from coarseparts.experiment import Experiment
 from coarseparts.methods import METHODS
@@ -58,6 +57,8 @@ def finish(
         if table:
             print_table(table, console)
         return
+    from coarseparts.evaluation.report import write_report  # here, for matplotlib takes a second to import
+
     shown = experiments[-1]
     main = "em" if "em" in shown.run.stages else None
     if main:

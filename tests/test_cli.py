@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -246,6 +247,17 @@ def test_options_that_make_no_sense_are_refused_before_training(data, tmp_path, 
     assert not (tmp_path / "run").exists()
 
 
+def test_the_version_is_said():
+    said = coarseparts("--version").stdout
+    assert said.startswith(f"coarseparts {version('coarseparts')}, torch ")
+
+
+def test_what_takes_long_to_import_is_imported_when_it_is_needed():
+    slow = {"timm", "torchvision", "matplotlib", "scipy", "tensorboard"}
+    code = f"import sys, coarseparts.cli; print({slow} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
 def test_a_misspelt_world_gets_the_nearest_name(tmp_path):
     done = coarseparts("benchmark", "synthetic-bird", "--out", tmp_path / "run", ok=2)
     assert done.stderr.startswith("synthetic-bird: ") and "did you mean 'synthetic-birds'?" in done.stderr
@@ -315,7 +327,11 @@ def test_ctrl_c_ends_a_training_as_a_failure(data, tmp_path):
     command = [sys.executable, "-m", "coarseparts.cli", "train", data / "birds.yaml", "--out", tmp_path / "run", *SMALL]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [*map(str, command), "--set=part_epochs=500"], stderr=subprocess.PIPE, text=True, env=environment
+        [*map(str, command), "--set=part_epochs=500"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what a shell starts with & ignores it
     )
     assert process.stderr is not None
     assert any("part-model" in line for line in process.stderr)

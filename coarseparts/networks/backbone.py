@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coarseparts.networks.decoder import conv_bn_relu
 from coarseparts.networks.encoder import Encoder, is_resnet, read_weights, said
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 DETAIL = {2: 32, 4: 64, 8: 64}
 """Channels of the convolutions that see the image itself at strides which the backbone leaves out."""
@@ -59,7 +59,7 @@ class Backbone(nn.Module):
                 inputs = width
         self.widths: list[int] = [at.get(s) or DETAIL[s] for s in (2, 4, 8)] + [at.get(16) or at[8]]
         mean, std = (self.net.default_cfg.get(k) for k in ("mean", "std"))
-        gain, shift = _renormalise(mean or IMAGENET_DEFAULT_MEAN, std or IMAGENET_DEFAULT_STD)
+        gain, shift = _renormalise(mean or IMAGENET_MEAN, std or IMAGENET_STD)
         self.register_buffer("gain", gain, persistent=False)
         self.register_buffer("shift", shift, persistent=False)
 
@@ -109,6 +109,8 @@ def rate_factors(module: nn.Module, factor: float | None = None) -> dict[nn.Para
 
 
 def _create(name: str, weights: str) -> Any:
+    import timm  # here, for it takes seconds to import
+
     file = weights not in ("random", "imagenet")
     if file:
         read_weights(Path(weights))  # a missing or damaged file is named before anything else
@@ -149,7 +151,7 @@ def _lacking(net: nn.Module, path: Path) -> list[str]:
 
 def _renormalise(mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[Tensor, Tensor]:
     """Gain and shift, (3, 1, 1), from ImageNet's normalisation to another."""
-    ours = torch.tensor(IMAGENET_DEFAULT_MEAN), torch.tensor(IMAGENET_DEFAULT_STD)
+    ours = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
     gain = ours[1] / torch.tensor(std)
     shift = (ours[0] - torch.tensor(mean)) / torch.tensor(std)
     return gain[:, None, None], shift[:, None, None]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import timm
 import torch
 from safetensors.torch import load_file
-from timm.models.resnet import BasicBlock, ResNet
 from torch import Tensor, nn
+
+if TYPE_CHECKING:  # timm takes seconds to import and is not needed before there is a network
+    from timm.models.resnet import ResNet
 
 
 class Encoder(nn.Module):
@@ -60,6 +61,9 @@ class Encoder(nn.Module):
 
 
 def _trunk(name: str, in_channels: int, pretrained: bool) -> ResNet:
+    import timm
+    from timm.models.resnet import BasicBlock, ResNet
+
     if name == "resnet10":
         if pretrained:
             raise ValueError("resnet10 has no ImageNet weights; take --weights random, or --set encoder=resnet18")
@@ -89,6 +93,9 @@ def _trunk(name: str, in_channels: int, pretrained: bool) -> ResNet:
 
 def is_resnet(name: str) -> bool:
     """Whether ``Encoder`` takes that name: "resnet10", or what timm builds from its ResNet class; unknown ones, too."""
+    import timm
+    from timm.models.resnet import ResNet
+
     plain = name.split(".")[0]
     return not timm.is_model(plain) or timm.model_entrypoint(plain).__module__ == ResNet.__module__
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from timm.models.resnet import BasicBlock
 from torch import Tensor, nn
 
 from coarseparts.networks.backbone import Backbone
@@ -92,5 +91,7 @@ def members(posterior: nn.Module) -> list[Posterior]:
 
 
 def _block(width: int) -> nn.Module:
+    from timm.models.resnet import BasicBlock  # here, for it takes seconds to import
+
     shortcut = nn.Sequential(nn.Conv2d(width, width, 1, 2, bias=False), nn.BatchNorm2d(width))
     return BasicBlock(width, width, stride=2, downsample=shortcut)

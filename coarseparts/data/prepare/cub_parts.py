@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from coarseparts.data.images import decode, list_images, opened, probe, stem
 from coarseparts.data.prepare.archives import SPLITS
@@ -163,6 +162,8 @@ def order_of(votes: list[tuple[str, int]]) -> tuple[tuple[str, ...] | None, floa
     for part, index in votes:
         counts[index - 1, PARTS.index(part)] += 1
     shares = counts / np.maximum(counts.sum(0), 1)
+    from scipy.optimize import linear_sum_assignment  # here, for it takes half a second to import
+
     rows, columns = linear_sum_assignment(-shares)
     chosen = shares[rows, columns]
     lost = chosen[:, None] + chosen[None] - shares[:, columns] - shares[:, columns].T  # by exchanging two
