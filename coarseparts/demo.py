@@ -13,7 +13,10 @@ from coarseparts.experiment import Experiment
 from coarseparts.model import resolve
 from coarseparts.presets import settings
 
-METHODS = ("fine-tuning", "distillation", "em", "upper-bound")
+METHODS = ("fine-tuning", "em")
+
+EPOCHS = 7
+"""Of EM, and as many steps of fine-tuning; the ``default`` preset has 12, which take that much longer."""
 
 SIZE, PART, COARSE, VAL, TEST = 64, 30, 1000, 80, 200
 """Pixels; images with part masks; images with coarse labels only; images to choose epochs on; images to measure on."""
@@ -68,8 +71,8 @@ def aircraft_store(cache: Path, seed: int) -> Store:
 
 
 def experiment(folder: Path, seed: int, device: str, console: Console) -> Experiment:
-    """The demonstration's experiment for one seed: the default preset, measured on held-out birds."""
-    chosen = resolve(settings(), device)
+    """The demonstration's experiment for one seed: the default preset with fewer epochs, measured on held-out birds."""
+    chosen = resolve(settings(changes={"em_epochs": EPOCHS}), device)
     with parallel.main_first():
         data = store(folder / "store", seed)
     return Experiment(
