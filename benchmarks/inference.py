@@ -23,12 +23,12 @@ from rates import machine, matrix_rate, seconds
 from torch import nn
 
 from coarseparts.data.synthetic import birds
-from coarseparts.device import keep_freed_memory
 from coarseparts.inference import folded
 from coarseparts.model import Model, build, resolve
 from coarseparts.networks.macs import macs
 from coarseparts.predict import predict_folder
 from coarseparts.presets import settings
+from coarseparts.system.device import keep_freed_memory
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

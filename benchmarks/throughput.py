@@ -28,13 +28,13 @@ from coarseparts.data.batches import Feed
 from coarseparts.data.sample import Batch
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
-from coarseparts.device import compile_networks, keep_freed_memory
 from coarseparts.initialise import part_model_loss
 from coarseparts.labels import Keypoints
 from coarseparts.model import build, resolve
 from coarseparts.networks.macs import macs
 from coarseparts.optimizers import optimizer_of
 from coarseparts.presets import Settings, settings
+from coarseparts.system.device import compile_networks, keep_freed_memory
 
 STYLES = ["keypoints", "mask"]
 WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")

@@ -21,7 +21,7 @@ from rich.text import Text
 
 from coarseparts import benchmark as matrix
 from coarseparts import demo as demonstration
-from coarseparts import methods, options, parallel, prepare_cli, presets, reporting
+from coarseparts import methods, options, prepare_cli, presets, reporting
 from coarseparts import sweep as sweeping
 from coarseparts.data.build import build_store
 from coarseparts.data.check import check as examine
@@ -30,7 +30,6 @@ from coarseparts.data.dataset_file import DatasetFile, load_dataset_file, neares
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.sample import STYLES
 from coarseparts.data.store import Store
-from coarseparts.device import keep_freed_memory
 from coarseparts.em import TrainingDiverged
 from coarseparts.evaluation import comparison
 from coarseparts.evaluation.iou import to_json
@@ -41,6 +40,8 @@ from coarseparts.model import Model, resolve
 from coarseparts.palette import colours
 from coarseparts.predict import predict_folder, run_model
 from coarseparts.runs import RunError, alone, claimed, read_config, same_as_before, shared
+from coarseparts.system import parallel
+from coarseparts.system.device import keep_freed_memory
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(prepare_cli.app, name="prepare")

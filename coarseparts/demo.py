@@ -6,12 +6,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from coarseparts import parallel
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import aircraft, birds
 from coarseparts.experiment import Experiment
 from coarseparts.model import resolve
 from coarseparts.presets import settings
+from coarseparts.system import parallel
 
 METHODS = ("fine-tuning", "em")
 

@@ -26,9 +26,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from coarseparts import device, parallel
 from coarseparts.data.sample import Batch
 from coarseparts.labels import ExclusiveParts, LabelStyle, Parts
+from coarseparts.system import device, parallel
 
 Terms = dict[str, Tensor]
 

@@ -20,14 +20,13 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from coarseparts import em, initialise, parallel
+from coarseparts import em, initialise
 from coarseparts.baselines import fine_tuning, point_sup
 from coarseparts.baselines.baseline import Baseline
 from coarseparts.data.batches import Feed
 from coarseparts.data.roles import split_rows
 from coarseparts.data.sample import STYLES, Batch
 from coarseparts.data.store import Store
-from coarseparts.device import compile_networks, finite
 from coarseparts.initialise import Data, OnEpoch
 from coarseparts.measure import label_misfit, measured, predictions
 from coarseparts.model import Model, build, keypoint_decoder
@@ -35,6 +34,8 @@ from coarseparts.networks import KeypointDetector, PartModel, members
 from coarseparts.optimizers import optimizer_of
 from coarseparts.presets import Settings
 from coarseparts.runs import RunFolder, Stage, Track, write
+from coarseparts.system import parallel
+from coarseparts.system.device import compile_networks, finite
 
 INITIAL = ("part-model", "posterior", "label-models")
 """The stages of section 5.2, before Algorithm 1."""

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coarseparts import parallel
 from coarseparts.data.batches import Feed
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.sample import Batch
@@ -21,6 +20,7 @@ from coarseparts.evaluation.pck import pck, peaks
 from coarseparts.labels import Keypoints, Parts
 from coarseparts.model import Model
 from coarseparts.runs import RunError
+from coarseparts.system import parallel
 
 
 @torch.no_grad()

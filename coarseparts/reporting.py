@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from coarseparts import parallel
 from coarseparts.evaluation.iou import confusion, iou
 from coarseparts.evaluation.tables import COLUMNS, print_table, read_results_csv, write_results_csv
 from coarseparts.experiment import Experiment
 from coarseparts.methods import METHODS
 from coarseparts.runs import RunError, machine
+from coarseparts.system import parallel
 
 GALLERY = 12
 """Images in the report's qualitative grid, half of them the worst."""

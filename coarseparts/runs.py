@@ -27,18 +27,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from coarseparts import parallel
-from coarseparts.device import give_back_memory
-from coarseparts.files import write_whole
+from coarseparts.system import parallel
+from coarseparts.system.device import give_back_memory
+from coarseparts.system.errors import RunError
+from coarseparts.system.files import write_whole
 
 try:
     import fcntl
 except ImportError:  # Windows: two trainings in one folder are not kept apart there
     fcntl = None  # type: ignore[assignment]
-
-
-class RunError(RuntimeError):
-    """A run folder cannot be used or written; the message says which and what to do."""
 
 
 def write(path: Path, data: bytes | str | Callable[[io.BufferedWriter], None]) -> None:

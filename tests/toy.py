@@ -6,12 +6,13 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from coarseparts import methods, options, parallel
+from coarseparts import methods, options
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
 from coarseparts.experiment import Experiment
 from coarseparts.model import resolve
 from coarseparts.presets import settings
+from coarseparts.system import parallel
 
 CHANGES = {
     "part_epochs": 2,

@@ -15,13 +15,13 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from coarseparts import parallel
 from coarseparts.baselines.baseline import Baseline, BaselineOptions, Start
 from coarseparts.data.sample import Batch
 from coarseparts.em import Terms, follow
 from coarseparts.initialise import supervised_terms
 from coarseparts.labels import ExclusiveParts, Parts
 from coarseparts.networks import PartModel, computing_in
+from coarseparts.system import parallel
 
 IGNORE = 255
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from coarseparts import parallel
 from coarseparts.data.sample import Batch, joined
 from coarseparts.data.store import Store
 from coarseparts.data.transforms import Augmentation, Preprocess, augment, to_input
-from coarseparts.device import moved
+from coarseparts.system import parallel
+from coarseparts.system.device import moved
 
 
 @dataclass

@@ -19,11 +19,12 @@ from coarseparts.data.build import load_all
 from coarseparts.data.contact_sheet import contact_sheet
 from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.loading import AGREEMENT
-from coarseparts.data.problems import Problem, capped, counted, errors, readable
+from coarseparts.data.problems import Problem, capped, counted, errors
 from coarseparts.data.records import Record, read_dataset
 from coarseparts.data.sample import Sample
 from coarseparts.data.schema import IGNORE, Schema
 from coarseparts.data.store import LABELS
+from coarseparts.system.text import readable
 
 OFF_MASK = 0.03
 """A keypoint farther from the figure-ground mask than this share of the sample's side counts as outside of it: the

@@ -16,8 +16,8 @@ from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.sample import Sample
 from coarseparts.data.schema import IGNORE, Schema
 from coarseparts.data.store import LABELS, Store
-from coarseparts.files import write_whole
 from coarseparts.palette import colours, font
+from coarseparts.system.files import write_whole
 
 _CAPTION, _GAP = 16, 6  # pixels: height of a line of text, space between tiles
 _MASK, _BOX, _PAPER, _INK = (255, 255, 255), (255, 0, 200), (250, 250, 250), (20, 20, 20)

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from coarseparts.system.errors import CoarsepartsError
+from coarseparts.system.text import readable
+
 Severity = Literal["error", "repaired", "note"]
-
-
-def readable(text: str | os.PathLike[str]) -> str:
-    """``text`` as one printable line: bytes of a name that are not UTF-8 and control characters become escapes."""
-    text = os.fspath(text)
-    if text.isascii() and text.isprintable():
-        return text
-    try:
-        decoded = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # a lone surrogate that stands for no byte: JSON can hold one
-        decoded = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in decoded)
 
 
 @dataclass(frozen=True)
@@ -39,8 +29,10 @@ class Problem:
         return readable(f"{self.file}: {self.message}{'; ' if self.remedy else ''}{self.remedy}")
 
 
-class BadInput(ValueError):
+class BadInput(CoarsepartsError, ValueError):
     """Input that cannot be used. ``problems`` lists everything that was found, ``str()`` has one problem a line."""
+
+    exit_code = 2
 
     def __init__(self, problems: Problem | Iterable[Problem]):
         self.problems: list[Problem] = [problems] if isinstance(problems, Problem) else list(problems)

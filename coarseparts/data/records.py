@@ -26,7 +26,7 @@ from coarseparts.data import synthetic as worlds
 from coarseparts.data.dataset_file import DatasetFile, Source, describe, kind, nearest, training_problems
 from coarseparts.data.images import list_images, stem
 from coarseparts.data.loading import Recipe, in_schema
-from coarseparts.data.problems import BadInput, Problem, capped, errors, readable
+from coarseparts.data.problems import BadInput, Problem, capped, errors
 from coarseparts.data.readers.annotation import Annotation
 from coarseparts.data.readers.coco import PartBox, PartSegment, read_coco, read_part_boxes, read_part_coco
 from coarseparts.data.readers.cub import read_cub
@@ -36,6 +36,7 @@ from coarseparts.data.readers.part_masks import find_overlapping_masks, find_par
 from coarseparts.data.sample import STYLES, Sample
 from coarseparts.data.schema import Schema
 from coarseparts.data.synthetic import WORLD_LABELS, WORLDS, boxes_of_parts
+from coarseparts.system.text import readable
 
 ABSENT = "add the image, or correct its name in the annotations"
 """The remedy for labels whose image is not there; who predicts may have labels of more images than are asked for."""

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coarseparts.device import moved
+from coarseparts.system.device import moved
 
 from .schema import IGNORE
 

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from torch import Tensor
 
-from coarseparts import parallel
-from coarseparts.device import constant
+from coarseparts.system import parallel
+from coarseparts.system.device import constant
 
 from .sample import Batch, are_no_parts, joined, no_parts
 from .schema import IGNORE, Schema

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from coarseparts.files import write_whole
+from coarseparts.system.files import write_whole
 
 Row = Mapping[str, Any]
 """One run: method (str), seed (int), part_miou, miou, ci95_low, ci95_high (percent), seconds (of training)."""

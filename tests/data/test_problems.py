@@ -2,7 +2,8 @@
 
 import pickle
 
-from coarseparts.data.problems import BadInput, Problem, capped, counted, errors, readable
+from coarseparts.data.problems import BadInput, Problem, capped, counted, errors
+from coarseparts.system.text import readable
 
 
 def test_a_problem_is_one_line_naming_file_message_and_remedy():

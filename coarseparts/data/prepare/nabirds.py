@@ -12,10 +12,11 @@ from coarseparts.data.dataset_file import FILES, FOLDERS, DatasetFile, load_data
 from coarseparts.data.images import decode
 from coarseparts.data.prepare.output import Item, Made, Output, Progress
 from coarseparts.data.prepare.pascal_birds import PARTS
-from coarseparts.data.problems import BadInput, Problem, readable
+from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.readers.annotation import Annotation
 from coarseparts.data.readers.nabirds import KEYPOINTS, LAYOUT, read_nabirds
 from coarseparts.data.records import mirror_pairs
+from coarseparts.system.text import readable
 
 _BILL = {"bill": "beak"}
 """The part of the one keypoint that only NABirds has, where the joint file has such a table and part."""

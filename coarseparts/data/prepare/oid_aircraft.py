@@ -22,8 +22,9 @@ from coarseparts.data.images import opened, stem
 from coarseparts.data.prepare import polygons
 from coarseparts.data.prepare.oid_quality import proposal
 from coarseparts.data.prepare.output import Item, Made, Output, Progress, write_file
-from coarseparts.data.problems import BadInput, Problem, errors, readable
+from coarseparts.data.problems import BadInput, Problem, errors
 from coarseparts.data.readers.oid_aircraft import ANNOTATIONS, IMAGES, PARTS, SPLITS, OidImage, read_oid_aircraft
+from coarseparts.system.text import readable
 
 BANNER = 20
 """Rows at the bottom of each photograph that name its owner."""

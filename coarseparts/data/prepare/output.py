@@ -30,7 +30,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from coarseparts.data.problems import BadInput, Problem, capped, errors
-from coarseparts.files import write_whole
+from coarseparts.system.files import write_whole
 
 try:
     import fcntl

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from coarseparts.files import write_whole
 from coarseparts.runs import RunError, write
+from coarseparts.system.files import write_whole
 
 
 def test_a_file_is_replaced_and_folders_are_made(tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ import pytest
 import torch
 from torch import nn
 
-from coarseparts import device, em
+from coarseparts import em
 from coarseparts.data.batches import Feed
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
 from coarseparts.networks.decoder import conv_bn_relu
+from coarseparts.system import device
 
 
 @pytest.fixture

@@ -10,6 +10,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+_UNFINISHED: set[Path] = set()
+"""What is being written beside its place, by any thread of this process."""
+
+
+def abandon() -> None:
+    """Takes away what is half written, before the process leaves without ado."""
+    for part in list(_UNFINISHED):
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
 
 def write_whole(
     path: Path, content: bytes | Callable[[io.BufferedWriter], object], several: bool = False, sync: bool = False
@@ -30,6 +40,7 @@ def write_whole(
         raise OSError(errno.EEXIST, "it is a device or a pipe and would be replaced by a file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{uuid.uuid4().hex}.part" if several or len(path.name) > 60 else f".{path.name}.part")
+    _UNFINISHED.add(part)
     try:
         with open(part, "wb") as file:
             if callable(content):
@@ -44,3 +55,5 @@ def write_whole(
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+    finally:
+        _UNFINISHED.discard(part)

@@ -23,7 +23,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
-from coarseparts.device import moved
+from coarseparts.system.device import moved
 
 Item = TypeVar("Item")
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from toy import toy_store
 
-from coarseparts import parallel
+from coarseparts.system import parallel
 
-TOY = Path(__file__).with_name("toy.py")
+TOY = Path(__file__).parent.parent / "toy.py"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 

@@ -1,0 +1,139 @@
+"""JSON and YAML that strangers wrote: read as they mean it, or refused in a line; never a crash, never a bomb."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from coarseparts.system.text import short
+
+MOST_VALUES = 1_000_000
+"""A YAML file that stands for more values than this, aliases written out, is refused: a kilobyte can stand for 10^9."""
+
+MOST_YAML = 20_000_000
+"""Bytes of a YAML file; one of 100,000 names has two million."""
+
+DEEPEST = 64
+"""Levels of a YAML file; its parser in C would crash on some ten thousands of them."""
+
+MOST_DIGITS = 40
+"""A number of more digits is no number of pixels, images or epochs, whatever it counts."""
+
+
+class DocumentError(ValueError):
+    """A file is no document of its kind; the text says what it is instead, without naming the file."""
+
+
+def load_json(path: Path) -> Any:
+    """What a JSON file says, in UTF-8, UTF-16 or UTF-32, with or without a byte-order mark.
+
+    Raises DocumentError for what is no JSON, for a key that stands twice in one object (JSON's readers disagree about
+    what that means), for nesting beyond Python's reach; OSError where the file cannot be read.
+    """
+    raw = path.read_bytes()
+    try:
+        text = raw.decode(json.detect_encoding(raw)).removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        raise DocumentError("is not text in UTF-8 or UTF-16, expected JSON") from None
+    try:
+        return json.loads(text, object_pairs_hook=_without_twins, parse_int=_whole)
+    except RecursionError:
+        raise DocumentError("is nested too deeply, expected JSON as annotation tools write it") from None
+    except DocumentError:
+        raise
+    except ValueError as error:
+        raise DocumentError(f"is not valid JSON: {error}") from None
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twin = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        first = f" (in the object that begins with {short(pairs[0][0])}: {short(pairs[0][1])})"
+        raise DocumentError(f"is not valid JSON: the key {short(twin)} stands twice{first}")
+    return found
+
+
+def _whole(digits: str) -> int | float:
+    """Python refuses to print an integer of thousands of digits, and nothing here means one."""
+    return int(digits) if len(digits) <= MOST_DIGITS else float(digits)
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML, but a key that stands twice is an error (plain YAML silently takes the last one)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen: set[str] = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key is no plain text", problem_mark=key.start_mark)
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} stands twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def load_yaml(path: Path) -> Any:
+    """What a YAML file says, in UTF-8 or, with a byte-order mark, UTF-16. Nothing in it can run code.
+
+    Raises DocumentError naming line and column for what is no YAML or a key that stands twice, for a file that is too
+    large, nested too deeply or stands for more than ``MOST_VALUES`` values; OSError where it cannot be read.
+    """
+    if (size := path.stat().st_size) > MOST_YAML:
+        raise DocumentError(f"has {size:,} bytes, expected at most {MOST_YAML:,}")
+    raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise DocumentError("is not text in UTF-8") from None
+    return parse_yaml(text)
+
+
+def parse_yaml(text: str) -> Any:
+    """What a text in YAML says. Raises DocumentError as ``load_yaml`` does."""
+    try:
+        depth = 0
+        for event in yaml.parse(text, _Loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                raise DocumentError("is nested too deeply")
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None
+            if _values(node, {}) > MOST_VALUES:
+                raise DocumentError(f"stands for more than {MOST_VALUES:,} values")
+            return loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except DocumentError:
+        raise
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:  # `!!int ""` and such
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        said = getattr(error, "problem", None) or " ".join(str(error).split())
+        raise DocumentError(f"is not valid YAML: {where}{said}") from None
+
+
+def _values(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
+    """How many values a node stands for with its aliases written out; without end where it holds itself."""
+    if node not in known:
+        known[node] = MOST_VALUES + 1  # while it is being counted: met again inside itself
+        below = node.value if isinstance(node, yaml.SequenceNode) else []
+        if isinstance(node, yaml.MappingNode):
+            below = [each for pair in node.value for each in pair]
+        known[node] = 1 + sum(_values(each, known) for each in below)
+    return known[node]
+
+
+def dump_yaml(value: Any) -> str:
+    """A value as YAML: letters of all scripts as they are, characters that show nothing or do something as escapes."""
+    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    if text.replace("\n", "").isprintable():
+        return text
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=False)
