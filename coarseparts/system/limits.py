@@ -34,7 +34,8 @@ def in_words(error: BaseException) -> str:
         allowed = f" than the {limit} that may be open at a time" if limit else " than may be open at a time"
         return f"more files are needed{allowed} (ulimit -n); allow more: ulimit -n 1024"
     if code in _DISK:
-        named = f"{os.fsdecode(error.filename)}: " if getattr(error, "filename", None) else ""
+        filename = getattr(error, "filename", None)
+        named = f"{os.fsdecode(filename)}: " if isinstance(filename, str | bytes) else ""
         return f"{named}the disk is full; free some space and run the same command again, it goes on"
     if is_memory(error):
         asked = re.search(r"allocate (\d+) bytes|allocate ([\d.]+ [KMGT]iB)", str(error))
