@@ -55,7 +55,7 @@ def main(run: Path) -> None:
     model = Model.load(run / "model")
     store = Store.open(next((run / "store").glob("**/store.json")).parent)
     rows, n = split_rows(store), model.networks
-    parts = propose(Feed(store, rows.part, 32, 0).plain(), len(model.schema.keypoints), model.schema.channels)
+    parts = propose(Feed(store, rows.part, 32, 0).plain(), len(model.schema.keypoints), n.y)
     feed = Feed(store, rows.coarse[::EVERY], 32, 0)
     kinds = {"part model": lambda b: n.part_model(b.image), "posterior": lambda b: n.infer(b, True)}
     for when in ("after EM", "before EM"):

@@ -34,7 +34,7 @@ from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
 from coarseparts.model import build, resolve
 from coarseparts.presets import settings
-from coarseparts.system.device import keep_freed_memory
+from coarseparts.system.memory import keep_freed_memory
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

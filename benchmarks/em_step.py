@@ -50,7 +50,7 @@ from coarseparts.model import build
 from coarseparts.networks import LabelModel, PartModel, Posterior
 from coarseparts.networks.decoder import PaperDecoder
 from coarseparts.presets import Settings, settings
-from coarseparts.system.device import keep_freed_memory
+from coarseparts.system.memory import keep_freed_memory
 
 COMPARED = 2
 """Steps whose losses are compared; after them rounding has moved the weights apart."""
@@ -177,7 +177,7 @@ def warm_up(networks: em.Networks, labelled: Batch, steps: int) -> None:
     likely, rounding would decide the mode of line 17."""
     generator = torch.Generator().manual_seed(0)
     for network, loss in (
-        (networks.part_model, initialise.part_model_loss(networks.part_model)),
+        (networks.part_model, initialise.part_model_loss(networks.part_model, networks.y)),
         (networks.posterior, initialise.posterior_loss(networks, 0.0)),
     ):
         optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)

@@ -28,7 +28,7 @@ from coarseparts.model import Model, build, resolve
 from coarseparts.networks.macs import macs
 from coarseparts.predict import predict_folder
 from coarseparts.presets import settings
-from coarseparts.system.device import keep_freed_memory
+from coarseparts.system.memory import keep_freed_memory
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

@@ -34,7 +34,8 @@ from coarseparts.model import build, resolve
 from coarseparts.networks.macs import macs
 from coarseparts.optimizers import optimizer_of
 from coarseparts.presets import Settings, settings
-from coarseparts.system.device import compile_networks, keep_freed_memory
+from coarseparts.system.device import compile_networks
+from coarseparts.system.memory import keep_freed_memory
 
 STYLES = ["keypoints", "mask"]
 WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")
@@ -56,7 +57,7 @@ def steps_of(chosen: Settings, networks: em.Networks, store: Store, device: str)
         *(optimizer(module, rate) for module, rate in modules), optimizer(networks.styles, chosen.em_label_lr)
     )
     coarse, labelled = endless(chosen.batch, 0), endless(chosen.labelled_batch, 1)
-    part, loss = endless(chosen.part_batch, 2), part_model_loss(networks.part_model, chosen.em.overlap)
+    part, loss = endless(chosen.part_batch, 2), part_model_loss(networks.part_model, networks.y, chosen.em.overlap)
     generator = torch.Generator()
     return {
         "fine-tuning": lambda: em.update(optimizers.part_model, loss(next(part), generator), chosen.em.clip),

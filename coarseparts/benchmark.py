@@ -21,6 +21,8 @@ from rich.console import Console
 from rich.text import Text
 
 from coarseparts import demo, methods
+from coarseparts.claims import claimed, in_turn, write
+from coarseparts.data.accounts import in_training
 from coarseparts.data.build import build_store
 from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.problems import Problem
@@ -34,7 +36,11 @@ from coarseparts.evaluation.published import Table as Published
 from coarseparts.evaluation.tables import duration, write_text
 from coarseparts.experiment import Experiment
 from coarseparts.presets import Settings
-from coarseparts.runs import PeakMemory, RunError, claimed, machine, shared, write
+from coarseparts.runs import PeakMemory, machine
+from coarseparts.system import limits
+from coarseparts.system.documents import load_json
+from coarseparts.system.errors import DamagedRun
+from coarseparts.system.locks import Tell, silent
 
 if TYPE_CHECKING:  # matplotlib takes a second to import and is not needed before there is a report
     from coarseparts.evaluation.report import Gallery
@@ -135,7 +141,7 @@ def synthetic_aircraft(cache: Path, split: str = "test") -> Data:
 
 def _synthetic(name: str, parts: int, draw: Callable[[Path, int], Store], cache: Path, split: str) -> Data:
     def store(seed: int) -> Store:
-        with shared(cache):
+        with in_turn(cache):
             return draw(cache / f"seed{seed}", seed)
 
     def build(c: Conditions, own: Path, settings: Settings, device: str, console: Console) -> Experiment:
@@ -160,14 +166,14 @@ def _synthetic(name: str, parts: int, draw: Callable[[Path, int], Store], cache:
 
 
 def dataset_file(
-    file: Path, cache: Path, progress: Progress, skip_bad: bool, split: str = "val"
+    file: Path, cache: Path, progress: Progress, skip_bad: bool, split: str = "val", tell: Tell = silent
 ) -> tuple[Data, list[Problem]]:
     """A data set of one's own, measured on its validation images or on ``split``, and what is wrong with it.
 
     With fewer part masks than there are, the rest of the part-labelled images is not used at all.
     """
     dataset = load_dataset_file(file)
-    store, problems = build_store(dataset, cache, skip_bad, progress, for_training=True)
+    store, problems = build_store(dataset, cache, skip_bad, progress, for_training=True, tell=tell)
     rows = split_rows(store)
     train = np.concatenate([rows.part, rows.coarse])
     styles = [s for s in STYLES if store.present[s][train].any()]
@@ -224,13 +230,18 @@ def plan(
 
 
 def run(
-    cells: Sequence[Cell], folder: Path, open_experiment: Open, console: Console, failed: list[str] | None = None
+    cells: Sequence[Cell],
+    folder: Path,
+    open_experiment: Open,
+    console: Console,
+    failed: list[str] | None = None,
+    tell: Tell = silent,
 ) -> list[Result]:
     """Does what is left of ``cells``, and returns all their results. Under torchrun this process does its share.
 
     A cell whose training diverges is left out and told in ``failed``, and the others go on; without that list
     TrainingDiverged is raised. Raises ValueError, before anything is trained, where the data do not allow a method, and
-    RunError naming the file where a kept result is damaged.
+    DamagedRun naming the file where a kept result is damaged.
     """
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     groups: dict[str, list[Cell]] = {}
@@ -238,12 +249,13 @@ def run(
         groups.setdefault(cell.folder, []).append(cell)
     for place, together in list(groups.items())[rank::world]:
         own = folder / place
-        left = [cell for cell in together if not _file(own, cell.method).is_file()]
+        left = [cell for cell in together if not os.path.lexists(_file(own, cell.method))]
         if not left:
             continue
-        with claimed(own):
+        with claimed(own, tell):
             experiment = open_experiment(left[0], own)
             methods.check(experiment, [cell.method for cell in left])
+            console.print(Text(in_training(experiment.rows, experiment.styles)), soft_wrap=True)
             for cell in left:
                 console.print(Text.assemble((cell.method, "bold"), f" ({_words(cell.conditions)})"))
                 try:
@@ -265,7 +277,7 @@ def collect(cells: Sequence[Cell], folder: Path) -> list[Result]:
     styles = list(dict.fromkeys(cell.conditions.labels for cell in cells))
     for cell in cells:
         own = folder / cell.folder
-        if _file(own, cell.method).is_file():
+        if os.path.lexists(_file(own, cell.method)):
             result = _read(own, cell.method)
             found.append(result)
             if not methods.METHODS[cell.method].labels:
@@ -332,7 +344,7 @@ def _words(c: Conditions) -> str:
 
 
 def _there(folder: Path, cell: Cell) -> bool:
-    return _file(folder / cell.folder, cell.method).is_file()
+    return os.path.lexists(_file(folder / cell.folder, cell.method))
 
 
 def _file(own: Path, method: str) -> Path:
@@ -374,18 +386,41 @@ def galleries(cells: Sequence[Cell], folder: Path) -> list[Gallery]:
 
     found: dict[tuple[int, str, str], tuple[int, dict[str, dict[str, np.ndarray]]]] = {}
     for cell in cells:
-        file = _file(folder / cell.folder, cell.method).with_suffix(".npz")
         c = cell.conditions
         seed, methods_ = found.setdefault((c.parts, c.labels, c.start), (c.seed, {}))
         if seed == c.seed and _there(folder, cell):
-            with np.load(io.BytesIO(file.read_bytes())) as arrays:
-                if "shown" in arrays:  # not in those of earlier versions
-                    methods_[cell.method] = {name: arrays[name] for name in arrays.files}
+            arrays = _arrays(_file(folder / cell.folder, cell.method).with_suffix(".npz"))
+            if "shown" in arrays:  # not in those of earlier versions
+                methods_[cell.method] = arrays
     return [
         Gallery(comparison.title(conditions), {m: a["shown"] for m, a in methods_.items()}, **_common(methods_))
         for conditions, (_, methods_) in found.items()
         if methods_
     ]
+
+
+_PICTURES = {"images": 4, "truth": 3, "shown": 3, "names": 1}
+"""Arrays with the pictures of a cell, and how many dimensions they have; the first one counts images."""
+
+
+def _arrays(file: Path) -> dict[str, np.ndarray]:
+    """What is kept of a cell besides its numbers. Raises DamagedRun."""
+    try:
+        with np.load(io.BytesIO(file.read_bytes())) as found:
+            arrays = {name: found[name] for name in found.files}
+        counts = arrays["counts"]
+        if counts.ndim != 3 or counts.shape[1] != counts.shape[2] or counts.dtype.kind not in "iu" or counts.min() < 0:
+            raise ValueError(f"counts are {counts.dtype} {counts.shape}")
+        sizes = {(len(arrays[n]), arrays[n].ndim == d) for n, d in _PICTURES.items()} if "shown" in arrays else set()
+        if len(sizes) > 1 or (sizes and not next(iter(sizes))[1]):
+            raise ValueError("its pictures do not belong together")
+        if sizes and not arrays["truth"].shape == arrays["shown"].shape == arrays["images"].shape[:3]:
+            raise ValueError("its pictures are of several sizes")
+        return arrays
+    except Exception as error:
+        if limits.is_machines(error):
+            raise
+        raise DamagedRun(f"{file}: cannot be read ({error}); delete it, and the cell is done again") from error
 
 
 def _common(methods_: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
@@ -396,11 +431,19 @@ def _common(methods_: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
 
 def _read(own: Path, method: str) -> Result:
     file = _file(own, method)
+    arrays = _arrays(file.with_suffix(".npz"))
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        with np.load(io.BytesIO(file.with_suffix(".npz").read_bytes())) as arrays:
-            counts = arrays["counts"]
-            names = tuple(map(str, arrays["parts"])) if "parts" in arrays else ()  # not in those of earlier versions
-        return Result(**{name: found[name] for name in HEADER}, counts=counts, names=names)
+        found = load_json(file)
+        names = tuple(map(str, arrays["parts"])) if "parts" in arrays else ()  # not in those of earlier versions
+        values = {name: found[name] for name in HEADER}
+        whole = all(type(values[name]) is int for name in ("parts", "seed"))
+        numbers = [values[n] for n in ("part_miou", "miou", "ci95_low", "ci95_high", "seconds", "peak_mib")]
+        if not whole or not all(isinstance(v, int | float) for v in numbers) or values["method"] != method:
+            raise ValueError(f"it is no result of {method}")
+        if arrays["counts"].shape[1] != len(names) + 1 and names:
+            raise ValueError(f"it has {len(names)} part names for {arrays['counts'].shape[1] - 1} parts")
+        return Result(**values, counts=arrays["counts"], names=names)
     except Exception as error:
-        raise RunError(f"{file}: cannot be read ({error}); delete it, and the cell is done again") from error
+        if limits.is_machines(error):
+            raise
+        raise DamagedRun(f"{file}: cannot be read ({error}); delete it, and the cell is done again") from error

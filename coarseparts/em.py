@@ -6,7 +6,8 @@
     mu_q      log_q            f(y|x, y1..yn, theta_q), the posterior; log-probabilities
     mu_k      style.predict    f(yk|y, theta_k), one factor per label style
     alpha     o.alpha          weight of log p(y|x) in the E-step
-    lambda_k  o.coarse, or 1   weight of log p(yk|y): set by hand, or inside the style's fitted scale
+    lambda_k  o.coarse[k]      weight of l_k, of a style that o.coarse names
+              o.evidence       of any other: weight of -log p(yk|y) in nats, lambda_k being inside its fitted scale
     gamma     o.gamma          weight of the entropy
     delta1/2  o.delta1/2       weights of the labelled and the coarse images in the M-step
 
@@ -27,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from coarseparts.data.sample import Batch
-from coarseparts.labels import ExclusiveParts, LabelStyle, Parts
+from coarseparts.labels import LabelStyle, Parts
 from coarseparts.system import device, parallel
 
 Terms = dict[str, Tensor]
@@ -40,7 +41,9 @@ class Options(BaseModel):
 
     alpha: float = Field(0.1, ge=0, description="weight of the part model's opinion in the E-step")
     coarse: dict[str, float] | None = Field(
-        None, description="lambda of each label style by name; none: from each style's held-out fit"
+        None,
+        description="lambda of label styles by name, on their plain loss; a style that is not named counts as without "
+        "this option: by evidence and its held-out fit",
     )
     evidence: float = Field(
         0.1, gt=0, description="with fitted scales: share of a label's elements that count as independent"
@@ -89,16 +92,15 @@ class Options(BaseModel):
 class Networks:
     """theta, theta_q and theta_k, and the drawing of labels for the posterior.
 
-    ``styles`` is a ModuleDict of ``LabelStyle`` by name, in the order of the posterior's channels; ``states`` is S,
-    the channels of ``log_q``; ``y`` says what a part label is. ``average``, where there is one, is a posterior in
-    eval() mode whose weights follow theta_q's; it infers in its place.
+    ``styles`` is a ModuleDict of ``LabelStyle`` by name, in the order of the posterior's channels; ``y`` says what a
+    part label is, and how many parts there are. ``average``, where there is one, is a posterior in eval() mode whose
+    weights follow theta_q's; it infers in its place.
     """
 
     part_model: nn.Module
     posterior: nn.Module
     styles: nn.ModuleDict
-    states: int
-    y: type[Parts] = ExclusiveParts
+    y: Parts
     average: nn.Module | None = None
 
     def style_items(self) -> list[tuple[str, LabelStyle]]:
@@ -220,7 +222,7 @@ def e_step(
 ) -> Terms:
     """The E-step's loss in named terms: -F(q, theta) of Eq. 2, weighted, and the posterior's supervised anchor.
 
-    As Algorithm 1 prints it, p(yk|y) is taken at the mean of q (``style.predict(log_q)``); ``Mask("expected")`` has
+    As Algorithm 1 prints it, p(yk|y) is taken at the mean of q (``style.predict(log_q)``); ``Mask(y, "expected")`` has
     Eq. 2's expectation under q instead, with which the terms are the bound itself.
 
     ``log_q`` (B, S, H, W) carries the gradient; ``logits`` of the part model is taken as given;
@@ -238,9 +240,9 @@ def e_step(
     }
     for name, style in networks.style_items():
         mean, label = style.predict(log_q), batch.labels[name]  #                                       9, 10
-        misfit = o.evidence * style.nll(label, mean) if o.coarse is None else style.loss(label, mean)
-        weight = 1.0 if o.coarse is None else o.coarse.get(name, 1.0)
-        terms[name] = weight * (misfit * batch.present[name]).mean()
+        by_hand = (o.coarse or {}).get(name)
+        misfit = o.evidence * style.nll(label, mean) if by_hand is None else style.loss(label, mean)
+        terms[name] = (1.0 if by_hand is None else by_hand) * (misfit * batch.present[name]).mean()
     if o.supervise:
         terms["supervised"] = o.supervise * y.supervised(logits_qp, labelled.parts)
         if o.overlap:
@@ -263,7 +265,7 @@ def m_step(
         q = log_q.exp()
     else:
         hard = y.mode(log_q) if o.target == "mode" else y.sample(log_q, generator)
-        q = y.certain(hard, log_q.shape[1]).to(log_q.dtype)
+        q = y.certain(hard).to(log_q.dtype)
     terms = {
         "labelled": o.delta1 * y.supervised(logits_p, labelled.parts),
         "coarse": o.delta2 * y.cross_entropy(q, logits).mean(),

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from coarseparts import em, initialise
 from coarseparts.baselines import fine_tuning, point_sup
 from coarseparts.baselines.baseline import Baseline
+from coarseparts.claims import write
 from coarseparts.data.batches import Feed
 from coarseparts.data.roles import split_rows
 from coarseparts.data.sample import STYLES, Batch
@@ -33,7 +34,7 @@ from coarseparts.model import Model, build, keypoint_decoder
 from coarseparts.networks import KeypointDetector, PartModel, members
 from coarseparts.optimizers import optimizer_of
 from coarseparts.presets import Settings
-from coarseparts.runs import RunFolder, Stage, Track, write
+from coarseparts.runs import RunFolder, Stage, Track
 from coarseparts.system import parallel
 from coarseparts.system.device import compile_networks, finite
 
@@ -87,7 +88,7 @@ class Experiment:
         if keypoint_parts is not None:
             self.assigned = point_sup.from_names(keypoint_parts, store.schema.keypoints, store.schema.parts)
         self.store = store.labels_limited(self.styles).without_parts(self.rows.hidden)
-        self.console = console or Console(stderr=True)
+        self.console = console or Console(stderr=True, markup=False, emoji=False, highlight=False)
         self.run = RunFolder(
             folder,
             {
@@ -209,7 +210,7 @@ class Experiment:
         optimizer = optimizer_of(s, [(network, s.part_lr)])
         stage = self.run.stage(name, {"part_model": network}, [optimizer], s.part_epochs)
         feed = self._feed(self.store, self.rows.part, s.part_batch, 6) if twin else self.part_feed
-        loss = initialise.part_model_loss(network, s.em.overlap, self.networks.y)
+        loss = initialise.part_model_loss(network, self.networks.y, s.em.overlap)
         self._supervised(stage, network, optimizer, loss, feed, "part")
         return stage
 
@@ -307,7 +308,7 @@ class Experiment:
         stage = self.run.stage(name, {"part_model": network}, [optimizer], epochs)
         feed = self.part_feed if rows is None else self._feed(self.full, rows, s.batch, 5)
         feed = self._feed(self.store, self.rows.part, s.part_batch, 6) if twin else feed
-        loss = initialise.part_model_loss(network, s.em.overlap, self.networks.y)
+        loss = initialise.part_model_loss(network, self.networks.y, s.em.overlap)
         self.networks.part_model = network
         self._supervised(stage, network, optimizer, loss, feed, "part")
         return stage

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from coarseparts.data.sample import Batch
 from coarseparts.em import Networks, Terms, epoch_means, set_rate, update
-from coarseparts.labels import ExclusiveParts, Keypoints, Parts
+from coarseparts.labels import Keypoints, Parts
 
 OnEpoch = Callable[[int, dict[str, float]], None]
 Data = TypeVar("Data")
@@ -47,19 +47,17 @@ def fit(
         on_epoch(epoch + 1, epoch_means(sums, steps, [optimizer]))
 
 
-def supervised_terms(logits: Tensor, parts: Tensor, overlap: float, y: type[Parts] = ExclusiveParts) -> Terms:
+def supervised_terms(logits: Tensor, parts: Tensor, y: Parts, overlap: float) -> Terms:
     """Cross entropy with labelled parts (B, H, W), and ``overlap`` times the soft Dice loss."""
     terms = {"labelled": y.supervised(logits, parts)}
     return terms | ({"labelled_overlap": overlap * y.overlap(logits, parts)} if overlap else {})
 
 
-def part_model_loss(
-    part_model: nn.Module, overlap: float = 0.0, y: type[Parts] = ExclusiveParts
-) -> Callable[[Batch, torch.Generator], Terms]:
+def part_model_loss(part_model: nn.Module, y: Parts, overlap: float = 0.0) -> Callable[[Batch, torch.Generator], Terms]:
     """f(y|x) from part labels alone: the fine-tuning that everything starts from."""
 
     def loss(batch: Batch, _: torch.Generator) -> Terms:
-        return supervised_terms(part_model(batch.image), batch.parts, overlap, y)
+        return supervised_terms(part_model(batch.image), batch.parts, y, overlap)
 
     return loss
 
@@ -71,7 +69,7 @@ def posterior_loss(
 
     def loss(batch: Batch, generator: torch.Generator) -> Terms:
         drawn = networks.draw(batch, dropout, generator)
-        return supervised_terms(networks.posterior(batch.image, drawn), batch.parts, overlap, networks.y)
+        return supervised_terms(networks.posterior(batch.image, drawn), batch.parts, networks.y, overlap)
 
     return loss
 
@@ -120,7 +118,7 @@ def fit_scales(networks: Networks, held_out: Iterable[Batch]) -> dict[str, Tenso
     labels: dict[str, list[Tensor]] = {n: [] for n, _ in networks.style_items()}
     means: dict[str, list[Tensor]] = {n: [] for n, _ in networks.style_items()}
     for batch in held_out:
-        blank = torch.zeros(len(batch), networks.states, *batch.parts.shape[1:], device=batch.parts.device)
+        blank = torch.zeros(len(batch), networks.y.states, *batch.parts.shape[1:], device=batch.parts.device)
         log_y = networks.y.log_certain(batch.parts, blank)
         for name, style in networks.style_items():
             rows = batch.present[name] & batch.present["parts"]

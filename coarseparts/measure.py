@@ -19,8 +19,8 @@ from coarseparts.evaluation.iou import confusion, summary
 from coarseparts.evaluation.pck import pck, peaks
 from coarseparts.labels import Keypoints, Parts
 from coarseparts.model import Model
-from coarseparts.runs import RunError
 from coarseparts.system import parallel
+from coarseparts.system.errors import RunError
 
 
 @torch.no_grad()
@@ -56,7 +56,7 @@ def label_misfit(networks: Networks, batches: Iterable[Batch]) -> dict[str, floa
     networks.styles.eval()
     sums: dict[str, list[Tensor]] = {}
     for batch in batches:
-        blank = torch.zeros(len(batch), networks.states, *batch.parts.shape[1:], device=batch.parts.device)
+        blank = torch.zeros(len(batch), networks.y.states, *batch.parts.shape[1:], device=batch.parts.device)
         log_y = networks.y.log_certain(batch.parts, blank)
         for name, style in networks.style_items():
             if style.learned:
@@ -94,7 +94,7 @@ def evaluate_store(model: Model, store: Store, split: str, kind: str = "part") -
 class _Points:
     """Keypoints found from true and from predicted parts, beside the labelled ones."""
 
-    def __init__(self, y: type[Parts]) -> None:
+    def __init__(self, y: Parts) -> None:
         self.y = y
         self.found: dict[str, list[Tensor]] = {"from_parts": [], "from_image": []}
         self.target: list[Tensor] = []

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from rich.text import Text
 
 from coarseparts.baselines import ada_bn, distillation, point_sup
 from coarseparts.baselines.baseline import Baseline, BaselineOptions
@@ -25,6 +26,7 @@ from coarseparts.data.sample import STYLES
 from coarseparts.experiment import INITIAL, Experiment
 from coarseparts.model import keypoint_decoder, mask_decoder
 from coarseparts.networks import PartModel
+from coarseparts.system.text import readable
 
 Results = list[dict[str, Any]]
 
@@ -131,7 +133,7 @@ def _with_baseline(name: str, build: Callable[[Experiment, PartModel], Baseline]
 
 def _pseudo_sup(e: Experiment, network: PartModel) -> Baseline:
     o = e.settings.pseudo_sup
-    return PseudoSup(network, e.fine_tuned(o.start, 1), o, e.settings.em.overlap, e.networks.y)
+    return PseudoSup(network, e.fine_tuned(o.start, 1), o, e.networks.y, e.settings.em.overlap)
 
 
 def _multi_task(e: Experiment, network: PartModel) -> Baseline:
@@ -140,25 +142,23 @@ def _multi_task(e: Experiment, network: PartModel) -> Baseline:
     decoder, keypoints = keypoint_decoder(network, e.schema, s) if "keypoints" in e.styles else (None, None)
     figure = mask_decoder(network, s) if "mask" in e.styles and e.schema.overlapping else None
     use_mask = "mask" in e.styles
-    return MultiTask(network, decoder, keypoints, use_mask, s.multi_task, s.em.overlap, e.networks.y, figure)
+    return MultiTask(network, decoder, keypoints, use_mask, s.multi_task, e.networks.y, s.em.overlap, figure)
 
 
 def _point_sup(e: Experiment, network: PartModel) -> Baseline:
     s = e.settings
     assigned: list[int] = []
     if "keypoints" in e.styles:
-        assigned = e.assigned or point_sup.propose(
-            e.part_feed.plain(), len(e.schema.keypoints), len(e.schema.parts), e.networks.y
-        )
+        assigned = e.assigned or point_sup.propose(e.part_feed.plain(), len(e.schema.keypoints), e.networks.y)
     names = ("-", *e.schema.parts)
     for name, part in zip(e.schema.keypoints, assigned, strict=False):
-        e.console.print(f"  {name}: {names[part]}", highlight=False)
+        e.console.print(Text(readable(f"  {name}: {names[part]}")))
     use_mask = "mask" in e.styles and not e.schema.overlapping  # parts that overlap do not fill it
-    return PointSup(network, assigned, use_mask, s.point_sup, s.em.overlap, e.networks.y)
+    return PointSup(network, assigned, use_mask, s.point_sup, e.networks.y, s.em.overlap)
 
 
 def _uni_match(e: Experiment, network: PartModel) -> Baseline:
-    return UniMatch(network, e.schema.value_flip(), e.settings.uni_match, e.settings.em.overlap, e.networks.y)
+    return UniMatch(network, e.schema.value_flip(), e.settings.uni_match, e.networks.y, e.settings.em.overlap)
 
 
 # ---- controls: what else could explain the gain -----------------------------------------------------------------
@@ -171,7 +171,7 @@ def _distillation(e: Experiment) -> Results:
 
 
 def _self_training(e: Experiment, network: PartModel) -> Baseline:
-    return SelfTraining(network, e.settings.em.overlap, e.networks.y)
+    return SelfTraining(network, e.networks.y, e.settings.em.overlap)
 
 
 def _ada_bn(e: Experiment) -> Results:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import ImageFont
 
+from coarseparts.system.text import readable
+
 # The palette of Okabe and Ito (2008), made for colour-blind readers, without its black: a dark outline on a dark
 # photograph is not seen. Its order is changed so that the first few, the ones most often needed, differ most.
 _FIRST = ((230, 159, 0), (86, 180, 233), (213, 94, 0), (0, 158, 115), (240, 228, 66), (0, 114, 178), (204, 121, 167))
@@ -42,6 +44,18 @@ def font(size: int) -> ImageFont.FreeTypeFont:
     file = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
     # The simple layout takes every text; Raqm, where there is one, refuses bytes of a file name that are no text.
     return ImageFont.truetype(file, size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def fitting(text: str, width: float, size: int) -> str:
+    """``text`` to be drawn within ``width`` pixels in ``font(size)``: ``readable``, and where it is too long its end,
+    for file names differ there."""
+    text = readable(text)
+    end = text[-2 * max(1, int(width)) :]  # no letter is narrower than half a pixel; Pillow measures no endless text
+    if end == text and font(size).getlength(text) <= width:
+        return text
+    while end and font(size).getlength("..." + end) > width:
+        end = end[1:]
+    return "..." + end
 
 
 @lru_cache(maxsize=1)

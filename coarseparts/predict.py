@@ -14,6 +14,7 @@ import os
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO, TypeVar
@@ -23,6 +24,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from pycocotools import mask as rle
 
+from coarseparts.claims import explained, write
 from coarseparts.data.crops import square_crop
 from coarseparts.data.dataset_file import Crop, DatasetFile, Source, kind
 from coarseparts.data.images import decode, list_images, stem
@@ -35,7 +37,10 @@ from coarseparts.evaluation.overlay import overlay
 from coarseparts.inference import BATCH, folded, predict_samples
 from coarseparts.model import Model
 from coarseparts.palette import colours
-from coarseparts.runs import RunError, explained, write
+from coarseparts.system import limits
+from coarseparts.system.errors import Busy, RunError
+from coarseparts.system.locks import Tell, hold, holder, silent
+from coarseparts.system.text import csv_cell
 
 
 @dataclass
@@ -47,6 +52,11 @@ class Summary:
     kept: int = 0
     left_out: int = 0
     problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def images(self) -> int:
+        """Images found: written, there before, or left out."""
+        return self.written + self.kept + self.left_out
 
 
 Opened = tuple[np.ndarray, list[Sample], list[Problem]]
@@ -67,6 +77,7 @@ def predict_folder(
     progress: Callable[[int, int], None] | None = None,
     shard: tuple[int, int] = (0, 1),
     part_boxes: Path | None = None,
+    tell: Tell = silent,
 ) -> Summary:
     """Writes ``out/<stem>.png`` for every image in a folder (or for one image file).
 
@@ -80,8 +91,10 @@ def predict_folder(
 
     Raises BadInput naming every image and label that cannot be used, before anything is written; with ``skip_bad``
     such images are left out and counted. Raises it, too, where a file to write is one of the images or the labels, or
-    is there and not as an earlier call wrote it (a mask drawn or corrected by hand).
+    is there and not as an earlier call wrote it (a mask drawn or corrected by hand); Busy where another process is
+    writing there: the same shard, or one of a division into another number.
     """
+    _refuse_company(out, shard)
     found = _photographs(images, done := Summary())
     if kind(images) == "folder" and _within(out.resolve(), images.resolve()):
         message = "is in the folder of the images: the next time, its part maps would be taken for photographs"
@@ -142,7 +155,7 @@ def predict_folder(
             _save(_overlay_of(out, name), picture)
         return name, path
 
-    with journal, ThreadPoolExecutor(THREADS, "write") as pool:
+    with _held(out, shard, tell), journal, ThreadPoolExecutor(THREADS, "write") as pool:
         writing: deque[Future[tuple[str, Path]]] = deque()
 
         def settle(most: int) -> None:
@@ -188,6 +201,30 @@ THREADS = max(1, min(8, (os.cpu_count() or 1)))
 """Files that are decoded, and files that are written, at a time."""
 
 
+def _lock(out: Path, shard: tuple[int, int]) -> Path:
+    return out / f".predicted-{shard[0] + 1}-of-{shard[1]}.lock"
+
+
+def _refuse_company(out: Path, shard: tuple[int, int]) -> None:
+    """Raises Busy where another process writes what this one is going to write."""
+    for lock in sorted(out.glob(".predicted-*.lock")) if out.is_dir() else []:
+        same_division = lock.name.endswith(f"-of-{shard[1]}.lock")
+        if (lock == _lock(out, shard) or not same_division) and (by := holder(lock)):
+            raise Busy(f"{by}; wait for it, or take another --out")
+
+
+@contextmanager
+def _held(out: Path, shard: tuple[int, int], tell: Tell) -> Iterator[None]:
+    """The folder, made if need be, with this shard in it ours alone."""
+    with ExitStack() as held:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            held.enter_context(hold(_lock(out, shard), tell=tell))
+        except OSError as error:
+            raise explained(out, error) from error
+        yield
+
+
 def _ahead(make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
     """What ``make`` says of each item, in order, made by threads a little ahead of the one who asks."""
     with ThreadPoolExecutor(THREADS, "read") as pool:
@@ -219,14 +256,14 @@ class Journal:
         self._known: dict[str, tuple[str, str]] = {}
         self._file: TextIO | None = None
         for path in sorted(out.glob(".predicted-*.csv")) if out.is_dir() else []:
-            with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            with suppress(OSError, csv.Error), open(path, encoding="utf-8", errors="replace", newline="") as file:
                 for row in csv.reader(file):
                     if len(row) == 4 and row[0] == digest:  # a line that was cut off is not done
                         self._known[row[1]] = (row[2], row[3])
 
     def has(self, name: str, path: Path, files: Iterable[Path]) -> bool:
         """Whether this image needs no prediction."""
-        known = self._known.get(name)
+        known = self._known.get(csv_cell(name))
         return known is not None and known == _state(path) and all(file.is_file() for file in files)
 
     def add(self, name: str, path: Path) -> None:
@@ -236,7 +273,7 @@ class Journal:
         if state is None:  # removed meanwhile
             return
         try:
-            csv.writer(self._file, lineterminator="\n").writerow([self.digest, name, *state])
+            csv.writer(self._file, lineterminator="\n").writerow([self.digest, csv_cell(name), *state])
             self._file.flush()
         except OSError as error:
             raise explained(self.path, error) from error
@@ -244,7 +281,7 @@ class Journal:
     def __enter__(self) -> Journal:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.path, "a", encoding="utf-8", errors="surrogateescape", newline="")
+            self._file = open(self.path, "a", encoding="utf-8", newline="")
             if self._file.tell():
                 self._file.write("\n")  # ends a line that was cut off
         except OSError as error:
@@ -294,6 +331,8 @@ def _read_back(model: Model, out: Path, name: str) -> np.ndarray:
             with Image.open(file) as picture:
                 layers.append(np.asarray(picture))
         except (OSError, ValueError, SyntaxError) as error:
+            if limits.is_machines(error):
+                raise
             message = f"cannot be read ({' '.join(str(error).split())})"
             raise BadInput(Problem(str(file), message, "delete it and run the same command again")) from error
     if not model.schema.overlapping:
@@ -319,7 +358,9 @@ def _as_written(path: Path) -> bool:
     try:
         with Image.open(path) as picture:
             return getattr(picture, "text", {}).get(SEAL) == _pixels(picture)
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError) as error:
+        if limits.is_machines(error):
+            raise
         return False
 
 

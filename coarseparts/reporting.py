@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.text import Text
 
 from coarseparts.evaluation.iou import confusion, iou
 from coarseparts.evaluation.tables import COLUMNS, print_table, read_results_csv, write_results_csv
 from coarseparts.experiment import Experiment
 from coarseparts.methods import METHODS
-from coarseparts.runs import RunError, machine
-from coarseparts.system import parallel
+from coarseparts.runs import machine
+from coarseparts.system import limits, parallel
+from coarseparts.system.errors import RunError
+from coarseparts.system.text import readable
 
 GALLERY = 12
 """Images in the report's qualitative grid, half of them the worst."""
@@ -82,7 +85,7 @@ def finish(
         main=main,
     )
     print_table(table, console)
-    console.print(f"report: {folder / 'report.html'}", highlight=False)
+    console.print(Text(readable(f"report: {folder / 'report.html'}")), soft_wrap=True)
 
 
 def _facts(experiment: Experiment) -> dict[str, str]:
@@ -113,13 +116,15 @@ def _metrics(experiment: Experiment) -> list[dict[str, Any]]:
 
 def _strips(experiment: Experiment) -> list[dict[str, Any]]:
     """EM's progress on some validation images: posterior above, part model below (Fig. 4)."""
-    files = sorted((experiment.run.path / "progress").glob("em-*.npz"))
-    if len(files) < 2 or "em" not in experiment.run.stages:  # of an earlier command, with other methods
+    if "em" not in experiment.run.stages:  # of an earlier command, with other methods
         return []
-    chosen = [files[i] for i in np.unique(np.linspace(0, len(files) - 1, 5).round().astype(int))]
     stage = experiment.run.stages["em"]
+    files = [experiment.run.path / "progress" / f"em-{epoch:04d}.npz" for epoch in range(stage.epochs + 1)]
+    kept = [(epoch, arrays) for epoch, file in enumerate(files) if (arrays := _maps(file, experiment))]
+    if len(kept) < 2:
+        return []
+    loaded = [kept[i] for i in np.unique(np.linspace(0, len(kept) - 1, 5).round().astype(int))]
     score = {(epoch, name): value for epoch, name, value in stage.history}
-    loaded = [(int(f.stem.split("-")[1]), _arrays(f)) for f in chosen]
     strips = []
     for k, row in enumerate(loaded[0][1]["rows"]):
         models = []
@@ -140,12 +145,29 @@ def _strips(experiment: Experiment) -> list[dict[str, Any]]:
     return strips[:3]
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
+def _maps(file: Path, experiment: Experiment) -> dict[str, np.ndarray] | None:
+    """What was kept of an epoch for its picture; None, and told, where it is damaged: a run can do without."""
+    if not file.exists():
+        return None
     try:
-        with np.load(path) as file:
-            return {name: file[name] for name in ("rows", "part", "posterior")}
+        with np.load(file) as found:
+            maps = {name: found[name] for name in ("rows", "part", "posterior")}
+        rows = experiment.val_feed.rows
+        if not np.isin(maps["rows"], rows).all() or maps["rows"].ndim != 1 or not len(maps["rows"]):
+            raise ValueError("it shows other images than those of this run")
+        shape = (len(maps["rows"]), experiment.size, experiment.size)
+        if any(maps[name].shape != shape or maps[name].dtype != np.uint8 for name in ("part", "posterior")):
+            raise ValueError(f"expected part maps {shape}")
+        y = experiment.networks.y
+        if max(maps[name].max() for name in ("part", "posterior")) > (y.count if y.exclusive else 2**y.count - 1):
+            raise ValueError(f"it shows more than {y.count} parts")
+        return maps
     except Exception as error:
-        raise RunError(f"{path}: cannot be read ({error}); delete it and run the same command again") from error
+        if limits.is_machines(error):
+            raise
+        said = readable(f"{file}: cannot be read ({error}); it is left out of the report")
+        experiment.console.print(said, soft_wrap=True)
+        return None
 
 
 def _gallery(experiment: Experiment) -> list[dict[str, Any]]:

@@ -8,161 +8,42 @@ the epoch it was in. Nothing that is read back can run code.
 from __future__ import annotations
 
 import csv
-import errno
+import hashlib
 import io
+import json
 import math
 import os
 import platform
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from coarseparts.system import parallel
-from coarseparts.system.device import give_back_memory
-from coarseparts.system.errors import RunError
-from coarseparts.system.files import write_whole
+from coarseparts.claims import differences, write
+from coarseparts.system import limits, parallel
+from coarseparts.system.documents import dump_yaml
+from coarseparts.system.errors import DamagedRun, RunError
+from coarseparts.system.memory import give_back_memory
+from coarseparts.system.text import csv_cell, readable, short
 
-try:
-    import fcntl
-except ImportError:  # Windows: two trainings in one folder are not kept apart there
-    fcntl = None  # type: ignore[assignment]
-
-
-def write(path: Path, data: bytes | str | Callable[[io.BufferedWriter], None]) -> None:
-    """Writes a file whole or not at all: beside its place first, then moved there.
-
-    Of several processes that train together the first one writes, the others go on. Raises RunError naming the file and
-    the remedy when the disk is full, the folder read-only, or what is there no file (``files.write_whole``).
-    """
-    if not parallel.is_main():
-        return
-    try:
-        write_whole(path, data.encode() if isinstance(data, str) else data, sync=True)
-    except (OSError, RuntimeError) as error:
-        if isinstance(error.__context__, KeyboardInterrupt):  # torch.save hides it behind an error of its own
-            raise KeyboardInterrupt from error
-        raise explained(path, error) from error
-
-
-@contextmanager
-def claimed(path: Path) -> Iterator[None]:
-    """A folder for a run, or for the runs of several seeds, that nobody else writes into meanwhile.
-
-    Raises RunError when it holds other things than runs, another process is training in it, or it cannot be made.
-    """
-    if not parallel.is_main():
-        yield
-        return
-    found = [p.name for p in path.iterdir() if not p.name.startswith(".")] if path.is_dir() else []
-    known = (path / "config.yaml").is_file() or any(path.glob("seed*/config.yaml"))
-    if set(found) - {"store"} and not known and not all(name.startswith("seed") for name in found):
-        raise RunError(f"{path}: is not empty and holds no run; take another --out")
-    with _locked(path, wait=False):
-        yield
-
-
-@contextmanager
-def shared(path: Path) -> Iterator[None]:
-    """A benchmark's folder, which several processes enter in turn. Raises RunError when it holds other things."""
-    own = re.compile(
-        r"\d+-.+|seed\d+|data|benchmark\.yaml|results\.csv|margins\.csv|by_part\.csv|table\.md|report\.html|\..*"
-    )
-    strange = [p.name for p in path.iterdir() if not own.fullmatch(p.name)] if path.is_dir() else []
-    if strange:
-        raise RunError(f"{path}: holds {strange[0]}, which is no part of a benchmark; take another --out")
-    with _locked(path, wait=True):
-        yield
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """A folder that no other process writes into meanwhile; RunError where one does, or where it cannot be made."""
-    with _locked(path, wait=False):
-        yield
-
-
-@contextmanager
-def _locked(path: Path, wait: bool) -> Iterator[None]:
-    """A folder, made if need be, that this process alone writes into; taken by another: waits, or RunError."""
-    if path.is_file():
-        raise RunError(f"{path}: is a file; name a folder, or one that is to be made, with --out")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = open(path / ".lock", "w")
-    except OSError as error:
-        raise explained(path, error) from error
-    with lock:
-        if fcntl is not None:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunError(f"{path}: another process is at work here; wait for it, or take another --out") from None
-        yield
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """What a run's config.yaml says. Raises RunError naming the file when it cannot be read."""
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if isinstance(found, dict):
-            return found
-        error: object = "it is no mapping"
-    except (OSError, ValueError, yaml.YAMLError) as problem:
-        error = problem
-    raise RunError(f"{path}: cannot be read ({error}); take another --out, or delete the folder")
-
-
-def same_as_before(file: Path, said: Mapping[str, Any], what: str, begun: bool = True) -> None:
-    """Writes down in ``file`` what all results of ``what`` (a benchmark, a sweep) have in common, or compares.
-
-    The same data in another place (equal ``data_hash``) is no difference, and where nothing is ``begun`` what is said
-    now counts. Raises RunError naming all others: kept
-    results would stand for what they are not.
-    """
-    now = yaml.safe_load(yaml.safe_dump(dict(said)))
-    there = read_config(file) if file.is_file() else {}
-    changed = sorted(key for key in {*there, *now} if there.get(key) != now.get(key)) if there else []
-    if begun and not set(changed) <= ({"data"} if there.get("data_hash") else set()):
-        told = "; ".join(f"{key}: {there.get(key)!r} there, {now.get(key)!r} now" for key in changed)
-        raise RunError(f"{file.parent}: holds a {what} with other settings ({told}); take another --out")
-    if changed or not there:
-        write(file, yaml.safe_dump(now, sort_keys=False, allow_unicode=True))
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"settings.em.alpha": 0.1, ...} of nested mappings."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        found |= _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
-
-
-def explained(path: Path, error: BaseException) -> RunError:
-    """What to say and do when ``path`` could not be written."""
-    code = getattr(error, "errno", None)
-    text = str(error)
-    if code == errno.ENOSPC or "No space left" in text or "file write failed" in text or "unexpected pos" in text:
-        return RunError(f"{path}: the disk is full; free some space and run the same command again, it goes on")
-    if code in (errno.EACCES, errno.EROFS, errno.EPERM):
-        return RunError(f"{path}: cannot be written (read-only); choose a folder of your own with --out")
-    said = getattr(error, "strerror", None) or error
-    return RunError(f"{path}: cannot be written ({said}); choose another place for it")
+CHECKPOINT = 2
+"""Version of state.pt; those without a number are of the first."""
 
 
 class Stage:
     """One stage of a run: some modules, their optimizers, the epochs done and the best one so far.
 
-    ``modules`` are saved by name; ``kept`` names those whose best epoch is kept (by the highest score).
+    ``modules`` are saved by name and their best epoch is kept (by the highest score). ``run`` names the run that the
+    stage belongs to: what is found in ``folder`` must be of the same, whole, and of finite numbers, or DamagedRun is
+    raised, and no module has changed.
     """
 
     def __init__(
@@ -171,14 +52,15 @@ class Stage:
         modules: Mapping[str, nn.Module],
         optimizers: Iterable[torch.optim.Optimizer],
         epochs: int,
+        run: str = "",
     ):
-        self.folder, self.name, self.epochs = folder, folder.name, epochs
+        self.folder, self.name, self.epochs, self.run = folder, folder.name, epochs, run
         self.modules, self.optimizers = dict(modules), list(optimizers)
         self.epoch, self.best_epoch, self.best_score, self.seconds = 0, 0, -math.inf, 0.0
         self.history: list[tuple[int, str, float]] = []
         self._since = time.monotonic()
         parallel.wait()
-        if (folder / "state.pt").is_file():
+        if (folder / "state.pt").exists():
             self._restore()
         parallel.wait()  # nobody writes the first epoch before all have looked
 
@@ -201,8 +83,10 @@ class Stage:
                 for key, value in module.state_dict().items()
             }
             # A kill between the two writes repeats this epoch and writes the same best file again.
-            write(self.folder / "best.safetensors", save(tensors))
+            write(self.folder / "best.safetensors", save(tensors, {"run": self.run, "epoch": str(epoch)}))
         state = {
+            "version": CHECKPOINT,
+            "run": self.run,
             "modules": {name: module.state_dict() for name, module in self.modules.items()},
             "optimizers": [o.state_dict() for o in self.optimizers],
             "epoch": epoch,
@@ -217,31 +101,112 @@ class Stage:
         parallel.wait()  # until the first process has written it
         path = self.folder / "best.safetensors"
         try:
-            tensors = load_file(path)
-            for name, module in self.modules.items():
-                own: dict[str, Tensor] = {
-                    k.removeprefix(f"{name}/"): v for k, v in tensors.items() if k.startswith(f"{name}/")
-                }
-                module.load_state_dict(own)
+            tensors, said = read_tensors(path)
+            if said.get("run", self.run) != self.run:
+                raise ValueError("it is of another run")
+            if int(said.get("epoch", self.best_epoch)) < self.best_epoch:
+                raise ValueError(f"it is of epoch {said['epoch']}, the best one is {self.best_epoch}")
+            load_all(
+                self.modules,
+                {
+                    name: {k.removeprefix(f"{name}/"): v for k, v in tensors.items() if k.startswith(f"{name}/")}
+                    for name in self.modules
+                },
+            )
         except Exception as error:
-            raise RunError(
-                f"{path}: cannot be read ({error}); delete {self.folder} to train this stage anew"
-            ) from error
+            raise self._damaged(path, error) from error
+
+    def _damaged(self, path: Path, error: Exception) -> Exception:
+        if limits.is_machines(error):
+            return error
+        said = " ".join(str(error).split())[:300] or type(error).__name__
+        return DamagedRun(f"{path}: cannot be read ({said}); delete {self.folder} to train this stage anew")
 
     def _restore(self) -> None:
         path = self.folder / "state.pt"
         try:
-            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-            for name, module in self.modules.items():
-                module.load_state_dict(state["modules"][name])
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            epoch, best, seconds, history = self._told(state)
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                check_optimizer(optimizer, saved)
+            load_all(self.modules, state["modules"])
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(saved)
         except Exception as error:
-            raise RunError(
-                f"{path}: cannot be read ({error}); delete {self.folder} to train this stage anew"
-            ) from error
-        self.epoch, (self.best_epoch, self.best_score) = state["epoch"], state["best"]
-        self.seconds, self.history = state["seconds"], [tuple(row) for row in state["history"]]
+            raise self._damaged(path, error) from error
+        self.epoch, (self.best_epoch, self.best_score) = epoch, best
+        self.seconds, self.history = seconds, history
+
+    def _told(self, state: Any) -> tuple[int, tuple[int, float], float, list[tuple[int, str, float]]]:
+        """Epoch, (best epoch, its score), seconds and history of a state, if they make sense. Raises ValueError."""
+        if not isinstance(state, dict):
+            raise ValueError(f"it holds a {type(state).__name__}, expected a checkpoint")
+        if state.get("version", 1) not in (1, CHECKPOINT):
+            raise ValueError(f"it is of version {short(state['version'])}, expected {CHECKPOINT}")
+        if state.get("run", self.run) != self.run:
+            raise ValueError("it is of another run")
+        epoch, (best, score), seconds = state["epoch"], state["best"], state["seconds"]
+        whole = all(type(number) is int for number in (epoch, best))
+        if not whole or not 0 < best <= epoch <= self.epochs:
+            raise ValueError(f"it says epoch {short(epoch)} of {self.epochs}, the best one {short(best)}")
+        if not isinstance(score, int | float) or math.isnan(score) or not 0 <= float(seconds) < math.inf:
+            raise ValueError(f"it says score {short(score)} after {short(seconds)} seconds")
+        history = [(int(e), str(name), float(value)) for e, name, value in state["history"]]
+        if any(not 0 <= e <= epoch for e, _, _ in history):
+            raise ValueError("its history has epochs that were not trained")
+        return epoch, (best, float(score)), float(seconds), history
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors file and what it says about them. Raises ValueError where they are no finite
+    numbers, and whatever safetensors raises for a damaged file."""
+    with safe_open(path, "pt") as file:
+        said = file.metadata() or {}
+    tensors = load_file(path)
+    odd = [name for name, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()]
+    if odd:
+        raise ValueError(f"{short(odd[0])} holds numbers that are not finite")
+    return tensors, said
+
+
+def load_all(modules: Mapping[str, nn.Module], weights: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Puts weights into modules, all of them or none: raises as ``fits`` does before anything is changed."""
+    fits(modules, weights)
+    for name, module in modules.items():
+        module.load_state_dict(dict(weights[name]))
+
+
+def fits(modules: Mapping[str, nn.Module], weights: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Raises ValueError where a name of a module's weights is missing or strange, a shape differs or a number is not
+    finite."""
+    for name, module in modules.items():
+        own, new = module.state_dict(), weights[name]
+        if own.keys() != new.keys():
+            strange = sorted(own.keys() ^ new.keys())
+            raise ValueError(f"{name} and its weights differ in {len(strange)} names, {short(strange[0])} among them")
+        for key, value in own.items():
+            if not isinstance(new[key], Tensor) or new[key].shape != value.shape:
+                came = tuple(new[key].shape) if isinstance(new[key], Tensor) else type(new[key]).__name__
+                raise ValueError(f"{name}/{key} has shape {came}, expected {tuple(value.shape)}")
+            if new[key].is_floating_point() and not torch.isfinite(new[key]).all():
+                raise ValueError(f"{name}/{key} holds numbers that are not finite")
+
+
+def check_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Raises ValueError where a saved state would not fit: torch takes over whatever there is and fails a step later,
+    or not at all."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for own, group in zip(optimizer.param_groups, saved["param_groups"], strict=True):
+        for key, value in own.items():
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if is_number and not math.isfinite(float(group[key])):
+                raise ValueError(f"the optimizer's {key} is {short(group[key])}, expected such as {short(value)}")
+    for index, moments in saved["state"].items():
+        for key, value in moments.items():
+            if isinstance(value, Tensor) and value.dim() and value.shape != parameters[index].shape:
+                raise ValueError(f"the optimizer's {key} has shape {tuple(value.shape)} at parameter {index}")
+            if isinstance(value, Tensor) and value.is_floating_point() and not torch.isfinite(value).all():
+                raise ValueError(f"the optimizer's {key} holds numbers that are not finite")
 
 
 class RunFolder:
@@ -249,6 +214,8 @@ class RunFolder:
 
     def __init__(self, path: Path, config: Mapping[str, Any], schema_json: str):
         self.path = path
+        told = {key: value for key, value in config.items() if key != "data"}  # which may move to another place
+        self.identity = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:24]
         self.stages: dict[str, Stage] = {}
         self._tensorboard: Any = None
         with parallel.main_first():
@@ -257,28 +224,26 @@ class RunFolder:
     @staticmethod
     def _open(path: Path, config: Mapping[str, Any], schema_json: str) -> None:
         file = path / "config.yaml"
-        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-        if file.is_file():
-            there, now = _leaves(read_config(file)), _leaves(yaml.safe_load(text))
-            changed = sorted(k for k in {*there, *now} if there.get(k) != now.get(k))
-            if changed == ["data"] and there.get("data_hash"):
-                write(file, text)  # the same data in another place
-            elif changed and not any(path.glob("stages/*/state.pt")):
-                write(file, text)  # nothing was trained: the command has been corrected
-                write(path / "schema.json", schema_json)
-            elif changed:
-                what = "; ".join(f"{k}: {there.get(k)!r} there, {now.get(k)!r} now" for k in changed)
+        text = dump_yaml(dict(config))
+        if os.path.lexists(file):
+            there, changed = differences(file, text)
+            begun = any(path.glob("stages/*/state.pt"))
+            if begun and changed and not (set(changed) == {"data"} and there.get("data_hash")):
+                what = "; ".join(f"{k}: {short(was)} there, {short(now)} now" for k, (was, now) in changed.items())
                 if "data_hash" in changed:
                     what += "; the data hash changes with any image, label, part name or crop, not with their place"
-                raise RunError(
-                    f"{path}: holds a run with other settings ({what}); take another --out, or delete the folder"
-                )
+                said = f"holds a run with other settings ({what}), as {file.name} says"
+                raise RunError(f"{path}: {said}; take another --out, or delete the folder")
+            if changed:  # the same data in another place; or nothing was trained, and the command has been corrected
+                write(file, text)
         else:
             if path.is_dir() and any(p for p in path.iterdir() if not p.name.startswith(".")):
                 if (path / "stages").exists() or not (path / "store").exists():
                     raise RunError(f"{path}: is not empty and holds no run; take another --out")
             write(file, text)
-            write(path / "schema.json", schema_json)
+        schema = path / "schema.json"
+        if not schema.is_file() or schema.read_bytes() != schema_json.encode():
+            write(schema, schema_json)
 
     def stage(
         self,
@@ -288,7 +253,7 @@ class RunFolder:
         epochs: int,
     ) -> Stage:
         """A stage of this run, restored if it was begun before."""
-        self.stages[name] = Stage(self.path / "stages" / name, modules, optimizers, epochs)
+        self.stages[name] = Stage(self.path / "stages" / name, modules, optimizers, epochs, self.identity)
         return self.stages[name]
 
     def log(self, stage: Stage) -> None:
@@ -299,7 +264,7 @@ class RunFolder:
         table = csv.writer(text, lineterminator="\n")
         table.writerow(["stage", "epoch", "name", "value"])
         for name, each in self.stages.items():
-            table.writerows([name, epoch, key, f"{value:.6g}"] for epoch, key, value in each.history)
+            table.writerows([name, epoch, csv_cell(key), f"{value:.6g}"] for epoch, key, value in each.history)
         write(self.path / "metrics.csv", text.getvalue())
         if self._tensorboard is None:
             from torch.utils.tensorboard import SummaryWriter  # here, for it takes a second to import
@@ -307,7 +272,7 @@ class RunFolder:
             self._tensorboard = SummaryWriter(str(self.path / "tensorboard"))
         for epoch, key, value in stage.history:
             if epoch == stage.epoch:
-                self._tensorboard.add_scalar(f"{stage.name}/{key}", value, epoch)
+                self._tensorboard.add_scalar(readable(f"{stage.name}/{key}"), value, epoch)
         self._tensorboard.flush()
 
 

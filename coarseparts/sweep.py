@@ -6,7 +6,9 @@ journal of Optuna's beside them. Only validation images are looked at; the test 
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import math
 import os
@@ -17,14 +19,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import optuna
-import yaml
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
+from rich.text import Text
 
+from coarseparts.claims import same_as_before
 from coarseparts.evaluation.tables import write_text
-from coarseparts.runs import RunError, same_as_before
+from coarseparts.system import limits
+from coarseparts.system.documents import DocumentError, dump_yaml, parse_yaml
+from coarseparts.system.errors import DamagedRun, RunError
+from coarseparts.system.text import csv_cell, readable, short
 
 Sampler = Literal["grid", "random", "tpe"]
 SAMPLERS: tuple[Sampler, ...] = ("grid", "random", "tpe")
@@ -57,7 +63,10 @@ def axis(text: str) -> Axis:
     if not equals or not key.strip() or not said.strip():
         raise wrong
     if ":" not in said:
-        values = tuple(yaml.safe_load(word) for word in said.split(","))
+        try:
+            values = tuple(parse_yaml(word) for word in said.split(","))
+        except DocumentError as error:
+            raise wrong from error
         if len(set(map(str, values))) < len(values):
             raise wrong
         return Axis(key.strip(), CategoricalDistribution(values), values)
@@ -96,22 +105,19 @@ def run(
     journal = folder / "journal.log"
     _claim(folder, {"sampler": sampler, "over": {a.key: str(a.distribution) for a in axes}, **(facts or {})})
     _end_at_a_line(journal)
-    study = optuna.create_study(
-        study_name="sweep",
-        storage=JournalStorage(JournalFileBackend(str(journal))),
-        direction="maximize",
-        load_if_exists=True,
-    )
+    study = _study(journal, axes)
     for stale in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):  # of a process that was stopped
-        study.tell(stale.number, state=TrialState.FAIL)
-        study.enqueue_trial(stale.params)
+        waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        if not any(_fixed(trial) == stale.params for trial in waiting):
+            study.enqueue_trial(stale.params)
+        study.tell(stale.number, state=TrialState.FAIL)  # second: killed between the two, it is found once more
     points = math.prod(len(a.values) or math.inf for a in axes)  # a range has no end of them
     total = points if sampler == "grid" else min(trials, points)
     if sampler == "grid":
         for values in product(*(a.values for a in axes)):
             study.enqueue_trial(dict(zip((a.key for a in axes), values, strict=True)), skip_if_exists=True)
     while len(_outcomes(study)) < total:
-        study.sampler = _sampler(sampler, seed + 10_007 * len(study.get_trials(deepcopy=False)))
+        study.sampler = _sampler(sampler, seed + 10_007 * _drawn(study))
         trial = study.ask({a.key: a.distribution for a in axes})
         if _name(trial.params) in _outcomes(study):  # a list draws the same point again and again
             study.tell(trial, state=TrialState.PRUNED)
@@ -127,17 +133,67 @@ def run(
             raise
         study.tell(trial, value)
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return sorted(done, key=lambda t: -float(t.value or 0))
+    return sorted(done, key=lambda t: (-float(t.value or 0), _name(t.params)))
+
+
+class _Ours:
+    """Optuna's lock of its journal, which here nobody else writes: the folder is claimed. Optuna's own is a file that
+    stays when the process is killed."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+def _study(journal: Path, axes: Sequence[Axis]) -> optuna.Study:
+    """The study in a journal, begun or gone on with. Raises DamagedRun where the journal is no such thing."""
+    try:
+        study = optuna.create_study(
+            study_name="sweep",
+            storage=JournalStorage(JournalFileBackend(str(journal), _Ours())),  # type: ignore[arg-type]
+            direction="maximize",
+            load_if_exists=True,
+        )
+        for trial in study.get_trials(deepcopy=False):
+            strange = set(_fixed(trial) or trial.params) - {a.key for a in axes}
+            if strange:
+                raise ValueError(f"it tries {short(sorted(strange)[0])}, which is not varied here")
+            if trial.state is TrialState.COMPLETE and not math.isfinite(trial.value or 0.0):
+                raise ValueError(f"trial {trial.number} has the value {trial.value}")
+        return study
+    except Exception as error:
+        if limits.is_machines(error):
+            raise
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        remedy = "delete it: trials that came to an end are found in their folders, and not trained again"
+        raise DamagedRun(f"{journal}: cannot be read ({said}); {remedy}") from error
+
+
+def _fixed(trial: FrozenTrial) -> dict[str, Any]:
+    """The settings that a trial which has not begun is going to try."""
+    return dict(trial.system_attrs.get("fixed_params", {}))
+
+
+def _drawn(study: optuna.Study) -> int:
+    """How many trials have been drawn: one that was stopped and is tried again counts once, so that a sweep that was
+    stopped draws what it would have drawn."""
+    return sum(
+        trial.state is not TrialState.FAIL or "error" in trial.user_attrs for trial in study.get_trials(deepcopy=False)
+    )
 
 
 def write_results(folder: Path, done: Sequence[FrozenTrial]) -> list[str]:
     """``sweep.csv``, every trial from the best on, and ``best.yaml``; returns the options that choose the best."""
     keys = sorted({key for trial in done for key in trial.params})
-    lines = [",".join(["part_miou", *keys])]
-    lines += [",".join([f"{t.value:.4f}", *(str(t.params.get(k, "")) for k in keys)]) for t in done]
-    write_text(folder / "sweep.csv", "\n".join(lines) + "\n")
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["part_miou", *map(csv_cell, keys)])
+    table.writerows([f"{t.value:.4f}", *(_cell(t.params.get(k, "")) for k in keys)] for t in done)
+    write_text(folder / "sweep.csv", text.getvalue())
     best = done[0].params if done else {}
-    write_text(folder / "best.yaml", yaml.safe_dump(best))
+    write_text(folder / "best.yaml", dump_yaml(best))
     return [f"--set {key}={value}" for key, value in best.items()]
 
 
@@ -145,7 +201,11 @@ def print_results(done: Sequence[FrozenTrial], console: Console) -> None:
     """The trials from the best on, a line each."""
     for trial in done:
         chosen = ", ".join(f"{key} {_short(value)}" for key, value in trial.params.items())
-        console.print(f"{trial.value:6.2f} %  {chosen}", highlight=False)
+        console.print(Text(readable(f"{trial.value:6.2f} %  {chosen}")))
+
+
+def _cell(value: Any) -> str:
+    return csv_cell(value) if isinstance(value, str) else str(value)
 
 
 def _short(value: Any) -> str:
@@ -180,7 +240,8 @@ def _end_at_a_line(journal: Path) -> None:
 def _claim(folder: Path, said: dict[str, Any]) -> None:
     """Writes down what is swept, or compares with what is there."""
     file = folder / "sweep.yaml"
-    if not file.is_file() and folder.is_dir() and any(p.name not in ("data", ".lock") for p in folder.iterdir()):
+    others = (p.name for p in folder.iterdir()) if folder.is_dir() else ()
+    if not file.is_file() and any(name != "data" and not name.startswith(".") for name in others):
         raise RunError(f"{folder}: is not empty and holds no sweep; take another --out")
     folder.mkdir(parents=True, exist_ok=True)
     same_as_before(file, said, "sweep")

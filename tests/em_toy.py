@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from coarseparts import em
 from coarseparts.data.sample import Batch
 from coarseparts.em import Networks, Optimizers, Options
-from coarseparts.labels import Box, Keypoints, LabelStyle, Mask
+from coarseparts.labels import Box, ExclusiveParts, Keypoints, LabelStyle, Mask
 from coarseparts.networks import Encoder, LabelModel, PartModel, Posterior
 
 SIZE, PARTS, POINTS = 16, 2, 3
+Y = ExclusiveParts(PARTS)
 PLAIN: dict[str, Any] = {
     "alpha": 1.0,
     "gamma": 1.0,
@@ -51,8 +52,8 @@ def make(real: bool = False, optimizer: str = "sgd") -> tuple[Networks, Optimize
             "keypoints": Keypoints(
                 POINTS, LabelModel(PARTS + 1, POINTS, "light", width=8), [1, 0, 2], stride=4, distance="l1"
             ),
-            "mask": Mask(),
-            "box": Box(),
+            "mask": Mask(Y),
+            "box": Box(Y),
         }
     )
     if real:
@@ -60,7 +61,7 @@ def make(real: bool = False, optimizer: str = "sgd") -> tuple[Networks, Optimize
         posterior: nn.Module = Posterior(Encoder("resnet10", stages=3), drawn, PARTS + 1)
     else:
         part_model, posterior = Pointwise(3), Pointwise(3 + drawn)
-    networks = Networks(part_model, posterior, styles, PARTS + 1)
+    networks = Networks(part_model, posterior, styles, Y)
     for _, style in networks.style_items():
         style.set_scale(torch.full_like(style.scale, 0.1))
     build: Callable[[nn.Module], torch.optim.Optimizer] = {

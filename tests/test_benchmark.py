@@ -12,11 +12,13 @@ from toy import toy
 
 from coarseparts import benchmark
 from coarseparts.benchmark import Cell, Conditions
+from coarseparts.claims import benchmark_folder, read_config, same_as_before
 from coarseparts.em import TrainingDiverged
 from coarseparts.evaluation import comparison
 from coarseparts.evaluation.published import PUBLISHED
 from coarseparts.presets import PRESETS, published
-from coarseparts.runs import PeakMemory, RunError, read_config, same_as_before, shared
+from coarseparts.runs import PeakMemory
+from coarseparts.system.errors import RunError
 
 QUIET = Console(quiet=True)
 SHORT = {"part_epochs": 1, "posterior_epochs": 1, "label_epochs": 1, "em_epochs": 1}
@@ -66,7 +68,7 @@ def test_cells_are_done_once_and_their_results_kept(opened: Any, tmp_path: Path)
     assert {"results.csv", "table.md", "report.html"} <= {p.name for p in folder.iterdir()}
     assert ",multi-task,left_wing," in (folder / "by_part.csv").read_text()
     assert [r.method for r in comparison.read_csv(folder / "results.csv")] == [r.method for r in first]
-    with shared(folder):
+    with benchmark_folder(folder):
         assert (folder / ".lock").exists()
 
 
@@ -92,7 +94,7 @@ def test_a_damaged_result_is_named(opened: Any, tmp_path: Path) -> None:
 
 def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.doc").write_text("mine")
-    with pytest.raises(RunError, match=r"thesis\.doc"), shared(tmp_path):
+    with pytest.raises(RunError, match=r"thesis\.doc"), benchmark_folder(tmp_path):
         pass
 
 
@@ -165,7 +167,7 @@ def test_results_of_other_settings_are_not_taken_for_these(tmp_path: Path) -> No
         same_as_before(file, said | {"data": "b.yaml", "data_hash": "2e"}, "benchmark")
     same_as_before(file, said | {"data": "b.yaml"}, "benchmark")  # the same data in another place
     assert read_config(file)["data"] == "b.yaml"
-    with shared(tmp_path):
+    with benchmark_folder(tmp_path):
         assert (tmp_path / "benchmark.yaml").is_file()
 
 

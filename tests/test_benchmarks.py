@@ -20,6 +20,7 @@ from coarseparts.data.batches import Feed
 from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.sample import Batch
 from coarseparts.data.store import Store
+from coarseparts.labels import ExclusiveParts
 from coarseparts.networks.decoder import PaperDecoder, upsample
 from coarseparts.presets import settings
 
@@ -138,7 +139,7 @@ def test_a_keypoint_counts_where_its_part_is_painted(monkeypatch: pytest.MonkeyP
     store = toy_store(tmp_path / "store")
     rows, schema = store.rows("train"), store.schema
     feed = Feed(store, rows, 8, 0)
-    parts = propose(feed.plain(), len(schema.keypoints), len(schema.parts))
+    parts = propose(feed.plain(), len(schema.keypoints), ExclusiveParts(len(schema.parts)))
 
     def truth(batch: Batch) -> torch.Tensor:
         return nn.functional.one_hot(batch.parts.long().clamp(max=schema.channels - 1), schema.channels).movedim(-1, 1)

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from coarseparts import em
 from coarseparts.data.sample import Batch
 from coarseparts.em import Networks, Options
-from coarseparts.labels import Mask
+from coarseparts.labels import ExclusiveParts, Mask
 
 IMAGES, COLOURS, CLASSES, NOISE = 6, 3, 3, 0.15
+Y = ExclusiveParts(CLASSES - 1)
 LABELLINGS = torch.tensor(list(itertools.product(range(CLASSES), repeat=4)))  # (81, 4)
 EQ2 = Options(
     unbounded=1.0,
@@ -66,9 +67,9 @@ def world(seed: int, likelihood: str = "expected") -> tuple[Networks, Batch, Bat
             torch.arange(count),
         )
 
-    style = Mask(likelihood)  # type: ignore[arg-type]
+    style = Mask(Y, likelihood)  # type: ignore[arg-type]
     style.set_scale(torch.tensor([NOISE]))
-    networks = Networks(Table(generator), nn.Identity(), nn.ModuleDict({"mask": style}), CLASSES)
+    networks = Networks(Table(generator), nn.Identity(), nn.ModuleDict({"mask": style}), Y)
     return networks, images(IMAGES, False), images(2, True)
 
 

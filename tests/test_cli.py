@@ -3,10 +3,12 @@
 import csv
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,9 +17,11 @@ import pytest
 from PIL import Image
 from pycocotools import mask as rle
 
+from coarseparts.claims import claimed
+from coarseparts.cli.main import VERBS
 from coarseparts.data.synthetic import birds
 from coarseparts.presets import settings
-from coarseparts.runs import RunError, claimed
+from coarseparts.system.errors import RunError
 
 SMALL = [
     f"--set={key}={value}"
@@ -252,10 +256,59 @@ def test_the_version_is_said():
     assert said.startswith(f"coarseparts {version('coarseparts')}, torch ")
 
 
-def test_what_takes_long_to_import_is_imported_when_it_is_needed():
-    slow = {"timm", "torchvision", "matplotlib", "scipy", "tensorboard"}
-    code = f"import sys, coarseparts.cli; print({slow} & set(sys.modules))"
+@pytest.mark.parametrize(
+    ("verbs", "slow"),
+    [
+        ("train, predict, benchmark, evaluate", {"timm", "torchvision", "matplotlib", "scipy", "tensorboard"}),
+        ("main, check", {"torch", "timm", "matplotlib", "scipy", "tensorboard"}),
+    ],
+)
+def test_what_takes_long_to_import_is_imported_when_it_is_needed(verbs, slow):
+    code = f"import sys; from coarseparts.cli import {verbs}; print({slow} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_every_verb_that_is_listed_is_there():
+    listed = coarseparts("--help").stdout
+    for verb in VERBS:
+        assert f"\n  {verb} " in listed
+        module = import_module(f"coarseparts.cli.{verb}")
+        assert module.app.registered_commands or module.app.registered_callback
+
+
+def test_a_misspelt_verb_gets_the_nearest_one():
+    assert "did you mean check?" in coarseparts("chekc", ok=2).stderr
+
+
+def test_an_unforeseen_error_is_one_line_and_a_log(tmp_path):
+    code = "import sys; from coarseparts.cli import main, settings; import coarseparts.presets as p\n"
+    code += "p.describe = lambda: 1 / 0; sys.argv = ['coarseparts', 'settings']; main.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)}
+    )
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+    (log,) = tmp_path.glob("coarseparts-*.log")
+    assert str(log) in done.stderr and "ZeroDivisionError" in done.stderr and "Traceback" in log.read_text()
+
+
+def test_a_closed_pipe_ends_quietly():
+    command = f"{sys.executable} -m coarseparts settings | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.stdout == "encoder = auto\n" and done.stderr == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of other systems")
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [("ulimit -v 2600000", "2.5 GiB"), ("ulimit -v 3300000", "3.1 GiB"), ("ulimit -n 12", "12 that may be open")],
+)
+def test_what_the_machine_refuses_is_one_line_with_the_limit(data, tmp_path, limit, said):
+    out = tmp_path / "run"
+    train = [sys.executable, "-m", "coarseparts", "train", str(data / "birds.yaml"), "--out", str(out), *SMALL]
+    done = subprocess.run(["bash", "-c", f"{limit}; exec {shlex.join(train)}"], capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert said in last and "ulimit" in last and "Traceback" not in done.stderr
 
 
 def test_a_misspelt_world_gets_the_nearest_name(tmp_path):
@@ -278,7 +331,7 @@ def test_a_run_with_other_data_is_refused(data, run, tmp_path):
     text = (data / "birds.yaml").read_text().replace("beak", "bill")
     other = data / "other.yaml"
     other.write_text(text)
-    done = coarseparts("train", other, "--out", run, *SMALL, ok=1)
+    done = coarseparts("train", other, "--out", run, *SMALL, ok=2)
     assert "data_hash" in done.stderr and "take another --out" in done.stderr
 
 
@@ -298,7 +351,7 @@ def test_a_run_goes_on_with_its_data_and_folder_in_another_place(data, run, tmp_
 
 def test_a_run_with_results_of_other_methods_is_refused(data, run):
     before = {p: p.read_bytes() for p in [run / "results.csv", *(run / "model").iterdir()]}
-    done = coarseparts("train", data / "birds.yaml", "--out", run, *SMALL, "--method", "fine-tuning", ok=1)
+    done = coarseparts("train", data / "birds.yaml", "--out", run, *SMALL, "--method", "fine-tuning", ok=2)
     assert "holds the results of em (seed 0), too" in done.stderr and "another --out" in done.stderr
     assert {p: p.read_bytes() for p in before} == before
 
@@ -323,7 +376,7 @@ def test_a_sweep_that_has_only_failures_is_one(data, tmp_path):
     assert "failed: part_lr=1e" in done.stderr and "no trial came to an end" in done.stderr
 
 
-def test_ctrl_c_ends_a_training_as_a_failure(data, tmp_path):
+def test_ctrl_c_ends_a_training_with_a_status_of_its_own(data, tmp_path):
     command = [sys.executable, "-m", "coarseparts.cli", "train", data / "birds.yaml", "--out", tmp_path / "run", *SMALL]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
@@ -337,7 +390,7 @@ def test_ctrl_c_ends_a_training_as_a_failure(data, tmp_path):
     assert any("part-model" in line for line in process.stderr)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert "stopped; the same command goes on" in said
 
 
@@ -368,7 +421,7 @@ def test_sweep_tries_settings_and_says_which_were_best(data, tmp_path):
     assert "best: --set part_lr=0.00" in done.stdout
     assert len((out / "sweep.csv").read_text().splitlines()) == 3
     assert len(list(out.glob("trial-*/stages/fine-tuning/best.safetensors"))) == 2
-    wrong = coarseparts(*command, "--over", "part_lr=0.001,0.002", "--method", "multi-task", ok=1)
+    wrong = coarseparts(*command, "--over", "part_lr=0.001,0.002", "--method", "multi-task", ok=2)
     assert "holds a sweep with other settings (method: 'fine-tuning' there, 'multi-task' now)" in wrong.stderr
     wrong = coarseparts(*command, "--over", "part_speed=1,2", ok=2)
     assert "part_speed" in wrong.stderr

@@ -2,7 +2,8 @@
 
 import csv
 
-from coarseparts import cli, demo, presets
+from coarseparts import demo, presets
+from coarseparts.cli import demo as cli
 
 FEW = {"part_epochs": 1, "posterior_epochs": 1, "label_epochs": 1, "em_epoch_steps": 1, "epoch_steps": 1}
 FEW |= {"label_steps": 1, "part_batch": 4, "batch": 4, "labelled_batch": 2}

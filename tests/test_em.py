@@ -8,13 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from em_toy import batch, make, moved, of, options, step, style_of, weights
+from em_toy import Y, batch, make, moved, of, options, step, style_of, weights
 from torch import nn
 
 from coarseparts import em
 from coarseparts.data.sample import Batch
 from coarseparts.em import Options, TrainingDiverged
-from coarseparts.labels import ExclusiveParts
 
 # --- each update moves one network ------------------------------------------------------------------------------------
 
@@ -148,8 +147,8 @@ def test_one_forward_pass_shares_batch_statistics_and_two_do_not(joint: bool) ->
         logits, logits_p = twin.part_model(coarse.image), twin.part_model(labelled.image)
         q, q_p = twin.posterior(coarse.image, drawn), twin.posterior(labelled.image, drawn_p)
     close = torch.testing.assert_close
-    close(log["m/labelled"], ExclusiveParts.supervised(logits_p, labelled.parts).detach())
-    close(log["e/supervised"], ExclusiveParts.supervised(q_p, labelled.parts).detach())
+    close(log["m/labelled"], Y.supervised(logits_p, labelled.parts).detach())
+    close(log["e/supervised"], Y.supervised(q_p, labelled.parts).detach())
     log_q = q.log_softmax(1)
     close(log["e/agreement"], -(log_q.exp() * logits.log_softmax(1)).sum(1).mean().detach())
     close(log["e/entropy"], (log_q.exp() * log_q).sum(1).mean().detach())
@@ -166,7 +165,7 @@ def test_q_may_be_that_of_before_the_update_with_one_pass_less() -> None:
         if not again:
             before = twin.posterior(coarse.image, twin.draw(coarse)).log_softmax(1).detach()
             q = twin.condition(coarse, before) if options().condition else before
-            wanted = ExclusiveParts.cross_entropy(q.exp(), twin.part_model(coarse.image)).mean().detach()
+            wanted = Y.cross_entropy(q.exp(), twin.part_model(coarse.image)).mean().detach()
             torch.testing.assert_close(log["m/coarse"], wanted)
     assert calls == [True] * 3 + [False] * 3, "the last of these is the twin's own look"
 
@@ -185,7 +184,7 @@ def test_an_average_of_the_posterior_follows_it_and_infers_in_its_place() -> Non
     with torch.no_grad():
         log_q = networks.average(coarse.image, networks.draw(coarse)).log_softmax(1)
         q = (networks.condition(coarse, log_q) if options().condition else log_q).exp()
-        torch.testing.assert_close(log["m/coarse"], ExclusiveParts.cross_entropy(q, part_model(coarse.image)).mean())
+        torch.testing.assert_close(log["m/coarse"], Y.cross_entropy(q, part_model(coarse.image)).mean())
         torch.testing.assert_close(networks.infer(coarse), log_q)
 
 

@@ -6,13 +6,13 @@ import copy
 
 import pytest
 import torch
-from em_toy import POINTS, SIZE, batch, make, moved, options, step, style_of, weights
+from em_toy import POINTS, SIZE, Y, batch, make, moved, options, step, style_of, weights
 from torch import Tensor
 
 from coarseparts import em
 from coarseparts.data.sample import Batch
 from coarseparts.em import Networks, Options
-from coarseparts.labels import ExclusiveParts
+from coarseparts.presets import settings
 
 # --- the E-step's terms -----------------------------------------------------------------------------------------------
 
@@ -65,7 +65,7 @@ def test_steps_move_the_posteriors_entropy_in_the_named_direction(direction: str
 
     def entropy() -> float:
         with torch.no_grad():
-            return -float(ExclusiveParts.negative_entropy(networks.infer(batch(4, 1))).mean())
+            return -float(Y.negative_entropy(networks.infer(batch(4, 1))).mean())
 
     before = entropy()
     for _ in range(4):
@@ -76,14 +76,50 @@ def test_steps_move_the_posteriors_entropy_in_the_named_direction(direction: str
 def test_weights_by_hand_multiply_the_loss_and_fitted_ones_come_with_the_likelihood() -> None:
     networks, _ = make()
     networks.styles.eval()
-    by_hand, log_q = terms_of(options(coarse={"mask": 3.0, "keypoints": 0.0}))
+    weights_of = {"mask": 3.0, "keypoints": 0.0, "box": 1.0}
+    by_hand, log_q = terms_of(options(coarse=weights_of))
     fitted, _ = terms_of(options(coarse=None, evidence=0.5))
     for name, style in networks.style_items():
         mean, label = style.predict(log_q), batch(4, 1).labels[name]
-        weight = {"mask": 3.0, "keypoints": 0.0, "box": 1.0}[name]
-        torch.testing.assert_close(by_hand[name], weight * style.loss(label, mean).mean())
+        torch.testing.assert_close(by_hand[name], weights_of[name] * style.loss(label, mean).mean())
         torch.testing.assert_close(fitted[name], 0.5 * style.nll(label, mean).mean())
         assert not torch.isclose(by_hand[name], fitted[name]), name
+
+
+NAMED = [{}, {"mask": 3.0}, {"mask": 1.0, "keypoints": 50.0}, {"box": 0.0}]
+
+
+@pytest.mark.parametrize("named", NAMED, ids=lambda named: "+".join(named) or "none")
+def test_a_style_that_is_not_named_counts_as_it_does_without_weights_by_hand(named: dict[str, float]) -> None:
+    """To the last bit, with its gradient: naming the mask's weight says nothing of the box's."""
+    networks, _ = make()
+    networks.styles.eval()
+    plain, log_q_plain = terms_of(options(coarse=None, evidence=0.25))
+    mixed, log_q = terms_of(options(coarse=named, evidence=0.25))
+    assert list(mixed) == list(plain)
+    for name, style in networks.style_items():
+        if name in named:
+            loss = style.loss(batch(4, 1).labels[name], style.predict(log_q)).mean()
+            torch.testing.assert_close(mixed[name], named[name] * loss)
+        else:
+            assert torch.equal(mixed[name], plain[name]), name
+            (a,), (b,) = torch.autograd.grad(mixed[name], log_q), torch.autograd.grad(plain[name], log_q_plain)
+            assert torch.equal(a, b), name
+
+
+def test_the_papers_weights_are_those_of_keypoints_and_mask_and_leave_a_box_its_fitted_one() -> None:
+    networks, _ = make()
+    networks.styles.eval()
+    o = settings("paper").em
+    terms, log_q = terms_of(o)
+    for name, style in networks.style_items():
+        mean, label = style.predict(log_q), batch(4, 1).labels[name]
+        expected = {
+            "keypoints": lambda style=style, label=label, mean=mean: 50 * style.loss(label, mean),
+            "mask": lambda style=style, label=label, mean=mean: style.loss(label, mean),
+            "box": lambda style=style, label=label, mean=mean: o.evidence * style.nll(label, mean),
+        }[name]()
+        torch.testing.assert_close(terms[name], expected.mean())
 
 
 def test_a_label_that_fits_better_weighs_more() -> None:
@@ -104,7 +140,7 @@ def test_the_posteriors_supervised_term_can_be_weighed_and_left_out() -> None:
     torch.manual_seed(3)
     torch.randn(4, 3, SIZE, SIZE), torch.randn(4, 3, SIZE, SIZE)
     logits_qp = torch.randn(2, 3, SIZE, SIZE)
-    torch.testing.assert_close(one, ExclusiveParts.supervised(logits_qp, batch(2, 2, labelled=True).parts))
+    torch.testing.assert_close(one, Y.supervised(logits_qp, batch(2, 2, labelled=True).parts))
     unlabelled, _ = terms_of(options(), labelled=batch(2, 2, labelled=False))
     assert float(unlabelled["supervised"].detach()) == 0
 
@@ -214,7 +250,7 @@ def test_delta1_and_delta2_weigh_the_labelled_and_the_coarse_images() -> None:
     logits_p, labelled = torch.randn(2, 3, SIZE, SIZE), batch(2, 2, labelled=True)
     one = em.m_step(networks, log_q, logits, labelled, logits_p, options())
     two = em.m_step(networks, log_q, logits, labelled, logits_p, options(delta1=2.0, delta2=5.0))
-    torch.testing.assert_close(one["labelled"], ExclusiveParts.supervised(logits_p, labelled.parts))
+    torch.testing.assert_close(one["labelled"], Y.supervised(logits_p, labelled.parts))
     torch.testing.assert_close(two["labelled"], 2 * one["labelled"])
     torch.testing.assert_close(two["coarse"], 5 * one["coarse"])
 
@@ -226,8 +262,8 @@ def test_the_overlap_stands_beside_each_cross_entropy_that_trains_parts() -> Non
     logits_p, labelled = torch.randn(2, 3, SIZE, SIZE), batch(2, 2, labelled=True)
     o = options(overlap=0.3, delta1=2.0, delta2=5.0)
     terms = em.m_step(networks, log_q, logits, labelled, logits_p, o)
-    torch.testing.assert_close(terms["labelled_overlap"], 0.6 * ExclusiveParts.overlap(logits_p, labelled.parts))
-    torch.testing.assert_close(terms["coarse_overlap"], 1.5 * ExclusiveParts.overlap(logits, log_q.exp()))
+    torch.testing.assert_close(terms["labelled_overlap"], 0.6 * Y.overlap(logits_p, labelled.parts))
+    torch.testing.assert_close(terms["coarse_overlap"], 1.5 * Y.overlap(logits, log_q.exp()))
     terms, _ = terms_of(options(overlap=0.3, supervise=2.0))
     assert 0 < float(terms["supervised_overlap"].detach()) <= 0.6
     assert not [name for name in terms_of(options(overlap=0.0))[0] if "overlap" in name]
@@ -271,5 +307,5 @@ def test_the_m_step_learns_from_the_conditioned_posterior_when_asked(condition: 
     twin = copy.deepcopy(networks)
     log = em.em_step(networks, optimizers, coarse, labelled, options(condition=condition))
     logits = twin.part_model(torch.cat([coarse.image, labelled.image]))[:4]
-    expected = ExclusiveParts.cross_entropy(twin.infer(coarse, condition).exp(), logits).mean()
+    expected = Y.cross_entropy(twin.infer(coarse, condition).exp(), logits).mean()
     torch.testing.assert_close(log["m/coarse"], expected.detach())

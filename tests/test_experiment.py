@@ -16,12 +16,13 @@ from safetensors.torch import load_file
 from toy import toy, toy_store
 
 from coarseparts import methods, reporting, runs
+from coarseparts.claims import claimed, write
 from coarseparts.data.roles import split_rows
 from coarseparts.em import TrainingDiverged
 from coarseparts.measure import evaluate_store
 from coarseparts.model import Model
 from coarseparts.networks import members
-from coarseparts.runs import RunError, claimed, write
+from coarseparts.system.errors import RunError
 
 SCRIPT = [sys.executable, str(Path(__file__).parent / "toy.py")]
 
@@ -252,7 +253,7 @@ def test_a_folder_of_somebody_elses_is_not_claimed(tmp_path):
 
 def test_a_folder_is_claimed_by_one_process_at_a_time(tmp_path):
     with claimed(tmp_path / "run"):
-        with pytest.raises(RunError, match="another process is at work here"), claimed(tmp_path / "run"):
+        with pytest.raises(RunError, match=r"process \d+ on .* is at work here since"), claimed(tmp_path / "run"):
             pass
     with claimed(tmp_path / "run"):
         pass

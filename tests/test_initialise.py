@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from coarseparts import initialise
 from coarseparts.data.sample import Batch
 from coarseparts.em import Networks, TrainingDiverged
-from coarseparts.labels import Keypoints, LabelStyle, Mask
+from coarseparts.labels import ExclusiveParts, Keypoints, LabelStyle, Mask
 
 SIZE, CLASSES = 16, 3
+Y = ExclusiveParts(2)
 Loss = Callable[[Batch, torch.Generator], dict[str, Tensor]]
 
 
@@ -52,8 +53,8 @@ class Seen(nn.Module):
 def make() -> Networks:
     torch.manual_seed(0)
     map_of = nn.Sequential(nn.Conv2d(CLASSES, 8, 7, padding=3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 1, 1))
-    styles = {"keypoints": Keypoints(1, map_of, [0], sigma=0.1, stride=1, distance="squared"), "mask": Mask()}
-    return Networks(nn.Conv2d(3, CLASSES, 1), Seen(3 + 1 + 1 + 2), nn.ModuleDict(styles), CLASSES)
+    styles = {"keypoints": Keypoints(1, map_of, [0], sigma=0.1, stride=1, distance="squared"), "mask": Mask(Y)}
+    return Networks(nn.Conv2d(3, CLASSES, 1), Seen(3 + 1 + 1 + 2), nn.ModuleDict(styles), Y)
 
 
 def feed(epoch: int) -> Iterator[Batch]:
@@ -70,7 +71,7 @@ def fitted(network: nn.Module, loss: Loss, epochs: int = 8, seed: int = 0) -> li
 
 def test_fitting_the_part_model_lowers_its_loss_and_finds_the_parts() -> None:
     networks = make()
-    seen = fitted(networks.part_model, initialise.part_model_loss(networks.part_model))
+    seen = fitted(networks.part_model, initialise.part_model_loss(networks.part_model, Y))
     assert len(seen) == 8
     assert seen[-1]["labelled"] < 0.7 * seen[0]["labelled"]
     new = batch(4, 99)
@@ -118,10 +119,10 @@ def test_label_models_learn_from_true_parts_where_there_are_and_from_the_teacher
 
 def test_fitting_goes_on_where_it_was_left() -> None:
     whole, part = make(), make()
-    fitted(whole.part_model, initialise.part_model_loss(whole.part_model), 2, seed=3)
+    fitted(whole.part_model, initialise.part_model_loss(whole.part_model, Y), 2, seed=3)
 
     optimizer = torch.optim.Adam(part.part_model.parameters(), 0.05)
-    loss = initialise.part_model_loss(part.part_model)
+    loss = initialise.part_model_loss(part.part_model, Y)
 
     class Killed(Exception):
         pass

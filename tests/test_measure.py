@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from em_toy import POINTS, SIZE, batch
+from em_toy import POINTS, SIZE, Y, batch
 
-from coarseparts.labels import ExclusiveParts, Keypoints
+from coarseparts.labels import Keypoints
 from coarseparts.measure import _Points
 
 
@@ -29,7 +29,7 @@ class Known(Keypoints):
 @pytest.mark.parametrize(("shift", "percent"), [(0.0, 100.0), (0.5, 100.0), (2.5, 0.0)])
 def test_points_count_within_a_tenth_of_the_object(shift: float, percent: float) -> None:
     seen = batch(4, 3, labelled=True)  # squares of 8 pixels: 0.8 pixels are near enough
-    points = _Points(ExclusiveParts)
+    points = _Points(Y)
     points.add(seen, Known(seen.labels["keypoints"], shift), torch.zeros(4, 3, SIZE, SIZE))
     assert points.measured() == {"from_parts": percent, "from_image": percent, "points": 4 * POINTS}
 
@@ -37,6 +37,6 @@ def test_points_count_within_a_tenth_of_the_object(shift: float, percent: float)
 def test_images_without_keypoints_are_left_out() -> None:
     seen: Any = batch(4, 3, labelled=True)
     nobody = dataclasses.replace(seen, present=seen.present | {"keypoints": torch.zeros(4, dtype=torch.bool)})
-    points = _Points(ExclusiveParts)
+    points = _Points(Y)
     points.add(nobody, Known(seen.labels["keypoints"], 0.0), torch.zeros(4, 3, SIZE, SIZE))
     assert points.measured() is None

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from coarseparts import options, predict
+from coarseparts import predict
+from coarseparts.cli import options
 from coarseparts.data.problems import BadInput
 from coarseparts.data.readers.part_masks import find_part_masks
 from coarseparts.data.sample import Sample

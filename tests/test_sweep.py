@@ -9,8 +9,8 @@ import pytest
 
 from coarseparts import sweep
 from coarseparts.em import TrainingDiverged
-from coarseparts.runs import RunError
 from coarseparts.sweep import axis
+from coarseparts.system.errors import RunError
 
 
 def test_axes_are_read_and_wrong_ones_told() -> None:
@@ -108,7 +108,7 @@ def test_settings_that_diverge_are_kept_as_failures(tmp_path: Path) -> None:
 
 def test_another_sweeps_folder_is_refused(tmp_path: Path) -> None:
     sweep.run([axis("em.alpha=0.1,0.3")], "grid", 9, tmp_path, bowl([]), 0)
-    with pytest.raises(RunError, match=r"holds a sweep with other settings \(over: .*em\.gamma"):
+    with pytest.raises(RunError, match=r"holds a sweep with other settings \(over.*em\.gamma"):
         sweep.run([axis("em.gamma=0.1,0.3")], "grid", 9, tmp_path, bowl([]), 0)
     with pytest.raises(RunError, match="data_hash: None there, '1f' now"):
         sweep.run([axis("em.alpha=0.1,0.3")], "grid", 9, tmp_path, bowl([]), 0, {"data_hash": "1f"})

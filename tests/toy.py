@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from coarseparts import methods, options
+from coarseparts import methods
+from coarseparts.cli import options
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
 from coarseparts.experiment import Experiment

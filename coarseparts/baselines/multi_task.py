@@ -10,7 +10,7 @@ from coarseparts.baselines.baseline import Baseline, BaselineOptions, both_image
 from coarseparts.data.sample import Batch
 from coarseparts.em import Terms
 from coarseparts.initialise import supervised_terms
-from coarseparts.labels import ExclusiveParts, Keypoints, Mask, Parts
+from coarseparts.labels import Keypoints, Mask, Parts
 from coarseparts.networks import PartModel, computing_in
 
 
@@ -37,19 +37,21 @@ class MultiTask(Baseline):
         keypoints: Keypoints | None,
         use_mask: bool,
         o: Options,
+        y: Parts,
         overlap: float = 0.0,
-        y: type[Parts] = ExclusiveParts,
         mask_decoder: nn.Module | None = None,
     ):
         super().__init__()
         self.part_model, self.decoder, self.keypoints, self.mask_decoder = part_model, decoder, keypoints, mask_decoder
-        self.mask, self.o, self.overlap, self.y = Mask() if use_mask else None, o, overlap, y
+        self.o, self.overlap, self.y = o, overlap, y
+        # What ``mask_decoder`` writes is the mask's logit already.
+        self.mask = Mask(y, model=None if mask_decoder is None else nn.Identity()) if use_mask else None
 
     def terms(self, labelled: Batch, coarse: Batch, generator: torch.Generator) -> Terms:
         x, n = both_images(coarse, labelled), len(coarse)
         logits, heat, figure = self._forward(x)
         terms = {
-            k: self.o.parts * v for k, v in supervised_terms(logits[n:], labelled.parts, self.overlap, self.y).items()
+            k: self.o.parts * v for k, v in supervised_terms(logits[n:], labelled.parts, self.y, self.overlap).items()
         }
         if self.mask is not None:
             label, there = both_labels(coarse, labelled, "mask")

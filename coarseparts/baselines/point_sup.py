@@ -15,7 +15,7 @@ from coarseparts.baselines.baseline import Baseline, BaselineOptions, Start, bot
 from coarseparts.data.sample import Batch
 from coarseparts.em import Terms
 from coarseparts.initialise import supervised_terms
-from coarseparts.labels import ExclusiveParts, Mask, Parts
+from coarseparts.labels import Mask, Parts
 
 IGNORE = 255
 
@@ -41,19 +41,19 @@ class PointSup(Baseline):
         assigned: Sequence[int],
         use_mask: bool,
         o: Options,
+        y: Parts,
         overlap: float = 0.0,
-        y: type[Parts] = ExclusiveParts,
     ):
         super().__init__()
         self.part_model, self.o, self.overlap, self.y = part_model, o, overlap, y
-        self.mask = Mask() if use_mask else None
+        self.mask = Mask(y) if use_mask else None
         self.register_buffer("assigned", torch.tensor(list(assigned), dtype=torch.int64))
 
     def terms(self, labelled: Batch, coarse: Batch, generator: torch.Generator) -> Terms:
         x, n = both_images(coarse, labelled), len(coarse)
         logits = self.part_model(x)
         terms = {
-            k: self.o.parts * v for k, v in supervised_terms(logits[n:], labelled.parts, self.overlap, self.y).items()
+            k: self.o.parts * v for k, v in supervised_terms(logits[n:], labelled.parts, self.y, self.overlap).items()
         }
         if self.mask is not None:
             label, there = both_labels(coarse, labelled, "mask")
@@ -84,12 +84,12 @@ def dilated(keypoints: Tensor, assigned: Tensor, size: int, window: int) -> Tens
     return marked
 
 
-def propose(batches: Iterable[Batch], keypoints: int, parts: int, y: type[Parts] = ExclusiveParts) -> list[int]:
+def propose(batches: Iterable[Batch], keypoints: int, y: Parts) -> list[int]:
     """For each keypoint the part that it lies on most often in part-labelled images (co-occurrence); 0 for none.
 
     ``batches`` carry parts and keypoints in pixels of the image. A visible point on the background counts for nothing.
     """
-    counts = torch.zeros(keypoints, parts + 1)
+    counts = torch.zeros(keypoints, y.count + 1)
     for batch in batches:
         size = batch.parts.shape[-1]
         at = batch.labels["keypoints"][..., :2].floor().long().clamp(0, size - 1)
@@ -97,7 +97,7 @@ def propose(batches: Iterable[Batch], keypoints: int, parts: int, y: type[Parts]
         for i, k in seen.nonzero().tolist():
             here = batch.parts[i, at[i, k, 1], at[i, k, 0]].reshape(1, 1, 1)
             if int(here) != IGNORE:
-                counts[k, 1:] += y.there(y.certain(here, y.states(parts)))[0, :, 0, 0]
+                counts[k, 1:] += y.there(y.certain(here))[0, :, 0, 0]
     return [int(row.argmax()) if row.any() else 0 for row in counts]
 
 

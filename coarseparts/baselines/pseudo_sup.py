@@ -13,7 +13,7 @@ from coarseparts.baselines.baseline import Baseline, BaselineOptions, Start, bot
 from coarseparts.data.sample import Batch
 from coarseparts.em import Terms
 from coarseparts.initialise import supervised_terms
-from coarseparts.labels import ExclusiveParts, Parts
+from coarseparts.labels import Parts
 
 
 class Options(BaselineOptions):
@@ -34,8 +34,8 @@ class PseudoSup(Baseline):
         part_model: nn.Module,
         twin: nn.Module,
         o: Options,
+        y: Parts,
         overlap: float = 0.0,
-        y: type[Parts] = ExclusiveParts,
     ):
         super().__init__()
         self.part_model, self.twin, self.o, self.overlap, self.y = part_model, twin, o, overlap, y
@@ -45,7 +45,7 @@ class PseudoSup(Baseline):
         one, two = self.part_model(x), self.twin(x)
         terms: Terms = {}
         for name, own, other in (("one", one, two), ("two", two, one)):
-            for term, value in supervised_terms(own[n:], labelled.parts, self.overlap, self.y).items():
+            for term, value in supervised_terms(own[n:], labelled.parts, self.y, self.overlap).items():
                 terms[f"{name}/{term}"] = value
             said = self.y.mode(self.y.log_probability(other[:n].detach()))
             terms[f"{name}/coarse"] = self.o.weight * self.y.supervised(own[:n], said)

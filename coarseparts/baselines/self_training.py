@@ -16,7 +16,7 @@ from coarseparts.baselines.baseline import Baseline, BaselineOptions, Start, bot
 from coarseparts.data.sample import Batch
 from coarseparts.em import Terms
 from coarseparts.initialise import supervised_terms
-from coarseparts.labels import ExclusiveParts, Parts
+from coarseparts.labels import Parts
 
 
 class Options(BaselineOptions):
@@ -28,7 +28,7 @@ class Options(BaselineOptions):
 class SelfTraining(Baseline):
     """``part_model``, fine-tuned already, learns from what it said itself before. ``overlap``: weight of soft Dice."""
 
-    def __init__(self, part_model: nn.Module, overlap: float = 0.0, y: type[Parts] = ExclusiveParts):
+    def __init__(self, part_model: nn.Module, y: Parts, overlap: float = 0.0):
         super().__init__()
         self.part_model, self.overlap, self.y = part_model, overlap, y
         self.teacher = copy.deepcopy(part_model).requires_grad_(False)
@@ -42,7 +42,7 @@ class SelfTraining(Baseline):
         logits, n = self.part_model(both_images(coarse, labelled)), len(coarse)
         with torch.no_grad():
             q = self.y.log_probability(self.teacher(coarse.image)).exp()
-        terms = supervised_terms(logits[n:], labelled.parts, self.overlap, self.y)
+        terms = supervised_terms(logits[n:], labelled.parts, self.y, self.overlap)
         terms["coarse"] = self.y.cross_entropy(q, logits[:n]).mean()
         if self.overlap:
             terms["coarse_overlap"] = self.overlap * self.y.overlap(logits[:n], q)

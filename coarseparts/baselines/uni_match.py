@@ -19,7 +19,7 @@ from coarseparts.baselines.baseline import Baseline, BaselineOptions, Start
 from coarseparts.data.sample import Batch
 from coarseparts.em import Terms, follow
 from coarseparts.initialise import supervised_terms
-from coarseparts.labels import ExclusiveParts, Parts
+from coarseparts.labels import Parts
 from coarseparts.networks import PartModel, computing_in
 from coarseparts.system import parallel
 
@@ -53,8 +53,8 @@ class UniMatch(Baseline):
         part_model: PartModel,
         flip: list[int],
         o: Options,
+        y: Parts,
         overlap: float = 0.0,
-        y: type[Parts] = ExclusiveParts,
     ):
         super().__init__()
         self.part_model, self.o, self.overlap, self.y = part_model, o, overlap, y
@@ -75,7 +75,7 @@ class UniMatch(Baseline):
             said = torch.where(self.y.sureness(log_y) >= self.o.confidence, self.y.mode(log_y), IGNORE)
             views = [self._strong(weak, said, generator) for _ in range(2)]
         logits, dropped = self._forward(torch.cat([v for v, _ in views] + [labelled.image]), weak, generator)
-        terms = supervised_terms(logits[2 * n :], labelled.parts, self.overlap, self.y)
+        terms = supervised_terms(logits[2 * n :], labelled.parts, self.y, self.overlap)
         for i, (_, parts) in enumerate(views):
             terms[f"strong{i + 1}"] = self.o.strong * self._confident(logits[i * n : (i + 1) * n], parts)
         terms["dropped"] = self.o.dropped * self._confident(dropped, said)

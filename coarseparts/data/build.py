@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import shutil
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,20 +17,19 @@ from pathlib import Path
 
 import numpy as np
 
+from coarseparts.data import accounts
 from coarseparts.data.crops import crop_and_resize
 from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.loading import in_schema
 from coarseparts.data.problems import BadInput, Problem, capped, errors
-from coarseparts.data.records import Record, read_dataset
+from coarseparts.data.records import Contents, Record, read_contents, without_part_masks
 from coarseparts.data.sample import Sample
 from coarseparts.data.schema import IGNORE, Schema
 from coarseparts.data.store import FORMAT, LABELS, Store, Writer, layout
 from coarseparts.data.synthetic import WORLDS, boxes_of_parts
-
-try:
-    import fcntl
-except ImportError:  # Windows: two builds at a time in one cache folder are not kept apart there
-    fcntl = None  # type: ignore[assignment]
+from coarseparts.system import limits
+from coarseparts.system.documents import load_json
+from coarseparts.system.locks import LONGEST_WAIT, Tell, hold, silent
 
 CHUNK = 64
 """Synthetic images rendered at a time."""
@@ -50,6 +48,7 @@ def build_store(
     skip_bad: bool = False,
     progress: Callable[[int, int], None] | None = None,
     for_training: bool = False,
+    tell: Tell = silent,
 ) -> tuple[Store, list[Problem]]:
     """The data set's packed store, made in ``cache_dir`` or found there, and all problems.
 
@@ -59,15 +58,18 @@ def build_store(
     behind, the next one removes). ``progress(done, total)`` is called after each image.
 
     Raises BadInput listing all errors of all images; with ``skip_bad`` their images are left out instead, and the
-    errors are among the problems returned. Raises BadInput also if no image is left, the disk is full or the folder
-    cannot be written. ``for_training`` as in ``records.read_dataset``.
+    errors are among the problems returned. The last of these are notes on where the images of each source went: they
+    add up. Raises BadInput also if no image is left, the disk is full or the folder
+    cannot be written. ``for_training`` as in ``records.read_dataset``. ``tell`` hears at once
+    that another process is building there, and is waited for; Busy after an hour.
     """
     cache_dir = Path(cache_dir)
-    records, problems, schema = read_dataset(dataset, for_training)
+    contents = read_contents(dataset, for_training)
+    records, problems, schema = contents.records, contents.problems, contents.schema
     folder = cache_dir / _key(records, schema, dataset.size)
     found = _cached(folder, records)
     if found is None:
-        with _told_plainly(cache_dir), _locked(cache_dir):
+        with _told_plainly(cache_dir), _locked(cache_dir, tell):
             found = _cached(folder, records)  # somebody else may have built it while we waited
             if found is None:
                 _clear(cache_dir, folder)
@@ -80,7 +82,22 @@ def build_store(
         raise BadInput(
             [*errors(problems), Problem(str(dataset.path), "no image is left", "correct the problems above")]
         )
-    return store, problems
+    return store, problems + _of_all(dataset, contents, store, for_training)
+
+
+def _of_all(dataset: DatasetFile, contents: Contents, store: Store, for_training: bool) -> list[Problem]:
+    """Notes on the data set as a whole: where the images went, and what nothing is left of. They follow from what is in
+    the store, whether it was built now or found."""
+    there = set(store.names)
+    for record in contents.records:
+        if record.name not in there:
+            contents.leave_out(record)
+    samples = Counter(store.splits)
+    masks = Counter(store.splits[row] for row in np.flatnonzero(store.present["parts"]))
+    notes = without_part_masks(dataset, contents) + accounts.empty_splits(dataset, samples, masks)
+    if for_training and store.schema.keypoints:
+        notes += accounts.unseen_keypoints(dataset, store.schema, np.any(store.keypoints[..., 2] > 0, 0))
+    return notes + accounts.notes(dataset, contents.accounts)
 
 
 @dataclass
@@ -148,6 +165,8 @@ def _load(record: Record, size: int) -> _Loaded:
         remedy = "correct the box, mask or keypoints that it is cropped to"
         return _Loaded(record, None, [Problem(str(record.image), str(error), remedy)])
     except (OSError, MemoryError) as error:
+        if limits.is_machines(error):
+            raise
         message = f"cannot be read ({' '.join(str(error).split()) or type(error).__name__})"
         return _Loaded(record, None, [Problem(str(record.image), message, "check the file, or remove it")])
     except Exception as error:
@@ -235,11 +254,13 @@ def _cached(folder: Path, records: list[Record]) -> tuple[Store, list[Problem]] 
     """The store that lies there and the problems of its images; None if it has to be built."""
     try:
         store = Store.open(folder)
-        notes = json.loads((folder / "store.json").read_text(encoding="utf-8"))["notes"]
+        notes = load_json(folder / "store.json")["notes"]
         problems = [Problem(**problem) for problem in notes["problems"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        dropped = set(notes["dropped"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if limits.is_machines(error):
+            raise
         return None  # none, or a damaged one
-    dropped = set(notes["dropped"])
     for record in records:
         # A file's permissions are not in its fingerprint: what could not be used then is tried once more.
         if record.name in dropped and _load(record, store.size).arrays is not None:
@@ -267,16 +288,10 @@ def _check_room(cache_dir: Path, rows: int, schema: Schema, size: int) -> None:
 
 
 @contextmanager
-def _locked(cache_dir: Path) -> Iterator[None]:
+def _locked(cache_dir: Path, tell: Tell) -> Iterator[None]:
     """One build at a time in a cache folder; another process waits here."""
     cache_dir.mkdir(parents=True, exist_ok=True)
-    with (cache_dir / ".lock").open("w") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX)
-            except OSError as error:
-                if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):  # some network disks have none
-                    raise
+    with hold(cache_dir / ".lock", LONGEST_WAIT, tell):
         yield
 
 
@@ -286,6 +301,8 @@ def _told_plainly(cache_dir: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if limits.is_machines(error) and error.errno not in _NO_ROOM:
+            raise  # too many open files, say
         if error.errno in _NO_ROOM:
             message, remedy = "the disk is full, the packed store was not written", "free some space"
         elif error.errno in _NO_RIGHT:

@@ -15,12 +15,14 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from coarseparts.data import accounts
+from coarseparts.data.accounts import Account
 from coarseparts.data.build import load_all
 from coarseparts.data.contact_sheet import contact_sheet
 from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.loading import AGREEMENT
 from coarseparts.data.problems import Problem, capped, counted, errors
-from coarseparts.data.records import Record, read_dataset
+from coarseparts.data.records import Record, read_contents, without_part_masks
 from coarseparts.data.sample import Sample
 from coarseparts.data.schema import IGNORE, Schema
 from coarseparts.data.store import LABELS
@@ -40,7 +42,8 @@ _KEYPOINT_COUNTS = ("visible", "hidden", "absent", "not_annotated", "visible_wit
 class CheckReport:
     """What ``check`` found; measured after crop and resize, as training sees it.
 
-    ``splits``, ``sources``: counts of samples, distinct images, each label, and samples that could not be read.
+    ``splits``, ``sources``: counts of samples, distinct images, each label, and samples that could not be read;
+    ``accounts``: of each source's images.
     ``part_share``: percent of the labelled pixels, by split and part (with background); ``part_samples``: how many
     samples show the part. ``keypoints``: counts by split and name. ``sizes``: least, median and greatest "width" and
     "height" of the images and "crop" side in their pixels. ``samples``: some samples at training size, for
@@ -52,6 +55,7 @@ class CheckReport:
     size: int
     splits: dict[str, dict[str, int]]
     sources: dict[str, dict[str, int]]
+    accounts: list[Account]
     part_share: dict[str, dict[str, float]]
     part_samples: dict[str, dict[str, int]]
     keypoints: dict[str, dict[str, dict[str, int]]]
@@ -69,12 +73,13 @@ class CheckReport:
         """Everything but the samples, as one JSON object."""
         facts = {k: v for k, v in vars(self).items() if k not in ("schema", "samples", "problems")}
         problems = [asdict(p) | {"file": readable(p.file), "message": readable(p.message)} for p in self.problems]
+        facts["accounts"] = {account.name: account.facts() for account in self.accounts}
         facts |= {"schema": self.schema.model_dump(mode="json"), "problems": problems}
         return json.dumps(facts, indent=1)
 
     def to_text(self) -> Group:
         """Tables and a list of problems for ``rich.console.Console.print``; alike problems are cut short at 20."""
-        blocks: list[Any] = [_counts_table(self), *_size_lines(self)]
+        blocks: list[Any] = [_counts_table(self), *_account_lines(self), *_size_lines(self)]
         if self.part_share:
             blocks.append(_parts_table(self))
         if self.keypoints and self.schema.keypoints:
@@ -101,7 +106,8 @@ def check(dataset: DatasetFile, progress: Callable[[int, int], None] | None = No
     names contradict each other, so that there is no schema to go by.
     """
     training = any(source.split == "train" for source in dataset.sources)
-    records, problems, schema = read_dataset(dataset, for_training=training)
+    contents = read_contents(dataset, for_training=training)
+    records, problems, schema = contents.records, contents.problems, contents.schema
     shown = _spread(records, samples)
     tally = _Tally(schema, dataset.size)
     kept = []
@@ -109,6 +115,7 @@ def check(dataset: DatasetFile, progress: Callable[[int, int], None] | None = No
         problems += loaded.problems
         if loaded.arrays is None:
             tally.unreadable(loaded.record)
+            contents.leave_out(loaded.record)
         else:
             problems += tally.add(loaded.record, loaded.arrays)
             if done - 1 in shown:
@@ -117,7 +124,13 @@ def check(dataset: DatasetFile, progress: Callable[[int, int], None] | None = No
                 kept.append(Sample(title, loaded.arrays["image"], **labels))  # type: ignore[arg-type]
         if progress is not None:
             progress(done, len(records))
-    return tally.report(str(dataset.path), problems, kept)
+    of_split = {
+        label: {split: counts[label] for split, counts in tally.splits.items()} for label in ("samples", "parts")
+    }
+    problems += without_part_masks(dataset, contents)
+    problems += accounts.empty_splits(dataset, of_split["samples"], of_split["parts"])
+    problems += accounts.unseen_keypoints(dataset, schema, tally.shown())
+    return tally.report(str(dataset.path), problems, kept, contents.accounts)
 
 
 def save_sheet(report: CheckReport, file: str | Path) -> bool:
@@ -237,7 +250,12 @@ class _Tally:
                     messages.append((message, "left and right are the object's own; one of the two is swapped"))
         return messages
 
-    def report(self, file: str, problems: list[Problem], samples: list[Sample]) -> CheckReport:
+    def shown(self) -> np.ndarray:
+        """(K,) bool: which keypoints an image shows, visible or hidden."""
+        counts = sum(self.keypoints.values(), np.zeros((len(self.schema.keypoints), len(_KEYPOINT_COUNTS)), np.int64))
+        return np.any(counts[:, :2], 1)
+
+    def report(self, file: str, problems: list[Problem], samples: list[Sample], accounts: list[Account]) -> CheckReport:
         notes = [Problem(file, message, remedy, "note") for message, remedy in self._of_all()]
         names = ("background", *self.schema.parts)
         share, seen = {}, {}
@@ -260,6 +278,7 @@ class _Tally:
             size=self.size,
             splits=dict(self.splits),
             sources=dict(self.sources),
+            accounts=accounts,
             part_share=share,
             part_samples=seen,
             keypoints=keypoints,
@@ -285,9 +304,6 @@ class _Tally:
                 found.append((f"{message} at {self.size} pixels", "choose a larger `size`, or crop to the object"))
         if self.keypoints:
             counts = np.sum(list(self.keypoints.values()), 0)
-            unseen = [name for name, row in zip(self.schema.keypoints, counts, strict=True) if not row[:2].any()]
-            if unseen:
-                found.append((f"keypoints never labelled: {', '.join(unseen)}", "take them out of `keypoints`"))
             off, of = counts[:, 5].sum(), counts[:, 4].sum()
             if off > 0.2 * of:
                 message = f"{off} of {of} visible keypoints lie outside the figure-ground masks"
@@ -339,6 +355,19 @@ def _counts_table(report: CheckReport) -> Table:
             table.add_row(name, *(str(n) for n in counts.values()))
         table.add_section()
     return table
+
+
+def _account_lines(report: CheckReport) -> list[Text]:
+    """Where the images went; and why the images of a split are fewer than those of its sources together."""
+    lines = accounts.lines(report.accounts)
+    for split, counts in report.splits.items():
+        together = sum(counts["images"] for name, counts in report.sources.items() if name.endswith(f" {split}"))
+        if together > counts["images"]:
+            several = together - counts["images"]
+            lines.append(
+                f"split {split}: {together} images of its sources are {counts['images']}: {several} stand twice"
+            )
+    return [Text(line) for line in lines]
 
 
 def _size_lines(report: CheckReport) -> list[Text]:

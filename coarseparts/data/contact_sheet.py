@@ -16,8 +16,9 @@ from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.sample import Sample
 from coarseparts.data.schema import IGNORE, Schema
 from coarseparts.data.store import LABELS, Store
-from coarseparts.palette import colours, font
+from coarseparts.palette import colours, fitting, font
 from coarseparts.system.files import write_whole
+from coarseparts.system.text import abridged
 
 _CAPTION, _GAP = 16, 6  # pixels: height of a line of text, space between tiles
 _MASK, _BOX, _PAPER, _INK = (255, 255, 255), (255, 0, 200), (250, 250, 250), (20, 20, 20)
@@ -114,7 +115,7 @@ def _tile(sample: Sample, schema: Schema, size: int) -> Image.Image:
         for number, (x, y, v) in enumerate(shown["keypoints"].tolist(), 1):
             if v > 0:
                 _dot(draw, x - 0.5, y - 0.5, number, filled=v == 2)  # PIL counts from the centre of the first pixel
-    draw.text((1, size + 1), _short(sample.name, size), fill=_INK, font=font(12))
+    draw.text((1, size + 1), fitting(sample.name, size, 12), fill=_INK, font=font(12))
     return tile
 
 
@@ -135,9 +136,9 @@ def _outline(inside: np.ndarray) -> np.ndarray:
 def _legend(schema: Schema, width: int) -> Image.Image:
     hues = _palette(len(schema.parts))
     entries: list[tuple[str, tuple[int, ...] | None]]
-    entries = [(f"{i} {name}", tuple(hues[i].tolist())) for i, name in enumerate(schema.parts, 1)]
+    entries = [(f"{i} {abridged(name)}", tuple(hues[i].tolist())) for i, name in enumerate(schema.parts, 1)]
     entries += [("mask", _MASK), ("box", _BOX)]
-    entries += [(f"{i} = {name}", None) for i, name in enumerate(schema.keypoints, 1)]
+    entries += [(f"{i} = {abridged(name)}", None) for i, name in enumerate(schema.keypoints, 1)]
     places: list[tuple[int, int, str, tuple[int, ...] | None]] = []
     x, y = 0, 2
     for text, colour in entries:
@@ -154,13 +155,3 @@ def _legend(schema: Schema, width: int) -> Image.Image:
             draw.rectangle((x, y + 1, x + 12, y + 12), fill=colour, outline=_INK)
         draw.text((x + (16 if colour else 0), y), text, fill=_INK, font=font(12))
     return legend
-
-
-def _short(text: str, width: int) -> str:
-    """The end of the text that fits the tile: file names differ there."""
-    text = text.encode("utf-8", "replace").decode("utf-8")  # a file name may hold what no font can draw
-    if font(12).getlength(text) <= width:
-        return text
-    while text and font(12).getlength("..." + text) > width:
-        text = text[1:]
-    return "..." + text

@@ -5,15 +5,27 @@ from __future__ import annotations
 import difflib
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from coarseparts.data.problems import BadInput, Problem
-from coarseparts.data.schema import Schema
+from coarseparts.data.problems import BadInput, Problem, capped, unreadable
+from coarseparts.data.schema import MOST_KEYPOINTS, MOST_PARTS, Schema
+from coarseparts.system.documents import DocumentError, load_yaml
+from coarseparts.system.text import abridged, listed, short
 
 FOLDERS = ("images", "part_masks", "cub", "nabirds", "segmentations")
 FILES = ("part_coco", "coco", "part_boxes", "only")
@@ -22,6 +34,27 @@ FILES = ("part_coco", "coco", "part_boxes", "only")
 STRIDE = 16
 """The networks' coarsest stride: the training size is a multiple of it."""
 
+MOST_SOURCES = 1000
+"""Sources of a dataset file."""
+
+_MOST = {"parts": MOST_PARTS, "keypoints": MOST_KEYPOINTS, "keypoint_parts": MOST_KEYPOINTS, "sources": MOST_SOURCES}
+
+TOLD, MOST_FINDINGS = 12, 100
+"""Unknown names that are told one by one, and mistakes of a dataset file."""
+
+COMPARED, BEGINNING = 500, 60
+"""Known names that an unknown one is compared with, and characters of each."""
+
+
+def _no_truth(value: Any) -> Any:
+    """YAML's "yes" and "no" are no numbers; pydantic would take them for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError(f"got {str(value).lower()}, expected a number")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_no_truth)]
+
 
 class Crop(BaseModel):
     """Which region of an image a sample shows."""
@@ -29,7 +62,7 @@ class Crop(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     to: Literal["object", "none"] = Field(default="object", description="object = its box, none = the whole image")
-    margin: float = Field(
+    margin: Annotated[float, BeforeValidator(_no_truth)] = Field(
         default=0.1, ge=0, le=10, description="added on each side, as a share of the box's width and height"
     )
 
@@ -72,14 +105,14 @@ class Source(BaseModel):
     synthetic: Literal["birds", "aircraft"] | None = Field(
         default=None, description="a built-in world, instead of files"
     )
-    count: int | None = Field(default=None, ge=1, description="synthetic: how many images (default 1000)")
-    first: int | None = Field(default=None, ge=0, description="synthetic: number of the first image (default 0)")
-    seed: int | None = Field(default=None, ge=0, description="synthetic: seed (default 0)")
+    count: Whole | None = Field(default=None, ge=1, description="synthetic: how many images (default 1000)")
+    first: Whole | None = Field(default=None, ge=0, description="synthetic: number of the first image (default 0)")
+    seed: Whole | None = Field(default=None, ge=0, description="synthetic: seed (default 0)")
     parts: bool | None = Field(default=None, description="synthetic: whether the part masks are given (default true)")
     use: tuple[Literal["keypoints", "mask", "box", "part_boxes"], ...] | None = Field(
         default=None, description="coarse styles; default all, of synthetic sources all but part_boxes"
     )
-    limit: int | None = Field(default=None, ge=1, description="the first N images by file name")
+    limit: Whole | None = Field(default=None, ge=1, description="the first N images by file name")
     unlabelled_keypoints: Literal["absent", "unknown"] = Field(
         default="absent",
         description="a keypoint of visibility 0 is absent = known not to be seen (default), or unknown",
@@ -130,7 +163,7 @@ class DatasetFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    parts: tuple[str, ...] = Field(min_length=1, max_length=254, description="part names, index 1..P")
+    parts: tuple[str, ...] = Field(min_length=1, description="part names, index 1..P")
     overlapping: bool = Field(
         default=False, description="true: parts may overlap; part_masks then has a folder of PNGs for each part"
     )
@@ -142,9 +175,10 @@ class DatasetFile(BaseModel):
     )
     keypoint_mirror: tuple[tuple[str, str], ...] | None = Field(default=None, description="likewise for keypoint names")
     keypoint_parts: dict[str, str | None] | None = Field(
-        default=None, description="keypoint: its part or null, for the point-sup baseline; default: by co-occurrence"
+        default=None,
+        description="keypoint: its part or null, for the point-sup baseline; default: by co-occurrence",
     )
-    size: int = Field(default=256, ge=16, le=4096, description="training size, pixels")
+    size: Whole = Field(default=256, ge=16, le=4096, description="training size, pixels")
     crop: Crop = Field(default=Crop(), description="which region of an image a sample shows")
     across_splits: Literal["refuse", "keep"] = Field(
         default="refuse", description="an image that stands in two splits is an error (default), or kept in both"
@@ -157,6 +191,15 @@ class DatasetFile(BaseModel):
     def path(self) -> Path:
         """The YAML file, for messages; "dataset" if there is none."""
         return self._path or Path("dataset")
+
+    @field_validator(*_MOST, mode="before")
+    @classmethod
+    def _few_enough(cls, value: Any, info: ValidationInfo) -> Any:
+        # before each of them is looked at: pydantic's own limit counts those that are right
+        most = _MOST[str(info.field_name)]
+        if isinstance(value, list | tuple | dict) and len(value) > most:
+            raise ValueError(f"{len(value):,} are too many, expected at most {most:,}")
+        return value
 
     @field_validator("size")
     @classmethod
@@ -182,9 +225,9 @@ class DatasetFile(BaseModel):
             raise ValueError("\n".join(p.message for p in describe(error, "", Schema))) from None
         table = self.keypoint_parts or {}
         points = table if self.keypoints is None else self.keypoints
-        wrong = [f"{k!r} is not among `keypoints`; {nearest(k, points)}" for k in table if k not in points]
-        unknown = dict.fromkeys(part for part in table.values() if part is not None and part not in self.parts)
-        wrong += [f"{part!r} is not among `parts`; {nearest(part, self.parts)}" for part in unknown]
+        wrong = [f"{name} is not among `keypoints`; {remedy}" for name, remedy in strangers(table, points)]
+        parts = dict.fromkeys(part for part in table.values() if part is not None)
+        wrong += [f"{name} is not among `parts`; {remedy}" for name, remedy in strangers(parts, self.parts)]
         if wrong:
             raise ValueError("\n".join(f"keypoint_parts: {line}" for line in wrong))
         return self
@@ -199,16 +242,16 @@ def load_dataset_file(path: str | Path) -> DatasetFile:
     path = Path(path)
     raw = _parse(path)
     problems: list[Problem] = []
-    if isinstance(raw.get("sources"), list):
+    if isinstance(raw.get("sources"), list) and len(raw["sources"]) <= MOST_SOURCES:
         raw = raw | {"sources": [_resolved(s, path.parent) if isinstance(s, dict) else s for s in raw["sources"]]}
         for i, source in enumerate(raw["sources"]):
             problems += _missing(path, i, source) if isinstance(source, dict) else []
     try:
         dataset = DatasetFile.model_validate(raw)
     except ValidationError as error:
-        raise BadInput(problems + list(describe(error, str(path), DatasetFile))) from None
+        raise BadInput(capped(problems) + list(describe(error, str(path), DatasetFile))) from None
     if problems:
-        raise BadInput(problems)
+        raise BadInput(capped(problems))
     dataset._path = path
     return dataset
 
@@ -232,36 +275,13 @@ def training_problems(dataset: DatasetFile) -> list[Problem]:
     return problems
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML, but a key that stands twice is an error (plain YAML silently takes the last one)."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen: set[str] = set()
-        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
-            if not isinstance(key, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(problem="a key is no plain text", problem_mark=key.start_mark)
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"key {key.value!r} stands twice", problem_mark=key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
 def _parse(path: Path) -> dict:
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        raw = load_yaml(path)
     except OSError as error:
-        raise BadInput(Problem(str(path), f"cannot be read: {error.strerror}", "name an existing YAML file")) from None
-    except UnicodeDecodeError:
-        raise BadInput(Problem(str(path), "is not text in UTF-8", "save it as UTF-8")) from None
-    except RecursionError:
-        raise BadInput(
-            Problem(str(path), "is nested too deeply", "write parts and sources as README.md does")
-        ) from None
-    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:  # PyYAML: `!!int ""` and such
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        said = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise BadInput(Problem(str(path), f"is not valid YAML: {where}{said}", "correct that line")) from None
+        raise BadInput(unreadable(path, error, "name an existing YAML file")) from None
+    except DocumentError as error:
+        raise BadInput(Problem(str(path), str(error), "write it as README.md does, in UTF-8")) from None
     if not isinstance(raw, dict):
         came = "nothing" if raw is None else f"a {type(raw).__name__}"
         remedy = "write at least `parts: [...]` and `sources: [...]`"
@@ -303,36 +323,65 @@ def _missing(path: Path, i: int, source: dict) -> Iterator[Problem]:
             found = kind(target)
             came = "" if found == what else f"is not a {what}" if found else "does not exist"
         except OSError as error:
-            came = f"cannot be read: {error.strerror}"
+            came = unreadable(target, error, "").message
         if came:
             remedy = f"name a {what}; paths are relative to the YAML file"
             yield Problem(str(path), f"sources[{i}].{key}: {target} {came}", remedy)
 
 
+def close_to(name: str, known: Iterable[str]) -> str | None:
+    """The name among the first ``COMPARED`` known ones that one was probably meant to be; None where none is similar.
+    Beginnings are compared, which takes no longer for longer names."""
+    beginnings = {other[:BEGINNING]: other for other in islice(known, COMPARED)}
+    close = difflib.get_close_matches(name[:BEGINNING], beginnings, n=1)
+    return beginnings[close[0]] if close else None
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``did you mean 'x'?`` when something similar is known, else the list of what is known."""
+    """``did you mean 'x'?`` when something similar is known, else the list of what is known, or its beginning."""
     known = list(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
+    close = close_to(name, known)
+    if close:
+        return f"did you mean {short(close, 60)}?"
+    return f"expected one of {listed(map(abridged, known))}" if known else "none are known"
+
+
+def strangers(names: Collection[str], known: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Those of ``names`` that are not among the known ones, as a message names them, and a remedy each; the last one
+    stands for all beyond ``TOLD``."""
+    there = set(known)
+    unknown = [name for name in names if name not in there]
+    for name in unknown[: TOLD - 1]:
+        yield short(name, 60), nearest(name, known)
+    if left := unknown[TOLD - 1 :]:
+        more = f" and {len(left) - 1:,} more, each" if len(left) > 1 else ""
+        yield short(left[0], 60) + more, nearest(left[0], known)
 
 
 def describe(error: ValidationError, file: str, model: type[BaseModel]) -> Iterator[Problem]:
-    """Pydantic's findings as problems of ``file``: where in it, what came, what was expected."""
-    for found in error.errors():
-        where = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in found["loc"]).lstrip(".")
-        kind, value = found["type"], found["input"]
+    """Pydantic's findings as problems of ``file``: where in it, what came, what was expected; of very many some."""
+    all_of = error.errors(include_url=False)
+    for found in all_of[:MOST_FINDINGS]:
+        place = (f"[{p}]" if isinstance(p, int) else f".{abridged(p)}" for p in found["loc"])
+        where, kind, value = "".join(place).lstrip("."), found["type"], found["input"]
         if kind == "extra_forbidden":
             keys = _keys(model, found["loc"][:-1])
             yield Problem(file, f"{where}: unknown key", nearest(str(found["loc"][-1]), keys))
+        elif kind == "too_short" and len(value) >= found["ctx"]["min_length"]:
+            pass  # those that are left when the wrong ones are gone
         elif kind == "missing":
             yield Problem(file, f"{where}: is missing", "add it")
         elif kind == "value_error":
             for line in str(found["ctx"]["error"]).splitlines():
                 yield Problem(file, f"{where}: {line}" if where else line)
+        elif kind == "too_long":
+            most = found["ctx"]["max_length"]
+            yield Problem(file, f"{where}: {len(value):,} are too many, expected at most {most:,}")
         else:
-            came = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
             remedy = "write it in quotes" if kind == "string_type" and not isinstance(value, dict | list) else ""
-            yield Problem(file, f"{where}: got {came}; {found['msg'].lower()}", remedy)
+            yield Problem(file, f"{where}: got {short(value, 60)}; {found['msg'].lower()}", remedy)
+    if (left := len(all_of) - MOST_FINDINGS) > 0:
+        yield Problem(file, f"and {left:,} more mistakes", "correct those above first")
 
 
 def _keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from coarseparts.data.problems import BadInput, Problem
+from coarseparts.system import limits
 
 MAX_PIXELS = 100_000_000
 """Larger images are refused from their header alone: a few kilobytes can claim more pixels than memory holds."""
@@ -47,7 +48,7 @@ def opened(path: str | Path, formats: tuple[str, ...] = FORMATS) -> Iterator[Ima
     """The image, its header read and its size found acceptable, its pixels not yet decoded.
 
     Raises BadInput for a missing, empty, foreign, corrupt or oversized file; also when decoding inside the
-    ``with`` block fails.
+    ``with`` block fails. OSError where the machine refuses, of which no image can tell (``limits.is_machines``).
     """
     path = Path(path)
     try:
@@ -74,6 +75,8 @@ def opened(path: str | Path, formats: tuple[str, ...] = FORMATS) -> Iterator[Ima
     except MemoryError:
         raise BadInput(Problem(str(path), "needs more memory than there is", "scale it down")) from None
     except _DAMAGE as error:
+        if limits.is_machines(error):
+            raise
         said = " ".join(str(error).split()) or type(error).__name__
         message = f"is damaged ({said}), expected a whole image"
         raise BadInput(Problem(str(path), message, "copy it again or remove it")) from None

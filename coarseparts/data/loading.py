@@ -138,9 +138,10 @@ def in_schema(keypoints: np.ndarray, names: tuple[str, ...], schema: Schema) -> 
     are not among ``names``, while those that the schema lacks are left out."""
     out = np.zeros((*keypoints.shape[:-2], len(schema.keypoints), 3), np.float32)
     out[..., 2] = -1
+    column = {name: i for i, name in enumerate(names)}
     for row, name in enumerate(schema.keypoints):
-        if name in names:
-            out[..., row, :] = keypoints[..., names.index(name), :]
+        if name in column:
+            out[..., row, :] = keypoints[..., column[name], :]
     return out
 
 

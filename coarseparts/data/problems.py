@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from coarseparts.system import limits
 from coarseparts.system.errors import CoarsepartsError
 from coarseparts.system.text import readable
 
@@ -40,6 +42,14 @@ class BadInput(CoarsepartsError, ValueError):
 
     def __reduce__(self) -> tuple:
         return BadInput, (self.problems,)  # so that it survives the way back from a worker process
+
+
+def unreadable(file: str | Path, error: OSError, remedy: str) -> Problem:
+    """The problem of a file that the system refuses to read. Raises the error itself where the machine is to blame, of
+    which no file can tell: too many open files, say."""
+    if limits.is_machines(error):
+        raise error
+    return Problem(str(file), f"cannot be read: {error.strerror or error}", remedy)
 
 
 def errors(problems: Iterable[Problem]) -> list[Problem]:

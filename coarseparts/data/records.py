@@ -21,11 +21,13 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from coarseparts.data import loading
+from coarseparts.data import accounts, loading
 from coarseparts.data import synthetic as worlds
-from coarseparts.data.dataset_file import DatasetFile, Source, describe, kind, nearest, training_problems
+from coarseparts.data.accounts import Account
+from coarseparts.data.dataset_file import DatasetFile, Source, close_to, describe, kind, strangers, training_problems
 from coarseparts.data.images import list_images, stem
 from coarseparts.data.loading import Recipe, in_schema
+from coarseparts.data.namesakes import Namesakes
 from coarseparts.data.problems import BadInput, Problem, capped, errors
 from coarseparts.data.readers.annotation import Annotation
 from coarseparts.data.readers.coco import PartBox, PartSegment, read_coco, read_part_boxes, read_part_coco
@@ -34,12 +36,15 @@ from coarseparts.data.readers.nabirds import read_nabirds
 from coarseparts.data.readers.names import read_names
 from coarseparts.data.readers.part_masks import find_overlapping_masks, find_part_masks
 from coarseparts.data.sample import STYLES, Sample
-from coarseparts.data.schema import Schema
+from coarseparts.data.schema import MOST_KEYPOINTS, Schema
 from coarseparts.data.synthetic import WORLD_LABELS, WORLDS, boxes_of_parts
-from coarseparts.system.text import readable
+from coarseparts.system.text import abridged, listed, readable, short
 
 ABSENT = "add the image, or correct its name in the annotations"
 """The remedy for labels whose image is not there; who predicts may have labels of more images than are asked for."""
+
+SHOWN = 12
+"""Images that a message names; of more it says how many there are."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,23 @@ class Record:
         return Sample(self.name, image, **{key: value for key, value in arrays.items() if key in self.has}), []
 
 
+@dataclass
+class Contents:
+    """What a data set holds, before anything is decoded: records, problems and schema as ``read_dataset`` returns them;
+    for each source, in the order of ``DatasetFile.sources``, an account of its images and the stems of its part masks
+    that have no image (``spare``)."""
+
+    records: list[Record]
+    problems: list[Problem]
+    schema: Schema
+    accounts: list[Account]
+    spare: list[set[str]]
+
+    def leave_out(self, record: Record) -> None:
+        """Tells the account that a record could not be loaded."""
+        self.accounts[record.source].take_out(_shown(record), accounts.UNREADABLE)
+
+
 def read_dataset(dataset: DatasetFile, for_training: bool = False) -> tuple[list[Record], list[Problem], Schema]:
     """All samples of all sources, everything that is wrong as far as annotations and file names tell, and the schema.
 
@@ -86,46 +108,96 @@ def read_dataset(dataset: DatasetFile, for_training: bool = False) -> tuple[list
     far, so going on with them is "skip the bad ones". ``for_training`` adds ``training_problems``. More than 20
     problems of a kind are cut short. Raises BadInput only where there is no schema: keypoint names that contradict.
     """
+    found = read_contents(dataset, for_training)
+    return found.records, found.problems + without_part_masks(dataset, found), found.schema
+
+
+def read_contents(dataset: DatasetFile, for_training: bool = False) -> Contents:
+    """``read_dataset``, and where the images of each source went; not yet with the notes of ``without_part_masks``."""
     problems: list[Problem] = training_problems(dataset) if for_training else []
-    drafts: list[list[_Draft]] = []
+    found = [_read_files(dataset, i) if not s.synthetic else _world(dataset, i) for i, s in enumerate(dataset.sources)]
     annotated: dict[str, None] = {}  # keypoint names in order of appearance
-    bad_worlds = set()
-    for i, source in enumerate(dataset.sources):
-        if source.synthetic:
-            wrong = _synthetic_problems(dataset, i)
-            drafts.append([])
-            annotated |= dict.fromkeys(WORLDS[source.synthetic].schema.keypoints)
-            bad_worlds |= {i} if wrong else set()
-        else:
-            found, names, wrong = _read_files(dataset, i)
-            drafts.append(found)
-            annotated |= names
-        problems += wrong
+    for one in found:
+        problems += one.problems
+        annotated |= one.keypoints
     schema, wrong = _schema(dataset, annotated)
     problems += wrong
     if schema is None:
         raise BadInput(capped(problems))
 
     records = []
-    for i, source in enumerate(dataset.sources):
-        if source.synthetic:
-            records += _synthetic_records(dataset, schema, i) if i not in bad_worlds else []
+    for i, one in enumerate(found):
+        if dataset.sources[i].synthetic:
+            records += _synthetic_records(dataset, schema, i, one)
             continue
-        made = [r for r in (_record(dataset, schema, i, draft) for draft in drafts[i]) if r is not None]
-        if len(made) < len(drafts[i]):
-            message = f"sources[{i}]: {len(drafts[i]) - len(made)} objects have none of the labels that are used"
+        unused = 0
+        for draft in one.drafts:
+            record = _record(dataset, schema, i, draft)
+            records += [record] if record is not None else []
+            one.account.add(draft.image, "" if record is not None else accounts.NONE_USED)
+            unused += record is None
+        if unused:
+            message = f"sources[{i}]: {unused} objects have none of the labels that are used"
             problems.append(Problem(str(dataset.path), message, "they are left out", "note"))
-        records += made
+    for i, one in enumerate(found):
+        if cut := one.account.left_out[accounts.BEYOND_LIMIT]:
+            message = f"sources[{i}]: limit: {dataset.sources[i].limit} leaves out {cut} of {one.account.images} images"
+            problems.append(Problem(str(dataset.path), message, "raise it, or remove it, to use them", "note"))
+    books = [one.account for one in found]
+    problems += _unused_sources(dataset, found, bool(errors(problems)))
     leaked, wrong = _in_two_splits(records)
     if dataset.across_splits == "keep":
-        leaked, wrong = set(), [replace(p, remedy="kept, as across_splits says", severity="note") for p in wrong]
+        leaked, wrong = {}, [replace(p, remedy="kept, as across_splits says", severity="note") for p in wrong]
     problems += wrong
+    for j, split in leaked.items():
+        books[records[j].source].take_out(_shown(records[j]), accounts.in_split(split))
     records = _named_apart([r for j, r in enumerate(records) if j not in leaked])
     if for_training:
         problems += _too_few_part_masks(dataset, records, bool(errors(problems)))
-    if not records and not errors(problems):
-        problems.append(Problem(str(dataset.path), "no images with labels were found", "see the notes for each source"))
-    return records, capped(problems), schema
+    return Contents(records, capped(problems), schema, books, [one.spare for one in found])
+
+
+def _shown(record: Record) -> object:
+    """What stands for the image in an account."""
+    return record.image or record.synthetic
+
+
+def _unused_sources(dataset: DatasetFile, found: list[_Found], told: bool) -> list[Problem]:
+    """Errors for sources that give no image, where no error says why. ``told``: there are errors already."""
+    if not any(one.account.used for one in found):
+        message = f"no images with labels were found ({'; '.join(accounts.lines(one.account for one in found))})"
+        return [] if told else [Problem(str(dataset.path), message, "see the notes for each source")]
+    remedy = "correct its folder, labels and lists, or remove the source"
+    return [
+        Problem(str(dataset.path), f"sources[{i}]: no image of {dataset.sources[i].image_folder} is used", remedy)
+        for i, one in enumerate(found)
+        if not one.account.used and not errors(one.problems)
+    ]
+
+
+def without_part_masks(dataset: DatasetFile, contents: Contents) -> list[Problem]:
+    """Notes on images of sources with part masks that have none themselves, as far as they are used."""
+    lacking: dict[int, dict[Path, str]] = defaultdict(dict)  # by source: image -> its path relative to the folder
+    for record in contents.records:
+        source, account = dataset.sources[record.source], contents.accounts[record.source]
+        if record.image is None or "parts" in record.has or not source.has_parts:
+            continue
+        if "" in account.fates[record.image]:
+            assert source.image_folder is not None
+            lacking[record.source][record.image] = os.path.relpath(record.image, source.image_folder)
+    problems = []
+    for i, images in lacking.items():
+        source, namesakes = dataset.sources[i], Namesakes(sorted(contents.spare[i]))
+        names = list(images.values())
+        for j, name in enumerate(names[:SHOWN]):
+            near = namesakes.near(stem(name))
+            names[j] = f"{name} (there is a mask {near})" if near is not None else name
+        become = "count as coarse images" if source.split == "train" else "are not measured on"
+        message = f"{len(names)} of {contents.accounts[i].used} images have no part mask in "
+        message += f"{source.part_masks or source.part_coco} and {become}: {listed(names, SHOWN)}"
+        remedy = "add their part masks, or give masks and images the same names, if they are to have some"
+        problems.append(Problem(str(source.image_folder), message, remedy, "note"))
+    return problems
 
 
 def _too_few_part_masks(dataset: DatasetFile, records: list[Record], told: bool) -> list[Problem]:
@@ -152,11 +224,24 @@ class _Draft:
     part_boxes: tuple[PartBox, ...]
 
 
-def _read_files(dataset: DatasetFile, i: int) -> tuple[list[_Draft], dict[str, None], list[Problem]]:
-    """The objects of a source of photographs, limited as it says; all its keypoint names; what is wrong with it."""
+@dataclass
+class _Found:
+    """What a source has. ``account``: of the images that are left out so far; ``drafts``: objects of the other ones;
+    ``keypoints``: all names; ``spare``: stems of part masks without an image."""
+
+    account: Account
+    problems: list[Problem]
+    drafts: list[_Draft] = field(default_factory=list)
+    keypoints: dict[str, None] = field(default_factory=dict)
+    spare: set[str] = field(default_factory=set)
+
+
+def _read_files(dataset: DatasetFile, i: int) -> _Found:
+    """What a source of photographs has, limited as it says."""
     source = dataset.sources[i]
     folder = source.image_folder
     assert folder is not None
+    account = Account(f"sources[{i}] {source.split}")
     annotations, layers, segments, problems = _read_labels(dataset, source, folder)
     boxes, wrong = _read_part_boxes(dataset, source)
     problems += wrong
@@ -165,31 +250,48 @@ def _read_files(dataset: DatasetFile, i: int) -> tuple[list[_Draft], dict[str, N
     unreadable = _unreadable(folder)
     problems += unreadable
     if any(p.file == str(folder) for p in unreadable):
-        return [], keypoints, problems
+        return _Found(account, problems, keypoints=keypoints)
     there = dict(list_images(folder))
     by_image: dict[str, list[Annotation]] = defaultdict(list)
     for annotation in annotations:
         by_image[annotation.image].append(annotation)
     labelled = by_image.keys() | segments.keys() | boxes.keys() | {name for name in there if stem(name) in masks}
     all_labelled = set(labelled)
+    # Labels may name files that do not look like images from their names: they are images of this source as well.
+    images = there | {name: folder / name for name in labelled - there.keys() if _is_file(folder / name)}
+
+    def leave_out(names: Collection[str], reason: str) -> None:
+        for name in names:
+            if name in images:
+                account.add(images[name], reason)
+
+    without = sorted(images.keys() - labelled)
+    official = (source.cub or source.nabirds) is not None and source.only is None
+    leave_out(without, accounts.NOT_IN_SPLIT if official else accounts.NO_LABELS)
     if source.only is not None:
         chosen, wrong = _chosen(source.only, labelled, folder)
         problems += wrong
+        leave_out(labelled - chosen, accounts.NOT_LISTED)
         labelled &= chosen
 
     stems = Counter(stem(name) for name in labelled)
     remedy = "keep one of them, or rename one and its labels; part masks belong in a folder of their own"
     for name in sorted(name for name in labelled if stems[stem(name)] > 1):
         problems.append(Problem(str(folder / name), "has the same stem as another image of this source", remedy))
+        leave_out([name], accounts.SAME_STEM)
         labelled.discard(name)
-    unmatched = masks.keys() - {stem(name) for name in all_labelled}
-    for unused in sorted(unmatched):
-        message = f"no image of this stem in {folder}"
+    spare = masks.keys() - {stem(name) for name in all_labelled}
+    bare = {stem(name): name for name in images if stem(name) not in masks} if spare else {}
+    namesakes = Namesakes(bare)
+    for j, unused in enumerate(sorted(spare)):
+        near = namesakes.near(unused) if j < SHOWN else None
+        message = f"no image of this stem in {folder}" + (f" (there is {bare[near]})" if near is not None else "")
         problems.append(Problem(str(masks[unused]), message, "add the image, rename the part mask, or remove it"))
-    without = [name for name in there if name not in all_labelled]
     if without:
-        message = f"{len(without)} of {len(there)} images have no labels and are left out, {without[0]} among them"
+        what = f"are not in its official split {source.split}" if official else "have no labels that can be used"
+        message = f"{len(without)} of {len(images)} images {what} and are left out: {listed(without, SHOWN)}"
         problems.append(Problem(str(folder), message, "", "note"))
+    leave_out(sorted(labelled)[len(labelled) if source.limit is None else source.limit :], accounts.BEYOND_LIMIT)
 
     drafts = []
     guesses = {stem(name): name for name in there} | {name: name for name in there}
@@ -201,8 +303,12 @@ def _read_files(dataset: DatasetFile, i: int) -> tuple[list[_Draft], dict[str, N
         except OSError as error:
             remedy = "correct its name in the annotations, or give yourself permission to read it"
             problems.append(Problem(str(path), f"cannot be read: {error.strerror}", remedy))
+            leave_out([name], accounts.UNREADABLE)
+            account.absent += name not in images
             continue
         if not there_is:
+            leave_out([name], accounts.UNREADABLE)  # a link that leads nowhere
+            account.absent += name not in images
             there_are = by_image.get(name) or segments.get(name)
             by = there_are[0].file if there_are else source.part_boxes
             alike = guesses.get(stem(name)) or guesses.get(name.rpartition("/")[2])
@@ -217,7 +323,14 @@ def _read_files(dataset: DatasetFile, i: int) -> tuple[list[_Draft], dict[str, N
             drafts.append(
                 _Draft(path, name, annotation, mask, tuple(segments.get(name, ())), files, tuple(boxes.get(name, ())))
             )
-    return drafts, keypoints, problems
+    return _Found(account, problems, drafts, keypoints, set(spare))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return kind(path) == "file"
+    except OSError:
+        return False
 
 
 def _chosen(only: Path, labelled: Collection[str], folder: Path) -> tuple[set[str], list[Problem]]:
@@ -227,8 +340,11 @@ def _chosen(only: Path, labelled: Collection[str], folder: Path) -> tuple[set[st
     except BadInput as bad:
         return set(), bad.problems
     by_stem = {stem(name): name for name in labelled}
-    for name in (name for name in names if name not in labelled):
-        alike = by_stem.get(stem(name)) or by_stem.get(name)
+    unknown = [name for name in names if name not in labelled]
+    namesakes = Namesakes(by_stem if unknown else ())
+    for j, name in enumerate(unknown):
+        near = namesakes.near(stem(name)) if j < SHOWN else None
+        alike = by_stem.get(stem(name)) or by_stem.get(name) or (by_stem[near] if near is not None else None)
         message = f"{name!r} is no image with labels of {folder}" + (f" (there is {alike})" if alike else "")
         problems.append(Problem(str(only), message, "correct the name as it is below that folder, or remove the line"))
     return set(names), problems
@@ -304,29 +420,36 @@ def _schema(dataset: DatasetFile, annotated: dict[str, None]) -> tuple[Schema | 
     """Names and mirror pairs: as the dataset file says, else all keypoints that the sources have (``annotated``)."""
     file, problems = str(dataset.path), []
     keypoints = dataset.keypoints if dataset.keypoints is not None else tuple(annotated)
+    if len(keypoints) > MOST_KEYPOINTS:
+        message = f"keypoints: the sources have {len(keypoints):,}, expected at most {MOST_KEYPOINTS:,}"
+        return None, [Problem(file, message, "list those that are meant under `keypoints`")]
     lacking = [name for name in keypoints if name not in annotated]
     spelled: dict[str, str] = {}
     for name in keypoints:
         other = spelled.setdefault(re.sub(r"[\W_]+", "", name).casefold() or name, name)
         if other != name:
-            message = f"keypoints: {other!r} and {name!r} are taken for two"
+            message = f"keypoints: {short(other, 60)} and {short(name, 60)} are taken for two"
             remedy = "if they are one, give them one name in all COCO files"
             problems.append(Problem(file, message, remedy, "note"))
-    left_out = [name for name in annotated if name not in keypoints]
-    for name in lacking if annotated else []:
+    there = set(keypoints)
+    left_out = [name for name in annotated if name not in there]
+    for name, near in strangers(lacking, left_out) if annotated else ():
         # With names left over it is a spelling mistake, without it is a list made for more data than these.
-        severity = "error" if left_out else "note"
-        remedy = nearest(name, left_out) if left_out else ""
-        problems.append(Problem(file, f"keypoints: no source annotates {name!r}", remedy, severity))  # type: ignore[arg-type]
+        severity, remedy = ("error", near) if left_out else ("note", "")
+        problems.append(Problem(file, f"keypoints: no source annotates {name}", remedy, severity))  # type: ignore[arg-type]
     if left_out:
-        message = f"keypoints: {', '.join(left_out)} of the sources are not listed and left out"
+        said = left_out.copy()
+        for j, name in enumerate(left_out[:SHOWN]):
+            close = close_to(name, keypoints)
+            said[j] = abridged(name) + (f" (near {short(close, 60)})" if close else "")
+        message = f"keypoints: {listed(said, SHOWN)} of the sources are not listed and left out"
         problems.append(Problem(file, message, "", "note"))
     pairs = {"mirror": (dataset.mirror, dataset.parts), "keypoint_mirror": (dataset.keypoint_mirror, keypoints)}
     chosen: dict[str, Any] = {}
     for key, (given, names) in pairs.items():
         chosen[key] = given if given is not None else mirror_pairs(names)
         if given is None and chosen[key]:
-            taken = ", ".join(f"{a} - {b}" for a, b in chosen[key])
+            taken = listed(f"{abridged(a)} - {abridged(b)}" for a, b in chosen[key])
             message = f"{key} is not given; taken from the names: {taken}"
             problems.append(Problem(file, message, f"write `{key}: []` if they shall not swap on a flip", "note"))
     try:
@@ -398,6 +521,13 @@ def _fingerprint(recipe: Recipe) -> str:
     return digest.hexdigest()
 
 
+def _world(dataset: DatasetFile, i: int) -> _Found:
+    """What a synthetic source has."""
+    source = dataset.sources[i]
+    keypoints = dict.fromkeys(WORLDS[str(source.synthetic)].schema.keypoints)
+    return _Found(Account(f"sources[{i}] {source.split}"), _synthetic_problems(dataset, i), keypoints=keypoints)
+
+
 def _synthetic_problems(dataset: DatasetFile, i: int) -> list[Problem]:
     name = str(dataset.sources[i].synthetic)
     own = WORLDS[name].schema
@@ -415,16 +545,22 @@ def _synthetic_problems(dataset: DatasetFile, i: int) -> list[Problem]:
     ]
 
 
-def _synthetic_records(dataset: DatasetFile, schema: Schema, i: int) -> list[Record]:
+def _synthetic_records(dataset: DatasetFile, schema: Schema, i: int, found: _Found) -> list[Record]:
     source = dataset.sources[i]
-    count = min(source.count or 1000, source.limit or source.count or 1000)
-    seed = source.seed or 0
+    whole = source.count or 1000
+    count = min(whole, source.limit or whole)
+    seed, first = source.seed or 0, source.first or 0
+    for number in range(first, first + whole):
+        left = accounts.BEYOND_LIMIT if number >= first + count else accounts.OTHER_PARTS if found.problems else ""
+        found.account.add((str(source.synthetic), seed, number), left)
+    if found.problems:
+        return []
     has = frozenset(WORLD_LABELS if source.use is None else source.use) | ({"parts"} if source.has_parts else set())
     code = hashlib.sha256()
     for file in sorted(Path(worlds.__file__).parent.glob("*.py")):
         code.update(file.read_bytes())  # another version of the world is another world
     made = []
-    for number in range(source.first or 0, (source.first or 0) + count):
+    for number in range(first, first + count):
         name, mark = f"{source.synthetic}-{seed}-{number:06d}", f"{seed}|{number}|{dataset.size}|{code.hexdigest()}"
         fingerprint = hashlib.sha256(mark.encode()).hexdigest()
         synthetic = (str(source.synthetic), seed, number)
@@ -434,8 +570,9 @@ def _synthetic_records(dataset: DatasetFile, schema: Schema, i: int) -> list[Rec
     return made
 
 
-def _in_two_splits(records: list[Record]) -> tuple[set[int], list[Problem]]:
-    """Positions of records whose image stands in another split too, byte for byte, and the problems.
+def _in_two_splits(records: list[Record]) -> tuple[dict[int, str], list[Problem]]:
+    """Records (by position) whose image stands in another split too, byte for byte: the split that keeps it; and the
+    problems.
 
     Of each such image the records of one split are kept: test before val before train, so that what is measured
     stays whole.
@@ -463,7 +600,7 @@ def _in_two_splits(records: list[Record]) -> tuple[set[int], list[Problem]]:
                 except OSError:
                     digests[record.image] = record.image  # unreadable: found when it is loaded
             same[digests[record.image]].append(j)
-    leaked: set[int] = set()
+    leaked: dict[int, str] = {}
     problems = []
     for rows in same.values():
         kept = max((records[j].split for j in rows), key=("train", "val", "test").index)
@@ -473,7 +610,7 @@ def _in_two_splits(records: list[Record]) -> tuple[set[int], list[Problem]]:
             record = records[j]
             if record.split == kept:
                 continue
-            leaked.add(j)
+            leaked[j] = kept
             image = str(record.image or record.name)
             if (image, record.split) not in told:
                 message = f"is in split {record.split} and, as {keeper.image or keeper.name}, in split {kept}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,13 +12,15 @@ from .store import Store
 
 @dataclass
 class Rows:
-    """Which rows of the store play which role. ``held_out`` says that ``val`` was taken from the training part."""
+    """Which rows of the store play which role. ``held_out`` says that ``val`` was taken from the training part;
+    ``unused``: how many play none of them, by reason."""
 
     part: np.ndarray
     coarse: np.ndarray
     val: np.ndarray
     hidden: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     held_out: bool = False
+    unused: Counter[str] = field(default_factory=Counter)
 
 
 def split_rows(store: Store, part_limit: int | None = None, drop_rest: bool = False) -> Rows:
@@ -46,4 +49,14 @@ def split_rows(store: Store, part_limit: int | None = None, drop_rest: bool = Fa
         raise ValueError(
             "no part-labelled images to train and validate on; add a source with `split: train` and `part_masks`"
         )
-    return Rows(part, coarse, val, hidden, held_out)
+    return Rows(part, coarse, val, hidden, held_out, _unused(store, np.concatenate([part, coarse, val])))
+
+
+def _unused(store: Store, used: np.ndarray) -> Counter[str]:
+    """The rows that are not ``used``, counted by why."""
+    reasons: Counter[str] = Counter()
+    for row in np.setdiff1d(np.arange(len(store)), used).tolist():
+        split = store.splits[row]
+        bare = "" if store.present["parts"][row] else " without part mask"
+        reasons["more part masks than asked for" if split == "train" else f"of split {split}{bare}"] += 1
+    return reasons

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
-
-from coarseparts.system.device import moved
 
 from .schema import IGNORE
+
+if TYPE_CHECKING:  # torch takes seconds to import, and whoever reads samples does without it
+    import torch
+    from torch import Tensor
 
 STYLES = ("keypoints", "mask", "box", "part_boxes")
 """Names of the coarse label styles that a sample can carry, in the order in which the posterior sees them."""
@@ -83,6 +84,8 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
+        from coarseparts.system.device import moved
+
         return self._map(lambda t: moved(t, device))
 
     def __getitem__(self, rows: slice | Tensor) -> Batch:
@@ -90,8 +93,12 @@ class Batch:
         return self._map(lambda t: t[rows])
 
 
-def no_parts(shape: Sequence[int], dtype: torch.dtype = torch.uint8, device: torch.device | str = "cpu") -> Tensor:
-    """The part masks (B, H, W) of samples that have none: one value, IGNORE, seen everywhere. Not to be written to."""
+def no_parts(shape: Sequence[int], dtype: torch.dtype | None = None, device: torch.device | str = "cpu") -> Tensor:
+    """The part masks (B, H, W) of samples that have none: one value, IGNORE, seen everywhere; uint8 by default. Not to
+    be written to."""
+    import torch
+
+    dtype = torch.uint8 if dtype is None else dtype
     return torch.full((1, 1, 1), IGNORE, dtype=dtype, device=device).expand(*shape)
 
 
@@ -102,6 +109,8 @@ def are_no_parts(parts: Tensor) -> bool:
 
 def joined(batches: Sequence[Batch]) -> Batch:
     """Batches one after the other, as one."""
+    import torch
+
     if len(batches) == 1:
         return batches[0]
     parts = [b.parts for b in batches]

@@ -5,8 +5,19 @@ The schema is declared once per data set and travels with every store, run folde
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from coarseparts.system.text import listed, short
+
+MOST_PARTS, MOST_KEYPOINTS = 254, 1000
+"""Parts are values of a byte, 0 and 255 being taken; keypoints cost memory in every network and sample."""
+
+LONGEST = 1000
+"""Characters of a name, at most."""
 
 MOST = 7
 """Parts that may overlap, at most: a bit each of a byte, of which 255 means IGNORE."""
@@ -24,23 +35,26 @@ class Schema(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    parts: tuple[str, ...] = Field(min_length=1, max_length=254, description="part names, index 1..P")
+    parts: tuple[str, ...] = Field(min_length=1, max_length=MOST_PARTS, description="part names, index 1..P")
     overlapping: bool = Field(
         False,
         description=f"true: a pixel may belong to several parts, bit p of its value is part p + 1; {MOST} at most",
     )
     mirror: tuple[tuple[str, str], ...] = Field((), description="pairs of part names that swap on a flip")
-    keypoints: tuple[str, ...] = Field((), description="keypoint names, the union over the sources")
+    keypoints: tuple[str, ...] = Field(
+        (), max_length=MOST_KEYPOINTS, description="keypoint names, the union over the sources"
+    )
     keypoint_mirror: tuple[tuple[str, str], ...] = Field((), description="pairs of keypoint names that swap on a flip")
 
     @field_validator("parts", "keypoints")
     @classmethod
     def _unique(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        repeated = sorted({n for n in names if names.count(n) > 1})
+        repeated = [short(name) for name, count in Counter(names).items() if count > 1]
         if repeated:
-            raise ValueError(f"names must differ, but {repeated} stand more than once; rename or remove them")
-        if any(not n.strip() for n in names):
-            raise ValueError("a name is empty; give every part and keypoint a name")
+            raise ValueError(f"names must differ, but {listed(repeated)} stand more than once; rename or remove them")
+        for name in names:
+            if why := unfit(name):
+                raise ValueError(f"a name {why}; give every part and keypoint a name")
         return names
 
     @model_validator(mode="after")
@@ -54,7 +68,7 @@ class Schema(BaseModel):
         odd = [name for name in self.parts if not _names_a_folder(name)]
         if odd:
             raise ValueError(
-                f"parts: {odd[0]!r} cannot name a folder, which each part that overlaps has; leave out / \\ and "
+                f"parts: {short(odd[0])} cannot name a folder, which each part that overlaps has; leave out / \\ and "
                 "characters that are not shown, do not begin with a dot or end with .png, 100 letters at most"
             )
         if len({name.casefold() for name in self.parts}) < len(self.parts):
@@ -71,9 +85,10 @@ class Schema(BaseModel):
             for pair in pairs:
                 for name in pair:
                     if name not in names:
-                        raise ValueError(f"{field}: {name!r} is not among {list(names)}; spell it as it is there")
+                        known = listed(map(short, names))
+                        raise ValueError(f"{field}: {short(name)} is not among {known}; spell it as it is there")
                     if name in seen:
-                        raise ValueError(f"{field}: {name!r} stands in two pairs; a name swaps with one other")
+                        raise ValueError(f"{field}: {short(name)} stands in two pairs; a name swaps with one other")
                     seen.add(name)
         return self
 
@@ -107,6 +122,17 @@ class Schema(BaseModel):
     def keypoint_flip(self) -> list[int]:
         """Where each of the K keypoints goes when the image is mirrored (its own inverse)."""
         return _permutation(self.keypoints, self.keypoint_mirror)
+
+
+def unfit(name: str) -> str:
+    """What keeps a text from being the name of a part, a keypoint or a category; "" where nothing does."""
+    if not name.strip():
+        return "is empty"
+    if len(name) > LONGEST:
+        return f"has {len(name):,} characters, expected at most {LONGEST:,}"
+    if re.search("[\0\ud800-\udfff]", name):
+        return f"holds a NUL or half of a character: {short(name)}"
+    return ""
 
 
 def _names_a_folder(name: str) -> bool:

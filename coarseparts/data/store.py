@@ -15,12 +15,16 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from coarseparts.data.sample import STYLES, Batch, no_parts
 from coarseparts.data.schema import IGNORE, Schema
+from coarseparts.system.documents import load_json
+
+if TYPE_CHECKING:
+    import torch
 
 LABELS = ("parts", *STYLES)
 """What a row may carry: the part mask and each coarse style; the columns of ``present.npy``."""
@@ -219,6 +223,8 @@ class Store:
     def batch(self, rows: Iterable[int] | np.ndarray | torch.Tensor, device: torch.device | str = "cpu") -> Batch:
         """The given rows (any order, repeats allowed) as a raw ``Batch``: bytes as stored, not augmented or
         normalised. ``index`` holds the rows as counted in this store or view."""
+        import torch  # here, for it takes seconds, and whoever makes a store does without it
+
         if isinstance(rows, torch.Tensor):
             rows = rows.cpu().numpy()
         rows = np.asarray(rows if isinstance(rows, np.ndarray) else list(rows), np.int64)
@@ -311,8 +317,8 @@ def _read_meta(folder: Path) -> tuple[Schema, int, tuple[list[str], list[str], l
     """Schema, size, (names, splits, sources) and key. Raises ValueError naming ``store.json`` and the remedy."""
     file, remedy = folder / "store.json", f"delete the store folder {folder}, it is made anew"
     try:
-        meta = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        meta = load_json(file)
+    except (OSError, ValueError) as error:
         raise ValueError(f"{file}: cannot be read ({error}); {remedy}") from None
     if not isinstance(meta, dict):
         raise ValueError(f"{file}: is damaged (a {type(meta).__name__}, expected an object); {remedy}")

@@ -16,7 +16,8 @@ import numpy as np
 
 from coarseparts.evaluation.iou import iou, paired
 from coarseparts.evaluation.published import Table as Published
-from coarseparts.evaluation.tables import COLUMNS, duration, write_text
+from coarseparts.evaluation.tables import COLUMNS, csv_lines, duration, markdown, write_text
+from coarseparts.system.text import csv_cell, from_csv_cell, markdown_cell
 
 CONDITIONS = ("parts", "labels", "start")
 """What a cell of a benchmark is measured under: part masks, coarse labels, where the encoders begin."""
@@ -56,32 +57,22 @@ class Result:
 
 def write_csv(path: str | Path, results: Iterable[Result]) -> Path:
     """One line a result, numbers to 4 decimals, nan as an empty cell; without the counts."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(HEADER)
-    for result in results:
-        values = [getattr(result, name) for name in HEADER]
-        writer.writerow([_cell(v) for v in values])
-    return write_text(path, text.getvalue())
+    return _write(path, HEADER, ([getattr(result, name) for name in HEADER] for result in results))
 
 
 def read_csv(path: str | Path) -> list[Result]:
     """The results of ``write_csv``, without counts. Raises ValueError naming the file where a column is missing or a
     cell is no number."""
-    with open(path, encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in HEADER if name not in (reader.fieldnames or ())]
-        if missing:
-            raise ValueError(f"{path}: the columns {missing} are missing; expected {','.join(HEADER)}")
-        texts, whole = ("labels", "start", "role", "method"), ("parts", "seed")
-        found = []
-        for cells in reader:
-            try:
-                values: dict[str, Any] = {n: cells[n] if n in texts else float(cells[n] or "nan") for n in HEADER}
-                found.append(Result(**values | {n: int(cells[n]) for n in whole}))
-            except ValueError as error:
-                raise ValueError(f"{path}, line {reader.line_num}: {error}; correct or remove the line") from None
-        return found
+    texts, whole = ("labels", "start", "role", "method"), ("parts", "seed")
+    found = []
+    for line, cells in csv_lines(path, HEADER):
+        try:
+            values: dict[str, Any] = {n: float(cells[n] or "nan") for n in HEADER if n not in texts}
+            values |= {n: from_csv_cell(cells[n]) for n in texts} | {n: int(cells[n]) for n in whole}
+            found.append(Result(**values))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}, line {line}: {error}; correct or remove the line") from None
+    return found
 
 
 def by_conditions(results: Iterable[Result]) -> dict[tuple[int, str, str], dict[str, list[Result]]]:
@@ -146,32 +137,35 @@ def margins(results: Iterable[Result]) -> list[Margin]:
 
 def write_margins(path: str | Path, found: Iterable[Margin]) -> Path:
     """One line a margin: what needs the counts of every image, kept for tables that are made again from the files."""
-    rows = (",".join(_cell(getattr(m, name)) for name in MARGINS) for m in found)
-    return write_text(path, "\n".join([",".join(MARGINS), *rows]) + "\n")
+    return _write(path, MARGINS, ([getattr(m, name) for name in MARGINS] for m in found))
 
 
 def read_margins(path: str | Path) -> list[Margin]:
     """What ``write_margins`` wrote. Raises ValueError naming the file where it is damaged."""
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        return [
-            Margin(
-                int(r["parts"]),
-                r["labels"],
-                r["start"],
-                r["method"],
-                r["rival"],
-                *(float(r[name] or "nan") for name in ("difference", "low", "high")),
-            )
-            for r in rows
-        ]
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"{path}: is damaged ({error}); make it again") from None
+    found = []
+    for line, row in csv_lines(path, MARGINS):
+        try:
+            values: dict[str, Any] = {name: from_csv_cell(row[name]) for name in MARGINS[1:5]}
+            values |= {name: float(row[name] or "nan") for name in MARGINS[5:]}
+            found.append(Margin(int(row["parts"]), **values))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: is damaged ({error} in line {line}); make it again") from None
+    return found
+
+
+def _write(path: str | Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> Path:
+    """CSV: numbers to 4 decimals, nan as an empty cell, texts as ``csv_cell`` writes them."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(map(_cell, row) for row in rows)
+    return write_text(path, text.getvalue())
 
 
 def _cell(value: Any) -> str:
-    return ("" if math.isnan(value) else f"{value:.4f}") if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.4f}"
+    return csv_cell(value) if isinstance(value, str) else str(value)
 
 
 def condition_tables(
@@ -212,6 +206,8 @@ def condition_tables(
 ByPart = dict[tuple[int, str, str], dict[str, dict[str, float]]]
 """conditions -> method -> part -> IoU in percent."""
 
+PARTS = (*CONDITIONS, "method", "part", "iou")
+
 
 def by_part(results: Iterable[Result]) -> ByPart:
     """IoU of each part, the mean over the seeds (nan: no pixel is of the part or said to be). Only of methods whose
@@ -240,25 +236,25 @@ def part_tables(found: ByPart) -> list[tuple[str, list[str], list[list[str]]]]:
 
 def write_parts(path: str | Path, found: ByPart) -> Path:
     """A line for each set of conditions, method and part; nan is an empty cell."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((*CONDITIONS, "method", "part", "iou"))
-    for conditions, methods in found.items():
-        for name, parts in methods.items():
-            writer.writerows((*conditions, name, part, _cell(value)) for part, value in parts.items())
-    return write_text(path, text.getvalue())
+    rows = (
+        (*conditions, name, part, value)
+        for conditions, methods in found.items()
+        for name, parts in methods.items()
+        for part, value in parts.items()
+    )
+    return _write(path, PARTS, rows)
 
 
 def read_parts(path: str | Path) -> ByPart:
     """What ``write_parts`` wrote. Raises ValueError naming the file where it is damaged."""
     found: ByPart = {}
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                methods = found.setdefault((int(row["parts"]), row["labels"], row["start"]), {})
-                methods.setdefault(row["method"], {})[row["part"]] = float(row["iou"] or "nan")
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"{path}: is damaged ({error}); make it again") from None
+    for line, row in csv_lines(path, PARTS):
+        try:
+            labels, start, method, part = (from_csv_cell(row[name]) for name in PARTS[1:-1])
+            methods = found.setdefault((int(row["parts"]), labels, start), {})
+            methods.setdefault(method, {})[part] = float(row["iou"] or "nan")
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: is damaged ({error} in line {line}); make it again") from None
     return found
 
 
@@ -339,22 +335,16 @@ def to_markdown(
 ) -> str:
     """All tables, and the label multiplier where several numbers of part masks were tried, as Markdown."""
     results = list(results)
-    blocks = [f"# {heading}"] if heading else []
+    blocks = [f"# {markdown_cell(heading)}"] if heading else []
     tables = condition_tables(results, known, published)
     if len(tables) == 1 and not heading:
         return markdown(*tables[0][1:]) + "\n"
     if len(tables) > 1:
         blocks.append(markdown(*overview(results)))
-    blocks += [f"## {name}\n\n{markdown(heads, body)}" for name, heads, body in tables]
+    blocks += [f"## {markdown_cell(name)}\n\n{markdown(heads, body)}" for name, heads, body in tables]
     for lines in label_curves(results).values():
-        blocks += [f"{sentence}." for sentence in multiplier_sentence(lines, "em", "fine-tuning")]
+        blocks += [f"{markdown_cell(sentence)}." for sentence in multiplier_sentence(lines, "em", "fine-tuning")]
     return "\n\n".join(blocks) + "\n"
-
-
-def markdown(heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown, first column to the left and the others to the right; without a last line break."""
-    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _mean(runs: Sequence[Result], name: str) -> float:

@@ -23,6 +23,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
+from coarseparts.palette import font
+from coarseparts.system.text import abridged, readable
+
 Row = Mapping[str, Any]
 """A line of metrics.csv: stage (str), epoch (int), name (str), value (float); more columns do no harm."""
 
@@ -135,8 +138,10 @@ def part_bars(
     group = len(iou) * bar + gap
     height = (len(names) + 1) * group + gap + 34
     top = _ceiling(max([0.0, *(v for vs in values.values() for v in vs if not math.isnan(v))]))
+    labels = ["mean of parts", *map(abridged, names)]
+    width = max(460.0, 260 + max(font(11).getlength(label) for label in labels))
     with _settings():
-        figure, axes = _axes(460, height, grid="x")
+        figure, axes = _axes(width, height, grid="x")
         centres = [gap + group / 2 + i * group + (gap if i else 0) for i in range(len(names) + 1)]
         for m, model in enumerate(iou):
             for centre, value in zip(centres, [means[model], *values[model]], strict=True):
@@ -146,7 +151,7 @@ def part_bars(
                 label = "n/a" if math.isnan(value) else f"{value:.1f}"
                 axes.annotate(label, (drawn, y), (4, 0), textcoords="offset points", va="center_baseline", fontsize=10)
         axes.axhline((centres[0] + centres[1]) / 2, color=_INK, alpha=0.25, linewidth=0.8)
-        axes.set_yticks(centres, ["mean of parts", *names], fontsize=11)
+        axes.set_yticks(centres, labels, fontsize=11)
         axes.get_yticklabels()[0].set_fontweight("bold")
         axes.set_ylim(centres[-1] + group / 2 + gap / 2, 0)
         axes.set_xlim(0, top)
@@ -277,12 +282,18 @@ def _svg(figure: Figure, label: str) -> str:
     # matplotlib's style element would reach the whole page.
     for unwanted in (r"<metadata>.*?</metadata>", r"<!--.*?-->", r"<defs>\s*<style.*?</style>\s*</defs>"):
         svg = re.sub(unwanted, "", svg, flags=re.DOTALL)
-    svg = re.sub(r"font-family: [^;\"]*; |\s+transform=\"rotate\(-0 [^\"]*\"", "", svg)
-    svg = svg.replace("xlink:href", "href").replace(_INK, "currentColor")
-    svg = re.sub(r'(\sid="|url\(#|href="#)', rf"\1f{key}-", svg)
+    svg = re.sub("<[^>]*>", lambda tag: _own_tag(tag[0], key), svg)  # texts are names, and stay what they are
     box = re.search(r'viewBox="[^"]*"', svg)
     assert box is not None
-    label = html.escape(label, quote=True)
-    style = "font-family: system-ui, sans-serif; stroke-linejoin: round; stroke-linecap: butt"
+    label = html.escape(readable(label), quote=True)
+    width = f"--width: {figure.get_figwidth() * 72:.0f}px; "
+    style = f"{width}font-family: system-ui, sans-serif; stroke-linejoin: round; stroke-linecap: butt"
     opening = f'<svg {box[0]} role="img" aria-label="{label}" style="{style}">'
     return re.sub(r"<svg[^>]*>", lambda _: opening, svg, count=1)
+
+
+def _own_tag(tag: str, key: str) -> str:
+    """A tag in the page's ink and font, its ids unlike those of other figures."""
+    tag = re.sub(r"font-family: [^;\"]*; |\s+transform=\"rotate\(-0 [^\"]*\"", "", tag)
+    tag = tag.replace("xlink:href", "href").replace(_INK, "currentColor")
+    return re.sub(r'(\sid="|url\(#|href="#)', rf"\1f{key}-", tag)

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from coarseparts.palette import font
+from coarseparts.palette import fitting, font
+from coarseparts.system.text import abridged
 
 IGNORE = 255
 """Value of a part map that says "not labelled here"; drawn as grey hatching."""
@@ -117,9 +118,9 @@ def sheet(
     picture = Image.new("RGB", (width, top + len(rows) * step + lines * _LINE + (_GAP if lines else 0)), _PAPER)
     draw = ImageDraw.Draw(picture)
     if title:
-        draw.text((_GAP, _GAP - 2), _fitting(title, width - 2 * _GAP, 16), fill=_INK, font=font(16))
+        draw.text((_GAP, _GAP - 2), fitting(title, width - 2 * _GAP, 16), fill=_INK, font=font(16))
     for c, text in enumerate((headings or ())[:columns]):
-        draw.text((_GAP + c * (tile + _GAP), top - _LINE), _fitting(text, tile, 13), fill=_INK, font=font(13))
+        draw.text((_GAP + c * (tile + _GAP), top - _LINE), fitting(text, tile, 13), fill=_INK, font=font(13))
     for r, row in enumerate(rows):
         for c, pixels in enumerate(row):
             x, y = _GAP + c * (tile + _GAP), top + r * step
@@ -127,11 +128,11 @@ def sheet(
                 small = _scaled(pixels, tile)
                 picture.paste(small, (x + (tile - small.width) // 2, y + (tile - small.height) // 2))
             if captions:
-                draw.text((x, y + tile + 1), _fitting(captions[r][c], tile, 13), fill=_INK, font=font(13))
+                draw.text((x, y + tile + 1), fitting(captions[r][c], tile, 13), fill=_INK, font=font(13))
     for x, line, name in places:
         y = top + len(rows) * step + line * _LINE
         draw.rectangle((_GAP + x, y + 2, _GAP + x + 12, y + 14), fill=tuple((legend or {})[name]))
-        draw.text((_GAP + x + 17, y), _fitting(name, width - 2 * _GAP - 17, 13), fill=_INK, font=font(13))
+        draw.text((_GAP + x + 17, y), fitting(abridged(name), width - 2 * _GAP - 17, 13), fill=_INK, font=font(13))
     return picture
 
 
@@ -139,7 +140,7 @@ def _flow(legend: Mapping[str, Sequence[int]], width: int) -> list[tuple[int, in
     """(x, line, name) of each entry, wrapped at ``width`` pixels."""
     places, x, line = [], 0, 0
     for name in legend:
-        length = 17 + int(font(13).getlength(_drawable(name))) + 14
+        length = 17 + int(font(13).getlength(abridged(name))) + 14
         if x and x + length > width:
             x, line = 0, line + 1
         places.append((x, line, name))
@@ -152,17 +153,3 @@ def _scaled(pixels: np.ndarray, tile: int) -> Image.Image:
     factor = tile / max(picture.size)
     size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
     return picture.resize(size, Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.BOX)
-
-
-def _drawable(text: str) -> str:
-    """A file name may hold bytes that are no text, or a line break; neither can be drawn."""
-    return " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
-
-
-def _fitting(text: str, width: int, size: int) -> str:
-    text = _drawable(text)
-    if font(size).getlength(text) <= width:
-        return text
-    while text and font(size).getlength("..." + text) > width:
-        text = text[1:]
-    return "..." + text

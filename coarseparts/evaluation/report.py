@@ -20,6 +20,7 @@ from coarseparts.evaluation.iou import confusion, iou
 from coarseparts.evaluation.overlay import IGNORE, overlay
 from coarseparts.evaluation.published import Table as Published
 from coarseparts.palette import colours
+from coarseparts.system.text import readable
 
 _LARGEST = 256  # pixels: longer sides of pictures are reduced to it, or a report of large photographs gets too big
 _PAGE = 1080  # CSS pixels that a row of tiles may take on a laptop
@@ -57,8 +58,8 @@ def write_report(
     problems: what was wrong or repaired in the data, a line each.
     reference, main: the methods that the sentence at the top compares (``tables.headline``).
 
-    What is empty is left out and the page says so. All texts are escaped. Raises ValueError if an image and its part
-    maps do not fit or a part map holds an index without a name.
+    What is empty is left out and the page says so. All texts are made visible (``text.readable``) and escaped. Raises
+    ValueError if an image and its part maps do not fit or a part map holds an index without a name.
     """
     results, metrics, iou = list(results), list(metrics), dict(iou or {})
     palette = colours(len(parts))
@@ -179,6 +180,7 @@ def _page(template: str, context: Mapping[str, Any]) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        finalize=lambda value: value if isinstance(value, Markup) else readable(str(value)),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

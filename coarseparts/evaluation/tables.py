@@ -7,7 +7,7 @@ import io
 import math
 import re
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from coarseparts.system.files import write_whole
+from coarseparts.system.text import csv_cell, from_csv_cell, markdown_cell, readable
 
 Row = Mapping[str, Any]
 """One run: method (str), seed (int), part_miou, miou, ci95_low, ci95_high (percent), seconds (of training)."""
@@ -52,7 +53,7 @@ def write_results_csv(path: str | Path, rows: Iterable[Row]) -> Path:
             raise ValueError(f"{path}: a row has the columns {sorted(row)}; expected {list(COLUMNS)}")
         numbers = (_number(row[name]) for name in _NUMBERS)
         cells = ("" if math.isnan(n) else f"{n:.4f}".rstrip("0").rstrip(".") for n in numbers)
-        writer.writerow([row["method"], int(row["seed"]), *cells])
+        writer.writerow([csv_cell(str(row["method"])), int(row["seed"]), *cells])
     return write_text(path, text.getvalue())
 
 
@@ -61,20 +62,31 @@ def read_results_csv(path: str | Path) -> list[dict[str, Any]]:
 
     Raises ValueError, naming file and line, if a column is missing or a cell is no number.
     """
+    rows = []
+    for line, cells in csv_lines(path, COLUMNS):
+        try:
+            row: dict[str, Any] = {"method": from_csv_cell(cells["method"]), "seed": int(cells["seed"])}
+            row |= {name: float(cells[name]) if cells[name] else math.nan for name in _NUMBERS}
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}, line {line}: {error}; correct or remove the line") from None
+        rows.append(row)
+    return rows
+
+
+def csv_lines(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(number, cells by column) of each line of a CSV file, as they stand there; a cell that a line lacks is None.
+
+    Raises ValueError naming the file if it is no CSV or lacks one of ``columns``.
+    """
     with open(path, encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise ValueError(f"{path}: the columns {missing} are missing; expected {','.join(COLUMNS)}")
-        rows = []
-        for cells in reader:
-            try:
-                row: dict[str, Any] = {"method": cells["method"], "seed": int(cells["seed"])}
-                row |= {name: float(cells[name]) if cells[name] else math.nan for name in _NUMBERS}
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{path}, line {reader.line_num}: {error}; correct or remove the line") from None
-            rows.append(row)
-    return rows
+        try:
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            if missing:
+                raise ValueError(f"{path}: is damaged: the columns {missing} are missing; expected {','.join(columns)}")
+            yield from ((reader.line_num, cells) for cells in reader)
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ValueError(f"{path}: is damaged ({error}); make it again") from None
 
 
 def method_table(rows: Iterable[Row], reference: str | None = "fine-tuning") -> list[dict[str, Any]]:
@@ -168,9 +180,14 @@ def cells(rows: Iterable[Row], reference: str | None = "fine-tuning") -> tuple[l
 
 def to_markdown(rows: Iterable[Row], reference: str | None = "fine-tuning") -> str:
     """The table as Markdown, ending in a line break."""
-    heads, body = cells(rows, reference)
-    lines = [heads, ["---"] + ["---:"] * (len(heads) - 1), *body]
-    return "".join("| " + " | ".join(" ".join(c.replace("|", r"\|").split()) for c in ln) + " |\n" for ln in lines)
+    return markdown(*cells(rows, reference)) + "\n"
+
+
+def markdown(heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, first column to the left and the others to the right; without a last line break."""
+    rule = ["---", *["---:"] * (len(heads) - 1)]
+    lines = [[markdown_cell(cell) for cell in line] for line in (heads, *body)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], rule, *lines[1:]))
 
 
 def print_table(
@@ -178,11 +195,11 @@ def print_table(
 ) -> None:
     """Print the table on a rich console."""
     heads, body = cells(rows, reference)
-    table = Table(title=Text(title) if title else None, title_justify="left")
+    table = Table(title=Text(readable(title)) if title else None, title_justify="left")
     for i, head in enumerate(heads):
-        table.add_column(Text(head), justify="left" if i == 0 else "right", no_wrap=i == 1)
+        table.add_column(Text(readable(head)), justify="left" if i == 0 else "right", no_wrap=i == 1)
     for row in body:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(readable(cell)) for cell in row))
     console.print(table)
 
 

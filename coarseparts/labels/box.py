@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from coarseparts.labels.parts import Parts
 from coarseparts.labels.style import LabelStyle
 
 
@@ -18,14 +19,14 @@ class Box(LabelStyle):
     posterior as two keypoints, the corners, as the paper remarks; the default draws it filled.
 
     ``model`` maps part probabilities (B, S, H, W) to the logit of "foreground" (B, 1, H, W) where the parts overlap or
-    leave some of the object out; p(ybox|y) is then learned.
+    leave some of the object out; p(ybox|y) is then learned. ``y`` says what the parts are.
     """
 
     name = "box"
 
-    def __init__(self, corners: bool = False, sigma: float = 0.03, model: nn.Module | None = None):
+    def __init__(self, y: Parts, corners: bool = False, sigma: float = 0.03, model: nn.Module | None = None):
         super().__init__()
-        self.corners, self.sigma, self.model = corners, sigma, model
+        self.y, self.corners, self.sigma, self.model = y, corners, sigma, model
         self.channels = 2 if corners else 1
         self.register_buffer("scale", torch.full((2,), 1e-3))
 
@@ -42,7 +43,7 @@ class Box(LabelStyle):
 
     def predict(self, log_y: Tensor) -> Tensor:
         """log p(background) of every pixel, (B, H, W); both of the box's statements follow from it."""
-        return log_y[:, 0] if self.model is None else F.logsigmoid(-self.model(log_y.exp())[:, 0])
+        return self.y.background(log_y) if self.model is None else F.logsigmoid(-self.model(log_y.exp())[:, 0])
 
     def loss(self, label: Tensor, mean: Tensor) -> Tensor:
         return misfit(label, mean, torch.zeros_like(self.scale))
@@ -62,11 +63,7 @@ class Box(LabelStyle):
         inside_x, inside_y = inside(label, log_y.shape[-1])
         outside = ~(inside_y[:, :, None] & inside_x[:, None, :])
         penalty = self.scale[0].clamp(1e-4, 0.4999).log() * outside[:, None]
-        if self.model is None:
-            return F.log_softmax(torch.cat([log_y[:, :1], log_y[:, 1:] + penalty], dim=1), dim=1)
-        there, not_there = log_y.chunk(2, dim=1)  # of overlapping parts: outside, none of them is there
-        total = torch.logaddexp(there + penalty, not_there)
-        return torch.cat([there + penalty - total, not_there - total], dim=1)
+        return self.y.given(log_y, penalty)
 
     def mirror(self, label: Tensor, size: int) -> Tensor:
         x0, y0, x1, y1 = label.unbind(-1)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from coarseparts.labels.parts import Parts
 from coarseparts.labels.style import LabelStyle
 
 
@@ -23,19 +24,24 @@ class Mask(LabelStyle):
     best q is exactly ``condition``. The first is never above the second (Jensen) and equals it where q is certain.
 
     ``model`` maps part probabilities (B, S, H, W) to the logit of "foreground" (B, 1, H, W) where the parts overlap or
-    leave some of the object out (section 5.2, aircraft): p(ymask|y) is then learned, and has no closed form.
+    leave some of the object out (section 5.2, aircraft): p(ymask|y) is then learned, and has no closed form. Without it
+    ``y``, which says what the parts are, must be exclusive.
     """
 
     name = "mask"
     channels = 1
 
-    def __init__(self, likelihood: Literal["of_mean", "expected"] = "of_mean", model: nn.Module | None = None) -> None:
+    def __init__(
+        self, y: Parts, likelihood: Literal["of_mean", "expected"] = "of_mean", model: nn.Module | None = None
+    ) -> None:
         super().__init__()
         if likelihood not in ("of_mean", "expected"):
             raise ValueError(f"likelihood is {likelihood!r}; choose 'of_mean' (Algorithm 1) or 'expected' (Eq. 2)")
         if model is not None and likelihood == "expected":
             raise ValueError("likelihood 'expected' has no closed form where the mask is learned; take 'of_mean'")
-        self.likelihood, self.model = likelihood, model
+        if model is None and not y.exclusive:
+            raise ValueError("parts that may overlap do not fill a mask; give the model that learns p(ymask|y)")
+        self.y, self.likelihood, self.model = y, likelihood, model
         self.register_buffer("scale", torch.zeros(1))
 
     def draw(self, label: Tensor, size: int) -> Tensor:
@@ -48,7 +54,7 @@ class Mask(LabelStyle):
         if self.model is not None:
             logit: Tensor = self.model(log_y.exp())
             return logit
-        return log_y[:, 1:].logsumexp(dim=1, keepdim=True) - log_y[:, :1]
+        return self.y.there(log_y).logsumexp(dim=1, keepdim=True) - self.y.background(log_y)[:, None]
 
     def loss(self, label: Tensor, mean: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(mean, label, reduction="none").mean(dim=(1, 2, 3))
@@ -80,10 +86,10 @@ class Mask(LabelStyle):
         return label.flip(-1)
 
     def condition(self, log_y: Tensor, label: Tensor) -> Tensor:
-        if self.learned:
+        if self.model is not None:
             return log_y
         if_out, if_in = self._log_likelihood(label)
-        return F.log_softmax(log_y + torch.cat([if_out, if_in.expand(-1, log_y.shape[1] - 1, -1, -1)], dim=1), dim=1)
+        return self.y.given(log_y, if_in, if_out)
 
     def _log_likelihood(self, label: Tensor) -> tuple[Tensor, Tensor]:
         """log p(this mask value | the pixel is background) and the same for foreground, (B, 1, H, W) each."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from coarseparts.labels.box import inside, misfit, noise
+from coarseparts.labels.parts import Parts
 from coarseparts.labels.style import LabelStyle
 
 
@@ -15,14 +15,16 @@ class PartBoxes(LabelStyle):
 
     Deterministic given y, each box as the object's (``Box``): the part is nowhere outside of its box and somewhere in
     every row and column that the box covers. ``scale`` (two numbers) is how often each is wrong on held-out images.
-    ``flip``: which of the P parts each becomes in a mirror, counted from 0.
+    ``y`` says what the parts are; ``flip`` which of the P each becomes in a mirror, counted from 0.
     """
 
     name = "part_boxes"
 
-    def __init__(self, flip: list[int]) -> None:
+    def __init__(self, y: Parts, flip: list[int]) -> None:
         super().__init__()
-        self.channels, self.flip = len(flip), flip
+        if len(flip) != y.count:
+            raise ValueError(f"flip names {len(flip)} parts, expected {y.count}, one a part")
+        self.y, self.channels, self.flip = y, y.count, flip
         self.register_buffer("scale", torch.full((2,), 1e-3))
 
     def draw(self, label: Tensor, size: int) -> Tensor:
@@ -30,9 +32,7 @@ class PartBoxes(LabelStyle):
 
     def predict(self, log_y: Tensor) -> Tensor:
         """log p(the part is not there) of every part and pixel, (B, P, H, W)."""
-        if log_y.shape[1] == 2 * self.channels:  # parts that overlap: every part there, every part not there
-            return log_y[:, self.channels :]
-        return torch.log1p(-log_y[:, 1:].exp().clamp_max(1 - 1e-6))
+        return self.y.absent(log_y)
 
     def loss(self, label: Tensor, mean: Tensor) -> Tensor:
         return self._each(label, mean, torch.zeros_like(self.scale))
@@ -50,11 +50,7 @@ class PartBoxes(LabelStyle):
     def condition(self, log_y: Tensor, label: Tensor) -> Tensor:
         # "Not outside of its box" is a statement about single pixels; the projections are not.
         penalty = self.scale[0].clamp(1e-4, 0.4999).log() * ~self._within(label, log_y.shape[-1])
-        if log_y.shape[1] == 2 * self.channels:
-            there, not_there = log_y.chunk(2, dim=1)
-            total = torch.logaddexp(there + penalty, not_there)
-            return torch.cat([there + penalty - total, not_there - total], dim=1)
-        return F.log_softmax(torch.cat([log_y[:, :1], log_y[:, 1:] + penalty], dim=1), dim=1)
+        return self.y.given(log_y, penalty)
 
     def _within(self, label: Tensor, size: int) -> Tensor:
         """(B, P, size, size) bool: whose centre lies in the part's box."""

@@ -9,6 +9,8 @@ background where they exclude each other (S = P + 1); every part there, then eve
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -17,81 +19,97 @@ from torch.nn import functional as F
 IGNORE = 255
 
 
+@dataclass(frozen=True)
 class Parts(ABC):
-    """The questions. Stateless; every loss is a mean over pixels (and images), in nats, over parts a sum."""
+    """The questions, to one kind of y with ``count`` parts, P. Every loss is a mean over pixels (and images), in nats,
+    over parts a sum.
 
-    @staticmethod
-    @abstractmethod
-    def outputs(parts: int) -> int:
-        """Channels of the networks' logits for P parts."""
+    Which channel of ``log_y`` says what follows from the kind and P alone, never from a shape: one exclusive part and
+    one that may overlap have two states each, and in another order. A tensor of other than S channels raises.
+    """
 
-    @staticmethod
-    @abstractmethod
-    def states(parts: int) -> int:
-        """S, channels of ``log_y``, for P parts."""
+    count: int
+    exclusive: ClassVar[bool]
+    """Whether each pixel is one part's or background; the object's mask is then the parts' union."""
 
-    @staticmethod
+    @property
     @abstractmethod
-    def log_probability(logits: Tensor) -> Tensor:
+    def outputs(self) -> int:
+        """Channels of the networks' logits."""
+
+    @property
+    @abstractmethod
+    def states(self) -> int:
+        """S, channels of ``log_y``."""
+
+    @abstractmethod
+    def log_probability(self, logits: Tensor) -> Tensor:
         """log p of every state at each pixel, (B, S, H, W), <= 0."""
 
-    @staticmethod
     @abstractmethod
-    def probability(logits: Tensor) -> Tensor:
+    def probability(self, logits: Tensor) -> Tensor:
         """The same as probabilities, (B, S, H, W), 0..1."""
 
-    @staticmethod
     @abstractmethod
-    def mode(log_y: Tensor) -> Tensor:
+    def mode(self, log_y: Tensor) -> Tensor:
         """The most probable labels of each pixel, (B, H, W) int64. Of exclusive parts logits will do, too."""
 
-    @staticmethod
     @abstractmethod
-    def sample(log_y: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, log_y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One draw from each pixel's distribution, (B, H, W) int64."""
 
-    @staticmethod
     @abstractmethod
-    def sureness(log_y: Tensor) -> Tensor:
+    def sureness(self, log_y: Tensor) -> Tensor:
         """Probability of the mode at each pixel, (B, H, W); of several parts, that of the most doubtful one."""
 
-    @staticmethod
     @abstractmethod
-    def certain(parts: Tensor, states: int) -> Tensor:
+    def there(self, states: Tensor) -> Tensor:
+        """The channels of (B, S, H, W) that say "this part is there", (B, P, H, W)."""
+
+    @abstractmethod
+    def absent(self, log_y: Tensor) -> Tensor:
+        """log p(the part is not there) of every part and pixel, (B, P, H, W)."""
+
+    @abstractmethod
+    def background(self, log_y: Tensor) -> Tensor:
+        """log p(no part is there) of every pixel, (B, H, W)."""
+
+    @abstractmethod
+    def given(self, log_y: Tensor, if_there: Tensor, if_not: Tensor | float = 0.0) -> Tensor:
+        """log of p(y) times a likelihood, normalised at each pixel: ``if_there``, (B, P or 1, H, W), is the log
+        likelihood in the states that say "this part is there", ``if_not`` in the others."""
+
+    @abstractmethod
+    def certain(self, parts: Tensor) -> Tensor:
         """Probabilities 0 and 1 of labels (B, H, W) as (B, S, H, W) float; meaningless where they are 255."""
 
-    @classmethod
-    def log_certain(cls, parts: Tensor, elsewhere: Tensor, smoothing: float = 1e-4) -> Tensor:
+    def log_certain(self, parts: Tensor, elsewhere: Tensor, smoothing: float = 1e-4) -> Tensor:
         """``log_y`` of certain labels (B, H, W); pixels marked 255 take the values of ``elsewhere`` (B, S, H, W)."""
-        hot = cls.certain(parts, elsewhere.shape[1]).to(elsewhere.dtype)
-        share = smoothing / cls._alternatives(elsewhere.shape[1])
+        hot = self.certain(parts).to(elsewhere.dtype)
+        share = smoothing / self._alternatives
         return torch.where((parts != IGNORE)[:, None], (hot * (1 - smoothing) + share).log(), elsewhere)
 
-    @staticmethod
+    @property
     @abstractmethod
-    def _alternatives(states: int) -> int:
+    def _alternatives(self) -> int:
         """Number of states that exclude each other."""
 
-    @staticmethod
     @abstractmethod
-    def supervised(logits: Tensor, parts: Tensor) -> Tensor:
+    def supervised(self, logits: Tensor, parts: Tensor) -> Tensor:
         """l(y, mu): cross entropy with labels (B, H, W); pixels marked 255 count for nothing. Scalar.
 
         A batch without one labelled pixel costs 0 and has a zero gradient, not NaN.
         """
 
-    @staticmethod
     @abstractmethod
-    def at_points(logits: Tensor, parts: Tensor) -> Tensor:
+    def at_points(self, logits: Tensor, parts: Tensor) -> Tensor:
         """Mean of -log p that the part of index ``parts`` (B, H, W) is there, where it is not 255. Scalar."""
 
-    @classmethod
-    def cross_entropy(cls, target: Tensor, logits: Tensor) -> Tensor:
+    def cross_entropy(self, target: Tensor, logits: Tensor) -> Tensor:
         """(B,) mean over pixels of -sum_s target_s log p_s, the target being probabilities (B, S, H, W)."""
-        return -(target * cls.log_probability(logits)).sum(dim=1).mean(dim=(1, 2))
+        return -(target * self.log_probability(logits)).sum(dim=1).mean(dim=(1, 2))
 
-    @classmethod
-    def overlap(cls, logits: Tensor, target: Tensor) -> Tensor:
+    def overlap(self, logits: Tensor, target: Tensor) -> Tensor:
         """1 - soft Dice, 0..1, of each part over the whole batch, of the parts that ``target`` shows: a mean over them
         where parts exclude each other; where each has its own cross entropy, too, a sum. Scalar.
 
@@ -99,30 +117,22 @@ class Parts(ABC):
         Cross entropy hardly hears of a part of ten pixels; here every part has the same say. The product of the usual
         form is replaced by |p - q|, which for soft targets is least at p = q (Wang et al. 2023, Dice semimetric).
         """
-        probabilities = cls.probability(logits)
-        p = cls.there(probabilities)
+        p = self.there(self.probability(logits))
         if target.dim() == 3:
             known = (target != IGNORE)[:, None]
-            p, q = p * known, cls.there(cls.certain(target, probabilities.shape[1])).to(p.dtype) * known
+            p, q = p * known, self.there(self.certain(target)).to(p.dtype) * known
         else:
-            q = cls.there(target)
+            q = self.there(target)
         there = q.sum(dim=(0, 2, 3))
         apart = (p - q).abs().sum(dim=(0, 2, 3)) / (p.sum(dim=(0, 2, 3)) + there).clamp_min(1e-6)
         shown = (there >= 1).to(p.dtype)  # at least a pixel's worth
-        return cls._joined((apart * shown).sum(), shown.sum())
+        return self._joined((apart * shown).sum(), shown.sum())
 
-    @staticmethod
     @abstractmethod
-    def _joined(total: Tensor, count: Tensor) -> Tensor:
+    def _joined(self, total: Tensor, count: Tensor) -> Tensor:
         """The loss of several parts: of their sum and their number."""
 
-    @staticmethod
-    @abstractmethod
-    def there(states: Tensor) -> Tensor:
-        """The channels of (B, S, H, W) that say "this part is there", (B, P, H, W)."""
-
-    @staticmethod
-    def negative_entropy(log_q: Tensor) -> Tensor:
+    def negative_entropy(self, log_q: Tensor) -> Tensor:
         """l_q = -H(q) as a mean over pixels, (B,), <= 0: adding it to a loss raises the entropy (Eq. 2)."""
         return (log_q.exp() * log_q).sum(dim=1).mean(dim=(1, 2))
 
@@ -130,61 +140,68 @@ class Parts(ABC):
 class ExclusiveParts(Parts):
     """Every pixel belongs to one part or to the background: softmax over P + 1 classes (section 3, birds)."""
 
-    @staticmethod
-    def outputs(parts: int) -> int:
-        return parts + 1
+    exclusive = True
 
-    @staticmethod
-    def states(parts: int) -> int:
-        return parts + 1
+    @property
+    def outputs(self) -> int:
+        return self.count + 1
 
-    @staticmethod
-    def log_probability(logits: Tensor) -> Tensor:
+    @property
+    def states(self) -> int:
+        return self.count + 1
+
+    def log_probability(self, logits: Tensor) -> Tensor:
         return F.log_softmax(logits.float(), dim=1)
 
-    @staticmethod
-    def probability(logits: Tensor) -> Tensor:
+    def probability(self, logits: Tensor) -> Tensor:
         return F.softmax(logits.float(), dim=1)
 
-    @staticmethod
-    def mode(log_y: Tensor) -> Tensor:
+    def mode(self, log_y: Tensor) -> Tensor:
         return log_y.argmax(dim=1)
 
-    @staticmethod
-    def sample(log_y: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def sample(self, log_y: Tensor, generator: torch.Generator | None = None) -> Tensor:
         # The maximum of Gumbel variables.
         uniform = torch.rand(log_y.shape, generator=generator).clamp_(1e-9, 1 - 1e-7).to(log_y.device)
         return (log_y.float() - (-uniform.log()).log()).argmax(dim=1)
 
-    @staticmethod
-    def sureness(log_y: Tensor) -> Tensor:
+    def sureness(self, log_y: Tensor) -> Tensor:
         return log_y.amax(dim=1).exp()
 
-    @staticmethod
-    def certain(parts: Tensor, states: int) -> Tensor:
-        index = torch.where(parts < states, parts, 0).long()
-        return F.one_hot(index, states).movedim(-1, 1).float()
+    def there(self, states: Tensor) -> Tensor:
+        return self._split(states)[1]
 
-    @staticmethod
-    def _alternatives(states: int) -> int:
-        return states
+    def absent(self, log_y: Tensor) -> Tensor:
+        return torch.log1p(-self.there(log_y).exp().clamp_max(1 - 1e-6))
 
-    @staticmethod
-    def supervised(logits: Tensor, parts: Tensor) -> Tensor:
+    def background(self, log_y: Tensor) -> Tensor:
+        return self._split(log_y)[0][:, 0]
+
+    def given(self, log_y: Tensor, if_there: Tensor, if_not: Tensor | float = 0.0) -> Tensor:
+        background, there = self._split(log_y)
+        return F.log_softmax(torch.cat([background + if_not, there + if_there], dim=1), dim=1)
+
+    def certain(self, parts: Tensor) -> Tensor:
+        index = torch.where(parts < self.states, parts, 0).long()
+        return F.one_hot(index, self.states).movedim(-1, 1).float()
+
+    @property
+    def _alternatives(self) -> int:
+        return self.states
+
+    def supervised(self, logits: Tensor, parts: Tensor) -> Tensor:
         total = F.cross_entropy(logits.float(), parts.long(), ignore_index=IGNORE, reduction="sum")
         return total / (parts != IGNORE).sum().clamp_min(1)
 
-    @staticmethod
-    def at_points(logits: Tensor, parts: Tensor) -> Tensor:
-        return ExclusiveParts.supervised(logits, parts)
+    def at_points(self, logits: Tensor, parts: Tensor) -> Tensor:
+        return self.supervised(logits, parts)
 
-    @staticmethod
-    def _joined(total: Tensor, count: Tensor) -> Tensor:
+    def _joined(self, total: Tensor, count: Tensor) -> Tensor:
         return total / count.clamp_min(1)
 
-    @staticmethod
-    def there(states: Tensor) -> Tensor:
-        return states[:, 1:]
+    def _split(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """The background's channel and the parts', (B, 1, H, W) and (B, P, H, W)."""
+        background, there = states.split([1, self.count], dim=1)
+        return background, there
 
 
 class OverlappingParts(Parts):
@@ -193,68 +210,77 @@ class OverlappingParts(Parts):
     Bit p of a label's byte says whether part p + 1 covers the pixel; bit 7 is never set but in 255.
     """
 
-    @staticmethod
-    def outputs(parts: int) -> int:
-        return parts
+    exclusive = False
 
-    @staticmethod
-    def states(parts: int) -> int:
-        return 2 * parts
+    @property
+    def outputs(self) -> int:
+        return self.count
 
-    @staticmethod
-    def log_probability(logits: Tensor) -> Tensor:
+    @property
+    def states(self) -> int:
+        return 2 * self.count
+
+    def log_probability(self, logits: Tensor) -> Tensor:
         logits = logits.float()
         return torch.cat([F.logsigmoid(logits), F.logsigmoid(-logits)], dim=1)
 
-    @staticmethod
-    def probability(logits: Tensor) -> Tensor:
+    def probability(self, logits: Tensor) -> Tensor:
         there = logits.float().sigmoid()
         return torch.cat([there, 1 - there], dim=1)
 
-    @staticmethod
-    def mode(log_y: Tensor) -> Tensor:
-        there, not_there = log_y.chunk(2, dim=1)
+    def mode(self, log_y: Tensor) -> Tensor:
+        there, not_there = self._split(log_y)
         return pack(there > not_there)
 
-    @staticmethod
-    def sample(log_y: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        there = log_y.chunk(2, dim=1)[0].exp()
+    def sample(self, log_y: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        there = self.there(log_y).exp()
         return pack(torch.rand(there.shape, generator=generator).to(there.device) < there)
 
-    @staticmethod
-    def sureness(log_y: Tensor) -> Tensor:
-        return torch.maximum(*log_y.chunk(2, dim=1)).exp().amin(dim=1)
+    def sureness(self, log_y: Tensor) -> Tensor:
+        return torch.maximum(*self._split(log_y)).exp().amin(dim=1)
 
-    @staticmethod
-    def certain(parts: Tensor, states: int) -> Tensor:
-        there = unpack(parts, states // 2).float()
+    def there(self, states: Tensor) -> Tensor:
+        return self._split(states)[0]
+
+    def absent(self, log_y: Tensor) -> Tensor:
+        return self._split(log_y)[1]
+
+    def background(self, log_y: Tensor) -> Tensor:
+        return self.absent(log_y).sum(dim=1)
+
+    def given(self, log_y: Tensor, if_there: Tensor, if_not: Tensor | float = 0.0) -> Tensor:
+        there, not_there = self._split(log_y)
+        there, not_there = there + if_there, not_there + if_not
+        total = torch.logaddexp(there, not_there)
+        return torch.cat([there - total, not_there - total], dim=1)
+
+    def certain(self, parts: Tensor) -> Tensor:
+        there = unpack(parts, self.count).float()
         return torch.cat([there, 1 - there], dim=1)
 
-    @staticmethod
-    def _alternatives(states: int) -> int:
+    @property
+    def _alternatives(self) -> int:
         return 2
 
-    @staticmethod
-    def supervised(logits: Tensor, parts: Tensor) -> Tensor:
-        there = unpack(parts, logits.shape[1]).float()
+    def supervised(self, logits: Tensor, parts: Tensor) -> Tensor:
+        there = unpack(parts, self.count).float()
         each = F.binary_cross_entropy_with_logits(logits.float(), there, reduction="none").sum(dim=1)
         known = parts != IGNORE
         return (each * known).sum() / known.sum().clamp_min(1)
 
-    @staticmethod
-    def at_points(logits: Tensor, parts: Tensor) -> Tensor:
+    def at_points(self, logits: Tensor, parts: Tensor) -> Tensor:
         known = parts != IGNORE
         chosen = torch.where(known, parts - 1, 0).clamp_min(0).long()
         log_p = F.logsigmoid(logits.float()).gather(1, chosen[:, None])[:, 0]
         return -(log_p * known).sum() / known.sum().clamp_min(1)
 
-    @staticmethod
-    def _joined(total: Tensor, count: Tensor) -> Tensor:
+    def _joined(self, total: Tensor, count: Tensor) -> Tensor:
         return total
 
-    @staticmethod
-    def there(states: Tensor) -> Tensor:
-        return states.chunk(2, dim=1)[0]
+    def _split(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """The channels "this part is there" and "this part is not there", (B, P, H, W) each."""
+        there, not_there = states.split([self.count, self.count], dim=1)
+        return there, not_there
 
 
 def pack(there: Tensor) -> Tensor:
@@ -269,6 +295,6 @@ def unpack(parts: Tensor, count: int) -> Tensor:
     return (parts[:, None].long() >> bits[:, None, None]) & 1 == 1
 
 
-def parts_of(overlapping: bool) -> type[Parts]:
-    """The kind of y that a schema's ``overlapping`` asks for."""
-    return OverlappingParts if overlapping else ExclusiveParts
+def parts_of(overlapping: bool, count: int) -> Parts:
+    """The kind of y that a schema's ``overlapping`` asks for, with ``count`` parts."""
+    return OverlappingParts(count) if overlapping else ExclusiveParts(count)

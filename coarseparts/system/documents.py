@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +21,12 @@ MOST_YAML = 20_000_000
 """Bytes of a YAML file; one of 100,000 names has two million."""
 
 DEEPEST = 64
-"""Levels of a YAML file; its parser in C would crash on some ten thousands of them."""
+"""Levels that a YAML file may have; its parser in C would crash on some ten thousands of them."""
 
 MOST_DIGITS = 40
 """A number of more digits is no number of pixels, images or epochs, whatever it counts."""
+
+_DIGITS = bytes(ord("0" if chr(byte) in "0123456789" else " ") for byte in range(256))
 
 
 class DocumentError(ValueError):
@@ -38,14 +44,42 @@ def load_json(path: Path) -> Any:
         text = raw.decode(json.detect_encoding(raw)).removeprefix("\ufeff")
     except UnicodeDecodeError:
         raise DocumentError("is not text in UTF-8 or UTF-16, expected JSON") from None
+    # Most files have no such number, and asking for each of millions would take as long as reading them.
+    long = b"0" * (MOST_DIGITS + 1) in text.encode().translate(_DIGITS)
     try:
-        return json.loads(text, object_pairs_hook=_without_twins, parse_int=_whole)
+        with _no_garbage():
+            return json.loads(text, object_pairs_hook=_without_twins, parse_int=_whole if long else None)
     except RecursionError:
-        raise DocumentError("is nested too deeply, expected JSON as annotation tools write it") from None
+        raise DocumentError(
+            f"is not valid JSON as tools write it: it is nested too deeply{_where_deep(text)}"
+        ) from None
     except DocumentError:
         raise
     except ValueError as error:
         raise DocumentError(f"is not valid JSON: {error}") from None
+
+
+def _where_deep(text: str) -> str:
+    """ " at line 3, column 17", where the nesting of a JSON text passes ``DEEPEST``."""
+    depth = 0
+    for found in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text):
+        depth += (found[0] in "[{") - (found[0] in "]}")
+        if depth > DEEPEST:
+            line, before = text.count("\n", 0, found.start()) + 1, text.rfind("\n", 0, found.start())
+            return f" at line {line}, column {found.start() - before}"
+    return ""
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """While a document is read nothing of it is garbage: looking for some takes most of the time of a large one."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -77,6 +111,9 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         return super().construct_mapping(node, deep)
 
 
+_Loader.add_constructor("tag:yaml.org,2002:set", _Loader.construct_undefined)  # a set would forget the order of names
+
+
 def load_yaml(path: Path) -> Any:
     """What a YAML file says, in UTF-8 or, with a byte-order mark, UTF-16. Nothing in it can run code.
 
@@ -96,21 +133,8 @@ def load_yaml(path: Path) -> Any:
 def parse_yaml(text: str) -> Any:
     """What a text in YAML says. Raises DocumentError as ``load_yaml`` does."""
     try:
-        depth = 0
-        for event in yaml.parse(text, _Loader):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > DEEPEST:
-                raise DocumentError("is nested too deeply")
-        loader = _Loader(text)
-        try:
-            node = loader.get_single_node()
-            if node is None:
-                return None
-            if _values(node, {}) > MOST_VALUES:
-                raise DocumentError(f"stands for more than {MOST_VALUES:,} values")
-            return loader.construct_document(node)
-        finally:
-            loader.dispose()
+        with _no_garbage():
+            return _parsed(text)
     except DocumentError:
         raise
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:  # `!!int ""` and such
@@ -118,6 +142,29 @@ def parse_yaml(text: str) -> Any:
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         said = getattr(error, "problem", None) or " ".join(str(error).split())
         raise DocumentError(f"is not valid YAML: {where}{said}") from None
+
+
+def _parsed(text: str) -> Any:
+    depth = count = 0
+    aliases = False
+    for event in yaml.parse(text, _Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        count += isinstance(event, yaml.NodeEvent)
+        aliases = aliases or isinstance(event, yaml.AliasEvent)
+        if depth > DEEPEST:
+            raise DocumentError("is nested too deeply")
+        if count > MOST_VALUES:
+            raise DocumentError(f"stands for more than {MOST_VALUES:,} values")
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if aliases and _values(node, {}) > MOST_VALUES:
+            raise DocumentError(f"stands for more than {MOST_VALUES:,} values")
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 def _values(node: yaml.Node, known: dict[yaml.Node, int]) -> int:

@@ -6,11 +6,11 @@ one leaves without any of that. What is being written is whole or not there in e
 
 from __future__ import annotations
 
-import _thread
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -29,7 +29,7 @@ class Interrupts:
     def __init__(self) -> None:
         self.says, self.count, self.ended = EARLY, 0, False
         self._running, self._again = False, False
-        self._status = STATUS
+        self._status, self._number = STATUS, int(signal.SIGINT)
 
     def install(self) -> None:
         """From here on a signal ends the process with one line: nothing has been done yet. A signal that whoever
@@ -41,14 +41,14 @@ class Interrupts:
 
     def running(self) -> None:
         """From here on the first signal is a KeyboardInterrupt."""
-        self.says, self._running = GOES_ON, True
+        self.says, self._running, self.count, self.ended = GOES_ON, True, 0, False
 
     def finishing(self, status: int) -> None:
         """From here on all is done and said: a signal ends the process with ``status``."""
         self.ended, self._status = True, status
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        again, self._again = self._again, False
+        again, self._again, self._number = self._again, False, number
         self.count += not again
         if self._running and not self.ended and (self.count == 1 or again):
             raise KeyboardInterrupt
@@ -68,19 +68,23 @@ class Interrupts:
     def _unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
         """Python drops an exception in a destructor: an interruption is made once more, others are not for users."""
         if issubclass(unraisable.exc_type, KeyboardInterrupt) and not self.ended:
-            self._again = True
-            _thread.interrupt_main()
+            threading.Thread(target=self._repeat, daemon=True).start()
         elif self.on_other is not None:
             self.on_other(unraisable.exc_value)
 
-    on_other: Callable[[BaseException | None], None] | None = None
+    def _repeat(self) -> None:
+        time.sleep(0.02)  # until the hook, in which it would be dropped again, has been left
+        self._again = True
+        os.kill(os.getpid(), self._number)  # a signal proper, which wakes whatever sleeps
+
+    on_other: Callable[[BaseException | None], object] | None = None
 
 
 INTERRUPTS = Interrupts()
 """Of this process, where it is a command."""
 
 
-def in_threads(log: Callable[[BaseException | None], None]) -> None:
+def in_threads(log: Callable[[BaseException | None], object]) -> None:
     """What fails in a thread that nobody waits for goes to ``log``, not to the terminal; likewise in destructors."""
     threading.excepthook = lambda args: log(args.exc_value)
     INTERRUPTS.on_other = log

@@ -6,12 +6,22 @@ import errno
 import os
 import re
 import sys
+from pathlib import Path
+
+from coarseparts.system.errors import Failed
 
 _FILES = (errno.EMFILE, errno.ENFILE)
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_MEMORY = re.compile(r"can't allocate memory|out of memory|bad.?alloc|not enough memory|failed to allocate", re.I)
+_MEMORY = re.compile(
+    r"(can't|cannot) allocate memory|out of memory|bad.?alloc|not enough memory|failed to allocate"
+    r"|failed to map segment|could not create a (primitive|memory)",
+    re.IGNORECASE,
+)
 LOWER = "lower --set batch=..., part_batch=... and labelled_batch=..., or the dataset file's size"
 """What to do where memory runs out in training."""
+
+SMALLER = "allow more, or take smaller or fewer files"
+"""What to do where it runs out elsewhere."""
 
 
 def is_machines(error: BaseException) -> bool:
@@ -26,8 +36,9 @@ def is_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError | ImportError | ValueError) and bool(_MEMORY.search(str(error)))
 
 
-def in_words(error: BaseException) -> str:
-    """What was refused, with the number and the limit where they are known, and the remedy; "" for other errors."""
+def in_words(error: BaseException, remedy: str = SMALLER) -> str:
+    """What was refused, with the number and the limit where they are known, and what to do (``remedy`` where memory
+    ran out); "" for other errors."""
     code = getattr(error, "errno", None) if isinstance(error, OSError) else None
     if code in _FILES:
         limit = _limit("RLIMIT_NOFILE")
@@ -38,16 +49,36 @@ def in_words(error: BaseException) -> str:
         named = f"{os.fsdecode(filename)}: " if isinstance(filename, str | bytes) else ""
         return f"{named}the disk is full; free some space and run the same command again, it goes on"
     if is_memory(error):
+        remedy = "allow more: ulimit -v unlimited" if isinstance(error, ImportError) else remedy
         asked = re.search(r"allocate (\d+) bytes|allocate ([\d.]+ [KMGT]iB)", str(error))
         more = f" for {_gib(int(asked[1])) if asked[1] else asked[2]} more" if asked else ""
         limit = _limit("RLIMIT_AS")
         allowed = f", with {_gib(limit)} allowed (ulimit -v)" if limit else ""
-        return f"there is not enough memory{more}{allowed}; {LOWER}"
+        return f"there is not enough memory{more}{allowed}; {remedy}"
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         limit = _limit("RLIMIT_AS")
         allowed = f" within {_gib(limit)} (ulimit -v)" if limit else ""
         return f"no more threads can be started{allowed}; allow more memory (ulimit -v) or processes (ulimit -u)"
     return ""
+
+
+LEAST = 2**29
+"""Bytes beyond what the libraries take that the smallest training or prediction needs (measured: 0.5 to 0.7 GiB)."""
+
+
+def room_for_networks() -> None:
+    """Raises Failed, with the numbers, where the process may not take the memory that any work with networks needs: to
+    be asked once torch is loaded, for later it would end in whatever words a library has for it."""
+    limit = _limit("RLIMIT_AS")
+    if limit is None:
+        return
+    try:
+        taken = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return
+    if limit - taken < LEAST:
+        need = f"{_gib(taken + LEAST)} of memory are needed at least, {_gib(limit)} are allowed (ulimit -v)"
+        raise Failed(f"{need}; allow more: ulimit -v unlimited")
 
 
 def _limit(name: str) -> int | None:

@@ -28,15 +28,18 @@ from coarseparts.system.text import readable
 _REFUSED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTSUP)
 """What a disk answers that knows no locks: some network disks."""
 
+LONGEST_WAIT = 3600.0
+"""Seconds to wait for a process that reads images for both."""
+
 Tell = Callable[[str], None]
 
 
-def _nothing(_: str) -> None:
-    pass
+def silent(_: str) -> None:
+    """Tells nobody."""
 
 
 @contextmanager
-def hold(file: Path, wait: float = 0.0, tell: Tell = _nothing) -> Iterator[None]:
+def hold(file: Path, wait: float = 0.0, tell: Tell = silent) -> Iterator[None]:
     """Inside, no other process holds ``file``, which is made if need be and stays; beside it ``<file>.json`` says who
     holds it. ``wait``: seconds to wait for another process, told of at once through ``tell``; so is a disk without
     locks.
@@ -57,13 +60,13 @@ def hold(file: Path, wait: float = 0.0, tell: Tell = _nothing) -> Iterator[None]
             lock.release()
 
 
-def is_held(file: Path) -> str:
+def holder(file: Path) -> str:
     """Who holds ``file``, in words, if another process does; "" if nobody does."""
     try:
         with hold(file):
             return ""
-    except Busy as busy:
-        return str(busy)
+    except Busy:
+        return _said(file)
     except OSError:
         return ""
 
@@ -77,12 +80,12 @@ def _acquired(file: Path, wait: float, tell: Tell) -> BaseFileLock:
                 lock.acquire(timeout=0)
             except Timeout:
                 if wait:
-                    tell(f"{_holder(file)}; waiting for it")
+                    tell(f"{_said(file)}; waiting for it")
                 lock.acquire(timeout=max(0.0, until - time.monotonic()), poll_interval=0.2)
         except Timeout:
             waited = f" still, after {wait:.0f} s" if wait else ""
             soft = f", or delete {lock.lock_file} if it is no more" if isinstance(lock, SoftFileLock) else ""
-            raise Busy(f"{_holder(file)}{waited}; wait for it, or take another folder{soft}") from None
+            raise Busy(f"{_said(file)}{waited}; wait for it, or take another folder{soft}") from None
         except OSError as error:
             if attempt or error.errno not in _REFUSED:
                 raise
@@ -104,12 +107,12 @@ def _self() -> dict[str, object]:
     }
 
 
-def _holder(file: Path) -> str:
+def _said(file: Path) -> str:
     """ "FOLDER: process 12 on ant (coarseparts train ...) is at work here since 2026-05-01 10:00:00"."""
     try:
         card = load_json(file.with_name(f"{file.name}.json"))
         by = f"process {int(card['process'])} on {card['machine']} ({card['command']})"
         since = f" since {card['since']}"
-    except (OSError, DocumentError, KeyError, TypeError, ValueError):  # it has not said yet
+    except (OSError, DocumentError, KeyError, TypeError, ValueError, OverflowError):  # it has not said yet
         by, since = "another process", ""
     return readable(f"{file.parent}: {by} is at work here{since}")

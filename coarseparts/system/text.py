@@ -12,8 +12,11 @@ import reprlib
 from collections.abc import Iterable
 from typing import Any
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
-"""How a cell begins that a spreadsheet would compute; and the mark that keeps it from that."""
+_FORMULA = " *['=+\\-@\uff1d\uff0b\uff0d\uff20]"
+"""How a cell begins that a spreadsheet would compute, in wide signs, too; or the mark that keeps it from that."""
+
+_NO_BYTE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Lone surrogates, which JSON can hold, but for those with which Python writes a byte that is not UTF-8."""
 
 
 def readable(text: str | os.PathLike[str]) -> str:
@@ -22,27 +25,36 @@ def readable(text: str | os.PathLike[str]) -> str:
     text = os.fspath(text)
     if text.isascii() and text.isprintable():
         return text
-    try:
-        decoded = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # a lone surrogate that stands for no byte: JSON can hold one
-        decoded = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in decoded)
+    text = _NO_BYTE.sub(lambda found: _escaped(found[0]), text)
+    decoded = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else _escaped(c) for c in decoded)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def csv_cell(text: str) -> str:
-    """A text as a cell of a table: one printable line that no spreadsheet takes for a formula ("=cmd" -> "'=cmd")."""
-    text = readable(text)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    """A text as a cell of a table: one printable line that no spreadsheet takes for a formula ("=cmd" -> "'=cmd"), nor
+    what follows a semicolon, which parts cells in many countries."""
+    return re.sub(f"(^|;)(?={_FORMULA})", r"\1'", readable(text))
 
 
 def from_csv_cell(cell: str) -> str:
-    """The text that ``csv_cell`` made a cell of."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
+    """The readable text that ``csv_cell`` made a cell of."""
+    return re.sub(f"(^|;)'(?={_FORMULA})", r"\1", cell)
 
 
 def markdown_cell(text: str) -> str:
-    """A text for Markdown, in a table or not: what would be markup is escaped."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", readable(text))
+    """A text for Markdown, in a table or not: what would be markup is escaped; "_" within a word is none."""
+    return re.sub(r"[\\`*\[\]<>|#&~$]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", readable(text))
+
+
+def abridged(text: str | os.PathLike[str], most: int = 60) -> str:
+    """``readable``, with an ellipsis in the middle where it is longer than ``most`` characters: names tend to differ at
+    their ends."""
+    text = readable(text)
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[len(text) - (most - most // 2 - 1) :]}"
 
 
 def short(value: Any, most: int = 40) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from em_toy import PARTS, POINTS, SIZE, Pointwise, batch
+from em_toy import PARTS, POINTS, SIZE, Pointwise, Y, batch
 from toy import toy, toy_store
 
 from coarseparts import methods
@@ -16,7 +16,7 @@ from coarseparts.baselines.multi_task import MultiTask
 from coarseparts.baselines.point_sup import PointSup, dilated, from_names, propose
 from coarseparts.baselines.pseudo_sup import Options as PseudoSupOptions
 from coarseparts.baselines.pseudo_sup import PseudoSup
-from coarseparts.labels import ExclusiveParts, Keypoints
+from coarseparts.labels import Keypoints
 from coarseparts.networks import Encoder, PartModel
 from coarseparts.networks.decoder import SkipDecoder
 from coarseparts.presets import settings
@@ -33,20 +33,20 @@ def test_pseudo_sup_teaches_each_network_the_others_mode_and_not_its_own() -> No
     torch.manual_seed(0)
     one, two = Pointwise(3), Pointwise(3)
     labelled, coarse = pair()
-    terms = PseudoSup(one, two, PseudoSupOptions()).terms(labelled, coarse, GENERATOR)
+    terms = PseudoSup(one, two, PseudoSupOptions(), Y).terms(labelled, coarse, GENERATOR)
     assert sorted(terms) == ["one/coarse", "one/labelled", "two/coarse", "two/labelled"]
     x = torch.cat([coarse.image, labelled.image])
     a, b = copy.deepcopy(one)(x), copy.deepcopy(two)(x)
-    torch.testing.assert_close(terms["one/coarse"], ExclusiveParts.supervised(a[:4], b[:4].argmax(1)))
-    torch.testing.assert_close(terms["two/coarse"], ExclusiveParts.supervised(b[:4], a[:4].argmax(1)))
-    torch.testing.assert_close(terms["two/labelled"], ExclusiveParts.supervised(b[4:], labelled.parts))
+    torch.testing.assert_close(terms["one/coarse"], Y.supervised(a[:4], b[:4].argmax(1)))
+    torch.testing.assert_close(terms["two/coarse"], Y.supervised(b[:4], a[:4].argmax(1)))
+    torch.testing.assert_close(terms["two/labelled"], Y.supervised(b[4:], labelled.parts))
     gradient = torch.autograd.grad(terms["one/coarse"], list(two.parameters()), allow_unused=True)
     assert all(g is None for g in gradient), "the teacher learns nothing from being asked"
 
 
 def test_pseudo_sup_sees_no_coarse_label() -> None:
     torch.manual_seed(0)
-    baseline = PseudoSup(Pointwise(3), Pointwise(3), PseudoSupOptions()).eval()
+    baseline = PseudoSup(Pointwise(3), Pointwise(3), PseudoSupOptions(), Y).eval()
     labelled, coarse = pair()
     blind = batch(4, 1, present=False)
     for name in blind.labels:
@@ -60,7 +60,7 @@ def make_multi_task(distance: str = "location") -> MultiTask:
     network = PartModel(Encoder("resnet10", stages=3), PARTS + 1, "stride4")
     decoder = SkipDecoder(network.encoder.widths, POINTS, stride=4, full=False)
     keypoints = Keypoints(POINTS, torch.nn.Identity(), [1, 0, 2], stride=4, distance=distance)  # type: ignore[arg-type]
-    return MultiTask(network, decoder, keypoints, True, multi_task.Options(keypoints=10.0))
+    return MultiTask(network, decoder, keypoints, True, multi_task.Options(keypoints=10.0), Y)
 
 
 @pytest.mark.parametrize("distance", ["l1", "location"])
@@ -89,12 +89,12 @@ def test_point_sup_weighs_points_mask_and_parts_as_the_paper_does() -> None:
     torch.manual_seed(0)
     network = Pointwise(3)
     labelled, coarse = pair()
-    terms = PointSup(network, [1, 1, 2], True, settings("paper").point_sup).terms(labelled, coarse, GENERATOR)
+    terms = PointSup(network, [1, 1, 2], True, settings("paper").point_sup, Y).terms(labelled, coarse, GENERATOR)
     logits = network(torch.cat([coarse.image, labelled.image]))
-    torch.testing.assert_close(terms["labelled"], 2 * ExclusiveParts.supervised(logits[4:], labelled.parts))
+    torch.testing.assert_close(terms["labelled"], 2 * Y.supervised(logits[4:], labelled.parts))
     points = torch.cat([coarse.labels["keypoints"], labelled.labels["keypoints"]])
     marked = dilated(points, torch.tensor([1, 1, 2]), SIZE, 5)
-    torch.testing.assert_close(terms["points"], 0.5 * ExclusiveParts.supervised(logits, marked))
+    torch.testing.assert_close(terms["points"], 0.5 * Y.supervised(logits, marked))
     foreground = 1 - logits.softmax(1)[:, 0]
     mask = torch.cat([coarse.labels["mask"], labelled.labels["mask"]])[:, 0]
     torch.testing.assert_close(terms["mask"], torch.nn.functional.binary_cross_entropy(foreground, mask))
@@ -110,8 +110,8 @@ def test_a_point_becomes_a_square_of_its_part_cut_off_at_the_frame() -> None:
 
 def test_the_table_is_proposed_from_where_points_lie_on_part_labelled_images() -> None:
     labelled = batch(6, 3, labelled=True)
-    assert propose([labelled], POINTS, PARTS + 1) == [1, 1, 2]
-    assert propose([batch(6, 3, labelled=False)], POINTS, PARTS + 1) == [0, 0, 0]
+    assert propose([labelled], POINTS, Y) == [1, 1, 2]
+    assert propose([batch(6, 3, labelled=False)], POINTS, Y) == [0, 0, 0]
     assert from_names({"a": "up", "c": None}, ["a", "b", "c"], ["down", "up"]) == [2, 0, 0]
     with pytest.raises(ValueError, match=r"'x', 'wing' unknown; keypoints are a, b"):
         from_names({"x": "up", "a": "wing"}, ["a", "b"], ["up"])

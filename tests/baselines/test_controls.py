@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from em_toy import PARTS, Pointwise, batch
+from em_toy import PARTS, Pointwise, Y, batch
 from toy import toy
 
 from coarseparts import methods
 from coarseparts.baselines import ada_bn, uni_match
 from coarseparts.baselines.self_training import SelfTraining
 from coarseparts.baselines.uni_match import UniMatch
-from coarseparts.labels import ExclusiveParts
 from coarseparts.networks import Encoder, PartModel
 
 
@@ -29,7 +28,7 @@ def test_self_training_repeats_what_the_model_said_before_and_sees_no_coarse_lab
     network = Pointwise(3).eval()
     labelled, coarse = pair()
     said = copy.deepcopy(network)(coarse.image).softmax(1).detach()
-    baseline = SelfTraining(network).train()
+    baseline = SelfTraining(network, Y).train()
     with torch.no_grad():
         for p in network.parameters():
             p.add_(0.1)  # learning moves the pupil, not the teacher
@@ -38,8 +37,8 @@ def test_self_training_repeats_what_the_model_said_before_and_sees_no_coarse_lab
         blind.labels[name] = torch.full_like(blind.labels[name], float("nan"))
     terms = baseline.terms(labelled, blind, torch.Generator())
     logits = copy.deepcopy(network).train()(torch.cat([coarse.image, labelled.image]))
-    torch.testing.assert_close(terms["coarse"], ExclusiveParts.cross_entropy(said, logits[:4]).mean())
-    torch.testing.assert_close(terms["labelled"], ExclusiveParts.supervised(logits[4:], labelled.parts))
+    torch.testing.assert_close(terms["coarse"], Y.cross_entropy(said, logits[:4]).mean())
+    torch.testing.assert_close(terms["labelled"], Y.supervised(logits[4:], labelled.parts))
     assert not [p for p in baseline.teacher.parameters() if p.requires_grad]
 
 
@@ -59,7 +58,7 @@ def test_ada_bn_takes_the_images_statistics_and_touches_nothing_else() -> None:
 def small(**options: Any) -> UniMatch:
     torch.manual_seed(0)
     return UniMatch(
-        PartModel(Encoder("resnet10", stages=3), PARTS + 1), [0, 2, 1, *range(3, 256)], uni_match.Options(**options)
+        PartModel(Encoder("resnet10", stages=3), PARTS + 1), [0, 2, 1, *range(3, 256)], uni_match.Options(**options), Y
     )
 
 

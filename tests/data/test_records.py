@@ -131,7 +131,8 @@ def test_limit_takes_the_first_by_file_name(world):
         world.label(name)
     world.label("d.jpg")  # beyond the limit: not missed
     records, problems, _ = read_dataset(dataset(world.source(masks=False, limit=2)))
-    assert [r.name for r in records] == ["a", "b"] and problems == []
+    assert [r.name for r in records] == ["a", "b"]
+    assert [p.message for p in problems] == ["sources[0]: limit: 2 leaves out 1 of 3 images"]
 
 
 def test_several_objects_of_an_image(world):
@@ -458,7 +459,7 @@ def test_in_schema_maps_many_at_once():
 def test_a_name_that_no_file_can_have(world):
     world.label("\ud83d.jpg")
     records, problems, _ = read_dataset(dataset(world.source(masks=False)))
-    assert records == [] and "\\ud83d.jpg: does not exist" in lines(problems)[0]
+    assert records == [] and "'\\ud83d.jpg' is not a file name" in lines(problems)[0]
 
 
 def test_a_name_longer_than_a_file_can_have(world):

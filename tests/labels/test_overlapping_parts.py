@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from coarseparts.labels import Box, Mask, parts_of
-from coarseparts.labels import OverlappingParts as Y
+from coarseparts.labels import Box, Mask, OverlappingParts, parts_of
 from coarseparts.labels.parts import pack, unpack
 
 P = 3
+Y = OverlappingParts(P)
 
 
 def logits(seed: int = 0, batch: int = 2) -> torch.Tensor:
@@ -26,7 +26,7 @@ def test_bits_are_packed_and_unpacked() -> None:
     there = unpack(parts, P)
     assert there[0, :, 1, 1].tolist() == [True, False, True], "5 = 1 + 4: parts 1 and 3"
     assert torch.equal(pack(there), parts)
-    assert parts_of(True) is Y and Y.outputs(P) == P and Y.states(P) == 2 * P
+    assert parts_of(True, P) == Y and Y.outputs == P and Y.states == 2 * P
 
 
 def test_supervised_is_the_sum_over_parts_of_binary_cross_entropies() -> None:
@@ -62,7 +62,7 @@ def test_states_are_probabilities_of_there_and_not_there() -> None:
 
 def test_cross_entropy_with_certain_targets_is_the_supervised_loss() -> None:
     scores, parts = logits(), labels()
-    each = Y.cross_entropy(Y.certain(parts, 2 * P), scores)
+    each = Y.cross_entropy(Y.certain(parts), scores)
     assert each.shape == (2,)
     torch.testing.assert_close(each.mean(), Y.supervised(scores, parts))
 
@@ -91,10 +91,10 @@ def test_entropy_is_that_of_independent_coins() -> None:
 
 def test_overlap_loss_is_nothing_for_the_truth_and_one_for_its_opposite() -> None:
     parts = labels()
-    truth = (Y.certain(parts, 2 * P)[:, :P] * 2 - 1) * 50
+    truth = (Y.certain(parts)[:, :P] * 2 - 1) * 50
     assert float(Y.overlap(truth, parts)) < 1e-6
     assert float(Y.overlap(-truth, parts)) > 0.999 * P, "a sum over the parts"
-    torch.testing.assert_close(Y.overlap(truth / 50, parts), Y.overlap(truth / 50, Y.certain(parts, 2 * P)))
+    torch.testing.assert_close(Y.overlap(truth / 50, parts), Y.overlap(truth / 50, Y.certain(parts)))
 
 
 def test_points_say_that_one_part_is_there_and_nothing_of_the_others() -> None:
@@ -118,7 +118,7 @@ class Foreground(torch.nn.Module):
 
 
 def test_a_learned_mask_is_what_its_model_says_and_has_no_closed_form() -> None:
-    style = Mask(model=Foreground())
+    style = Mask(Y, model=Foreground())
     assert style.learned and style.bounds
     log_y = Y.log_certain(torch.tensor([[[0, 1], [2, 5]]]), torch.zeros(1, 2 * P, 2, 2))
     assert (style.predict(log_y) > 0).squeeze().tolist() == [[False, True], [True, True]]
@@ -129,11 +129,11 @@ def test_a_learned_mask_is_what_its_model_says_and_has_no_closed_form() -> None:
     )
     torch.testing.assert_close(style.fit(label, style.predict(log_y)), torch.tensor([1e-3]))
     with pytest.raises(ValueError, match="no closed form"):
-        Mask("expected", model=Foreground())
+        Mask(Y, "expected", model=Foreground())
 
 
 def test_a_box_rules_every_part_out_beyond_it() -> None:
-    style = Box(model=Foreground())
+    style = Box(Y, model=Foreground())
     style.set_scale(torch.tensor([1e-4, 1e-4]))
     log_y = Y.log_probability(torch.zeros(1, P, 4, 4))
     ruled = style.condition(log_y, torch.tensor([[0.0, 0.0, 2.0, 4.0]])).exp()

@@ -7,7 +7,9 @@ import math
 import pytest
 import torch
 
-from coarseparts.labels import ExclusiveParts as Y
+from coarseparts.labels import ExclusiveParts
+
+Y = ExclusiveParts(3)
 
 
 def logits(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -100,7 +102,7 @@ def test_a_part_of_one_pixel_has_as_much_say_as_a_part_of_a_hundred() -> None:
     without = [scores.clone(), scores.clone()]
     for part, wrong in zip((1, 2), without, strict=True):
         wrong[:, 0][parts == part] = 60.0
-    costs = [float(Y.overlap(wrong, parts)) for wrong in without]
+    costs = [float(ExclusiveParts(2).overlap(wrong, parts)) for wrong in without]
     assert costs[0] == pytest.approx(costs[1], abs=1e-3)
     assert costs[0] == pytest.approx(0.5, abs=1e-3)
 
@@ -138,7 +140,7 @@ def test_the_mode_is_the_most_probable_part() -> None:
 def test_certain_parts_are_almost_certain_probabilities_and_ignored_ones_take_the_other_value() -> None:
     parts = torch.tensor([[[0, 2], [255, 1]]], dtype=torch.uint8)
     elsewhere = torch.tensor([0.2, 0.5, 0.3]).log().reshape(1, 3, 1, 1).expand(1, 3, 2, 2)
-    log_y = Y.log_certain(parts, elsewhere)
+    log_y = ExclusiveParts(2).log_certain(parts, elsewhere)
     assert log_y.shape == (1, 3, 2, 2) and torch.isfinite(log_y).all()
     torch.testing.assert_close(log_y.exp().sum(1), torch.ones(1, 2, 2))
     assert log_y.argmax(1).tolist() == [[[0, 2], [1, 1]]]

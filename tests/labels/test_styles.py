@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from coarseparts.data.sample import Batch
 from coarseparts.em import Networks
-from coarseparts.labels import STYLES, Box, Keypoints, LabelStyle, Mask, PartBoxes
+from coarseparts.labels import STYLES, Box, ExclusiveParts, Keypoints, LabelStyle, Mask, PartBoxes
 
 SIZE, STRIDE = 32, 4
+Y = ExclusiveParts(2)
 FLIP = [1, 0]  # the two keypoints are a left and a right one
 
 
@@ -106,11 +107,11 @@ CASES = {
     "keypoints-location": _keypoints_case("location", 1.0),
     "keypoints-l1": _keypoints_case("l1", 0.05),
     "keypoints-squared": _keypoints_case("squared", 0.01),
-    "mask": Case(Mask, true_mask, (0.05,)),
-    "mask-expected": Case(lambda: Mask("expected"), true_mask, (0.05,)),
-    "box": Case(Box, true_box, (0.05, 0.05)),
+    "mask": Case(lambda: Mask(Y), true_mask, (0.05,)),
+    "mask-expected": Case(lambda: Mask(Y, "expected"), true_mask, (0.05,)),
+    "box": Case(lambda: Box(Y), true_box, (0.05, 0.05)),
     # The mirror image of a drawn top-left corner would be a top-right one, which this drawing does not show.
-    "box-corners": Case(lambda: Box(corners=True), true_box, (0.05, 0.05), None),
+    "box-corners": Case(lambda: Box(Y, corners=True), true_box, (0.05, 0.05), None),
 }
 
 
@@ -120,7 +121,7 @@ def true_part_boxes(parts: Tensor) -> Tensor:
 
 
 CASES["part_boxes"] = Case(
-    lambda: PartBoxes(FLIP), true_part_boxes, (0.05, 0.05), lambda drawn: drawn[:, FLIP].flip(-1)
+    lambda: PartBoxes(Y, FLIP), true_part_boxes, (0.05, 0.05), lambda drawn: drawn[:, FLIP].flip(-1)
 )
 
 
@@ -174,7 +175,7 @@ def test_what_is_absent_is_drawn_as_nothing_and_flagged(case: Case) -> None:
     style, label = made(case), case.label(world())
     there = torch.tensor([True, False, True, False])
     blank = nn.Identity()
-    networks = Networks(blank, blank, nn.ModuleDict({style.name: style}), 3)
+    networks = Networks(blank, blank, nn.ModuleDict({style.name: style}), Y)
     batch = Batch(torch.zeros(4, 3, SIZE, SIZE), world(), {style.name: label}, {style.name: there}, torch.arange(4))
     drawn = networks.draw(batch)
     assert drawn.shape == (4, style.channels + 1, SIZE, SIZE)
@@ -274,7 +275,8 @@ def test_conditioning_on_a_mask_is_bayes_rule_over_all_worlds(name: str) -> None
 
 
 def test_a_soft_mask_says_less_than_a_hard_one() -> None:
-    style = made(CASES["mask"])  # 5 % noise
+    style = Mask(ExclusiveParts(1))
+    style.set_scale(torch.tensor([0.05]))  # 5 % noise
     prior = torch.full((1, 2, 1, 4), 0.5).log()
     values = torch.tensor([0.0, 0.5, 0.8, 1.0]).reshape(1, 1, 1, 4)
     belief = style.condition(prior, values).exp()[0, 1, 0]
@@ -313,7 +315,7 @@ def test_the_expected_mask_likelihood_is_an_expectation_over_parts() -> None:
 
 
 def test_the_masks_noise_is_found_again() -> None:
-    style, parts = Mask(), world(60)
+    style, parts = Mask(Y), world(60)
     flipped = torch.rand(60, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0)) < 0.12
     label = torch.where(flipped, 1 - true_mask(parts), true_mask(parts))
     assert float(style.fit(label, style.predict(certain(parts)))) == pytest.approx(0.12, abs=0.01)
@@ -362,7 +364,7 @@ def test_the_boxs_noise_is_found_again() -> None:
     outside = torch.ones(SIZE, SIZE, dtype=torch.bool)
     outside[10:20, 10:20] = False
     share = float(parts[:, outside].float().mean())
-    style = Box()
+    style = Box(Y)
     stray, empty = style.fit(box, style.predict(certain(parts))).tolist()
     assert stray == pytest.approx(share, abs=1e-3)
     assert empty == pytest.approx(200 / 2000, abs=1e-3)  # two of ten rows, none of ten columns
@@ -392,7 +394,7 @@ def test_a_hidden_point_is_drawn_half_as_high() -> None:
 
 
 def test_corners_are_drawn_where_the_corners_are() -> None:
-    drawn = Box(corners=True).draw(torch.tensor([[4.5, 7.5, 20.5, 25.5]]), SIZE)[0]
+    drawn = Box(Y, corners=True).draw(torch.tensor([[4.5, 7.5, 20.5, 25.5]]), SIZE)[0]
     assert divmod(int(drawn[0].argmax()), SIZE) == (7, 4)
     assert divmod(int(drawn[1].argmax()), SIZE) == (25, 20)
 
@@ -401,4 +403,4 @@ def test_a_wrong_choice_names_the_choices() -> None:
     with pytest.raises(ValueError, match="l1"):
         Keypoints(2, maps_of_centroids, FLIP, distance="l3")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="of_mean"):
-        Mask("mean")  # type: ignore[arg-type]
+        Mask(Y, "mean")  # type: ignore[arg-type]

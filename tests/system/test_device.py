@@ -17,7 +17,7 @@ from coarseparts.data.batches import Feed
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
 from coarseparts.networks.decoder import conv_bn_relu
-from coarseparts.system import device
+from coarseparts.system import device, memory
 
 
 @pytest.fixture
@@ -114,14 +114,14 @@ def test_what_cannot_be_compiled_runs_as_it_is(monkeypatch: pytest.MonkeyPatch) 
 FAULTS = """
 import resource, statistics
 import torch
-from coarseparts import device
-print(device.keep_freed_memory())
+from coarseparts.system import memory
+print(memory.keep_freed_memory())
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.ones(16, 2**20)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 print(statistics.median([faults() for _ in range(50)]))  # at first what is freed is a little too small for the next
-device.give_back_memory()
+memory.give_back_memory()
 print(faults())
 """
 
@@ -129,7 +129,7 @@ print(faults())
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator is Linux's")
 @pytest.mark.parametrize("kept", [True, False])
 def test_large_tensors_that_are_freed_stay_with_a_command(kept: bool) -> None:
-    environment = {k: v for k, v in os.environ.items() if k not in device._OWN_ALLOCATOR}
+    environment = {k: v for k, v in os.environ.items() if k not in memory._OWN_ALLOCATOR}
     environment |= {"THP_MEM_ALLOC_ENABLE": "0"} | ({} if kept else {"MALLOC_TRIM_THRESHOLD_": "131072"})
     ran = subprocess.run([sys.executable, "-c", FAULTS], env=environment, capture_output=True, text=True, check=True)
     done, again, given_back = ran.stdout.split()

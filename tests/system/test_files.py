@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from coarseparts.runs import RunError, write
+from coarseparts.claims import write
+from coarseparts.system.errors import RunError
 from coarseparts.system.files import write_whole
 
 

@@ -23,22 +23,21 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 from coarseparts.data.problems import BadInput, Problem, capped, errors
+from coarseparts.system import limits
 from coarseparts.system.files import write_whole
-
-try:
-    import fcntl
-except ImportError:  # Windows: two preparations at a time in one folder are not kept apart there
-    fcntl = None  # type: ignore[assignment]
+from coarseparts.system.locks import hold
 
 MANIFEST = ".prepared.jsonl"
 """In the output folder: a line per finished item, so that a killed run loses at most the items it was making."""
+
+LOCK = ".lock"
 
 FORMAT = 1
 """Version of the manifest; items of another version are made anew."""
@@ -95,6 +94,7 @@ class Output:
     def __enter__(self) -> Output:
         try:
             found = [p.name for p in self.folder.iterdir()] if self.folder.is_dir() else []
+            found = [name for name in found if not name.startswith(LOCK)]
             if found and MANIFEST not in found:
                 message = f"is not empty and was not made by a preparation: it holds {sorted(found)[0]}"
                 raise BadInput(Problem(str(self.folder), message, "take another folder"))
@@ -105,19 +105,18 @@ class Output:
                 message = f"holds another data set, {others[0]}"
                 raise BadInput(Problem(str(self.folder), message, "take another folder"))
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._manifest: IO[str] = open(self.folder / MANIFEST, "a+", encoding="utf-8")
+            with ExitStack() as opening:
+                opening.enter_context(hold(self.folder / LOCK))
+                manifest = open(self.folder / MANIFEST, "a+", encoding="utf-8")
+                self._manifest: IO[str] = opening.enter_context(manifest)
+                self._read_manifest()
+                self._held = opening.pop_all()
         except OSError as error:
             raise _explained(self.folder, error) from error
-        try:
-            self._lock()
-            self._read_manifest()
-        except BaseException:
-            self._manifest.close()
-            raise
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._manifest.close()
+        self._held.close()
 
     def make(self, items: Sequence[Item]) -> dict[str, Any]:
         """The facts of all items that have no error, by name, in the order of ``items``; their files are written.
@@ -191,6 +190,8 @@ class Output:
         except BadInput as bad:
             return item.name, None, bad.problems
         except (OSError, MemoryError) as error:
+            if limits.is_machines(error):
+                raise
             message = f"cannot be read ({' '.join(str(error).split()) or type(error).__name__})"
             named = getattr(error, "filename", None) or (item.inputs[0] if item.inputs else item.name)
             return item.name, None, [Problem(str(named), message, "check the file, or remove it")]
@@ -258,17 +259,6 @@ class Output:
             message = f"{free / 1e6:,.0f} MB are free, what is left to be written may take {need / 1e6:,.0f} MB"
             raise BadInput(Problem(str(self.folder), message, "free some space, or take a folder on another disk"))
 
-    def _lock(self) -> None:
-        if fcntl is None:
-            return
-        try:
-            fcntl.flock(self._manifest, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):  # some network disks have none
-                return
-            message = "another process is preparing data there"
-            raise BadInput(Problem(str(self.folder), message, "wait for it, or take another folder")) from None
-
     @staticmethod
     def _unlink(path: Path) -> None:
         path.unlink(missing_ok=True)
@@ -289,6 +279,8 @@ def _explained(folder: Path, error: OSError) -> BadInput:
         message, remedy = "the disk is full", "free some space and run the same command again, it goes on"
     elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         message, remedy = "cannot be written to", "give yourself permission to write there, or take another folder"
+    elif limits.is_machines(error):
+        raise error
     else:
         message, remedy = f"cannot be written ({error})", "check that folder, or take another one"
     return BadInput(Problem(str(folder), message, remedy))

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import ntpath
 import posixpath
+import re
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
+
+from coarseparts.system.text import short
+
+LONGEST = 4096
+"""Characters of a path, at most; systems take no more bytes."""
+
+_NO_NAME = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
+"""What no file's name holds. The lone surrogates U+DC80 to U+DCFF stand for bytes of names that are not UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +47,15 @@ class Annotation:
 def inside(name: Any) -> str:
     """A file name from an annotation file as a path relative to the image folder, with forward slashes.
 
-    Raises ValueError when it is no text, or would lead out of that folder (absolute, or too many "..").
+    Raises ValueError when it is no text that can name a file, too long, or would lead out of that folder (absolute, or
+    too many "..").
     """
-    if not isinstance(name, str) or not name.strip() or "\0" in name:
-        raise ValueError(f"file name {name!r} is not a file name")
+    if not isinstance(name, str) or not name.strip() or _NO_NAME.search(name):
+        raise ValueError(f"file name {short(name, 60)} is not a file name")
+    if len(name) > LONGEST:
+        raise ValueError(f"file name {short(name)} has {len(name):,} characters, expected at most {LONGEST:,}")
     normal = posixpath.normpath(name)
     windows = PureWindowsPath(ntpath.normpath(name))  # a path that climbs on one system must not be made on another
     if normal in ("..", ".") or normal.startswith(("/", "../")) or windows.is_absolute() or windows.parts[0] == "..":
-        raise ValueError(f"file name {name!r} leads out of the image folder")
+        raise ValueError(f"file name {short(name, 60)} leads out of the image folder")
     return normal

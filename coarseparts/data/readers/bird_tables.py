@@ -13,8 +13,11 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from coarseparts.data.problems import Problem
+from coarseparts.data.problems import Problem, unreadable
 from coarseparts.data.readers.annotation import Annotation, inside
+from coarseparts.data.readers.units import MOST
+from coarseparts.data.schema import MOST_KEYPOINTS, unfit
+from coarseparts.system.text import abridged, short
 
 _NAMES = ("images.txt", "parts/parts.txt")
 _NUMBERS = {"train_test_split.txt": 1, "bounding_boxes.txt": 4, "parts/part_locs.txt": 4}  # behind the image's id
@@ -109,15 +112,16 @@ def read_tables(folder: Path, layout: Layout) -> tuple[Tables | None, list[Probl
     restore = f"restore it from {layout.archive}"
     for name in (*_NAMES, *layout.numbers):
         try:
-            text = (folder / name).read_text(encoding="utf-8")
+            text = (folder / name).read_text(encoding="utf-8-sig")
             if name in _NAMES:
                 kind = (layout.id_name, layout.id_pattern) if name == "images.txt" else ("number", "[0-9]+")
                 named[name] = _names(text, *kind)
+                if name == "parts/parts.txt":
+                    _check_keypoints([keypoint for _, keypoint in named[name]])
             else:
                 numbers[name] = _numbers(text, layout.numbers[name], layout.id_name)
         except OSError as error:
-            message = f"cannot be read: {error.strerror}"
-            problems.append(Problem(str(folder / name), message, restore))
+            problems.append(unreadable(folder / name, error, restore))
         except ValueError as error:  # bytes that are no UTF-8 among them
             problems.append(Problem(str(folder / name), str(error), restore))
     if problems:
@@ -170,16 +174,25 @@ def _names(text: str, id_name: str, id_pattern: str) -> list[list[str]]:
         if not fields:
             continue
         if len(fields) != 2 or not re.fullmatch(id_pattern, fields[0]):
-            raise ValueError(f"line {i + 1} is {line[:60]!r}, expected a {id_name} and a name")
+            raise ValueError(f"line {i + 1} is {short(line, 60)}, expected a {id_name} and a name")
         if fields[0] in seen:
-            raise ValueError(f"line {i + 1}: {id_name} {fields[0]} stands twice")
+            raise ValueError(f"line {i + 1}: {id_name} {abridged(fields[0])} stands twice")
         seen.add(fields[0])
         lines.append([fields[0], fields[1].strip()])
     return lines
 
 
+def _check_keypoints(names: list[str]) -> None:
+    """Raises ValueError where they are no names for keypoints, or too many."""
+    if len(names) > MOST_KEYPOINTS:
+        raise ValueError(f"names {len(names):,} keypoints, expected at most {MOST_KEYPOINTS:,}")
+    for name in names:
+        if why := unfit(name):
+            raise ValueError(f"a name {why}")
+
+
 def _numbers(text: str, columns: int, id_name: str) -> tuple[list[str], np.ndarray]:
-    """The lines' ids, and (lines, columns) float64, all finite. Raises ValueError naming the first bad line."""
+    """The lines' ids, and (lines, columns) float64, none beyond ``MOST``. Raises ValueError naming a bad line."""
     expected = f"{columns + 1} finite numbers" if id_name == "number" else f"a {id_name} and {columns} finite numbers"
     fields = [line.split(maxsplit=1) for line in text.splitlines()]
     pairs = [pair for pair in fields if len(pair) == 2]
@@ -188,15 +201,15 @@ def _numbers(text: str, columns: int, id_name: str) -> tuple[list[str], np.ndarr
             raise ValueError(f"holds nothing, expected {expected} in every line")
         try:
             table = np.loadtxt([rest for _, rest in pairs], np.float64, comments=None, ndmin=2)
-            if table.shape == (len(pairs), columns) and np.isfinite(table).all():
+            if table.shape == (len(pairs), columns) and (np.abs(table) <= MOST).all():
                 return [key for key, _ in pairs], table
         except ValueError:
             pass  # rows of different lengths, or no numbers: look for the line
     for i, line in enumerate(text.splitlines()):
         row = line.split()
         try:
-            if row and not (len(row) == columns + 1 and np.isfinite([float(field) for field in row[1:]]).all()):
+            if row and not (len(row) == columns + 1 and all(abs(float(field)) <= MOST for field in row[1:])):
                 raise ValueError
         except ValueError:
-            raise ValueError(f"line {i + 1} is {' '.join(row)[:60]!r}, expected {expected}") from None
+            raise ValueError(f"line {i + 1} is {short(' '.join(row), 60)}, expected {expected}") from None
     raise ValueError(f"is malformed, expected {expected} in every line")

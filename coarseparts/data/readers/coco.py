@@ -6,7 +6,6 @@ pycocotools only fills polygons that have been checked. Coordinates are taken as
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,24 +14,42 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from coarseparts.data.dataset_file import nearest
-from coarseparts.data.problems import BadInput, Problem
+from coarseparts.data.dataset_file import strangers
+from coarseparts.data.images import MAX_PIXELS
+from coarseparts.data.problems import BadInput, Problem, capped, unreadable
 from coarseparts.data.readers import units
 from coarseparts.data.readers.annotation import Annotation, inside
+from coarseparts.data.readers.units import MOST
+from coarseparts.data.schema import MOST_KEYPOINTS, unfit
+from coarseparts.system.documents import DocumentError, load_json
+from coarseparts.system.text import abridged, listed, readable, short
 
-MOST = 1e9
-"""A coordinate beyond this is a mistake: no image is that large, and single precision could not hold its sums."""
+MOST_ANNOTATIONS, MOST_POINTS = 10_000, 100_000
+"""Annotations of one image, and points of one annotation's polygons."""
+
+LARGE = 20_000_000
+"""Bytes of a file that is glanced at before it is parsed."""
+
+MOST_OUTLINE = 2_000_000
+"""Pixels along the outline of an annotation's polygons: pycocotools asks for some 100 bytes for each."""
+
+MOST_RUNS = 5_000_000
+"""Characters, or numbers, of a mask's run lengths."""
 
 
 @dataclass
 class CocoFile:
     """A COCO file's entries that make sense by themselves: ``images`` id -> (relative path, (width, height) or None),
-    ``categories`` id -> (name, keypoint names), ``annotations`` with a known image and category, crowds left out."""
+    ``named`` relative path -> id, ``categories`` id -> (name, keypoint names), ``annotations`` with a known image and
+    category, crowds left out. Ids are texts (``_identity``). ``broken_...``: ids of entries with an error."""
 
     path: Path
-    images: dict[Any, tuple[str, tuple[int, int] | None]] = field(default_factory=dict)
-    categories: dict[Any, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    images: dict[str, tuple[str, tuple[int, int] | None]] = field(default_factory=dict)
+    named: dict[str, str] = field(default_factory=dict)
+    categories: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     annotations: list[dict] = field(default_factory=list)
+    broken_images: set[str] = field(default_factory=set)
+    broken_categories: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
 
     def say(self, message: str, remedy: str, severity: str = "error") -> None:
@@ -45,38 +62,15 @@ def load_coco(path: Path) -> CocoFile:
     goes to ``problems`` and is left out."""
     coco = CocoFile(path)
     lists = _lists(path)
-    listed: dict[str, Any] = {}
+    _refuse_crowding(path, lists["annotations"])
     for i, entry in enumerate(lists["images"]):
-        if not isinstance(entry, dict) or not _is_id(entry.get("id")):
-            coco.say(f"images[{i}] has no id", "export the file again")
-            continue
-        try:
-            name = inside(entry.get("file_name"))
-        except ValueError as error:
-            coco.say(f"image {entry['id']}: {error}", "write it relative to the image folder, and inside it")
-            continue
-        if entry["id"] in coco.images:
-            coco.say(f"image id {entry['id']} stands twice ({coco.images[entry['id']][0]}, {name})", "renumber one")
-            continue
-        if name in listed:
-            coco.say(f"image {name} is listed twice, with the ids {listed[name]} and {entry['id']}", "keep one entry")
-            continue
-        listed[name] = entry["id"]
-        size = (entry.get("width"), entry.get("height"))
-        stated = all(isinstance(v, int) and v > 0 for v in size)
-        coco.images[entry["id"]] = (name, size if stated else None)  # type: ignore[assignment]
+        _add_image(coco, i, entry)
     for i, entry in enumerate(lists["categories"]):
-        if not isinstance(entry, dict) or not _is_id(entry.get("id")):
-            coco.say(f"categories[{i}] has no id", "export the file again")
-            continue
-        names = [] if entry.get("keypoints") is None else entry["keypoints"]
-        if not isinstance(names, list) or not all(isinstance(v, str) and v.strip() for v in names):
-            came = f"categories[{i}]: keypoints is {str(names)[:40]!r}"
-            coco.say(came, "expected a list of names, such as [head, tail]: export the file again")
-        elif len(set(names)) < len(names):
-            coco.say(f"categories[{i}] names a keypoint twice", "give every keypoint a name of its own")
-        else:
-            coco.categories[entry["id"]] = (str(entry.get("name", entry["id"])), tuple(names))
+        _add_category(coco, i, entry)
+    named = {name for _, names in coco.categories.values() for name in names}
+    if len(named) > MOST_KEYPOINTS:
+        came = f"has {len(named):,} names of keypoints in all its categories, expected at most {MOST_KEYPOINTS:,}"
+        raise BadInput(Problem(str(path), came, "is the list of names the right one? export the file again"))
     _keep_usable(coco, lists["annotations"])
     return coco
 
@@ -84,13 +78,12 @@ def load_coco(path: Path) -> CocoFile:
 def _lists(path: Path) -> dict[str, list]:
     remedy = "export it again as COCO JSON with images, annotations and categories"
     try:
-        raw = json.loads(path.read_bytes().decode("utf-8-sig"))
+        _refuse_unread(path)
+        raw = load_json(path)
     except OSError as error:
-        raise BadInput(Problem(str(path), f"cannot be read: {error.strerror}", "name an existing file")) from None
-    except UnicodeDecodeError:
-        raise BadInput(Problem(str(path), "is not text in UTF-8, expected JSON", remedy)) from None
-    except (ValueError, RecursionError) as error:
-        raise BadInput(Problem(str(path), f"is not valid JSON: {error}", remedy)) from None
+        raise BadInput(unreadable(path, error, "name an existing file")) from None
+    except DocumentError as error:
+        raise BadInput(Problem(str(path), str(error), remedy)) from None
     if not isinstance(raw, dict):
         raise BadInput(Problem(str(path), f"holds a {type(raw).__name__}, expected a COCO object", remedy))
     wrong = [key for key in ("images", "annotations", "categories") if not isinstance(raw.get(key), list)]
@@ -99,30 +92,128 @@ def _lists(path: Path) -> dict[str, list]:
     return raw
 
 
+_CROWDED = "is image_id right? export the file again, or divide the image"
+
+
+def _refuse_unread(path: Path) -> None:
+    """Raises BadInput where so many annotations stand beside so few images that one of them must have too many: a
+    glance at a large file, of which the parsing alone would take longer than anybody waits for a refusal."""
+    if path.stat().st_size < LARGE:
+        return
+    raw = path.read_bytes()
+    annotations, images = raw.count(b'"image_id"'), raw.count(b'"file_name"')
+    if annotations > MOST_ANNOTATIONS * max(images, 1):
+        came = (
+            f"has {annotations:,} annotations on {images:,} images, expected at most {MOST_ANNOTATIONS:,} of an image"
+        )
+        raise BadInput(Problem(str(path), came, _CROWDED))
+
+
+def _refuse_crowding(path: Path, annotations: list) -> None:
+    """Raises BadInput where an image has more annotations than any has that somebody drew."""
+    if len(annotations) <= MOST_ANNOTATIONS:
+        return
+    written = (entry.get("image_id") for entry in annotations if isinstance(entry, dict))
+    counts: Counter[str | None] = Counter()
+    for value, count in Counter(value for value in written if isinstance(value, int | float | str)).items():
+        counts[_identity(value)] += count
+    crowded = [(image, count) for image, count in counts.items() if count > MOST_ANNOTATIONS and image is not None]
+    if crowded:
+        at_most = f"expected at most {MOST_ANNOTATIONS:,}"
+        told = (f"image {abridged(image)} has {count:,} annotations, {at_most}" for image, count in crowded)
+        raise BadInput(capped(Problem(str(path), message, _CROWDED) for message in told))
+
+
+def _add_image(coco: CocoFile, i: int, entry: Any) -> None:
+    key = _id_of(coco, f"images[{i}]", entry)
+    if key is None:
+        return
+    try:
+        name = inside(entry.get("file_name"))
+        if key in coco.images:
+            coco.say(f"image id {key} stands twice ({coco.images[key][0]}, {name})", "renumber one")
+        elif name in coco.named:
+            coco.say(f"image {name} is listed twice, with the ids {coco.named[name]} and {key}", "keep one entry")
+        else:
+            coco.named[name] = key
+            coco.images[key] = (name, _stated_size(entry))
+            return
+    except _Broken as broken:
+        coco.say(f"image {key}: {broken}", broken.remedy)
+    except ValueError as error:
+        coco.say(f"image {key}: {error}", "write it relative to the image folder, and inside it")
+    coco.broken_images.add(key)
+
+
+def _stated_size(entry: dict) -> tuple[int, int] | None:
+    """(width, height) of an image; None where one of them is missing or 0, as tools write that do not know it."""
+    sides = []
+    for key in ("width", "height"):
+        value = entry.get(key)
+        if type(value) not in (int, float, type(None)) or not 0 <= (value or 0) <= MOST or (value or 0) % 1:
+            raise _Broken(f"{key} is {short(value)}", "expected a whole number of pixels, or none")
+        sides.append(int(value or 0))
+    return (sides[0], sides[1]) if all(sides) else None
+
+
+def _add_category(coco: CocoFile, i: int, entry: Any) -> None:
+    key = _id_of(coco, f"categories[{i}]", entry)
+    if key is None:
+        return
+    name = entry.get("name", key)
+    name = _identity(name) if isinstance(name, int | float) else name
+    names = [] if entry.get("keypoints") is None else entry["keypoints"]
+    where = f"categories[{i}]"
+    if key in coco.categories:
+        coco.say(f"category id {key} stands twice", "renumber one")
+    elif not isinstance(name, str) or (why := unfit(name)):
+        came = f"name {why}" if isinstance(name, str) else f"name is {short(entry['name'])}"
+        coco.say(f"{where}: {came}", "expected a text: correct the name and export the file again")
+    elif isinstance(names, list) and len(names) > MOST_KEYPOINTS:
+        came = f"{where} has {len(names):,} keypoints, expected at most {MOST_KEYPOINTS:,}"
+        coco.say(came, "is the list of names the right one? export the file again")
+    elif not isinstance(names, list) or (odd := [v for v in names if not isinstance(v, str) or unfit(v)]):
+        which = f", of which {short(odd[0])} is no name" if isinstance(names, list) else ""
+        came = f"{where}: keypoints is {short(names)}{which}"
+        coco.say(came, "expected a list of names, such as [head, tail]: export the file again")
+    elif len(set(names)) < len(names):
+        coco.say(f"{where} names a keypoint twice", "give every keypoint a name of its own")
+    else:
+        coco.categories[key] = (name, tuple(names))
+        return
+    coco.broken_categories.add(key)
+
+
 def _keep_usable(coco: CocoFile, annotations: list) -> None:
-    crowds = 0
+    """Adds the annotations whose ids make sense, those ids as the dictionaries of images and categories have them."""
+    crowds = lost = 0
+    broken = (coco.broken_images - coco.images.keys(), coco.broken_categories - coco.categories.keys())
     seen: set[tuple] = set()
     for i, entry in enumerate(annotations):
-        if not isinstance(entry, dict):
-            coco.say(f"annotations[{i}] is a {type(entry).__name__}", "export the file again")
+        key = _id_of(coco, f"annotations[{i}]", entry, f"#{i}")
+        if key is None:
             continue
-        entry.setdefault("id", f"#{i}")
-        key = (entry.get("image_id"), entry["id"])
-        if not all(map(_is_id, key)) or entry["image_id"] not in coco.images:
-            message = f"annotation {entry['id']}: image {entry.get('image_id')!r} is not listed"
-            coco.say(message, "list it under images, or remove the annotation")
-        elif not _is_id(entry.get("category_id")) or entry["category_id"] not in coco.categories:
-            coco.say(
-                f"annotation {entry['id']}: category {entry.get('category_id')!r} is not listed",
-                "list it under categories",
-            )
-        elif key in seen:
-            coco.say(f"annotation id {entry['id']} stands twice at image {entry['image_id']}", "renumber one")
-        elif entry.get("iscrowd"):
+        where = f"annotation {abridged(key)}"
+        image, category = _identity(entry.get("image_id")), _identity(entry.get("category_id"))
+        crowd = entry.get("iscrowd")
+        if image in broken[0] or category in broken[1]:
+            lost += 1
+        elif image is None or image not in coco.images:
+            remedy = "list it under images, or remove the annotation"
+            coco.say(f"{where}: image {short(entry.get('image_id'))} is not listed", remedy)
+        elif category is None or category not in coco.categories:
+            coco.say(f"{where}: category {short(entry.get('category_id'))} is not listed", "list it under categories")
+        elif (image, key) in seen:
+            coco.say(f"annotation id {abridged(key)} stands twice at image {abridged(image)}", "renumber one")
+        elif type(crowd) not in (int, float, bool, type(None)) or crowd not in (None, 0, 1):
+            coco.say(f"{where}: iscrowd is {short(crowd)}", "expected 0 or 1")
+        elif crowd:
             crowds += 1
         else:
-            seen.add(key)
-            coco.annotations.append(entry)
+            seen.add((image, key))
+            coco.annotations.append(entry | {"id": key, "image_id": image, "category_id": category})
+    if lost:
+        coco.say(f"{lost} annotations of images or categories with an error are left out", "", "note")
     if crowds:
         coco.say(f"{crowds} annotations are crowds (iscrowd) and left out", "", "note")
 
@@ -139,7 +230,7 @@ def read_coco(path: Path) -> tuple[list[Annotation], list[Problem]]:
     objects = []
     for entry in coco.annotations:
         image, size = coco.images[entry["image_id"]]
-        where = f"annotation {entry['id']} ({image})"
+        where = _where(entry["id"], image)
         names = coco.categories[entry["category_id"]][1]
         before = len(coco.problems)
         found: dict[str, Any] = {}
@@ -155,10 +246,14 @@ def read_coco(path: Path) -> tuple[list[Annotation], list[Problem]]:
         if len(coco.problems) == before:
             alone = per_image[entry["image_id"]] == 1
             objects.append(
-                Annotation(str(path), where, image, str(entry["id"]), alone, size, keypoint_names=names, **found)
+                Annotation(str(path), where, image, readable(entry["id"]), alone, size, keypoint_names=names, **found)
             )
     _say_units(coco, objects)
     return objects, coco.problems
+
+
+def _where(key: str, image: str) -> str:
+    return f"annotation {abridged(key)} ({abridged(image, 200)})"
 
 
 def _say_units(coco: CocoFile, objects: list[Annotation]) -> None:
@@ -197,7 +292,7 @@ def read_part_coco(path: Path, parts: tuple[str, ...]) -> tuple[dict[str, list[P
     for entry in coco.annotations:
         image = coco.images[entry["image_id"]][0]
         part = coco.categories[entry["category_id"]][0]
-        where = f"annotation {entry['id']} ({image})"
+        where = _where(entry["id"], image)
         try:
             segmentation = _segmentation(entry.get("segmentation"))
             if segmentation is None:
@@ -226,7 +321,7 @@ def read_part_boxes(path: Path, parts: tuple[str, ...]) -> tuple[dict[str, list[
     for entry in coco.annotations:
         image, size = coco.images[entry["image_id"]]
         part = coco.categories[entry["category_id"]][0]
-        where = f"annotation {entry['id']} ({image})"
+        where = _where(entry["id"], image)
         try:
             box = _box(entry.get("bbox"))
             if box is None:
@@ -250,12 +345,11 @@ def read_part_boxes(path: Path, parts: tuple[str, ...]) -> tuple[dict[str, list[
 
 def _match_categories(coco: CocoFile, parts: tuple[str, ...]) -> None:
     """Notes what of the categories and the parts has no counterpart."""
-    for name, _ in coco.categories.values():
-        if name not in parts:
-            coco.say(f"category {name!r} is not among `parts`", nearest(name, parts))
-    lacking = [part for part in parts if part not in {name for name, _ in coco.categories.values()}]
-    if lacking:
-        coco.say(f"has no category for {', '.join(lacking)}", "they count as not to be seen in these images", "note")
+    named = dict.fromkeys(name for name, _ in coco.categories.values())
+    for name, remedy in strangers(named, parts):
+        coco.say(f"category {name} is not among `parts`", remedy)
+    if lacking := [abridged(part) for part in parts if part not in named]:
+        coco.say(f"has no category for {listed(lacking)}", "they count as not to be seen in these images", "note")
 
 
 @dataclass(frozen=True)
@@ -320,12 +414,17 @@ def draw(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
         if any(run < 0 for run in runs) or sum(runs) != width * height:
             raise ValueError(f"the RLE mask is broken: its runs add up to {sum(runs)} of {width * height} pixels")
     else:
+        outline = 0.0
         for polygon in segmentation:
             # A little outside is usual. Far outside pycocotools would ask for memory by the polygon's length.
             x, y = np.array(polygon[0::2]), np.array(polygon[1::2])
             if min(x.min() / width, y.min() / height) < -1 or max(x.max() / width, y.max() / height) > 2:
                 came = f"{x.min():g}..{x.max():g}, {y.min():g}..{y.max():g}"
                 raise ValueError(f"a polygon lies far outside the image: {came} of {width}x{height}")
+            # So it would for an outline that goes to and fro in an image.
+            outline += float(np.maximum(np.abs(x - np.roll(x, 1)), np.abs(y - np.roll(y, 1))).sum())
+        if outline > MOST_OUTLINE:
+            raise ValueError(f"the outline is {outline:,.0f} pixels long, expected at most {MOST_OUTLINE:,}")
         encoded = coco_mask.frPyObjects([[float(v) for v in polygon] for polygon in segmentation], height, width)
         runs = _runs(coco_mask.merge(encoded)["counts"].decode())
     values = np.arange(len(runs)) % 2 == 1
@@ -375,7 +474,7 @@ def _keypoints(value: Any, names: tuple[str, ...]) -> np.ndarray | None:
     points = numbers.reshape(-1, 3).astype(np.float32)
     odd = set(points[:, 2].tolist()) - {0.0, 1.0, 2.0}
     if odd:
-        came = ", ".join(f"{v:g}" for v in sorted(odd))
+        came = listed(f"{v:g}" for v in sorted(odd))
         raise _Broken(f"keypoint visibility {came}, expected 0, 1 or 2", "0 = not labelled, 1 = hidden, 2 = visible")
     points[points[:, 2] == 0] = 0
     return points if points.any() else None
@@ -383,7 +482,7 @@ def _keypoints(value: Any, names: tuple[str, ...]) -> np.ndarray | None:
 
 def _box(value: Any) -> np.ndarray | None:
     """(x0, y0, x1, y1) float32, or None when the box is missing or all zeros."""
-    if value is None or (isinstance(value, list) and not any(value)):
+    if value is None or (isinstance(value, list) and all(type(v) in (int, float) and v == 0 for v in value)):
         return None
     numbers = _finite(value, "bbox")
     if numbers.size != 4 or numbers[2] <= 0 or numbers[3] <= 0:
@@ -399,13 +498,24 @@ def _segmentation(value: Any) -> Any:
     remedy = "expected polygons [[x, y, x, y, x, y, ...], ...] or RLE {size: [height, width], counts: ...}"
     if isinstance(value, dict):
         size, counts = value.get("size"), value.get("counts")
-        good_size = isinstance(size, list) and len(size) == 2 and all(type(v) is int and v > 0 for v in size)
-        good_counts = isinstance(counts, str) or (isinstance(counts, list) and all(type(v) is int for v in counts))
-        if not (good_size and good_counts and counts):
+        if not isinstance(size, list) or len(size) != 2 or not all(type(v) is int and v > 0 for v in size):
             raise _Broken("segmentation is a broken RLE", remedy)
-        return value
+        if (
+            not (isinstance(counts, str) or (isinstance(counts, list) and all(type(v) is int for v in counts)))
+            or not counts
+        ):
+            raise _Broken("segmentation is a broken RLE", remedy)
+        if size[0] * size[1] > MAX_PIXELS:
+            came = f"{size[1]:,}x{size[0]:,} pixels"
+            raise _Broken(f"segmentation is an RLE of {came}, expected at most {MAX_PIXELS:,}", "draw it again")
+        if len(counts) > MOST_RUNS:
+            came = f"{len(counts):,} counts"
+            raise _Broken(f"segmentation is an RLE of {came}, expected at most {MOST_RUNS:,}", "draw it again")
+        return {"size": size, "counts": counts}
     if not isinstance(value, list) or not all(isinstance(polygon, list) for polygon in value):
         raise _Broken(f"segmentation is a broken {type(value).__name__}", remedy)
+    if (points := sum(map(len, value)) // 2) > MOST_POINTS:
+        raise _Broken(f"polygons of {points:,} points, expected at most {MOST_POINTS:,}", "draw it with fewer")
     for polygon in value:
         numbers = _finite(polygon, "a polygon")
         if numbers.size < 6 or numbers.size % 2:
@@ -416,7 +526,7 @@ def _segmentation(value: Any) -> Any:
 def _finite(value: Any, what: str) -> np.ndarray:
     """A flat list of numbers as float64; JSON as Python reads it may hold NaN, infinity and integers of any length."""
     if not isinstance(value, list) or not all(type(number) in (int, float) for number in value):
-        raise _Broken(f"{what} is {str(value)[:40]!r}", "expected a flat list of numbers")
+        raise _Broken(f"{what} is {short(value)}", "expected a flat list of numbers")
     try:
         numbers = np.array(value, np.float64)
     except OverflowError:
@@ -427,5 +537,24 @@ def _finite(value: Any, what: str) -> np.ndarray:
     return numbers
 
 
-def _is_id(value: Any) -> bool:
-    return isinstance(value, int | str) and not isinstance(value, bool)
+def _id_of(coco: CocoFile, where: str, entry: Any, default: str | None = None) -> str | None:
+    """The id of a list's entry, ``default`` where it has none; None, and a problem more, where there is none to use."""
+    if not isinstance(entry, dict):
+        coco.say(f"{where} is {short(entry)}, expected an object", "export the file again")
+    elif "id" not in entry and default is None:
+        coco.say(f"{where} has no id", "export the file again")
+    else:
+        key = _identity(entry["id"]) if "id" in entry else default
+        if key is None:
+            coco.say(f"{where}: id is {short(entry['id'])}", "expected a whole number or a text: export the file again")
+        return key
+    return None
+
+
+def _identity(value: Any) -> str | None:
+    """An id as one text, however it is written: 3, 3.0, "3" and " 3" are the same; None for what is no id."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:  # beyond, floats are no longer exact
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value.strip() if isinstance(value, str) and not unfit(value) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coarseparts.data.problems import BadInput, Problem
+from coarseparts.data.problems import BadInput, Problem, unreadable
 from coarseparts.data.readers.annotation import inside
 
 
@@ -14,9 +14,7 @@ def read_names(path: Path) -> tuple[list[str], list[Problem]]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
-        raise BadInput(
-            Problem(str(path), f"cannot be read: {error.strerror}", "give yourself permission to read it")
-        ) from None
+        raise BadInput(unreadable(path, error, "give yourself permission to read it")) from None
     except UnicodeDecodeError:
         raise BadInput(Problem(str(path), "is not text in UTF-8", "save it as UTF-8, one image name a line")) from None
     names: dict[str, None] = {}

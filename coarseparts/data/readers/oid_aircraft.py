@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from coarseparts.data.problems import BadInput, Problem
+from coarseparts.data.problems import BadInput, Problem, unreadable
 from coarseparts.data.readers.annotation import inside
 from coarseparts.data.readers.mat import read_mat
 
@@ -135,7 +135,7 @@ def _load(path: Path) -> dict[str, dict[str, Any]]:
         remedy = "name the folder oid-aircraft-beta-1 that the archive unpacks to"
         raise BadInput(Problem(str(path), "does not exist", remedy)) from None
     except OSError as error:
-        raise BadInput(Problem(str(path), f"cannot be read: {error.strerror}", _RESTORE)) from None
+        raise BadInput(unreadable(path, error, _RESTORE)) from None
     except ValueError as error:
         raise BadInput(Problem(str(path), f"is no readable MATLAB file: {error}", _RESTORE)) from None
     if hdf5:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from coarseparts.data.problems import BadInput, Problem
+from coarseparts.data.problems import BadInput, Problem, unreadable
 from coarseparts.data.readers.mat import read_mat
 
 _RESTORE = "unpack it again from the PASCAL-Part archive"
@@ -35,7 +35,7 @@ def read_pascal_part(path: Path) -> list[PascalObject]:
     try:
         found = read_mat(path).get("anno")
     except OSError as error:
-        raise BadInput(Problem(str(path), f"cannot be read: {error.strerror}", _RESTORE)) from None
+        raise BadInput(unreadable(path, error, _RESTORE)) from None
     except MemoryError:
         raise BadInput(Problem(str(path), "needs more memory than there is", _RESTORE)) from None
     except ValueError as error:

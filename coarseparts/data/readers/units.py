@@ -9,6 +9,9 @@ import numpy as np
 TIGHT = 0.8
 """Intersection over union above which a box is taken for the box of an outline."""
 
+MOST = 1e9
+"""A coordinate beyond this is a mistake: no image is that large, and single precision could not hold its sums."""
+
 Finding = tuple[str, str]
 """A message and its remedy."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 
 from coarseparts.data.schema import Schema
-from coarseparts.data.synthetic import aircraft, birds
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,25 @@ class World:
     render: Callable[..., dict[str, np.ndarray]]
 
 
-WORLDS = {"birds": World(birds.SCHEMA, birds.render), "aircraft": World(aircraft.SCHEMA, aircraft.render)}
+class _Worlds(Mapping[str, World]):
+    """A world's file is imported when it is asked for: it draws with torch, which takes seconds to import."""
+
+    names = ("birds", "aircraft")
+
+    def __getitem__(self, name: str) -> World:
+        if name not in self.names:
+            raise KeyError(name)
+        world = import_module(f"{__name__}.{name}")
+        return World(world.SCHEMA, world.render)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+WORLDS = _Worlds()
 """By the name that a dataset file says after ``synthetic:``."""
 
 WORLD_LABELS = ("keypoints", "mask", "box")

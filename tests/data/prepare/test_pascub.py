@@ -11,9 +11,10 @@ import pytest
 import yaml
 from PIL import Image
 from replica import ARCHIVE_ORDER, BIRD, CELL, CUB, CUB_SIZE, cell, write_archives, write_pair
+from rich.console import Console
 from scipy.io import savemat
 
-from coarseparts import cli
+from coarseparts.cli import main as cli
 from coarseparts.data.build import build_store
 from coarseparts.data.check import check
 from coarseparts.data.dataset_file import load_dataset_file
@@ -65,7 +66,7 @@ def command(archives: Archives, out: Path, *more: str) -> list[str]:
 def run(words: list[str], capsys, monkeypatch) -> tuple[int, str, str]:
     """Exit status, standard output and errors of the command line."""
     monkeypatch.setattr("sys.argv", ["coarseparts", *words])
-    monkeypatch.setattr("coarseparts.prepare_cli.out", cli.Console(width=200))
+    monkeypatch.setattr("coarseparts.cli.prepare.out", Console(width=200))
     with pytest.raises(SystemExit) as ended:
         cli.main()
     said = capsys.readouterr()

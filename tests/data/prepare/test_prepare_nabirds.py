@@ -11,7 +11,7 @@ from PIL import Image
 from replica import write_archives
 from rich.console import Console
 
-from coarseparts import cli
+from coarseparts.cli import main as cli
 from coarseparts.data.build import build_store
 from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.prepare import nabirds as preparation
@@ -258,7 +258,7 @@ def test_files_beside_that_cannot_be(archive, pascub, tmp_path):
 
 
 def test_the_command(archive, pascub, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("coarseparts.prepare_cli.out", Console(width=300))
+    monkeypatch.setattr("coarseparts.cli.prepare.out", Console(width=300))
 
     def run(*words) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["coarseparts", "prepare", "nabirds", *map(str, words)])

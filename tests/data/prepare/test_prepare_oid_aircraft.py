@@ -13,7 +13,7 @@ from rich.console import Console
 from scipy.io import loadmat, savemat
 from scipy.sparse import csc_matrix
 
-from coarseparts import cli
+from coarseparts.cli import main as cli
 from coarseparts.data.build import build_store
 from coarseparts.data.check import check
 from coarseparts.data.dataset_file import load_dataset_file
@@ -577,7 +577,7 @@ def test_the_layout_is_the_one_that_others_read(archive):
 
 
 def test_the_command(archive, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("coarseparts.prepare_cli.out", Console(width=300))
+    monkeypatch.setattr("coarseparts.cli.prepare.out", Console(width=300))
 
     def run(*words) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["coarseparts", "prepare", "oid-aircraft", *map(str, words)])

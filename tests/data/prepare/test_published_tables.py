@@ -8,7 +8,7 @@ import pytest
 from replica import write_archives
 from test_prepare_oid_aircraft import CLEAN, write_archive
 
-from coarseparts import cli
+from coarseparts.cli import main as cli
 from coarseparts.data.prepare.oid_aircraft import prepare_oid_aircraft
 from coarseparts.data.prepare.pascub import prepare_pascub
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
-import torch
-import yaml
-from rich.console import Console
-from rich.progress import Progress
-
 from coarseparts.data.problems import BadInput, Problem
+from coarseparts.system.documents import DocumentError, parse_yaml
+from coarseparts.system.limits import room_for_networks
+from coarseparts.system.text import short
 
 
 def changes(texts: list[str]) -> dict[str, Any]:
@@ -22,19 +21,18 @@ def changes(texts: list[str]) -> dict[str, Any]:
         if not equals:
             raise BadInput(Problem(f"--set {text}", "has no '='", "write --set key=value"))
         try:
-            pairs[key.strip()] = yaml.safe_load(value)
-        except (yaml.YAMLError, RecursionError) as error:
-            what = f"is no YAML value ({str(error).splitlines()[0]})"
-            raise BadInput(Problem(f"--set {text}", what, "write e.g. --set batch=8")) from None
+            pairs[key.strip()] = parse_yaml(value)
+        except DocumentError as error:
+            raise BadInput(Problem(f"--set {text}", str(error), "write e.g. --set batch=8")) from None
     return pairs
 
 
 def seeds(text: str) -> list[int]:
     """ "0,1,2" -> [0, 1, 2], each once."""
     words = [word.strip() for word in text.split(",")]
-    numbers = [int(word) for word in words if word.isascii() and word.isdigit()]
+    numbers = [int(word) for word in words if word.isascii() and word.isdigit() and len(word) < 12]
     if len(set(numbers)) < len(words) or not all(number < 2**31 for number in numbers):
-        what = f"is {text!r}, expected different whole numbers from 0 to {2**31 - 1}"
+        what = f"is {short(text)}, expected different whole numbers from 0 to {2**31 - 1}"
         raise BadInput(Problem("--seeds", what, "write e.g. --seeds 0,1,2"))
     return numbers
 
@@ -45,27 +43,37 @@ def names(option: str, text: str, allowed: Collection[str] | None = None) -> lis
     for name in found if allowed is not None else []:
         one_of(option, name, allowed or ())
     if len(set(found)) < len(found):
-        raise BadInput(Problem(option, f"is {text!r}, expected different names", "name each once"))
+        raise BadInput(Problem(option, f"is {short(text)}, expected different names", "name each once"))
     return found
 
 
 def whole_numbers(option: str, text: str) -> list[int]:
     """ "30,150" -> [30, 150], each once and above 0."""
     found = names(option, text)
-    if not all(word.isascii() and word.isdigit() and int(word) for word in found):
-        raise BadInput(Problem(option, f"is {text!r}, expected whole numbers above 0", f"write e.g. {option} 30,150"))
+    if not all(word.isascii() and word.isdigit() and len(word) < 12 and int(word) for word in found):
+        what = f"is {short(text)}, expected whole numbers above 0"
+        raise BadInput(Problem(option, what, f"write e.g. {option} 30,150"))
     return [int(word) for word in found]
 
 
 def one_of(option: str, value: str, allowed: Collection[str]) -> None:
     """Whether a value is among those that there are."""
     if value not in allowed:
-        raise BadInput(Problem(option, f"is {value!r}", f"choose one of {', '.join(allowed)}"))
+        raise BadInput(Problem(option, f"is {short(value)}", nearest_of(value, allowed)))
+
+
+def nearest_of(value: str, allowed: Collection[str]) -> str:
+    """What to write in place of ``value``: the nearest one, and all that there are."""
+    close = difflib.get_close_matches(value[:60], allowed, n=1)
+    return f"{f'did you mean {close[0]}? ' if close else ''}choose one of {', '.join(allowed)}"
 
 
 def device(name: str) -> str:
     """ "auto" is the GPU where torch sees one."""
     one_of("--device", name, ("auto", "cpu", "cuda"))
+    import torch  # here, for `check` does without it
+
+    room_for_networks()
     if name == "cuda" and not torch.cuda.is_available():
         raise BadInput(Problem("--device", "is cuda, but torch sees no GPU", "use --device cpu"))
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
@@ -82,23 +90,8 @@ def shard(text: str) -> tuple[int, int]:
         return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     first, _, second = text.partition("/")
     if not (first.isascii() and first.isdigit() and second.isascii() and second.isdigit() and int(second)):
-        raise BadInput(Problem("--shard", f"is {text!r}, expected I/N", "write e.g. --shard 1/8"))
+        raise BadInput(Problem("--shard", f"is {short(text)}, expected I/N", "write e.g. --shard 1/8"))
     if not 1 <= int(first) <= int(second):
-        raise BadInput(Problem("--shard", f"is {text!r}, expected 1 to {second} of {second}", "write e.g. --shard 1/8"))
+        what = f"is {short(text)}, expected 1 to {second} of {second}"
+        raise BadInput(Problem("--shard", what, "write e.g. --shard 1/8"))
     return int(first) - 1, int(second)
-
-
-def progress(title: str, console: Console) -> Callable[[int, int], None] | None:
-    """A callback (done, total) that draws a bar with the time left on a terminal; None elsewhere."""
-    if not console.is_terminal:
-        return None
-    bar = Progress(console=console, transient=True)
-    task = bar.add_task(title, total=None)
-    bar.start()
-
-    def advance(done: int, total: int) -> None:
-        bar.update(task, completed=done, total=total)
-        if done >= total:
-            bar.stop()
-
-    return advance

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Annotated, Literal, cast
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from coarseparts import options
+from coarseparts.cli import options
+from coarseparts.cli.terminal import err, out, say
 from coarseparts.data.prepare.archives import Archives
 from coarseparts.data.prepare.nabirds import prepare_nabirds
 from coarseparts.data.prepare.oid_aircraft import BANNER, prepare_oid_aircraft, propose_clean
@@ -21,11 +21,11 @@ from coarseparts.data.prepare.pascal_birds import PAPER_BIRDS, PARTS, Rules
 from coarseparts.data.prepare.pascub import Choices, Pascub, prepare_pascub
 from coarseparts.data.problems import BadInput, Problem, capped
 
-app = typer.Typer(no_args_is_help=True, help="Public data sets into dataset files, from their unpacked archives.")
-out, err = Console(markup=False), Console(stderr=True, markup=False)
-if not out.is_terminal:
-    out = Console(width=120, markup=False)
-
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Public data sets into dataset files, from their unpacked archives.",
+)
 Out = Annotated[Path, typer.Option("--out", help="folder to write; the same command again goes on, or finds it done")]
 
 
@@ -99,7 +99,7 @@ def oid_aircraft(
         raise BadInput(Problem("--out, --propose", message, "name one"))
     if propose is not None:
         changed = propose_clean(archive, propose, banner)
-        out.print(Text(f"{propose}: {'look through it, then give it to --clean' if changed else 'was there already'}"))
+        say(f"{propose}: {'look through it, then give it to --clean' if changed else 'was there already'}")
     if folder is not None:
         with _progress() as advance:
             changed, problems = prepare_oid_aircraft(archive, folder, clean, banner, advance)
@@ -124,10 +124,10 @@ def nabirds(
 
 def _print_done(dataset: Path, changed: bool, problems: list[Problem]) -> None:
     for problem in capped(problems):
-        out.print(Text(str(problem)))
+        say(str(problem))
     done = "dataset file" if changed else "nothing to do, all of it was there"
-    out.print(Text(f"{done}: {dataset}"))
-    out.print(Text(f"look at it: coarseparts check {dataset}"))
+    say(f"{done}: {dataset}")
+    say(f"look at it: coarseparts check {dataset}")
 
 
 def _print_pascub(made: Pascub) -> None:

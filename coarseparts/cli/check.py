@@ -1,0 +1,34 @@
+"""``coarseparts check``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coarseparts.cli.terminal import out, progress, say
+from coarseparts.data.check import check as examine
+from coarseparts.data.check import save_sheet
+from coarseparts.data.dataset_file import load_dataset_file
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def check(
+    data: Annotated[Path, typer.Argument(help="dataset file (YAML)")],
+    sheet: Annotated[Path | None, typer.Option(help="contact sheet PNG to write [DATA-check.png]")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """What is in my data, and what is wrong with it."""
+    found = examine(load_dataset_file(data), progress=progress("checking"))
+    if as_json:
+        print(found.to_json())
+    else:
+        out.print(found.to_text())
+        target = sheet or data.with_name(f"{data.stem}-check.png")
+        if save_sheet(found, target):
+            say(f"samples with their labels: {target}")
+    if found.errors:
+        raise typer.Exit(2)

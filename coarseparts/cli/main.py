@@ -1,0 +1,186 @@
+"""The command line: verbs, and what becomes of everything that goes wrong in one.
+
+Exit status 0 done, 1 failed while running, 2 bad input or usage, 130 stopped by Ctrl-C or SIGTERM. Errors go to
+standard error, one a line; no traceback does.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import tempfile
+import traceback
+from contextlib import suppress
+from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from typer.core import TyperCommand, TyperGroup
+
+from coarseparts.cli.options import nearest_of
+from coarseparts.system import limits
+from coarseparts.system.errors import CoarsepartsError
+from coarseparts.system.interrupts import INTERRUPTS, STATUS, in_threads
+from coarseparts.system.memory import keep_freed_memory
+from coarseparts.system.text import readable
+
+VERBS = {
+    "check": "What is in my data, and what is wrong with it.",
+    "train": "Train on a dataset file and measure on its validation split; ends with a table and report.html.",
+    "compare": "Several methods and seeds on the same data, in one table.",
+    "demo": "The whole method on the built-in synthetic birds: a table of methods and a report to look at.",
+    "benchmark": "Methods x beginnings x labels x part masks x seeds: results.csv, table.md and report.html.",
+    "sweep": "Choose settings on the validation images (Appendix C): a table of trials and the best ones.",
+    "evaluate": "Part IoU of a trained model on part-labelled images, and PCK of its keypoints, in percent.",
+    "predict": "The parts of photographs; what this model has predicted into the folder already is not done again.",
+    "networks": "Multiply-accumulates and parameters of the paper's networks (Fig. 6) for one 256 x 256 image.",
+    "settings": "Every setting with its default, for --set KEY=VALUE.",
+    "prepare": "Public data sets into dataset files, from their unpacked archives.",
+}
+"""Each is the file of its name in this folder, with a typer ``app``; imported when it is asked for."""
+
+TRAINS = ("train", "compare", "demo", "benchmark", "sweep")
+
+
+class Verbs(TyperGroup):
+    """A group whose verbs are listed from ``VERBS`` and imported when one of them is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return TyperCommand(cmd_name, help=VERBS[cmd_name]) if cmd_name in VERBS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name = args[0]
+        if name not in VERBS and not name.startswith("-"):
+            ctx.fail(f"no such command {readable(name)!r}; {nearest_of(name, VERBS)}")
+        if name not in VERBS:
+            return super().resolve_command(ctx, args)
+        command = typer.main.get_command(import_module(f"coarseparts.cli.{name}").app)
+        command.name = name
+        return name, command, args[1:]
+
+
+app = typer.Typer(
+    cls=Verbs, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"coarseparts {version('coarseparts')}, torch {version('torch')}, timm {version('timm')}")
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    _: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="print the version and exit")
+    ] = False,
+) -> None:
+    """Segment the parts of objects from a few part masks and the coarse labels that you already have.
+
+    Exit status: 0 done, 1 failed while running, 2 bad input or usage, 130 stopped; errors go to standard error, one a
+    line.
+    """
+
+
+def main() -> None:
+    """Runs the command of ``sys.argv`` and leaves the process with its status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without a letter gets \\u... and not an error
+            stream.reconfigure(errors="backslashreplace")
+    keep_freed_memory()
+    in_threads(_log)
+    INTERRUPTS.running()
+    try:
+        code = _run()
+    except KeyboardInterrupt:  # between two lines of what follows
+        code = STATUS
+    if INTERRUPTS.count and not INTERRUPTS.ended:
+        INTERRUPTS.say()
+        code = STATUS
+    code = _flushed(code)
+    INTERRUPTS.finishing(code)
+    sys.exit(code)
+
+
+def _run() -> int:
+    """The status of the command; what went wrong is said."""
+    try:
+        return app(standalone_mode=False) or 0
+    except BaseException as error:
+        if INTERRUPTS.count:  # whatever it became on its way here
+            return STATUS
+        return _said(error)
+
+
+def _said(error: BaseException) -> int:
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+    if isinstance(error, typer.Exit):
+        return error.exit_code
+    if hasattr(error, "format_message"):  # usage errors, typer's own or click's, know their text
+        return _say(2, *str(error.format_message()).split("\n"))
+    if isinstance(error, BrokenPipeError):  # whoever read our output has had enough
+        return 1
+    if isinstance(error, ValidationError):
+        return _say(2, *(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()))
+    if isinstance(error, CoarsepartsError):
+        return _say(error.exit_code, *str(error).split("\n"))
+    verb = next((word for word in sys.argv[1:] if word in VERBS), "")
+    if said := limits.in_words(error, limits.LOWER if verb in TRAINS else limits.SMALLER):
+        return _say(1, said)
+    if isinstance(error, ValueError):
+        return _say(2, *str(error).split("\n"))
+    if isinstance(error, OSError) and error.errno is not None:
+        named = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "a file"
+        return _say(1, f"{named}: {error.strerror or error}; see that it is there and may be read or written")
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    where = _log(error)
+    return _say(1, f"unforeseen error ({what}); {f'{where} holds the details' if where else 'no log could be written'}")
+
+
+def _say(code: int, *lines: str) -> int:
+    with suppress(OSError):  # nobody listens, or the disk under standard error is full
+        for line in lines:
+            print(readable(line), file=sys.stderr)
+    return code
+
+
+_logged: list[str] = []
+
+
+def _log(error: BaseException | None) -> str:
+    """Writes what only we can make use of into a file that the user may send us; returns its path, "" without one."""
+    if error is None or INTERRUPTS.count:
+        return ""
+    text = "".join(traceback.format_exception(error))
+    try:
+        if not _logged:
+            handle, path = tempfile.mkstemp(prefix="coarseparts-", suffix=".log")
+            os.close(handle)
+            _logged.append(path)
+        with open(_logged[0], "a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{sys.argv}\n{text}\n")
+    except OSError:
+        return ""
+    return _logged[0]
+
+
+def _flushed(code: int) -> int:
+    """The status after what is still in standard output has been written: a closed pipe ends quietly."""
+    try:
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        failed = 1
+    except OSError as error:
+        failed = _say(1, f"standard output: {error.strerror or error}")
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or Python would try once more on its way out
+    return code or failed

@@ -1,0 +1,52 @@
+"""``coarseparts predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from coarseparts.cli import options
+from coarseparts.cli.choices import Device, SkipBad
+from coarseparts.cli.terminal import note, notes, out, progress, say
+from coarseparts.data.problems import BadInput, Problem
+from coarseparts.palette import colours
+from coarseparts.predict import predict_folder, run_model
+from coarseparts.system.text import readable
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="run folder")],
+    images: Annotated[Path, typer.Argument(help="folder of photographs, or one")],
+    target: Annotated[Path, typer.Option("--out", help="folder for <stem>.png: part indices at the image's own size")],
+    labels: Annotated[Path | None, typer.Option(help="COCO file with coarse labels of these images")] = None,
+    part_boxes: Annotated[Path | None, typer.Option(help="COCO file with boxes of parts of these images")] = None,
+    overlay: Annotated[bool, typer.Option("--overlay", help="also write pictures to look at")] = False,
+    coco: Annotated[Path | None, typer.Option(help="also write a COCO file")] = None,
+    shard: Annotated[str, typer.Option(help="I/N: every N-th image from the I-th on [all; torchrun: its own]")] = "",
+    device: Device = "auto",
+    skip_bad: SkipBad = False,
+) -> None:
+    """The parts of photographs; what this model has predicted into the folder already is not done again."""
+    own = options.shard(shard)
+    if own[1] > 1 and coco is not None:
+        remedy = "leave --coco out, and run once more without shards when all are done: nothing is predicted again"
+        raise BadInput(Problem("--coco", "is a file of all images, and this is a share of them", remedy))
+    trained = run_model(run, options.own_gpu(options.device(device)))
+    bar = progress("predicting") if own[0] == 0 else None
+    done = predict_folder(trained, images, target, labels, overlay, coco, skip_bad, bar, own, part_boxes, note)
+    notes(done.problems)
+    part = f"shard {own[0] + 1} of {own[1]}: " if own[1] > 1 else ""
+    sums = f"{done.written} written + {done.kept} there before + {done.left_out} left out"
+    say(f"{part}{done.images} images = {sums}; part maps in {target}")
+    if overlay:
+        legend = Text("colours: ")
+        for name, rgb in zip(trained.schema.parts, colours(len(trained.schema.parts)).tolist(), strict=True):
+            legend.append("#{:02x}{:02x}{:02x} ".format(*rgb), f"rgb({rgb[0]},{rgb[1]},{rgb[2]})")
+            legend.append(f"{readable(name)}  ")
+        out.print(legend)

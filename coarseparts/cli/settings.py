@@ -1,0 +1,17 @@
+"""``coarseparts settings``."""
+
+from __future__ import annotations
+
+import typer
+
+from coarseparts import presets
+from coarseparts.cli.terminal import out
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def settings() -> None:
+    """Every setting with its default, for --set KEY=VALUE."""
+    for key, default, text in presets.describe():
+        out.print(f"{key} = {default}\n    {text}")

@@ -1,0 +1,78 @@
+"""``coarseparts sweep``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from coarseparts import benchmark as matrix
+from coarseparts import methods, presets
+from coarseparts import sweep as sweeping
+from coarseparts.claims import alone
+from coarseparts.cli import options
+from coarseparts.cli.benchmark import facts, opened_data
+from coarseparts.cli.choices import Changes, Device, Seed, SkipBad, Weights
+from coarseparts.cli.terminal import err, note, out, say
+from coarseparts.data.accounts import in_training
+from coarseparts.em import TrainingDiverged
+from coarseparts.model import resolve
+from coarseparts.system.errors import Failed
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def sweep(
+    data: Annotated[str, typer.Argument(help=f"{', '.join(matrix.WORLDS)}, or a dataset file (YAML)")],
+    run: Annotated[Path, typer.Option("--out", help="folder; the same command again does the trials that are left")],
+    over: Annotated[list[str], typer.Option(metavar="KEY=A,B,.. or KEY=LOW:HIGH[:log]", help="a setting to vary")],
+    method: Annotated[str, typer.Option(help=f"one of {', '.join(methods.METHODS)}")] = "em",
+    sampler: Annotated[str, typer.Option(help=f"one of {', '.join(sweeping.SAMPLERS)}")] = "random",
+    trials: Annotated[int, typer.Option(min=1, help="how many settings to try; a grid tries all")] = 20,
+    parts: Annotated[
+        int | None, typer.Option(min=1, help="number of part masks [all there are; synthetic birds: 30, aircraft: 60]")
+    ] = None,
+    preset: Annotated[str, typer.Option(help=f"one of {', '.join(presets.PRESETS)}")] = "default",
+    weights: Weights = "",
+    changes: Changes = [],  # noqa: B006
+    seed: Seed = 0,
+    device: Device = "auto",
+    skip_bad: SkipBad = False,
+) -> None:
+    """Choose settings on the validation images (Appendix C): a table of trials and the best ones as --set options."""
+    where = options.device(device)
+    options.one_of("--method", method, methods.METHODS)
+    options.one_of("--sampler", sampler, sweeping.SAMPLERS)
+    axes = [sweeping.axis(text) for text in over]
+    given = options.changes(changes) | ({"weights": weights} if weights else {})
+    for one in axes:
+        presets.settings(preset, given | {one.key: one.example})  # a wrong key or value is told before anything is read
+    with alone(run, note):
+        opened = opened_data(data, run / "data", skip_bad)
+        opened.check([parts or opened.parts])
+        conditions = matrix.Conditions(parts or opened.parts, "all", "weights", seed)
+        said = facts(data, opened, preset=preset, method=method, seed=seed, parts=conditions.parts, given=given)
+
+        told: list[str] = []
+
+        def measure(chosen: dict[str, Any], folder: Path) -> float:
+            settings = resolve(presets.settings(preset, given | chosen), where)
+            experiment = opened.experiment(conditions, folder, settings, where, err)
+            if not told:
+                told.append(in_training(experiment.rows, experiment.styles))
+                note(told[0])
+            try:
+                methods.train(experiment, method)
+            except TrainingDiverged as error:
+                note(f"failed: {', '.join(f'{k}={v}' for k, v in chosen.items())}: {error}")
+                raise
+            return float(experiment.evaluate("part")["part_miou"])
+
+        done = sweeping.run(axes, cast(sweeping.Sampler, sampler), trials, run, measure, seed, said)
+        best = sweeping.write_results(run, done)
+        sweeping.print_results(done, out)
+        if not done:
+            raise Failed(f"{run}: no trial came to an end; try smaller learning rates")
+        say(f"best: {' '.join(best)}")

@@ -1,0 +1,59 @@
+"""What the command line says: results to standard output, all else to standard error; users' names as visible text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import Progress
+
+from coarseparts.system.text import readable
+
+out = Console(markup=False, emoji=False, highlight=False)  # a path may have brackets in it
+err = Console(stderr=True, markup=False, emoji=False, highlight=False)
+if not out.is_terminal:
+    out = Console(width=120, markup=False, emoji=False, highlight=False)  # a table in a log file keeps its columns
+
+
+def say(text: str) -> None:
+    """A line of results."""
+    out.print(readable(text), soft_wrap=True)
+
+
+def note(text: object) -> None:
+    """A line about what is going on, or about the data: unbroken, so that it can be searched for."""
+    err.print("\n".join(readable(line) for line in str(text).split("\n")), soft_wrap=True)
+
+
+def notes(several: Iterable[object]) -> None:
+    """A line each."""
+    for each in several:
+        note(each)
+
+
+@contextmanager
+def one_voice(speaks: bool) -> Iterator[None]:
+    """Inside, of several processes only those speak that shall."""
+    was = out.quiet, err.quiet
+    out.quiet = err.quiet = not speaks or out.quiet
+    try:
+        yield
+    finally:
+        out.quiet, err.quiet = was
+
+
+def progress(title: str) -> Callable[[int, int], None] | None:
+    """A callback (done, total) that draws a bar with the time left on a terminal; None elsewhere."""
+    if not err.is_terminal:
+        return None
+    bar = Progress(console=err, transient=True)
+    task = bar.add_task(title, total=None)
+    bar.start()
+
+    def advance(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total)
+        if done >= total:
+            bar.stop()
+
+    return advance

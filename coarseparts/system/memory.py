@@ -1,0 +1,38 @@
+"""Memory of the process: what a command frees it keeps from step to step."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import lru_cache
+
+_OWN_ALLOCATOR = ("LD_PRELOAD", "GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of mallopt's parameters, malloc.h
+
+
+def keep_freed_memory() -> bool:
+    """The process keeps large blocks that it frees, for the next step's tensors, instead of asking the system anew.
+
+    For commands, which own their process. Tensors above 32 MiB otherwise come as pages that the system fills with
+    zeros first, which is a tenth to a fifth of a CPU's step at 256 px (docs/performance.md). Returns whether it was
+    done: not where the allocator is not glibc's, nor where the environment says something about it.
+    """
+    mallopt = getattr(_libc(), "mallopt", None)
+    if mallopt is None or any(os.environ.get(name) for name in _OWN_ALLOCATOR):
+        return False
+    return bool(mallopt(_MMAP_THRESHOLD, 2**31 - 1) and mallopt(_TRIM_THRESHOLD, -1))
+
+
+def give_back_memory() -> None:
+    """Returns to the system what ``keep_freed_memory`` kept, so that a peak measured from here on is one's own."""
+    trim = getattr(_libc(), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+@lru_cache(maxsize=1)
+def _libc() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(None)
+    except (OSError, TypeError):  # Windows has no such thing
+        return None
