@@ -15,6 +15,7 @@ printed or written, a value that differs from the undamaged twin's without a wor
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -54,4 +55,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)  # at once: libraries that the forks need would complain of their own ends

@@ -30,4 +30,4 @@ for row in csv.DictReader(open(folder / "results.csv")):
 PY
 }
 train ants "$data" --weights "$weights"
-train birds synthetic-birds
+methods=em,fine-tuning train birds synthetic-birds

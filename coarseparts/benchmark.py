@@ -189,7 +189,7 @@ def dataset_file(
             c.parts,
             dataset.crop.model_dump(),
             measure=split,
-            config={"data": str(file.resolve())},
+            config={"data": os.path.realpath(file)},
             keypoint_parts=dataset.keypoint_parts,
             console=console,
             drop_rest=True,

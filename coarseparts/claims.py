@@ -131,14 +131,14 @@ def _locked(path: Path, tell: Tell, name: str = ".lock", wait: float = 0.0) -> I
 def look_through(root: Path) -> None:
     """Raises DamagedRun, naming everything, where something in a run folder (also of several seeds, a benchmark's or
     a sweep's) leads out of it or is no file, or no folder, where one is to be. Caches are not looked into."""
-    inside, wrong = root.resolve(), []
+    inside, wrong = Path(os.path.realpath(root)), []
     for parent, folders, files in os.walk(root):
         for name in [*folders, *files]:
             path = Path(parent, name)
             if name in CACHES and name in folders:
                 continue
-            if path.is_symlink() and not path.resolve().is_relative_to(inside):
-                wrong.append(f"{path}: is a link that leads out of the run folder; remove it, or put a copy there")
+            if path.is_symlink() and not (path.exists() and Path(os.path.realpath(path)).is_relative_to(inside)):
+                wrong.append(f"{path}: is a link that leads out of the run folder, or nowhere; put a copy there")
             elif name in folders and name.endswith(SUFFIXES):
                 wrong.append(f"{path}: is a folder, expected a file; remove it")
             elif name in files and name in FOLDERS:

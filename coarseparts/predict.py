@@ -96,7 +96,7 @@ def predict_folder(
     """
     _refuse_company(out, shard)
     found = _photographs(images, done := Summary())
-    if kind(images) == "folder" and _within(out.resolve(), images.resolve()):
+    if kind(images) == "folder" and _within(_real(out), _real(images)):
         message = "is in the folder of the images: the next time, its part maps would be taken for photographs"
         raise BadInput(Problem(str(out), message, "choose a folder elsewhere with --out"))
     if kind(out) not in ("folder", None):
@@ -107,7 +107,7 @@ def predict_folder(
     files = {option: file for option, file in given.items() if file is not None}
     _refuse_targets(found, _maps_of(model, out), out, files, with_overlay, coco)
     objects = _labelled_objects(model, images, files, done) if files else {}
-    plain = sum(path.resolve() not in objects for _, path in found) if files else 0
+    plain = sum(_real(path) not in objects for _, path in found) if files else 0
     source = " and ".join(str(file) for file in files.values())
     if files and not objects and not errors(done.problems):
         message = f"names none of the {len(found)} images in {images}"
@@ -468,9 +468,14 @@ def _refuse_others(files: Iterable[Path]) -> None:
         raise BadInput(capped(problems))
 
 
+def _real(path: Path) -> Path:
+    """Where a path leads, absolute; a link that leads in a circle leads to itself (``Path.resolve`` would fail)."""
+    return Path(os.path.realpath(path))
+
+
 def _place(path: Path) -> Path:
     """Where a file lies, the same however its folder is spelled; a link stays a link."""
-    return path.parent.resolve() / path.name
+    return _real(path.parent) / path.name
 
 
 def _inode(path: Path) -> tuple[int, int] | None:
@@ -485,7 +490,7 @@ def _opened(name: str, path: Path, objects: dict[Path, list[Record]]) -> Opened:
     """Raises BadInput with everything that is wrong with an image and its labels."""
     image, problems = decode(path)
     samples = []
-    records = objects.get(path.resolve(), [])
+    records = objects.get(_real(path), [])
     for record in records:
         try:
             sample, told = record.load()
@@ -538,7 +543,7 @@ def _labelled_objects(
     if elsewhere:
         message = f"has labels for {counted(elsewhere)} images that are not in {folder}; they are left out"
         done.problems.append(Problem(str(first), message, "", "note"))
-    wanted = {images.resolve()} if single else None
+    wanted = {_real(images)} if single else None
     untrue = [p for p in problems if p.severity == "note" and p.file == str(folder)]  # "have no labels, are left out"
     done.problems += [p for p in problems if p.severity == "error" or (wanted is None and p not in untrue)]
     if records and model.has_posterior and not any(record.has & set(model.styles) for record in records):
@@ -548,8 +553,8 @@ def _labelled_objects(
         done.problems.append(Problem(str(first), message, "", "note"))
     objects: dict[Path, list[Record]] = {}
     for record in records:
-        if record.image is not None and (wanted is None or record.image.resolve() in wanted):
-            objects.setdefault(record.image.resolve(), []).append(record)
+        if record.image is not None and (wanted is None or _real(record.image) in wanted):
+            objects.setdefault(_real(record.image), []).append(record)
     return objects
 
 

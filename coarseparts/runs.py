@@ -188,6 +188,8 @@ def fits(modules: Mapping[str, nn.Module], weights: Mapping[str, Mapping[str, Te
             if not isinstance(new[key], Tensor) or new[key].shape != value.shape:
                 came = tuple(new[key].shape) if isinstance(new[key], Tensor) else type(new[key]).__name__
                 raise ValueError(f"{name}/{key} has shape {came}, expected {tuple(value.shape)}")
+            if new[key].dtype != value.dtype:
+                raise ValueError(f"{name}/{key} holds {new[key].dtype}, expected {value.dtype}")
             if new[key].is_floating_point() and not torch.isfinite(new[key]).all():
                 raise ValueError(f"{name}/{key} holds numbers that are not finite")
 

@@ -86,7 +86,7 @@ def judged(
 ) -> list[Finding]:
     """All findings of a case; ``twin``: what ``said_and_found`` gives of the undamaged one, or None."""
     found = [finding for outcome in outcomes for finding in of_outcome(outcome, case.statuses)]
-    found += of_files(place, before, case.user)
+    found += of_files(place, before, case.user, "".join(word for outcome in outcomes for word in outcome.command))
     if any(f.kind in ("traceback", "hang", "exit status") for f in found):
         return found
     lines, values = said_and_found(case, place, outcomes)
@@ -184,8 +184,10 @@ def hidden(text: str) -> list[str]:
     return [ascii(text[max(0, i - 30) : i + 10]) for i in odd]
 
 
-def of_files(place: Path, before: dict[str, tuple[int, int, str]], user: Sequence[str] = ("data",)) -> list[Finding]:
-    """Findings of what a case left on disk."""
+def of_files(
+    place: Path, before: dict[str, tuple[int, int, str]], user: Sequence[str] = ("data",), asked: str = ""
+) -> list[Finding]:
+    """Findings of what a case left on disk; ``asked``: the commands' words, which may name a file as they like."""
     after = snapshot(place)
     found = []
     for name, (size, _, digest) in before.items():
@@ -204,14 +206,9 @@ def of_files(place: Path, before: dict[str, tuple[int, int, str]], user: Sequenc
             found.append(Finding("half-written", f"{name}: {wrong}"))
         if path.suffix in TEXTS and not path.name.startswith(".") and after[name][0] < 2**24:
             found += _of_text(name, path)
-        found += [Finding("control characters", f"file name {spot}") for spot in hidden(_shown(name, before))[:1]]
+        if not {c for c in name if not c.isprintable()} <= {*asked, *"".join(before)}:
+            found.append(Finding("control characters", f"file name {name!r}"))
     return found
-
-
-def _shown(name: str, before: dict[str, Any]) -> str:
-    """A new file's name, as far as it is not made of one that the user's files had."""
-    stems = {Path(known).stem for known in before}
-    return "" if Path(name).stem.removesuffix(".overlay") in stems or any(s in name for s in stems) else name
 
 
 def cut_off(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
@@ -124,6 +125,6 @@ def opened_data(data: str, cache: Path, skip_bad: bool, split: str = "") -> matr
 
 def facts(data: str, opened: matrix.Data, *, given: dict[str, Any], **others: Any) -> dict[str, Any]:
     """What all results in a folder have in common, as ``same_as_before`` compares it."""
-    source = data if data in matrix.WORLDS else str(Path(data).resolve())
+    source = data if data in matrix.WORLDS else os.path.realpath(data)
     said = {"data": source, "data_hash": opened.key, **others}
     return said | {"set": {key: str(value) for key, value in given.items()}}

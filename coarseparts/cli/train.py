@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -84,7 +85,7 @@ def run_methods(
                 styles,
                 parts_limit,
                 dataset.crop.model_dump(),
-                config={"data": str(data.resolve()), "preset": preset},
+                config={"data": os.path.realpath(data), "preset": preset},
                 keypoint_parts=dataset.keypoint_parts,
                 console=err,
             )

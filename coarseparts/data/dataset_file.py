@@ -326,7 +326,7 @@ def _missing(path: Path, i: int, source: dict) -> Iterator[Problem]:
             came = unreadable(target, error, "").message
         if came:
             remedy = f"name a {what}; paths are relative to the YAML file"
-            yield Problem(str(path), f"sources[{i}].{key}: {target} {came}", remedy)
+            yield Problem(str(path), f"sources[{i}].{key}: {abridged(target, 400)} {came}", remedy)
 
 
 def close_to(name: str, known: Iterable[str]) -> str | None:

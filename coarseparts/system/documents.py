@@ -97,8 +97,26 @@ def _whole(digits: str) -> int | float:
     return int(digits) if len(digits) <= MOST_DIGITS else float(digits)
 
 
+_TOO_MANY = f"stands for more than {MOST_VALUES:,} values"
+
+
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML, but a key that stands twice is an error (plain YAML silently takes the last one)."""
+    """YAML, but a key that stands twice is an error (plain YAML silently takes the last one), and what is too deep or
+    too much is refused as soon as it is met."""
+
+    _depth = _count = 0
+
+    def descend_resolver(self, parent: yaml.Node | None, index: Any) -> None:
+        """Called where a node begins; ``ascend_resolver`` where it ends."""
+        self._depth += 1
+        self._count += 1
+        if self._depth > DEEPEST:
+            raise DocumentError("is nested too deeply")
+        if self._count > MOST_VALUES:
+            raise DocumentError(_TOO_MANY)
+
+    def ascend_resolver(self) -> None:
+        self._depth -= 1
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen: set[str] = set()
@@ -145,23 +163,13 @@ def parse_yaml(text: str) -> Any:
 
 
 def _parsed(text: str) -> Any:
-    depth = count = 0
-    aliases = False
-    for event in yaml.parse(text, _Loader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        count += isinstance(event, yaml.NodeEvent)
-        aliases = aliases or isinstance(event, yaml.AliasEvent)
-        if depth > DEEPEST:
-            raise DocumentError("is nested too deeply")
-        if count > MOST_VALUES:
-            raise DocumentError(f"stands for more than {MOST_VALUES:,} values")
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
         if node is None:
             return None
-        if aliases and _values(node, {}) > MOST_VALUES:
-            raise DocumentError(f"stands for more than {MOST_VALUES:,} values")
+        if "*" in text and _values(node, {}) > MOST_VALUES:  # without it there is no alias
+            raise DocumentError(_TOO_MANY)
         return loader.construct_document(node)
     finally:
         loader.dispose()

@@ -33,7 +33,7 @@ def write_whole(
     move would destroy. What was there before stays then, and nothing is left beside it.
     """
     if path.is_symlink():
-        path = path.resolve()
+        path = Path(os.path.realpath(path))
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
     if path.exists() and not path.is_file():

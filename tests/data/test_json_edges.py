@@ -531,3 +531,12 @@ def test_seeded_damage_of_many_kinds_never_escapes(world):
             else:
                 entry[key] = draws.choice(values)
         told(world, json.dumps(whole).encode())
+
+
+def test_an_image_that_lost_an_annotation_is_not_taken_for_complete(world):
+    whole = content()
+    whole["annotations"].append(whole["annotations"][0] | {"id": 3, "category_id": 9})
+    (world / "c.json").write_text(json.dumps(whole))
+    assert [(o.image, o.alone) for o in read_coco(world / "c.json")[0]] == [("1.png", False), ("2.png", True)]
+    for read in (read_part_coco, read_part_boxes):
+        assert set(read(world / "c.json", PARTS)[0]) == {"2.png"}, "a part would count as not to be seen"

@@ -41,7 +41,8 @@ MOST_RUNS = 5_000_000
 class CocoFile:
     """A COCO file's entries that make sense by themselves: ``images`` id -> (relative path, (width, height) or None),
     ``named`` relative path -> id, ``categories`` id -> (name, keypoint names), ``annotations`` with a known image and
-    category, crowds left out. Ids are texts (``_identity``). ``broken_...``: ids of entries with an error."""
+    category, crowds left out. Ids are texts (``_identity``). ``broken_...``: ids of entries with an error;
+    ``incomplete``: ids of images of which an annotation is left out because of one."""
 
     path: Path
     images: dict[str, tuple[str, tuple[int, int] | None]] = field(default_factory=dict)
@@ -49,6 +50,7 @@ class CocoFile:
     categories: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     annotations: list[dict] = field(default_factory=list)
     broken_images: set[str] = field(default_factory=set)
+    incomplete: set[str] = field(default_factory=set)
     broken_categories: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
 
@@ -190,13 +192,16 @@ def _keep_usable(coco: CocoFile, annotations: list) -> None:
     broken = (coco.broken_images - coco.images.keys(), coco.broken_categories - coco.categories.keys())
     seen: set[tuple] = set()
     for i, entry in enumerate(annotations):
+        before = len(coco.problems) + lost
         key = _id_of(coco, f"annotations[{i}]", entry, f"#{i}")
-        if key is None:
+        if not isinstance(entry, dict):
             continue
-        where = f"annotation {abridged(key)}"
         image, category = _identity(entry.get("image_id")), _identity(entry.get("category_id"))
+        where = f"annotation {abridged(key or '')}"
         crowd = entry.get("iscrowd")
-        if image in broken[0] or category in broken[1]:
+        if key is None:
+            pass
+        elif image in broken[0] or category in broken[1]:
             lost += 1
         elif image is None or image not in coco.images:
             remedy = "list it under images, or remove the annotation"
@@ -212,6 +217,8 @@ def _keep_usable(coco: CocoFile, annotations: list) -> None:
         else:
             seen.add((image, key))
             coco.annotations.append(entry | {"id": key, "image_id": image, "category_id": category})
+        if image is not None and len(coco.problems) + lost > before:
+            coco.incomplete.add(image)
     if lost:
         coco.say(f"{lost} annotations of images or categories with an error are left out", "", "note")
     if crowds:
@@ -244,7 +251,7 @@ def read_coco(path: Path) -> tuple[list[Annotation], list[Problem]]:
             except _Broken as broken:
                 coco.say(f"{where}: {broken}", broken.remedy)
         if len(coco.problems) == before:
-            alone = per_image[entry["image_id"]] == 1
+            alone = per_image[entry["image_id"]] == 1 and entry["image_id"] not in coco.incomplete
             objects.append(
                 Annotation(str(path), where, image, readable(entry["id"]), alone, size, keypoint_names=names, **found)
             )
@@ -288,7 +295,7 @@ def read_part_coco(path: Path, parts: tuple[str, ...]) -> tuple[dict[str, list[P
     coco = load_coco(path)
     _match_categories(coco, parts)
     found: dict[str, list[PartSegment]] = defaultdict(list)
-    broken_images = set()
+    broken_images = {coco.images[key][0] for key in coco.incomplete & coco.images.keys()}
     for entry in coco.annotations:
         image = coco.images[entry["image_id"]][0]
         part = coco.categories[entry["category_id"]][0]
@@ -317,7 +324,7 @@ def read_part_boxes(path: Path, parts: tuple[str, ...]) -> tuple[dict[str, list[
     coco = load_coco(path)
     _match_categories(coco, parts)
     found: dict[str, list[PartBox]] = defaultdict(list)
-    broken_images = set()
+    broken_images = {coco.images[key][0] for key in coco.incomplete & coco.images.keys()}
     for entry in coco.annotations:
         image, size = coco.images[entry["image_id"]]
         part = coco.categories[entry["category_id"]][0]
