@@ -33,6 +33,12 @@ an exit with a message; any exit of 0 or 2 as long as what was not damaged keeps
 TEXTS = (".csv", ".html", ".md", ".yaml", ".svg", ".json", ".txt")
 MARKUP = re.compile(r"<(script|img src=x|svg onload|b>hostile)", re.I)
 REMEDY = re.compile(r"; .|delete|remove|another --out|again|anew")
+PYTHONS = re.compile(
+    r"codec can't|NoneType|has no attribute|unexpected keyword|subscriptable|index out of range|invalid literal"
+    r"|could not convert|unhashable|object is not|not supported between|has no len|positional argument|KeyError"
+)
+"""What Python says to programmers: an error that was let through to the user."""
+
 FORMULA = re.compile(r"[=@\t\r]|[+-](?![\d.]|inf|nan|$)")
 
 
@@ -91,8 +97,9 @@ def judged(
         return found
     lines, values = said_and_found(case, place, outcomes)
     known = set(twin[0]) if twin else set()
-    told = any(name in line for line in lines if line not in known for name in case.damaged)
     failed = any(outcome.status for outcome in outcomes)
+    blamed = _lines(outcomes[-1], place, errors=True) if failed else lines
+    told = any(name in line for line in blamed if line not in known for name in case.damaged)
     if failed and case.damaged and not told:
         found.append(Finding("wrong blame", f"{case.damaged[0]} is not named: {_end(outcomes)}"))
     elif failed and case.expect == REFUSED and not any(REMEDY.search(line) for line in lines):
@@ -122,7 +129,8 @@ def said_and_found(case: Case, place: Path, outcomes: Sequence[Outcome]) -> tupl
         return lines, f"cannot be read: {type(error).__name__}: {error}"
 
 
-def _lines(outcome: Outcome, place: Path) -> list[str]:
+def _lines(outcome: Outcome, place: Path, errors: bool = False) -> list[str]:
+    """What was said, a line each, less the place; of JSON its problems, with ``errors`` those that are errors."""
     said = outcome.err.replace(str(place), "@").split("\n")
     if "--json" not in outcome.command:
         return said + outcome.out.replace(str(place), "@").split("\n")
@@ -130,7 +138,8 @@ def _lines(outcome: Outcome, place: Path) -> list[str]:
         problems = json.loads(outcome.out).get("problems", [])
     except ValueError:
         return said
-    return said + [f"{p['file']}: {p['message']}".replace(str(place), "@") for p in problems]
+    told = [p for p in problems if p["severity"] == "error" or not errors]
+    return said + [f"{p['file']}: {p['message']}".replace(str(place), "@") for p in told]
 
 
 def _end(outcomes: Sequence[Outcome]) -> str:
@@ -167,6 +176,8 @@ def of_outcome(outcome: Outcome, statuses: Sequence[int] = (0, 2)) -> list[Findi
     elif "Traceback (most recent call last)" in said or "unforeseen" in outcome.err:
         lines = [line for line in outcome.err.strip().split("\n") if line]
         found.append(Finding("traceback", next((x for x in lines if "unforeseen" in x), lines[-1])[:300]))
+    elif outcome.status and (words := PYTHONS.search(outcome.err)):
+        found.append(Finding("traceback", f"it speaks Python, {words[0]!r}: {outcome.err.strip()[-300:]}"))
     elif outcome.status < 0:
         found.append(Finding("traceback", f"it ended by signal {-outcome.status}"))
     elif outcome.status not in statuses:

@@ -167,7 +167,9 @@ class Real:
         start = [sys.executable, "-m", "coarseparts", *command]
         if shell:  # limits and redirections before the command, which is "$@"
             start = ["bash", "-c", shell, "bash", *start]
-        with open(self._logs / "out", "wb") as out, open(self._logs / "err", "wb") as err:
+        number = len(list(self._logs.glob("out*"))) + 1  # of several processes in a place all stay
+        self._said = [self._logs / f"{name}{number}" for name in ("out", "err")]
+        with open(self._said[0], "wb") as out, open(self._said[1], "wb") as err:
             self._process = subprocess.Popen(
                 start,
                 cwd=place,
@@ -207,5 +209,5 @@ class Real:
             self._process.returncode = status
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        said = (_text((self._logs / name).read_bytes()) for name in ("out", "err"))
+        said = (_text(file.read_bytes()) for file in self._said)
         return Outcome(self.command, status, *said, time.monotonic() - self._since, hung, processor)

@@ -25,7 +25,7 @@ from coarseparts.system import limits
 from coarseparts.system.errors import CoarsepartsError
 from coarseparts.system.interrupts import INTERRUPTS, STATUS, in_threads
 from coarseparts.system.memory import keep_freed_memory
-from coarseparts.system.text import readable
+from coarseparts.system.text import readable, short
 
 VERBS = {
     "check": "What is in my data, and what is wrong with it.",
@@ -129,7 +129,10 @@ def _said(error: BaseException) -> int:
     if isinstance(error, BrokenPipeError):  # whoever read our output has had enough
         return 1
     if isinstance(error, ValidationError):
-        return _say(2, *(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()))
+        told = error.errors(include_url=False)
+        keys = [".".join(str(p) for p in each["loc"]) for each in told]
+        lines = (f"--set {key}={short(e['input'])}: {e['msg']}" for key, e in zip(keys, told, strict=True))
+        return _say(2, *lines)
     if isinstance(error, CoarsepartsError):
         return _say(error.exit_code, *str(error).split("\n"))
     verb = next((word for word in sys.argv[1:] if word in VERBS), "")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
+from pydantic import ValidationError
 
 from coarseparts import benchmark as matrix
 from coarseparts import methods, presets
@@ -16,9 +17,11 @@ from coarseparts.cli.benchmark import facts, opened_data
 from coarseparts.cli.choices import Changes, Device, Seed, SkipBad, Weights
 from coarseparts.cli.terminal import err, note, out, say
 from coarseparts.data.accounts import in_training
+from coarseparts.data.problems import BadInput, Problem
 from coarseparts.em import TrainingDiverged
 from coarseparts.model import resolve
 from coarseparts.system.errors import Failed
+from coarseparts.system.text import short
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -47,8 +50,13 @@ def sweep(
     options.one_of("--sampler", sampler, sweeping.SAMPLERS)
     axes = [sweeping.axis(text) for text in over]
     given = options.changes(changes) | ({"weights": weights} if weights else {})
-    for one in axes:
-        presets.settings(preset, given | {one.key: one.example})  # a wrong key or value is told before anything is read
+    for one, text in zip(axes, over, strict=True):  # a wrong key or value is told before anything is read
+        for value in one.values or (one.example,):
+            try:
+                presets.settings(preset, given | {one.key: value})
+            except ValidationError as error:
+                wrong = f"{short(value)} is no value of it: {error.errors()[0]['msg'].lower()}"
+                raise BadInput(Problem(f"--over {text}", wrong, "see `coarseparts settings`")) from None
     with alone(run, note):
         opened = opened_data(data, run / "data", skip_bad)
         opened.check([parts or opened.parts])

@@ -38,6 +38,7 @@ from coarseparts.data.readers.part_masks import find_overlapping_masks, find_par
 from coarseparts.data.sample import STYLES, Sample
 from coarseparts.data.schema import MOST_KEYPOINTS, Schema
 from coarseparts.data.synthetic import WORLD_LABELS, WORLDS, boxes_of_parts
+from coarseparts.system import limits
 from coarseparts.system.text import abridged, listed, readable, short
 
 ABSENT = "add the image, or correct its name in the annotations"
@@ -372,6 +373,8 @@ def _read_labels(
     except BadInput as bad:
         problems = bad.problems
     except OSError as error:
+        if limits.is_machines(error):
+            raise
         message = f"cannot be read: {error.strerror}"
         problems = [
             Problem(str(error.filename or source.cub or source.nabirds), message, "give yourself permission to read it")
@@ -408,6 +411,8 @@ def _unreadable(folder: Path) -> list[Problem]:
     problems = []
 
     def add(error: OSError) -> None:
+        if limits.is_machines(error):
+            raise error
         message = f"cannot be read: {error.strerror}"
         problems.append(Problem(str(error.filename or folder), message, "give yourself permission to list the folder"))
 
@@ -597,7 +602,9 @@ def _in_two_splits(records: list[Record]) -> tuple[dict[int, str], list[Problem]
                 try:
                     with record.image.open("rb") as file:
                         digests[record.image] = hashlib.file_digest(file, "sha256").digest()
-                except OSError:
+                except OSError as error:
+                    if limits.is_machines(error):
+                        raise
                     digests[record.image] = record.image  # unreadable: found when it is loaded
             same[digests[record.image]].append(j)
     leaked: dict[int, str] = {}

@@ -159,6 +159,8 @@ def parse_yaml(text: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         said = getattr(error, "problem", None) or " ".join(str(error).split())
+        if not isinstance(error, yaml.YAMLError):  # PyYAML passes on what Python says of `!!float ""`
+            said = "a value that does not fit its type"
         raise DocumentError(f"is not valid YAML: {where}{said}") from None
 
 

@@ -78,7 +78,7 @@ def room_for_networks() -> None:
         return
     if limit - taken < LEAST:
         need = f"{_gib(taken + LEAST)} of memory are needed at least, {_gib(limit)} are allowed (ulimit -v)"
-        raise Failed(f"{need}; allow more: ulimit -v unlimited")
+        raise Failed(f"{need}; allow more: ulimit -v unlimited; where that is not enough to train, {LOWER}")
 
 
 def _limit(name: str) -> int | None:

@@ -37,8 +37,6 @@ from coarseparts.system.locks import hold
 MANIFEST = ".prepared.jsonl"
 """In the output folder: a line per finished item, so that a killed run loses at most the items it was making."""
 
-LOCK = ".lock"
-
 FORMAT = 1
 """Version of the manifest; items of another version are made anew."""
 
@@ -81,7 +79,7 @@ class Item:
 
 class Output:
     """A folder that a data set is prepared in; nobody else writes there meanwhile. Raises BadInput on entering where
-    that cannot be: it holds other things, cannot be written, or another process prepares there."""
+    that cannot be: it holds other things or cannot be written; Busy where another process prepares there."""
 
     def __init__(self, folder: Path, dataset: str, progress: Progress | None = None):
         self.folder, self.dataset, self.progress = folder, folder / dataset, progress
@@ -94,7 +92,6 @@ class Output:
     def __enter__(self) -> Output:
         try:
             found = [p.name for p in self.folder.iterdir()] if self.folder.is_dir() else []
-            found = [name for name in found if not name.startswith(LOCK)]
             if found and MANIFEST not in found:
                 message = f"is not empty and was not made by a preparation: it holds {sorted(found)[0]}"
                 raise BadInput(Problem(str(self.folder), message, "take another folder"))
@@ -106,7 +103,7 @@ class Output:
                 raise BadInput(Problem(str(self.folder), message, "take another folder"))
             self.folder.mkdir(parents=True, exist_ok=True)
             with ExitStack() as opening:
-                opening.enter_context(hold(self.folder / LOCK))
+                opening.enter_context(hold(self.folder / MANIFEST))
                 manifest = open(self.folder / MANIFEST, "a+", encoding="utf-8")
                 self._manifest: IO[str] = opening.enter_context(manifest)
                 self._read_manifest()

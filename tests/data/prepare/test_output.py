@@ -9,6 +9,7 @@ import pytest
 
 from coarseparts.data.prepare.output import MANIFEST, Item, Made, Output, write_file
 from coarseparts.data.problems import BadInput, Problem
+from coarseparts.system.errors import Busy
 
 COUNT = 5
 
@@ -147,7 +148,7 @@ def test_folders_of_others_are_left_alone(tmp_path, inputs):
         run(inputs[0].parent, Maker(inputs))
     with pytest.raises(BadInput, match="cannot be written"):
         run(inputs[0], Maker(inputs))
-    with Output(tmp_path / "out", "data.yaml"), pytest.raises(BadInput, match="another process is preparing"):
+    with Output(tmp_path / "out", "data.yaml"), pytest.raises(Busy, match=r"process \d+ on .* is at work here"):
         run(tmp_path / "out", Maker(inputs))
 
 
