@@ -8,6 +8,7 @@ on as if nothing had happened.
 from __future__ import annotations
 
 import copy
+import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -101,7 +102,7 @@ class Experiment:
                 "settings": settings.model_dump(mode="json"),
                 **(config or {}),
             },
-            store.schema.model_dump_json(indent=1),
+            json.dumps(store.schema.model_dump(mode="json"), indent=1),
         )
         s = settings
         for key in ("part_batch", "batch", "labelled_batch"):

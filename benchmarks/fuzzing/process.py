@@ -180,8 +180,8 @@ class Real:
                 start_new_session=True,
             )
 
-    def caught(self, number: int) -> bool:
-        """Whether the program has a handler for a signal yet: before that it is Python's start, none of ours."""
+    def caught(self) -> bool:
+        """Whether the program has a handler for SIGTERM: before that it is Python's start, none of ours."""
         try:
             said = Path(f"/proc/{self._process.pid}/status").read_text()
         except OSError:

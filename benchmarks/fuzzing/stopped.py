@@ -78,9 +78,11 @@ def findings(
 
 
 def _stop(process: Real, signals: Sequence[int], moment: float, pause: float) -> tuple[bool, bool]:
-    """Sends them; whether the first reached it, and whether the program had started by then."""
-    time.sleep(moment)
-    started = process.caught(signals[0])
+    """Sends them; whether the first reached it, and whether the program had begun to catch signals by then."""
+    until, started = time.monotonic() + moment, False
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, 0.02))
+        started = started or process.caught()
     reached = process.send(signals[0])
     for number in signals[1:]:
         time.sleep(pause)

@@ -109,7 +109,7 @@ OPTIONS: dict[tuple[str, ...], Sequence[str]] = {
     ("prepare", "nabirds", "data", "--out", "made"): ("nabirds", "data", "--with"),
     ("settings",): ("settings", "--set", "--nonsense"),
     ("networks",): ("--nonsense",),
-    ("demo", "--seeds", "x"): ("--device",),
+    ("demo", "--out", "made"): ("--device",),
 }
 """Commands, and of each what is replaced (a word of it) or added (an option)."""
 
