@@ -23,11 +23,10 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from safetensors import safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from coarseparts.claims import differences, write
+from coarseparts.claims import differences, explained, write
 from coarseparts.system import limits, parallel
 from coarseparts.system.documents import dump_yaml
 from coarseparts.system.errors import DamagedRun, RunError
@@ -157,16 +156,22 @@ class Stage:
         return epoch, (best, float(score)), float(seconds), history
 
 
+MOST_WEIGHTS = 2**33
+"""Bytes of a file of weights; a file without content can say that it has any number."""
+
+
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors of a safetensors file and what it says about them. Raises ValueError where they are no finite
     numbers, and whatever safetensors raises for a damaged file."""
-    with safe_open(path, "pt") as file:
-        said = file.metadata() or {}
-    tensors = load_file(path)
+    if (size := path.stat().st_size) > MOST_WEIGHTS:
+        raise ValueError(f"it has {size:,} bytes, expected at most {MOST_WEIGHTS:,}")
+    content = path.read_bytes()  # safetensors opens no file whose name is not UTF-8
+    tensors = load(content)
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     odd = [name for name, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()]
     if odd:
         raise ValueError(f"{short(odd[0])} holds numbers that are not finite")
-    return tensors, said
+    return tensors, header.get("__metadata__", {})
 
 
 def load_all(modules: Mapping[str, nn.Module], weights: Mapping[str, Mapping[str, Tensor]]) -> None:
@@ -268,10 +273,19 @@ class RunFolder:
         for name, each in self.stages.items():
             table.writerows([name, epoch, csv_cell(key), f"{value:.6g}"] for epoch, key, value in each.history)
         write(self.path / "metrics.csv", text.getvalue())
+        try:
+            self._to_tensorboard(stage)
+        except OSError as error:
+            raise explained(self.path / "tensorboard", error) from error
+
+    def _to_tensorboard(self, stage: Stage) -> None:
+        folder = str(self.path / "tensorboard")
+        if not folder.isprintable():  # its writer takes names in UTF-8 only
+            return
         if self._tensorboard is None:
             from torch.utils.tensorboard import SummaryWriter  # here, for it takes a second to import
 
-            self._tensorboard = SummaryWriter(str(self.path / "tensorboard"))
+            self._tensorboard = SummaryWriter(folder)
         for epoch, key, value in stage.history:
             if epoch == stage.epoch:
                 self._tensorboard.add_scalar(readable(f"{stage.name}/{key}"), value, epoch)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
+from contextlib import suppress
 
 from coarseparts.system.interrupts import INTERRUPTS
 
@@ -16,7 +19,20 @@ def main() -> None:
         from coarseparts.system import limits
 
         sys.exit(limits.in_words(error) or f"cannot start ({error}); install it again: `make setup`")
-    run()
+    try:
+        run()
+    except SystemExit as end:
+        _leave(end.code if isinstance(end.code, int) else 1)
+
+
+def _leave(status: int) -> None:
+    """Ends the process here: on its way out Python gives signals back to the system, which would end it by them."""
+    with suppress(Exception):
+        atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from coarseparts.experiment import Experiment
 from coarseparts.model import resolve
 from coarseparts.system.errors import Failed
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from coarseparts.data.check import check as examine
 from coarseparts.data.check import save_sheet
 from coarseparts.data.dataset_file import load_dataset_file
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

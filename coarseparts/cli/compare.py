@@ -13,7 +13,7 @@ from coarseparts.cli.choices import Changes, Device, SkipBad, Weights
 from coarseparts.cli.train import run_methods
 from coarseparts.data.problems import BadInput, Problem
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

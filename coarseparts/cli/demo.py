@@ -16,7 +16,7 @@ from coarseparts.cli.choices import Device
 from coarseparts.cli.terminal import err, note, one_voice, out
 from coarseparts.system import parallel
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

@@ -21,7 +21,7 @@ from coarseparts.measure import evaluate_store
 from coarseparts.model import Model
 from coarseparts.predict import run_model
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

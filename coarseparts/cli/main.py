@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from typer.core import TyperCommand, TyperGroup
 
 from coarseparts.cli.options import nearest_of
+from coarseparts.cli.terminal import end_bars
 from coarseparts.system import limits
 from coarseparts.system.errors import CoarsepartsError
 from coarseparts.system.interrupts import INTERRUPTS, STATUS, in_threads
@@ -98,13 +99,12 @@ def main() -> None:
     in_threads(_log)
     INTERRUPTS.running()
     try:
-        code = _run()
-    except KeyboardInterrupt:  # between two lines of what follows
+        code = _flushed(_run())
+        INTERRUPTS.finishing(code)  # from here on nothing is raised any more
+    except KeyboardInterrupt:  # between two lines of the above
         code = STATUS
-    if INTERRUPTS.count and not INTERRUPTS.ended:
+    if code == STATUS and INTERRUPTS.count:
         INTERRUPTS.say()
-        code = STATUS
-    code = _flushed(code)
     INTERRUPTS.finishing(code)
     sys.exit(code)
 
@@ -114,6 +114,7 @@ def _run() -> int:
     try:
         return app(standalone_mode=False) or 0
     except BaseException as error:
+        end_bars()
         if INTERRUPTS.count:  # whatever it became on its way here
             return STATUS
         return _said(error)

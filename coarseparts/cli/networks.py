@@ -7,7 +7,7 @@ import typer
 from coarseparts.cli.terminal import say
 from coarseparts.networks.macs import network_table
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

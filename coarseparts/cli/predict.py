@@ -16,7 +16,7 @@ from coarseparts.palette import colours
 from coarseparts.predict import predict_folder, run_model
 from coarseparts.system.text import readable
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

@@ -22,6 +22,7 @@ from coarseparts.data.prepare.pascub import Choices, Pascub, prepare_pascub
 from coarseparts.data.problems import BadInput, Problem, capped
 
 app = typer.Typer(
+    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Public data sets into dataset files, from their unpacked archives.",

@@ -7,7 +7,7 @@ import typer
 from coarseparts import presets
 from coarseparts.cli.terminal import out
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

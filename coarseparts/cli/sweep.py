@@ -23,7 +23,7 @@ from coarseparts.model import resolve
 from coarseparts.system.errors import Failed
 from coarseparts.system.text import short
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

@@ -43,11 +43,21 @@ def one_voice(speaks: bool) -> Iterator[None]:
         out.quiet, err.quiet = was
 
 
+_BARS: list[Progress] = []
+
+
+def end_bars() -> None:
+    """Takes away the bars of work that was not done to its end, and gives the terminal its cursor back."""
+    while _BARS:
+        _BARS.pop().stop()
+
+
 def progress(title: str) -> Callable[[int, int], None] | None:
     """A callback (done, total) that draws a bar with the time left on a terminal; None elsewhere."""
     if not err.is_terminal:
         return None
     bar = Progress(console=err, transient=True)
+    _BARS.append(bar)
     task = bar.add_task(title, total=None)
     bar.start()
 

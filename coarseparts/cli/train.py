@@ -24,7 +24,7 @@ from coarseparts.model import resolve
 from coarseparts.system import parallel
 from coarseparts.system.errors import Failed
 
-app = typer.Typer(rich_markup_mode=None)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

@@ -28,7 +28,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.says, self.count, self.ended = EARLY, 0, False
-        self._running, self._again = False, False
+        self._running, self._again, self._told = False, False, False
         self._status, self._number = STATUS, int(signal.SIGINT)
 
     def install(self) -> None:
@@ -41,7 +41,7 @@ class Interrupts:
 
     def running(self) -> None:
         """From here on the first signal is a KeyboardInterrupt."""
-        self.says, self._running, self.count, self.ended = GOES_ON, True, 0, False
+        self.says, self._running, self.count, self.ended, self._told = GOES_ON, True, 0, False, False
 
     def finishing(self, status: int) -> None:
         """From here on all is done and said: a signal ends the process with ``status``."""
@@ -53,13 +53,15 @@ class Interrupts:
         if self._running and not self.ended and (self.count == 1 or again):
             raise KeyboardInterrupt
         files.abandon()
-        if not self.ended:
+        if not self.ended or self._status == STATUS:
             self.say()
         os._exit(self._status)
 
     def say(self) -> None:
         """The one line, past all buffers: whatever was interrupted may hold them."""
-        self.ended = True
+        if self._told:
+            return
+        self.ended = self._told = True
         try:
             os.write(2, f"{self.says}\n".encode())
         except OSError:
