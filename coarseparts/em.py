@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from coarseparts.data.sample import Batch
 from coarseparts.labels import LabelStyle, Parts
 from coarseparts.system import device, parallel
+from coarseparts.system.errors import CoarsepartsError
 
 Terms = dict[str, Tensor]
 
@@ -162,8 +163,10 @@ class Optimizers:
         return [o for o in (self.part_model, self.posterior, self.styles) if o is not None]
 
 
-class TrainingDiverged(RuntimeError):
+class TrainingDiverged(CoarsepartsError, RuntimeError):
     """A loss is no longer finite."""
+
+    exit_code = 1
 
 
 def update(optimizer: torch.optim.Optimizer, terms: Mapping[str, Tensor], clip: float = math.inf) -> None:

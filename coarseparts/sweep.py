@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.text import Text
 
 from coarseparts.claims import same_as_before
+from coarseparts.em import TrainingDiverged
 from coarseparts.evaluation.tables import write_text
 from coarseparts.system import limits
 from coarseparts.system.documents import DocumentError, dump_yaml, parse_yaml
@@ -125,12 +126,10 @@ def run(
         place = folder / f"trial-{_name(trial.params)}"
         try:
             value = measure(dict(trial.params), place)
-        except RuntimeError as error:
-            if not isinstance(error, RunError):  # a loss that is no longer finite
-                trial.set_user_attr("error", str(error))
-                study.tell(trial, state=TrialState.FAIL)
-                continue
-            raise
+        except TrainingDiverged as error:
+            trial.set_user_attr("error", str(error))
+            study.tell(trial, state=TrialState.FAIL)
+            continue
         study.tell(trial, value)
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return sorted(done, key=lambda t: (-float(t.value or 0), _name(t.params)))

@@ -359,6 +359,7 @@ def test_a_run_with_results_of_other_methods_is_refused(data, run):
 def test_weights_that_are_no_numbers_are_not_exported(data, tmp_path):
     done = coarseparts("train", data / "birds.yaml", "--out", tmp_path / "r", *SMALL, "--set=em_part_lr=1e38", ok=1)
     assert "not finite" in done.stderr and "lower the learning rate" in done.stderr
+    assert "unforeseen" not in done.stderr
     assert not (tmp_path / "r" / "model").exists()
 
 

@@ -10,7 +10,7 @@ import pytest
 from coarseparts import sweep
 from coarseparts.em import TrainingDiverged
 from coarseparts.sweep import axis
-from coarseparts.system.errors import RunError
+from coarseparts.system.errors import DamagedRun, RunError
 
 
 def test_axes_are_read_and_wrong_ones_told() -> None:
@@ -125,3 +125,46 @@ def test_a_journal_that_was_cut_off_costs_its_last_line_alone(tmp_path: Path) ->
     again = sweep.run(axes, "grid", 9, tmp_path, bowl(seen), 0)
     assert [t.params for t in again] == [t.params for t in first]
     assert len(seen) == 4, "the trial whose end was cut off is done again"
+
+
+@pytest.mark.parametrize("sampler", ["grid", "random", "tpe"])
+@pytest.mark.parametrize("moments", [(1,), (2, 2, 3), (1, 1, 1)])
+def test_a_sweep_that_was_killed_ends_with_the_undisturbed_table(tmp_path: Path, sampler: Any, moments: Any) -> None:
+    over = ["em.alpha=0.1,0.3,1.0", "batch=8,16"] if sampler == "grid" else ["em.alpha=0.01:1:log", "batch=8,16,32"]
+    axes = [axis(text) for text in over]
+    whole = sweep.run(axes, sampler, 5, tmp_path / "whole", bowl([]), 3)
+    for moment in moments:
+        count = 0
+
+        def killed(chosen: dict[str, Any], folder: Path, moment: int = moment) -> float:
+            nonlocal count
+            count += 1
+            if count == moment:
+                raise KeyboardInterrupt  # the trial stays "running", as it does where the process is killed
+            return bowl([])(chosen, folder)
+
+        with pytest.raises(KeyboardInterrupt):
+            sweep.run(axes, sampler, 5, tmp_path / "cut", killed, 3)
+        (tmp_path / "cut" / "journal.log.lock").write_text("what Optuna's own lock would leave")
+        with open(tmp_path / "cut" / "journal.log", "ab") as journal:
+            journal.write(b'{"op_code": 5, "half a li')
+    again = sweep.run(axes, sampler, 5, tmp_path / "cut", bowl([]), 3)
+    sweep.write_results(tmp_path / "whole", whole)
+    sweep.write_results(tmp_path / "cut", again)
+    for name in ("sweep.csv", "best.yaml"):
+        assert (tmp_path / "cut" / name).read_text() == (tmp_path / "whole" / name).read_text()
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"\x00\xff\n", b'{"op_code": 99}\n', b"[]\n", b'{"op_code": 0, "worker_id": "x"}\n', b"{}\n"]
+)
+def test_a_damaged_journal_is_named_or_begun_anew(tmp_path: Path, damage: bytes) -> None:
+    axes = [axis("em.alpha=0.1,0.3")]
+    whole = sweep.run(axes, "grid", 9, tmp_path, bowl([]), 0)
+    (tmp_path / "journal.log").write_bytes(damage)
+    if damage:
+        with pytest.raises(DamagedRun, match=r"journal\.log: cannot be read .*; delete it"):
+            sweep.run(axes, "grid", 9, tmp_path, bowl([]), 0)
+        (tmp_path / "journal.log").unlink()
+    again = sweep.run(axes, "grid", 9, tmp_path, bowl([]), 0)
+    assert [(t.params, t.value) for t in again] == [(t.params, t.value) for t in whole]

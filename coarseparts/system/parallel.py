@@ -24,12 +24,15 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
 from coarseparts.system.device import moved
+from coarseparts.system.errors import CoarsepartsError
 
 Item = TypeVar("Item")
 
 
-class ProcessLost(RuntimeError):
+class ProcessLost(CoarsepartsError, RuntimeError):
     """Another process of this run has ended; the message says what to do."""
+
+    exit_code = 1
 
 
 def count() -> int:
