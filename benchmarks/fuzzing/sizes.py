@@ -161,7 +161,6 @@ CASES: dict[str, tuple[Change, tuple[str, ...], str, tuple[int, ...], str]] = {
         "annotations|1,?000,?000",
     ),
     "size 100000": (_yaml(lambda t: t.update(size=100_000)), world.CHECK, "", (2,), "100,?000"),
-    "size 4096": (_yaml(lambda t: t.update(size=4096)), world.CHECK, "", (0, 2), "4,?096"),
     "a photograph of 900 megapixels": (_large_image, world.CHECK, "", (2,), "bird 000.png"),
     "check in 3.5 GB": (_unchanged, world.CHECK, MEMORY, (0, 1), TOO_LITTLE),
     "check in 1 GB": (_unchanged, world.CHECK, LITTLE, (0, 1), TOO_LITTLE),
