@@ -2,6 +2,7 @@
 # Fingerprints of what training gives at 2 epochs, ants and synthetic birds, every method: to see that a change of the
 # code has changed no number. Two trees on one machine print the same lines, or the change says where and why not.
 # usage: benchmarks/numbers.sh [TREE] [ANTS.yaml] [WEIGHTS] ; TREE is a checkout, this one by default; prints to stdout
+# ONLY=ants and ONLY=birds do one of the two.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tree=$(cd "${1:-$here}" && pwd) data=${2:-$here/examples/ants.yaml}
@@ -29,5 +30,5 @@ for row in csv.DictReader(open(folder / "results.csv")):
     print(name, "result", row["method"], *(row[key] for key in ("part_miou", "miou", "ci95_low", "ci95_high")))
 PY
 }
-train ants "$data" --weights "$weights"
-methods=em,fine-tuning train birds synthetic-birds
+[[ ${ONLY:-ants} != ants ]] || train ants "$data" --weights "$weights"
+[[ ${ONLY:-birds} != birds ]] || methods=em,fine-tuning train birds synthetic-birds
