@@ -80,7 +80,7 @@ def test_who_waits_gets_it_when_it_is_free(tmp_path, other):
     other.kill()
     other.wait()
     with locks.hold(tmp_path / ".lock", 20.0):
-        pass
+        assert f'"process": {os.getpid()}' in (tmp_path / ".lock.json").read_text()
 
 
 def test_a_disk_without_locks_is_told_and_gone_on_with(tmp_path, disk):
