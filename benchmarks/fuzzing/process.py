@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from fuzzing import world
 
@@ -110,15 +111,26 @@ class Forks:
             os.environ.update({"TMPDIR": str(logs), **extra})
             tempfile.tempdir = None
             sys.argv = ["coarseparts", *command]
+            if modules is not None:
+                _note_at_the_end(modules)
             status = _status_of(self._main.main)
             threading._shutdown()  # type: ignore[attr-defined]  # as Python does on its way out
             atexit._run_exitfuncs()
             sys.stdout.flush()
             sys.stderr.flush()
-            if modules is not None:
-                modules.write_text("\n".join(sys.modules))
         finally:
             os._exit(status)
+
+
+def _note_at_the_end(modules: Path) -> None:
+    """Lets this process write the names of its modules when it ends, which the command line does by ``os._exit``."""
+    leave = os._exit
+
+    def noted(status: int) -> NoReturn:
+        modules.write_text("\n".join(sys.modules))
+        leave(status)
+
+    os._exit = noted
 
 
 @functools.cache
