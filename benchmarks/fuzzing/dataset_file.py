@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -116,7 +117,8 @@ def _told(tree: Tree, rng: Random) -> tuple[bytes, tuple[str, ...], str]:
             ]
         )
         source[key] = value
-        return _block(tree), (NAME, *_shown(value)), f"{key}: {value!r:.40}"
+        home = (os.path.expanduser(value),) if value == "~" else ()
+        return _block(tree), (NAME, *_shown(value), *home), f"{key}: {value!r:.40}"
     if level == "drop":
         where, keys = rng.choice([(tree, ["parts", "sources"]), (source, ["split", "images"])])
         key = rng.choice(keys)

@@ -322,6 +322,8 @@ def _missing(path: Path, i: int, source: dict) -> Iterator[Problem]:
         try:
             found = kind(target)
             came = "" if found == what else f"is not a {what}" if found else "does not exist"
+            if found == what == "folder" and os.path.samefile(target, target / ".."):
+                came = "is the whole disk"
         except OSError as error:
             came = unreadable(target, error, "").message
         if came:

@@ -180,3 +180,11 @@ def test_what_training_needs(folder):
     assert "every fifth part-labelled training image is held out" in no_val[0].remedy
     no_parts = training_problems(load(folder, GOOD.replace("    part_masks: masks\n", "")))
     assert [p.severity for p in no_parts] == ["error", "note"] and "train has part masks" in no_parts[0].message
+
+
+@pytest.mark.parametrize("root", ["/", "//", "/etc/.."])
+def test_the_root_of_the_disk_is_no_folder_of_images(tmp_path: Path, root: str) -> None:
+    file = tmp_path / "data.yaml"
+    file.write_text(f"parts: [a]\nsources: [{{split: train, images: {root}, part_masks: {root}}}]\n")
+    with pytest.raises(BadInput, match="is the whole disk"):
+        load_dataset_file(file)
