@@ -20,7 +20,7 @@ from coarseparts.data.batches import Feed
 from coarseparts.data.roles import split_rows
 from coarseparts.data.sample import Batch
 from coarseparts.data.store import Store
-from coarseparts.model import Model
+from coarseparts.inference.model import Model
 
 EVERY = 10
 """Every tenth photograph is looked at."""

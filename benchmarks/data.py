@@ -32,9 +32,9 @@ from torch import Tensor
 from coarseparts.data.batches import Feed
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
-from coarseparts.model import build, resolve
-from coarseparts.presets import settings
 from coarseparts.system.memory import keep_freed_memory
+from coarseparts.training.networks import build, resolve
+from coarseparts.training.settings import settings
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -46,11 +46,11 @@ from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
 from coarseparts.data.transforms import to_input
 from coarseparts.labels import Keypoints
-from coarseparts.model import build
 from coarseparts.networks import LabelModel, PartModel, Posterior
 from coarseparts.networks.decoder import PaperDecoder
-from coarseparts.presets import Settings, settings
 from coarseparts.system.memory import keep_freed_memory
+from coarseparts.training.networks import build
+from coarseparts.training.settings import Settings, settings
 
 COMPARED = 2
 """Steps whose losses are compared; after them rounding has moved the weights apart."""

@@ -23,12 +23,13 @@ from rates import machine, matrix_rate, seconds
 from torch import nn
 
 from coarseparts.data.synthetic import birds
-from coarseparts.inference import folded
-from coarseparts.model import Model, build, resolve
+from coarseparts.inference.folder import predict_folder
+from coarseparts.inference.model import Model
+from coarseparts.inference.predict import folded
 from coarseparts.networks.macs import macs
-from coarseparts.predict import predict_folder
-from coarseparts.presets import settings
 from coarseparts.system.memory import keep_freed_memory
+from coarseparts.training.networks import build, resolve
+from coarseparts.training.settings import settings
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

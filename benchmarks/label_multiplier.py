@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from coarseparts.evaluation import comparison
+from coarseparts.report import comparison
 
 
 def sentences(path: Path) -> list[str]:

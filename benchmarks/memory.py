@@ -34,9 +34,9 @@ from rich.console import Console
 from coarseparts import em
 from coarseparts.data.store import LABELS, Store, Writer, layout
 from coarseparts.data.synthetic.birds import SCHEMA
-from coarseparts.experiment import Experiment
-from coarseparts.model import resolve
-from coarseparts.presets import settings
+from coarseparts.training.experiment import Experiment
+from coarseparts.training.networks import resolve
+from coarseparts.training.settings import settings
 
 CHUNK = 100
 LABELLED = 40

@@ -12,8 +12,8 @@ import re
 import sys
 from pathlib import Path
 
-from coarseparts.evaluation import comparison
-from coarseparts.evaluation.tables import read_results_csv, to_markdown
+from coarseparts.report import comparison
+from coarseparts.report.tables import read_results_csv, to_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")

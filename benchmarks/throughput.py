@@ -30,12 +30,11 @@ from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
 from coarseparts.initialise import part_model_loss
 from coarseparts.labels import Keypoints
-from coarseparts.model import build, resolve
 from coarseparts.networks.macs import macs
-from coarseparts.optimizers import optimizer_of
-from coarseparts.presets import Settings, settings
 from coarseparts.system.device import compile_networks
 from coarseparts.system.memory import keep_freed_memory
+from coarseparts.training.networks import build, optimizer_of, resolve
+from coarseparts.training.settings import Settings, settings
 
 STYLES = ["keypoints", "mask"]
 WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")

@@ -22,7 +22,7 @@ from coarseparts.data.sample import Batch
 from coarseparts.data.store import Store
 from coarseparts.labels import ExclusiveParts
 from coarseparts.networks.decoder import PaperDecoder, upsample
-from coarseparts.presets import settings
+from coarseparts.training.settings import settings
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from coarseparts import em
 from coarseparts.data.sample import Batch
 from coarseparts.em import Networks, Options
-from coarseparts.presets import settings
+from coarseparts.training.settings import settings
 
 # --- the E-step's terms -----------------------------------------------------------------------------------------------
 

@@ -6,14 +6,15 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from coarseparts import methods
 from coarseparts.cli import options
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
-from coarseparts.experiment import Experiment
-from coarseparts.model import resolve
-from coarseparts.presets import settings
+from coarseparts.inference.model import Model
 from coarseparts.system import parallel
+from coarseparts.training import methods
+from coarseparts.training.experiment import Experiment
+from coarseparts.training.networks import resolve
+from coarseparts.training.settings import settings
 
 CHANGES = {
     "part_epochs": 2,
@@ -51,4 +52,4 @@ if __name__ == "__main__":  # STORE RUN [METHOD,METHOD] [KEY=VALUE ...]
         for method in wanted.split(","):
             methods.train(experiment, method)
         if "em" in wanted.split(","):
-            experiment.export(True)
+            Model.of(experiment, True).save(experiment.run.path / "model")

@@ -10,20 +10,21 @@ from typing import Annotated, Any
 
 import typer
 
-from coarseparts import benchmark as matrix
-from coarseparts import methods, presets
-from coarseparts.claims import benchmark_folder, in_turn, same_as_before
 from coarseparts.cli import options
 from coarseparts.cli.choices import Changes, Device, SkipBad, Weights
 from coarseparts.cli.terminal import err, note, notes, out, progress, say
 from coarseparts.data.dataset_file import nearest
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.sample import STYLES
-from coarseparts.evaluation import comparison
-from coarseparts.evaluation.published import PUBLISHED
-from coarseparts.experiment import Experiment
-from coarseparts.model import resolve
+from coarseparts.experiments import benchmark as matrix
+from coarseparts.report import comparison
+from coarseparts.report.published import PUBLISHED
 from coarseparts.system.errors import Failed
+from coarseparts.training import methods
+from coarseparts.training import settings as presets
+from coarseparts.training.claims import benchmark_folder, in_turn, same_as_before
+from coarseparts.training.experiment import Experiment
+from coarseparts.training.networks import resolve
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

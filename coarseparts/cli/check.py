@@ -9,8 +9,8 @@ import typer
 
 from coarseparts.cli.terminal import out, progress, say
 from coarseparts.data.check import check as examine
-from coarseparts.data.check import save_sheet
 from coarseparts.data.dataset_file import load_dataset_file
+from coarseparts.report.contact_sheet import contact_sheet
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -28,7 +28,8 @@ def check(
     else:
         out.print(found.to_text())
         target = sheet or data.with_name(f"{data.stem}-check.png")
-        if save_sheet(found, target):
+        if found.samples:
+            contact_sheet(found.samples, found.schema, target)
             say(f"samples with their labels: {target}")
     if found.errors:
         raise typer.Exit(2)

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from coarseparts import methods, presets
 from coarseparts.cli import options
 from coarseparts.cli.choices import Changes, Device, SkipBad, Weights
 from coarseparts.cli.train import run_methods
 from coarseparts.data.problems import BadInput, Problem
+from coarseparts.training import methods
+from coarseparts.training import settings as presets
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

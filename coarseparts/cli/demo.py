@@ -8,13 +8,15 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from coarseparts import demo as demonstration
-from coarseparts import methods, reporting
-from coarseparts.claims import claimed
 from coarseparts.cli import options
 from coarseparts.cli.choices import Device
 from coarseparts.cli.terminal import err, note, one_voice, out
+from coarseparts.experiments import demo as demonstration
+from coarseparts.experiments import results as reporting
+from coarseparts.inference.model import Model
 from coarseparts.system import parallel
+from coarseparts.training import methods
+from coarseparts.training.claims import claimed
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -36,6 +38,6 @@ def demo(
                 err.print(Text.assemble((method, "bold"), f" (seed {seed})"))
                 rows += methods.train(experiment, method)
                 if method == "em":
-                    experiment.export(has_posterior=True)
+                    Model.of(experiment, True).save(experiment.run.path / "model")
             experiments.append(experiment)
         reporting.finish(run, experiments, rows, "Synthetic birds", out)

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from coarseparts.claims import look_through, read_config
 from coarseparts.cli import options
 from coarseparts.cli.choices import Device, SkipBad
 from coarseparts.cli.terminal import note, notes, progress, say
@@ -17,9 +16,10 @@ from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.store import Store
 from coarseparts.evaluation.iou import to_json
-from coarseparts.measure import evaluate_store
-from coarseparts.model import Model
-from coarseparts.predict import run_model
+from coarseparts.inference.evaluate import evaluate_store
+from coarseparts.inference.folder import run_model
+from coarseparts.inference.model import Model
+from coarseparts.training.claims import look_through, read_config
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

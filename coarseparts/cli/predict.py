@@ -12,8 +12,8 @@ from coarseparts.cli import options
 from coarseparts.cli.choices import Device, SkipBad
 from coarseparts.cli.terminal import note, notes, out, progress, say
 from coarseparts.data.problems import BadInput, Problem
-from coarseparts.palette import colours
-from coarseparts.predict import predict_folder, run_model
+from coarseparts.inference.folder import predict_folder, run_model
+from coarseparts.report.palette import colours
 from coarseparts.system.text import readable
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from coarseparts import presets
 from coarseparts.cli.terminal import out
+from coarseparts.training import settings as presets
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -8,10 +8,6 @@ from typing import Annotated, Any, cast
 import typer
 from pydantic import ValidationError
 
-from coarseparts import benchmark as matrix
-from coarseparts import methods, presets
-from coarseparts import sweep as sweeping
-from coarseparts.claims import alone
 from coarseparts.cli import options
 from coarseparts.cli.benchmark import facts, opened_data
 from coarseparts.cli.choices import Changes, Device, Seed, SkipBad, Weights
@@ -19,9 +15,14 @@ from coarseparts.cli.terminal import err, note, out, say
 from coarseparts.data.accounts import in_training
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.em import TrainingDiverged
-from coarseparts.model import resolve
+from coarseparts.experiments import benchmark as matrix
+from coarseparts.experiments import sweep as sweeping
 from coarseparts.system.errors import Failed
 from coarseparts.system.text import short
+from coarseparts.training import methods
+from coarseparts.training import settings as presets
+from coarseparts.training.claims import alone
+from coarseparts.training.networks import resolve
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

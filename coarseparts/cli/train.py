@@ -9,8 +9,6 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from coarseparts import methods, presets, reporting
-from coarseparts.claims import claimed
 from coarseparts.cli import options
 from coarseparts.cli.choices import Changes, Device, Seed, SkipBad, Weights
 from coarseparts.cli.terminal import err, note, notes, one_voice, out, progress
@@ -19,10 +17,15 @@ from coarseparts.data.build import build_store
 from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.sample import STYLES
 from coarseparts.em import TrainingDiverged
-from coarseparts.experiment import Experiment
-from coarseparts.model import resolve
+from coarseparts.experiments import results as reporting
+from coarseparts.inference.model import Model
 from coarseparts.system import parallel
 from coarseparts.system.errors import Failed
+from coarseparts.training import methods
+from coarseparts.training import settings as presets
+from coarseparts.training.claims import claimed
+from coarseparts.training.experiment import Experiment
+from coarseparts.training.networks import resolve
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -102,7 +105,7 @@ def run_methods(
                     note(f"failed: {failed[-1]}")
                     continue
                 if method == ("em" if "em" in wanted else wanted[-1]):
-                    experiment.export(has_posterior=methods.METHODS[method].posterior)
+                    Model.of(experiment, methods.METHODS[method].posterior).save(experiment.run.path / "model")
             if len(failed) == before:
                 experiments.append(experiment)
         reporting.finish(run, experiments, rows, data.stem, out, [str(p) for p in problems])

@@ -7,7 +7,6 @@ import re
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from rich.text import Text
 from coarseparts.data import accounts
 from coarseparts.data.accounts import Account
 from coarseparts.data.build import load_all
-from coarseparts.data.contact_sheet import contact_sheet
 from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.loading import AGREEMENT
 from coarseparts.data.problems import Problem, capped, counted, errors
@@ -47,7 +45,7 @@ class CheckReport:
     ``part_share``: percent of the labelled pixels, by split and part (with background); ``part_samples``: how many
     samples show the part. ``keypoints``: counts by split and name. ``sizes``: least, median and greatest "width" and
     "height" of the images and "crop" side in their pixels. ``samples``: some samples at training size, for
-    ``save_sheet``.
+    ``report.contact_sheet``.
     """
 
     file: str
@@ -131,14 +129,6 @@ def check(dataset: DatasetFile, progress: Callable[[int, int], None] | None = No
     problems += accounts.empty_splits(dataset, of_split["samples"], of_split["parts"])
     problems += accounts.unseen_keypoints(dataset, schema, tally.shown())
     return tally.report(str(dataset.path), problems, kept, contents.accounts)
-
-
-def save_sheet(report: CheckReport, file: str | Path) -> bool:
-    """Draw the report's samples (``contact_sheet``) into a PNG; False if there are none to draw. Raises BadInput if it
-    cannot be written."""
-    if report.samples:
-        contact_sheet(report.samples, report.schema, file)
-    return bool(report.samples)
 
 
 def _spread(records: list[Record], count: int) -> set[int]:

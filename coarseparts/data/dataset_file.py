@@ -118,6 +118,13 @@ class Source(BaseModel):
         description="a keypoint of visibility 0 is absent = known not to be seen (default), or unknown",
     )
 
+    @field_validator(*FOLDERS, *FILES, mode="before")
+    @classmethod
+    def _names_something(cls, path: Any) -> Any:
+        if isinstance(path, str) and not path.strip():
+            raise ValueError("is empty; write a path, or remove the key")
+        return path
+
     @model_validator(mode="after")
     def _goes_together(self) -> Source:
         wrong = []
@@ -291,7 +298,7 @@ def _parse(path: Path) -> dict:
 
 def _resolved(source: dict, base: Path) -> dict:
     """The source with its paths joined to ``base``; a value that is no text is left for the model to refuse."""
-    paths = {k: v for k, v in source.items() if k in FOLDERS + FILES and isinstance(v, str)}
+    paths = {k: v for k, v in source.items() if k in FOLDERS + FILES and isinstance(v, str) and v.strip()}
     return source | {k: base / _expanded(v) for k, v in paths.items()}
 
 

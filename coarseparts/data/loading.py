@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from coarseparts.data.dataset_file import Crop
+from coarseparts.data.formats.annotation import Annotation
+from coarseparts.data.formats.coco import PartBox, PartSegment, draw, draw_parts
+from coarseparts.data.formats.cub import read_soft_mask
+from coarseparts.data.formats.part_masks import is_smoothed, read_overlapping_masks, read_part_mask
+from coarseparts.data.formats.units import overlap
 from coarseparts.data.images import decode
 from coarseparts.data.problems import BadInput, Problem
-from coarseparts.data.readers.annotation import Annotation
-from coarseparts.data.readers.coco import PartBox, PartSegment, draw, draw_parts
-from coarseparts.data.readers.cub import read_soft_mask
-from coarseparts.data.readers.part_masks import is_smoothed, read_overlapping_masks, read_part_mask
-from coarseparts.data.readers.units import overlap
 from coarseparts.data.sample import Sample
 from coarseparts.data.schema import IGNORE, Schema
 

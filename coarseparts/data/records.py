@@ -25,16 +25,16 @@ from coarseparts.data import accounts, loading
 from coarseparts.data import synthetic as worlds
 from coarseparts.data.accounts import Account
 from coarseparts.data.dataset_file import DatasetFile, Source, close_to, describe, kind, strangers, training_problems
+from coarseparts.data.formats.annotation import Annotation
+from coarseparts.data.formats.coco import PartBox, PartSegment, read_coco, read_part_boxes, read_part_coco
+from coarseparts.data.formats.cub import read_cub
+from coarseparts.data.formats.nabirds import read_nabirds
+from coarseparts.data.formats.names import read_names
+from coarseparts.data.formats.part_masks import find_overlapping_masks, find_part_masks
 from coarseparts.data.images import list_images, stem
 from coarseparts.data.loading import Recipe, in_schema
 from coarseparts.data.namesakes import Namesakes
 from coarseparts.data.problems import BadInput, Problem, capped, errors
-from coarseparts.data.readers.annotation import Annotation
-from coarseparts.data.readers.coco import PartBox, PartSegment, read_coco, read_part_boxes, read_part_coco
-from coarseparts.data.readers.cub import read_cub
-from coarseparts.data.readers.nabirds import read_nabirds
-from coarseparts.data.readers.names import read_names
-from coarseparts.data.readers.part_masks import find_overlapping_masks, find_part_masks
 from coarseparts.data.sample import STYLES, Sample
 from coarseparts.data.schema import MOST_KEYPOINTS, Schema
 from coarseparts.data.synthetic import WORLD_LABELS, WORLDS, boxes_of_parts

@@ -1,1 +1,1 @@
-"""Measures, tables, pictures and the report. Imports nothing else of this package."""
+"""Measures: numbers in, numbers out. Imports nothing of ours."""

@@ -10,7 +10,6 @@ import torch
 from em_toy import PARTS, POINTS, SIZE, Pointwise, Y, batch
 from toy import toy, toy_store
 
-from coarseparts import methods
 from coarseparts.baselines import multi_task
 from coarseparts.baselines.multi_task import MultiTask
 from coarseparts.baselines.point_sup import PointSup, dilated, from_names, propose
@@ -19,7 +18,8 @@ from coarseparts.baselines.pseudo_sup import PseudoSup
 from coarseparts.labels import Keypoints
 from coarseparts.networks import Encoder, PartModel
 from coarseparts.networks.decoder import SkipDecoder
-from coarseparts.presets import settings
+from coarseparts.training import methods
+from coarseparts.training.settings import settings
 
 BASELINES = ("pseudo-sup", "multi-task", "point-sup", "uni-match", "self-training")
 GENERATOR = torch.Generator()

@@ -12,11 +12,11 @@ import torch
 from em_toy import PARTS, Pointwise, Y, batch
 from toy import toy
 
-from coarseparts import methods
 from coarseparts.baselines import ada_bn, uni_match
 from coarseparts.baselines.self_training import SelfTraining
 from coarseparts.baselines.uni_match import UniMatch
 from coarseparts.networks import Encoder, PartModel
+from coarseparts.training import methods
 
 
 def pair() -> tuple:

@@ -10,14 +10,14 @@ from conftest import SHARED, needs_shared
 from PIL import Image, ImageFilter
 from rich.console import Console
 
-from coarseparts.data.check import check, save_sheet
-from coarseparts.data.contact_sheet import contact_sheet, samples_of
+from coarseparts.data.check import check
 from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.problems import BadInput
 from coarseparts.data.sample import Sample
 from coarseparts.data.schema import Schema
 from coarseparts.data.store import Store
-from coarseparts.palette import colours
+from coarseparts.report.contact_sheet import contact_sheet, samples_of
+from coarseparts.report.palette import colours
 
 S = 32
 PARTS = ("body", "left_eye", "right_eye")
@@ -201,7 +201,7 @@ def test_nothing_usable(folder):
     (at / "images" / "cat1.png").write_bytes(b"")
     report = folder.check()
     assert report.errors and json.loads(report.to_json())["sizes"] == {}
-    assert not save_sheet(report, at / "sheet.png") and not (at / "sheet.png").exists()
+    assert not report.samples
     Console(file=None, quiet=True).print(report.to_text())
 
 
@@ -231,7 +231,7 @@ def test_the_sheet_has_some_of_every_source(folder, tmp_path):
     folder.source("val", count=1)
     report = folder.check()
     assert len(report.samples) == 4 and sum(s.name.startswith("val: ") for s in report.samples) == 1
-    assert save_sheet(report, tmp_path / "new folder" / "sheet.png")
+    assert contact_sheet(report.samples, report.schema, tmp_path / "new folder" / "sheet.png")
     with Image.open(tmp_path / "new folder" / "sheet.png") as sheet:
         assert sheet.width > 4 * 256
     assert [p.name for p in (tmp_path / "new folder").iterdir()] == ["sheet.png"]
@@ -244,7 +244,7 @@ def test_a_sheet_that_cannot_be_written_is_told(folder, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     for target in (tmp_path / "taken.png", tmp_path / "file" / "s.png", tmp_path / ("x" * 300 + ".png"), "/", "."):
         with pytest.raises(BadInput, match=r"the contact sheet cannot be written there.*--sheet"):
-            save_sheet(report, target)
+            contact_sheet(report.samples, report.schema, target)
     before = sorted(p.name for p in tmp_path.iterdir())
 
     def full(*_, **__):
@@ -252,7 +252,7 @@ def test_a_sheet_that_cannot_be_written_is_told(folder, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Image.Image, "save", full)
     with pytest.raises(BadInput, match=r"new\.png: the contact sheet cannot be written there: No space left"):
-        save_sheet(report, tmp_path / "new.png")
+        contact_sheet(report.samples, report.schema, tmp_path / "new.png")
     assert sorted(p.name for p in tmp_path.iterdir()) == before
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
+from coarseparts.data.formats.coco import draw, draw_parts, read_coco, read_part_coco
 from coarseparts.data.problems import BadInput
-from coarseparts.data.readers.coco import draw, draw_parts, read_coco, read_part_coco
 
 SQUARE = [[1, 1, 5, 1, 5, 4, 1, 4]]
 

@@ -10,8 +10,8 @@ import pytest
 from conftest import SHARED, needs_shared
 from PIL import Image
 
+from coarseparts.data.formats.cub import read_cub, read_soft_mask
 from coarseparts.data.problems import BadInput
-from coarseparts.data.readers.cub import read_cub, read_soft_mask
 
 FILES = {
     "images.txt": "1 001.Alba tross/A_1.jpg\n2 001.Alba tross/A_2.jpg\n4 002.Crow/C 4.jpg\n",

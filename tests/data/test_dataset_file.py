@@ -188,3 +188,13 @@ def test_the_root_of_the_disk_is_no_folder_of_images(tmp_path: Path, root: str) 
     file.write_text(f"parts: [a]\nsources: [{{split: train, images: {root}, part_masks: {root}}}]\n")
     with pytest.raises(BadInput, match="is the whole disk"):
         load_dataset_file(file)
+
+
+@pytest.mark.parametrize("key", ["images", "part_masks"])
+def test_an_empty_path_is_not_the_folder_of_the_file(tmp_path: Path, key: str) -> None:
+    (tmp_path / "there").mkdir()
+    said = {"images": "there", "part_masks": "there"} | {key: "''"}
+    file = tmp_path / "data.yaml"
+    file.write_text(f"parts: [a]\nsources: [{{split: train, {', '.join(f'{k}: {v}' for k, v in said.items())}}}]\n")
+    with pytest.raises(BadInput, match=rf"sources\[0\]\.{key}: is empty"):
+        load_dataset_file(file)

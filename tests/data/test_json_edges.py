@@ -15,10 +15,10 @@ from PIL import Image
 from coarseparts.data import images
 from coarseparts.data.build import load_all
 from coarseparts.data.dataset_file import DatasetFile, load_dataset_file
+from coarseparts.data.formats import coco as reader
+from coarseparts.data.formats.coco import draw, read_coco, read_part_boxes, read_part_coco
+from coarseparts.data.formats.names import read_names
 from coarseparts.data.problems import BadInput, Problem
-from coarseparts.data.readers import coco as reader
-from coarseparts.data.readers.coco import draw, read_coco, read_part_boxes, read_part_coco
-from coarseparts.data.readers.names import read_names
 from coarseparts.data.records import read_contents, read_dataset
 
 PARTS = ("head", "tail")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from coarseparts.data.dataset_file import load_dataset_file
+from coarseparts.data.formats.nabirds import KEYPOINTS, read_nabirds
 from coarseparts.data.problems import BadInput
-from coarseparts.data.readers.nabirds import KEYPOINTS, read_nabirds
 
 A, B, C = "0000139e-21dc-4d0c-bfe1-4cae3c85c829", "0000d9fc-4e02-4c06-a0af-a55cfb16b12b", "00019306-9d83-4334-b255-a44"
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from conftest import SHARED, needs_shared
 
-from coarseparts.data.readers import units
-from coarseparts.data.readers.coco import read_coco, read_part_boxes
+from coarseparts.data.formats import units
+from coarseparts.data.formats.coco import read_coco, read_part_boxes
 
 WIDTH, HEIGHT = 200, 120
 

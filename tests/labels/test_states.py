@@ -11,8 +11,8 @@ from torch import Tensor
 
 from coarseparts.data.schema import Schema
 from coarseparts.labels import Box, Mask, PartBoxes, Parts, parts_of
-from coarseparts.model import build
-from coarseparts.presets import settings
+from coarseparts.training.networks import build
+from coarseparts.training.settings import settings
 
 SIZE, STRAY = 6, 0.05
 BOX = (1, 2, 4, 5)  # x0, y0, x1, y1: columns 1..3, rows 2..4

@@ -14,11 +14,11 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
 from torch import nn
 
-from coarseparts import presets
-from coarseparts.model import resolve
 from coarseparts.networks import Encoder, LabelModel, PartModel, Posterior, SeparatePosteriors, members
 from coarseparts.networks.decoder import conv_bn_relu, upsample
 from coarseparts.networks.macs import macs, network_table
+from coarseparts.training import settings as presets
+from coarseparts.training.networks import resolve
 
 TRUNK = SHARED / "weights" / "resnet18_trunk.safetensors"
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from coarseparts.data.synthetic import birds
-from coarseparts.model import Model, build, resolve
+from coarseparts.inference.model import Model
 from coarseparts.networks import Encoder, LabelModel, PartModel, Posterior, fastest
 from coarseparts.networks.precision import DTYPES
-from coarseparts.presets import settings
+from coarseparts.training.networks import build, resolve
+from coarseparts.training.settings import settings
 
 
 def networks() -> list[tuple[torch.nn.Module, tuple[torch.Tensor, ...]]]:
@@ -62,5 +63,5 @@ def test_a_model_predicts_in_what_the_machine_that_loads_it_can(
     trained = build(birds.SCHEMA, chosen, ["mask"])
     assert trained.part_model.precision == "bfloat16"
     Model(trained, birds.SCHEMA, chosen, ["mask"], 32, {"to": "none", "margin": 0.0}, True).save(tmp_path)
-    monkeypatch.setattr("coarseparts.model.fastest", lambda device: able)
+    monkeypatch.setattr("coarseparts.inference.model.fastest", lambda device: able)
     assert Model.load(tmp_path).networks.part_model.precision == able

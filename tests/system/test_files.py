@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from coarseparts.claims import write
 from coarseparts.system.errors import RunError
 from coarseparts.system.files import write_whole
+from coarseparts.training.claims import write
 
 
 def test_a_file_is_replaced_and_folders_are_made(tmp_path: Path) -> None:

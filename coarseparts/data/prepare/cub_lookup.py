@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from coarseparts.data.formats.annotation import Annotation
+from coarseparts.data.formats.cub import read_cub
 from coarseparts.data.images import opened, probe
 from coarseparts.data.prepare import cub_parts
 from coarseparts.data.prepare.archives import Archives
@@ -16,8 +18,6 @@ from coarseparts.data.prepare.cub_parts import Pair
 from coarseparts.data.prepare.output import Item, Made, Output
 from coarseparts.data.prepare.pascal_birds import PARTS
 from coarseparts.data.problems import BadInput, Problem
-from coarseparts.data.readers.annotation import Annotation
-from coarseparts.data.readers.cub import read_cub
 
 
 @dataclass

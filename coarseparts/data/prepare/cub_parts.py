@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from coarseparts.data.formats.annotation import Annotation
+from coarseparts.data.formats.part_masks import check_indices, find_part_masks, read_part_mask
 from coarseparts.data.images import decode, list_images, opened, probe, stem
 from coarseparts.data.prepare.archives import SPLITS
 from coarseparts.data.prepare.output import Item, Made
 from coarseparts.data.prepare.pascal_birds import PARTS, png
 from coarseparts.data.problems import BadInput, Problem
-from coarseparts.data.readers.annotation import Annotation
-from coarseparts.data.readers.part_masks import check_indices, find_part_masks, read_part_mask
 from coarseparts.data.schema import IGNORE
 
 KEYPOINT_PART = {

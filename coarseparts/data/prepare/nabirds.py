@@ -9,12 +9,12 @@ from typing import Any
 import yaml
 
 from coarseparts.data.dataset_file import FILES, FOLDERS, DatasetFile, load_dataset_file
+from coarseparts.data.formats.annotation import Annotation
+from coarseparts.data.formats.nabirds import KEYPOINTS, LAYOUT, read_nabirds
 from coarseparts.data.images import decode
 from coarseparts.data.prepare.output import Item, Made, Output, Progress
 from coarseparts.data.prepare.pascal_birds import PARTS
 from coarseparts.data.problems import BadInput, Problem
-from coarseparts.data.readers.annotation import Annotation
-from coarseparts.data.readers.nabirds import KEYPOINTS, LAYOUT, read_nabirds
 from coarseparts.data.records import mirror_pairs
 from coarseparts.system.text import readable
 

@@ -18,12 +18,12 @@ import numpy as np
 import yaml
 from PIL import JpegImagePlugin
 
+from coarseparts.data.formats.oid_aircraft import ANNOTATIONS, IMAGES, PARTS, SPLITS, OidImage, read_oid_aircraft
 from coarseparts.data.images import opened, stem
 from coarseparts.data.prepare import polygons
 from coarseparts.data.prepare.oid_quality import proposal
 from coarseparts.data.prepare.output import Item, Made, Output, Progress, write_file
 from coarseparts.data.problems import BadInput, Problem, errors
-from coarseparts.data.readers.oid_aircraft import ANNOTATIONS, IMAGES, PARTS, SPLITS, OidImage, read_oid_aircraft
 from coarseparts.system.text import readable
 
 BANNER = 20

@@ -8,6 +8,7 @@ from conftest import SHARED, needs_shared
 from PIL import Image
 from scipy.io import loadmat
 
+from coarseparts.data.formats.pascal_part import PascalObject, read_pascal_part
 from coarseparts.data.prepare import pascal_birds
 from coarseparts.data.prepare.pascal_birds import (
     PARTS,
@@ -19,7 +20,6 @@ from coarseparts.data.prepare.pascal_birds import (
     mostly_head,
     split_birds,
 )
-from coarseparts.data.readers.pascal_part import PascalObject, read_pascal_part
 
 EXAMPLES = SHARED / "data" / "pascal_part_examples"
 SIZE = (300, 200)  # width, height

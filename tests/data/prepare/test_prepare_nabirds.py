@@ -14,12 +14,12 @@ from rich.console import Console
 from coarseparts.cli import main as cli
 from coarseparts.data.build import build_store
 from coarseparts.data.dataset_file import load_dataset_file
+from coarseparts.data.formats.nabirds import KEYPOINTS
 from coarseparts.data.prepare import nabirds as preparation
 from coarseparts.data.prepare.nabirds import prepare_nabirds
 from coarseparts.data.prepare.pascal_birds import PARTS
 from coarseparts.data.prepare.pascub import prepare_pascub
 from coarseparts.data.problems import BadInput, errors
-from coarseparts.data.readers.nabirds import KEYPOINTS
 from coarseparts.data.records import read_dataset
 
 CUB_POINTS = (

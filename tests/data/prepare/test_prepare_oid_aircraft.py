@@ -17,13 +17,13 @@ from coarseparts.cli import main as cli
 from coarseparts.data.build import build_store
 from coarseparts.data.check import check
 from coarseparts.data.dataset_file import load_dataset_file
+from coarseparts.data.formats.coco import draw, read_coco, read_part_coco
+from coarseparts.data.formats.oid_aircraft import read_oid_aircraft
 from coarseparts.data.prepare import oid_aircraft as preparation
 from coarseparts.data.prepare import polygons
 from coarseparts.data.prepare.oid_aircraft import prepare_oid_aircraft, propose_clean, read_clean_list
 from coarseparts.data.prepare.oid_quality import quality
 from coarseparts.data.problems import BadInput, errors
-from coarseparts.data.readers.coco import draw, read_coco, read_part_coco
-from coarseparts.data.readers.oid_aircraft import read_oid_aircraft
 from coarseparts.data.records import read_dataset
 
 WIDTH, HEIGHT, BANNER = 400, 300, 20

@@ -1,0 +1,215 @@
+"""The text files in which CUB-200-2011 and NABirds list images, the official split, boxes and keypoints.
+
+``images.txt`` (id and path), ``train_test_split.txt`` (1 = train), ``bounding_boxes.txt`` (x, y, width, height),
+``parts/parts.txt`` (number and name), ``parts/part_locs.txt`` (image, part, x, y, visible) and, in NABirds,
+``sizes.txt`` (width, height). Coordinates are taken as they stand; a keypoint that is not visible becomes (0, 0, 0).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from coarseparts.data.formats.annotation import Annotation, inside
+from coarseparts.data.formats.units import MOST
+from coarseparts.data.problems import Problem, unreadable
+from coarseparts.data.schema import MOST_KEYPOINTS, unfit
+from coarseparts.system.text import abridged, short
+
+_NAMES = ("images.txt", "parts/parts.txt")
+_NUMBERS = {"train_test_split.txt": 1, "bounding_boxes.txt": 4, "parts/part_locs.txt": 4}  # behind the image's id
+_SIZES = {"sizes.txt": 2}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the archives differ in. ``archive``: the file to restore a damaged one from; ``id_name``: what an image's id
+    is, ``id_pattern``: a regular expression for it; ``sizes``: whether ``sizes.txt`` is part of the archive."""
+
+    archive: str
+    id_name: str
+    id_pattern: str
+    sizes: bool
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The files that hold numbers: how many follow the image's id in each line."""
+        return _NUMBERS | (_SIZES if self.sizes else {})
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The files' content, a row per image: ``boxes`` (N, 4) x0, y0, x1, y1 (nan: none), ``train`` (N,) 1, 0 or -1 for
+    unknown, ``keypoints`` (N, K, 3) with v = 2 or all zeros, ``sizes`` (N, 2) width, height (0: not stated)."""
+
+    ids: list[str]
+    images: list[str]
+    names: tuple[str, ...]
+    keypoints: np.ndarray
+    boxes: np.ndarray
+    train: np.ndarray
+    sizes: np.ndarray
+
+
+def read_annotations(
+    folder: Path, split: str | None, layout: Layout, masks: Path | None = None
+) -> tuple[list[Annotation], list[Problem]]:
+    """One annotation per image of the official split ("train"; "val" and "test" both give the official test images),
+    or of all images (None).
+
+    ``masks``: folder with a soft figure-ground PNG per image; images without one have no mask. Numbers of images and
+    parts need not be consecutive. An empty list and problems when a file is missing or malformed.
+    """
+    tables, problems = read_tables(folder, layout)
+    annotations: list[Annotation] = []
+    for row in range(len(tables.images) if tables else 0):
+        assert tables is not None
+        where = f"image {tables.ids[row]}"
+        try:
+            image = inside(tables.images[row])
+        except ValueError as error:
+            problems.append(Problem(str(folder / "images.txt"), f"{where}: {error}", "correct the path"))
+            continue
+        if split is not None and tables.train[row] not in (0, 1):
+            message = f"{where}: no 0 or 1 for it, so its split is unknown"
+            problems.append(Problem(str(folder / "train_test_split.txt"), message, "add the line"))
+            continue
+        if split is not None and (tables.train[row] == 1) != (split == "train"):
+            continue
+        box: np.ndarray | None = tables.boxes[row]
+        if not (tables.boxes[row, 2:] > tables.boxes[row, :2]).all():  # nan included
+            message = f"{where}: no box with an area; used without a box"
+            problems.append(Problem(str(folder / "bounding_boxes.txt"), message, "correct the line", "repaired"))
+            box = None
+        keypoints = tables.keypoints[row]
+        width, height = (int(v) for v in tables.sizes[row])
+        mask = masks / PurePosixPath(image).with_suffix(".png") if masks is not None else None
+        annotations.append(
+            Annotation(
+                file=str(folder),
+                where=where,
+                image=image,
+                object_id=tables.ids[row],
+                size=(width, height) if width > 0 and height > 0 else None,
+                keypoints=keypoints if keypoints.any() else None,
+                keypoint_names=tables.names,
+                box=box,
+                soft_mask=mask if mask is not None and mask.is_file() else None,
+            )
+        )
+    return annotations, problems
+
+
+def read_tables(folder: Path, layout: Layout) -> tuple[Tables | None, list[Problem]]:
+    """All files of an archive's folder; None and problems when one is missing or malformed. Lines of images and parts
+    that are not listed are problems, too, and left out."""
+    problems = []
+    named: dict[str, list[list[str]]] = {}
+    numbers: dict[str, tuple[list[str], np.ndarray]] = {}
+    restore = f"restore it from {layout.archive}"
+    for name in (*_NAMES, *layout.numbers):
+        try:
+            text = (folder / name).read_text(encoding="utf-8-sig")
+            if name in _NAMES:
+                kind = (layout.id_name, layout.id_pattern) if name == "images.txt" else ("number", "[0-9]+")
+                named[name] = _names(text, *kind)
+                if name == "parts/parts.txt":
+                    _check_keypoints([keypoint for _, keypoint in named[name]])
+            else:
+                numbers[name] = _numbers(text, layout.numbers[name], layout.id_name)
+        except OSError as error:
+            problems.append(unreadable(folder / name, error, restore))
+        except ValueError as error:  # bytes that are no UTF-8 among them
+            problems.append(Problem(str(folder / name), str(error), restore))
+    if problems:
+        return None, problems
+
+    rows = {key: row for row, (key, _) in enumerate(named["images.txt"])}
+    columns = {float(number): column for column, (number, _) in enumerate(named["parts/parts.txt"])}
+
+    def known(name: str, place: np.ndarray, what: str) -> np.ndarray:
+        """Which lines of a file speak of something that is listed."""
+        unknown = place < 0
+        if unknown.any():
+            message = f"{int(unknown.sum())} lines of {what} not listed, the first is line {int(unknown.argmax()) + 1}"
+            problems.append(Problem(str(folder / name), message, f"take all files from the same {layout.archive}"))
+        return ~unknown
+
+    def per_image(name: str, empty: float) -> np.ndarray:
+        """(N, columns) of a file with a line per image, ``empty`` where it has none."""
+        ids, values = numbers[name]
+        table = np.full((len(rows), values.shape[1]), empty)
+        row = np.array([rows.get(i, -1) for i in ids], np.int64)
+        there = known(name, row, "images")
+        table[row[there]] = values[there]
+        return table
+
+    boxes = per_image("bounding_boxes.txt", np.nan).astype(np.float32)
+    boxes[:, 2:] += boxes[:, :2]
+    train = per_image("train_test_split.txt", -1)[:, 0].astype(np.int64)
+    sizes = per_image("sizes.txt", 0) if layout.sizes else np.zeros((len(rows), 2))
+
+    keypoints = np.zeros((len(rows), len(columns), 3), np.float32)
+    ids, values = numbers["parts/part_locs.txt"]
+    row = np.array([rows.get(i, -1) for i in ids], np.int64)
+    column = np.array([columns.get(part, -1) for part in values[:, 0].tolist()], np.int64)
+    there = known("parts/part_locs.txt", row, "images") & known("parts/part_locs.txt", column, "parts")
+    visible = there & (values[:, 3] > 0)
+    keypoints[row[visible], column[visible], :2] = values[visible, 1:3]
+    keypoints[row[visible], column[visible], 2] = 2
+    names = tuple(name for _, name in named["parts/parts.txt"])
+    keys, images = ([line[i] for line in named["images.txt"]] for i in (0, 1))
+    return Tables(keys, images, names, keypoints, boxes, train, sizes), problems
+
+
+def _names(text: str, id_name: str, id_pattern: str) -> list[list[str]]:
+    """Lines "id name"; the name may hold spaces. Raises ValueError naming the first bad line."""
+    lines = []
+    seen = set()
+    for i, line in enumerate(text.splitlines()):
+        fields = line.split(maxsplit=1)
+        if not fields:
+            continue
+        if len(fields) != 2 or not re.fullmatch(id_pattern, fields[0]):
+            raise ValueError(f"line {i + 1} is {short(line, 60)}, expected a {id_name} and a name")
+        if fields[0] in seen:
+            raise ValueError(f"line {i + 1}: {id_name} {abridged(fields[0])} stands twice")
+        seen.add(fields[0])
+        lines.append([fields[0], fields[1].strip()])
+    return lines
+
+
+def _check_keypoints(names: list[str]) -> None:
+    """Raises ValueError where they are no names for keypoints, or too many."""
+    if len(names) > MOST_KEYPOINTS:
+        raise ValueError(f"names {len(names):,} keypoints, expected at most {MOST_KEYPOINTS:,}")
+    for name in names:
+        if why := unfit(name):
+            raise ValueError(f"a name {why}")
+
+
+def _numbers(text: str, columns: int, id_name: str) -> tuple[list[str], np.ndarray]:
+    """The lines' ids, and (lines, columns) float64, none beyond ``MOST``. Raises ValueError naming a bad line."""
+    expected = f"{columns + 1} finite numbers" if id_name == "number" else f"a {id_name} and {columns} finite numbers"
+    fields = [line.split(maxsplit=1) for line in text.splitlines()]
+    pairs = [pair for pair in fields if len(pair) == 2]
+    if len(pairs) == sum(map(bool, fields)):
+        if not pairs:
+            raise ValueError(f"holds nothing, expected {expected} in every line")
+        try:
+            table = np.loadtxt([rest for _, rest in pairs], np.float64, comments=None, ndmin=2)
+            if table.shape == (len(pairs), columns) and (np.abs(table) <= MOST).all():
+                return [key for key, _ in pairs], table
+        except ValueError:
+            pass  # rows of different lengths, or no numbers: look for the line
+    for i, line in enumerate(text.splitlines()):
+        row = line.split()
+        try:
+            if row and not (len(row) == columns + 1 and all(abs(float(field)) <= MOST for field in row[1:])):
+                raise ValueError
+        except ValueError:
+            raise ValueError(f"line {i + 1} is {short(' '.join(row), 60)}, expected {expected}") from None
+    raise ValueError(f"is malformed, expected {expected} in every line")

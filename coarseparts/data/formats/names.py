@@ -1,0 +1,35 @@
+"""A list of image names: a text file with one a line, as the key ``only`` of a source names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from coarseparts.data.formats.annotation import inside
+from coarseparts.data.problems import BadInput, Problem, unreadable
+
+
+def read_names(path: Path) -> tuple[list[str], list[Problem]]:
+    """The names, relative to the image folder, with forward slashes, in the file's order, each once; and problems:
+    lines that name no file of that folder. Empty lines are passed over. Raises BadInput where the file is none."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise BadInput(unreadable(path, error, "give yourself permission to read it")) from None
+    except UnicodeDecodeError:
+        raise BadInput(Problem(str(path), "is not text in UTF-8", "save it as UTF-8, one image name a line")) from None
+    names: dict[str, None] = {}
+    problems = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            name = inside(line.strip())
+        except ValueError as error:
+            problems.append(Problem(str(path), f"line {number}: {error}", "write paths relative to the image folder"))
+            continue
+        if name in names:
+            problems.append(Problem(str(path), f"line {number}: {name!r} stands twice, used once", "", "note"))
+        names[name] = None
+    if not names and not problems:
+        raise BadInput(Problem(str(path), "names no image", "write image names into it, one a line"))
+    return list(names), problems

@@ -1,0 +1,1 @@
+"""Many runs: benchmarks, sweeps, the demonstration, and their tables."""

@@ -1,0 +1,172 @@
+"""A trained model on disk: all that prediction needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from coarseparts import em
+from coarseparts.data.dataset_file import STRIDE, Crop, describe
+from coarseparts.data.schema import Schema
+from coarseparts.networks import (
+    fastest,
+)
+from coarseparts.system import limits
+from coarseparts.system.documents import DocumentError, load_json
+from coarseparts.system.errors import DamagedRun, RunError
+from coarseparts.system.text import short
+from coarseparts.training.claims import look_through, write
+from coarseparts.training.experiment import Experiment
+from coarseparts.training.networks import build
+from coarseparts.training.run_folder import fits, load_all, read_tensors
+from coarseparts.training.settings import Settings
+
+FORMAT = 1
+
+
+@dataclass
+class Model:
+    """A trained model: networks in eval() mode, what they were built from, and what it was trained on.
+
+    ``kind`` "part" was trained without a posterior (fine-tuning), "full" has one. ``crop`` is the dataset file's.
+    """
+
+    networks: em.Networks
+    schema: Schema
+    settings: Settings
+    styles: list[str]
+    size: int
+    crop: dict[str, Any]
+    has_posterior: bool
+
+    def save(self, folder: Path) -> None:
+        """Writes model.json and one safetensors file a network, each whole or not at all.
+
+        All of them name what they belong to, so that files of two models are not taken for one.
+        """
+        text: dict[str, Any] = {
+            "format": FORMAT,
+            "schema": self.schema.model_dump(mode="json"),
+            "settings": self.settings.model_dump(mode="json"),
+            "styles": self.styles,
+            "size": self.size,
+            "crop": self.crop,
+            "has_posterior": self.has_posterior,
+        }
+        tensors = {
+            name: {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
+            for name, module in self._parts().items()
+        }
+        digest = hashlib.sha256(json.dumps(text).encode())
+        for each in tensors.values():
+            for tensor in each.values():
+                digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        text["id"] = digest.hexdigest()[:24]
+        for name, each in tensors.items():
+            if each:
+                write(folder / f"{name}.safetensors", save(each, {"model": text["id"]}))
+        write(folder / "model.json", json.dumps(text, indent=1))
+
+    @classmethod
+    def of(cls, experiment: Experiment, has_posterior: bool) -> Model:
+        """An experiment's networks as they are now, with all that prediction needs."""
+        e = experiment
+        return cls(e.networks, e.schema, e.settings, e.styles, e.size, e.crop, has_posterior)
+
+    def _parts(self) -> dict[str, nn.Module]:
+        parts = {"part_model": self.networks.part_model}
+        if self.has_posterior:
+            parts |= {"posterior": self.networks.posterior, "styles": self.networks.styles}
+        return parts
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu") -> Model:
+        """Reads what ``save`` wrote (a run folder's ``model/``). Raises RunError where there is none, DamagedRun naming
+        the file where one is damaged, of another model, or holds no finite numbers."""
+        if not folder.is_dir() or not os.path.lexists(folder / "model.json"):
+            raise RunError(f"{folder}: holds no trained model; train one with `coarseparts train`")
+        look_through(folder)
+        file = folder / "model.json"
+        try:
+            found = load_json(file)
+            if not isinstance(found, dict) or found.get("format") != FORMAT:
+                there = found.get("format") if isinstance(found, dict) else None
+                raise DamagedRun(f"{file}: format {short(there)}, expected {FORMAT}; train again")
+            card = _Card.model_validate({key: value for key, value in found.items() if key != "format"})
+        except ValidationError as error:
+            raise DamagedRun("\n".join(str(p) for p in describe(error, str(file), _Card))) from error
+        except (DocumentError, OSError) as error:
+            if limits.is_machines(error):
+                raise
+            said = error.strerror if isinstance(error, OSError) else error
+            raise DamagedRun(f"{file}: cannot be read ({said}); train again") from error
+        precision = fastest(device) if card.settings.precision == "bfloat16" else "float32"
+        able = card.settings.model_copy(update={"precision": precision})
+        try:
+            shapes = cls._of(_shapes(card.schema_, able, card.styles), card)._parts()
+            names = [name for name, module in shapes.items() if module.state_dict()]
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise DamagedRun(f"{file}: is damaged ({_brief(error)}); train again") from error
+        weights = {name: _weights(folder / f"{name}.safetensors", card.id) for name in names}
+        try:
+            fits({name: shapes[name] for name in names}, weights)
+            model = cls._of(build(card.schema_, able, card.styles, weights=False), card)
+            load_all({name: model._parts()[name] for name in names}, weights)
+        except ValueError as error:
+            raise DamagedRun(f"{file}: does not fit the weights beside it ({_brief(error)}); train again") from error
+        for module in model._parts().values():
+            module.eval().to(device)
+        return model
+
+    @classmethod
+    def _of(cls, networks: em.Networks, card: _Card) -> Model:
+        rest = card.styles, card.size, card.crop.model_dump(), card.has_posterior
+        return cls(networks, card.schema_, card.settings, *rest)
+
+
+class _Card(BaseModel):
+    """What model.json says."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    schema_: Schema = Field(alias="schema")
+    settings: Settings
+    styles: list[str]
+    size: int = Field(ge=STRIDE, le=4096, multiple_of=STRIDE)
+    crop: Crop
+    has_posterior: bool
+    id: str = ""  # those of earlier versions have none
+
+
+def _shapes(schema: Schema, settings: Settings, styles: list[str]) -> em.Networks:
+    """Networks whose weights have shapes and no values: whatever sizes a file asks for, they cost nothing."""
+    try:
+        with torch.device("meta"):
+            return build(schema, settings, styles, weights=False)
+    except NotImplementedError:  # some of timm's backbones look at values while they are made
+        return build(schema, settings, styles, weights=False)
+
+
+def _weights(file: Path, model: str) -> dict[str, Tensor]:
+    try:
+        tensors, said = read_tensors(file)
+        if said.get("model", model) != model:
+            raise ValueError("it is of another model than model.json")
+        return tensors
+    except Exception as error:
+        if limits.is_machines(error):
+            raise
+        raise DamagedRun(f"{file}: cannot be read ({_brief(error)}); train again") from error
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,0 +1,157 @@
+"""One picture of many samples with all of their labels drawn on them, for a person to look at.
+
+Drawn is what training sees, after crop and resize, so that a shift, a flip or a swapped name shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from coarseparts.data.crops import crop_and_resize
+from coarseparts.data.problems import BadInput, Problem
+from coarseparts.data.sample import Sample
+from coarseparts.data.schema import IGNORE, Schema
+from coarseparts.data.store import LABELS, Store
+from coarseparts.report.palette import colours, fitting, font
+from coarseparts.system.files import write_whole
+from coarseparts.system.text import abridged
+
+_CAPTION, _GAP = 16, 6  # pixels: height of a line of text, space between tiles
+_MASK, _BOX, _PAPER, _INK = (255, 255, 255), (255, 0, 200), (250, 250, 250), (20, 20, 20)
+
+
+def _palette(parts: int) -> np.ndarray:
+    """(256, 3) uint8: a colour per part index, 0 (background) black, 255 grey."""
+    found = np.zeros((256, 3), np.uint8)
+    found[1 : parts + 1] = colours(parts)
+    found[IGNORE] = 128
+    return found
+
+
+def _overlay(image: np.ndarray, parts: np.ndarray, schema: Schema, opacity: float = 0.5) -> np.ndarray:
+    """``image`` (H, W, 3) uint8 with the part map (H, W) laid over it in ``_palette``'s colours, one part after the
+    other, so that those of overlapping parts mix; background as it is."""
+    palette = _palette(len(schema.parts))
+    for index in [*range(1, len(schema.parts) + 1), IGNORE]:
+        inside = parts == IGNORE if index == IGNORE else schema.shows(parts, index)
+        mixed = np.rint(image * (1 - opacity) + palette[index] * opacity).astype(np.uint8)
+        image = np.where(inside[..., None], mixed, image)
+    return image
+
+
+def samples_of(store: Store, rows: Iterable[int]) -> list[Sample]:
+    """Rows of a store as samples again (at store size), for a sheet of what is in it."""
+    rows = list(rows)
+    view = store.subset(rows)
+    labels = {label: (getattr(view, label), view.present[label]) for label in LABELS}
+    return [
+        Sample(
+            name=f"{view.splits[i]}: {view.names[i]}",
+            image=image,
+            **{label: values[i] if there[i] else None for label, (values, there) in labels.items()},
+        )
+        for i, image in enumerate(view.image)
+    ]
+
+
+def contact_sheet(
+    samples: Sequence[Sample], schema: Schema, file: str | Path, size: int = 256, columns: int = 6
+) -> Path:
+    """Draw the samples as tiles of ``size`` pixels into ``file``, a PNG, and return its path.
+
+    A tile shows the parts in colour, the figure-ground mask's outline in white (where it passes one half), the box
+    in yellow, keypoints by number (filled: visible, hollow: hidden); the legend below names colours and numbers.
+    Raises ValueError if there are no samples or a crop is impossible (``crops.square_crop``), BadInput if the file
+    cannot be written.
+    """
+    if not samples:
+        raise ValueError("no samples to draw on the contact sheet; give at least one")
+    columns = min(columns, len(samples))
+    legend = _legend(schema, columns * (size + _GAP) - _GAP)
+    rows = -(-len(samples) // columns)
+    step = size + _CAPTION + _GAP
+    sheet = Image.new("RGB", (legend.width + 2 * _GAP, rows * step + legend.height + 2 * _GAP), _PAPER)
+    for i, sample in enumerate(samples):
+        x, y = _GAP + (i % columns) * (size + _GAP), _GAP + (i // columns) * step
+        sheet.paste(_tile(sample, schema, size), (x, y))
+    sheet.paste(legend, (_GAP, _GAP + rows * step))
+    _write(sheet, Path(file))
+    return Path(file)
+
+
+def _write(sheet: Image.Image, file: Path) -> None:
+    try:
+        write_whole(file, lambda out: sheet.save(out, format="PNG"), several=True)
+    except OSError as error:
+        message = f"the contact sheet cannot be written there: {error.strerror or error}"
+        raise BadInput(Problem(str(file), message, "name another PNG file with --sheet")) from error
+
+
+def _tile(sample: Sample, schema: Schema, size: int) -> Image.Image:
+    shown = crop_and_resize(sample, size, schema.overlapping)
+    pixels = shown["image"]
+    assert pixels is not None
+    if shown["parts"] is not None:
+        pixels = _overlay(pixels, shown["parts"], schema, 0.45)
+    if shown["mask"] is not None:
+        pixels = np.where(_outline(shown["mask"] >= 128)[..., None], np.array(_MASK, np.uint8), pixels)
+    tile = Image.new("RGB", (size, size + _CAPTION), _PAPER)
+    tile.paste(Image.fromarray(pixels), (0, 0))
+    draw = ImageDraw.Draw(tile)
+    if shown["box"] is not None:
+        x0, y0, x1, y1 = shown["box"].tolist()
+        draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=_BOX)
+    if shown["part_boxes"] is not None:
+        for (x0, y0, x1, y1), colour in zip(
+            shown["part_boxes"].tolist(), _palette(len(schema.parts))[1:], strict=False
+        ):
+            if x1 > x0:
+                draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=tuple(colour.tolist()))
+    if shown["keypoints"] is not None:
+        for number, (x, y, v) in enumerate(shown["keypoints"].tolist(), 1):
+            if v > 0:
+                _dot(draw, x - 0.5, y - 0.5, number, filled=v == 2)  # PIL counts from the centre of the first pixel
+    draw.text((1, size + 1), fitting(sample.name, size, 12), fill=_INK, font=font(12))
+    return tile
+
+
+def _dot(draw: ImageDraw.ImageDraw, x: float, y: float, number: int, filled: bool) -> None:
+    draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=(0, 230, 255) if filled else None, outline=(0, 0, 0), width=1)
+    if not filled:
+        draw.ellipse((x - 2, y - 2, x + 2, y + 2), outline=(0, 230, 255), width=1)
+    draw.text((x + 4, y - 7), str(number), fill=(255, 255, 255), font=font(11), stroke_width=1, stroke_fill=(0, 0, 0))
+
+
+def _outline(inside: np.ndarray) -> np.ndarray:
+    """Pixels of a mask that have a neighbour outside of it."""
+    padded = np.pad(inside, 1)
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return inside & ~inner
+
+
+def _legend(schema: Schema, width: int) -> Image.Image:
+    hues = _palette(len(schema.parts))
+    entries: list[tuple[str, tuple[int, ...] | None]]
+    entries = [(f"{i} {abridged(name)}", tuple(hues[i].tolist())) for i, name in enumerate(schema.parts, 1)]
+    entries += [("mask", _MASK), ("box", _BOX)]
+    entries += [(f"{i} = {abridged(name)}", None) for i, name in enumerate(schema.keypoints, 1)]
+    places: list[tuple[int, int, str, tuple[int, ...] | None]] = []
+    x, y = 0, 2
+    for text, colour in entries:
+        length = int(font(12).getlength(text)) + (18 if colour else 0)
+        if (x and x + length > width) or (colour is None and places and places[-1][3] is not None):
+            x, y = 0, y + _CAPTION
+        places.append((x, y, text, colour))
+        x += length + 12
+    width = max([width, *(x + int(font(12).getlength(text)) + 18 for x, _, text, _ in places)])
+    legend = Image.new("RGB", (width, y + _CAPTION), _PAPER)
+    draw = ImageDraw.Draw(legend)
+    for x, y, text, colour in places:
+        if colour is not None:
+            draw.rectangle((x, y + 1, x + 12, y + 12), fill=colour, outline=_INK)
+        draw.text((x + (16 if colour else 0), y), text, fill=_INK, font=font(12))
+    return legend

@@ -1,0 +1,1 @@
+"""Training: settings, stages, methods and the run folder."""

@@ -1,0 +1,59 @@
+"""How good networks are on part-labelled images: IoU of their parts, misfit of their label models, PCK of keypoints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from coarseparts.data.batches import Feed
+from coarseparts.data.sample import Batch
+from coarseparts.data.schema import Schema
+from coarseparts.em import Networks
+from coarseparts.evaluation.iou import confusion, summary
+from coarseparts.system import parallel
+
+
+@torch.no_grad()
+def predictions(
+    networks: Networks, model: str, batches: Iterable[Batch], condition: bool
+) -> Iterator[tuple[Batch, Tensor]]:
+    """Each batch with what a model says of its parts, log_y (B, S, H, W); the networks stay in eval() mode.
+
+    ``model`` "part" sees the image, "posterior" its coarse labels, too; ``condition`` as in ``Networks.infer``.
+    """
+    for module in (networks.part_model, networks.posterior, networks.styles):
+        module.eval()
+    for batch in batches:
+        if model == "part":
+            yield batch, networks.y.log_probability(networks.part_model(batch.image))
+        else:
+            yield batch, networks.infer(batch, condition)
+
+
+def measured(networks: Networks, schema: Schema, model: str, feed: Feed, condition: bool) -> dict[str, Any]:
+    """``evaluation.iou.summary`` over a feed, and each image's "counts"; several processes do a share each."""
+    counts = [
+        confusion(networks.y.mode(log_y), batch.parts, schema.channels, schema.overlapping)
+        for batch, log_y in predictions(networks, model, feed.plain(mine=True), condition)
+    ]
+    total = np.concatenate(parallel.gathered(counts))
+    return summary(total, schema.parts) | {"counts": total}
+
+
+@torch.no_grad()
+def label_misfit(networks: Networks, batches: Iterable[Batch]) -> dict[str, float]:
+    """Mean misfit of each learned label model given the true parts, "val/<style>"."""
+    networks.styles.eval()
+    sums: dict[str, list[Tensor]] = {}
+    for batch in batches:
+        blank = torch.zeros(len(batch), networks.y.states, *batch.parts.shape[1:], device=batch.parts.device)
+        log_y = networks.y.log_certain(batch.parts, blank)
+        for name, style in networks.style_items():
+            if style.learned:
+                cost = style.loss(batch.labels[name], style.predict(log_y))[batch.present[name]]
+                sums.setdefault(f"val/{name}", []).append(cost)
+    return {name: float(torch.cat(costs).mean()) for name, costs in sums.items() if len(torch.cat(costs))}

@@ -1,0 +1,163 @@
+"""From a schema and settings to networks and their optimizers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from coarseparts import em
+from coarseparts.data.schema import Schema
+from coarseparts.labels import STYLES, Box, Keypoints, LabelStyle, Mask, PartBoxes, parts_of
+from coarseparts.networks import (
+    Backbone,
+    Encoder,
+    LabelModel,
+    PartModel,
+    Posterior,
+    SeparatePosteriors,
+    build_encoder,
+    fastest,
+    members,
+    rate_factors,
+)
+from coarseparts.networks.decoder import PaperDecoder, SkipDecoder
+from coarseparts.networks.encoder import is_resnet, read_weights
+from coarseparts.training.settings import Settings
+
+RARE = -2.5
+"""Logit at which parts that may overlap begin: each is a small part of the image. From 0, a probability of one half,
+the first hundreds of steps go into unlearning them everywhere."""
+
+
+def resolve(settings: Settings, device: str) -> Settings:
+    """The settings with every "auto" decided: a small encoder on a CPU, the paper's on a GPU, the file's if given.
+
+    Raises ValueError when a weights file cannot be read or fits no encoder.
+    """
+    name, stages = settings.encoder, settings.stages
+    file = settings.weights not in ("random", "imagenet")
+    if name == "auto":
+        if file:
+            name = _encoder_of(Path(settings.weights))
+        elif device == "cpu":
+            name = "resnet18" if settings.weights == "imagenet" else "resnet10"
+        else:
+            name = "resnet34"
+    if stages == 0:
+        stages = 3 if name == "resnet10" else 4
+        if file and is_resnet(name):
+            missing = Encoder(name, weights=settings.weights).missing
+            stages = 3 if any(n.startswith("layer4") for n in missing) else 4
+    precision = fastest(device) if settings.precision == "auto" else settings.precision
+    return settings.model_copy(update={"encoder": name, "stages": stages, "precision": precision})
+
+
+def _encoder_of(path: Path) -> str:
+    names = read_weights(path)
+    if "layer1.0.conv3.weight" in names:
+        return "resnet50"
+    return "resnet34" if "layer1.2.conv1.weight" in names else "resnet18"
+
+
+def build(schema: Schema, settings: Settings, styles: list[str], weights: bool = True) -> em.Networks:
+    """Part model, posterior and label styles for ``schema``; ``weights`` False leaves the encoders random.
+
+    ``settings`` must be resolved. ``styles`` are the coarse labels that the posterior sees, in this order.
+    """
+
+    def encoder() -> Encoder | Backbone:
+        source = settings.weights if weights else "random"
+        return build_encoder(settings.encoder, source, settings.stages, settings.dilate)
+
+    y = parts_of(schema.overlapping, len(schema.parts))
+
+    def label_model(maps: int, full: bool = False) -> LabelModel:
+        if settings.label_model == "paper" and not is_resnet(settings.encoder):
+            raise ValueError(f"label_model paper is built on a ResNet, not {settings.encoder}; take light")
+        return LabelModel(y.states, maps, settings.label_model, settings.encoder, full=full)
+
+    def style(name: str) -> LabelStyle:
+        if name == "keypoints":
+            network = label_model(len(schema.keypoints))
+            return Keypoints(
+                len(schema.keypoints),
+                network,
+                schema.keypoint_flip(),
+                settings.sigma,
+                network.stride,
+                settings.distance,
+            )
+        if name == "part_boxes":
+            return PartBoxes(y, [index - 1 for index in schema.part_flip()[1:]])
+        learned = None if y.exclusive else label_model(1, full=True)  # overlapping parts do not fill the object
+        return Mask(y, model=learned) if name == "mask" else Box(y, settings.box_corners, settings.sigma, learned)
+
+    unknown = [s for s in styles if s not in STYLES]
+    if unknown:
+        raise ValueError(f"label styles {unknown} are unknown; there are {list(STYLES)}")
+    modules = nn.ModuleDict({name: style(name) for name in styles})
+    drawn = sum(s.channels + 1 for s in modules.values() if isinstance(s, LabelStyle))
+    part_model = PartModel(encoder(), y.outputs, settings.decoder)
+
+    def one() -> Posterior:
+        return Posterior(encoder(), drawn, y.outputs, settings.decoder, settings.label_width)
+
+    separate = settings.posteriors == "separate" and styles
+    posterior = SeparatePosteriors(len(styles), one) if separate else one()
+    if schema.overlapping:
+        for decoder in (part_model.decoder, *(member.decoder for member in members(posterior))):
+            nn.init.constant_(cast(Tensor, cast(nn.Conv2d, decoder.head).bias), RARE)
+    part_model.precision = settings.precision
+    for member in members(posterior):
+        member.precision = settings.precision
+    if settings.label_model == "paper":
+        for module in modules.modules():
+            if isinstance(module, LabelModel):
+                module.precision = settings.precision
+    for network in (part_model, posterior, modules):
+        network.to(memory_format=torch.channels_last)
+    return em.Networks(part_model, posterior, modules, y)
+
+
+def keypoint_decoder(network: PartModel, schema: Schema, settings: Settings) -> tuple[nn.Module, Keypoints]:
+    """MultiTask's second decoder on ``network``'s encoder, and what its maps mean: keypoints without a model."""
+    stride = 1 if settings.decoder == "paper" else 4
+    decoder = _decoder(network, len(schema.keypoints), settings, full=False)
+    flip = schema.keypoint_flip()
+    return decoder, Keypoints(len(schema.keypoints), nn.Identity(), flip, settings.sigma, stride, settings.distance)
+
+
+def mask_decoder(network: PartModel, settings: Settings) -> nn.Module:
+    """MultiTask's decoder for the figure-ground mask, where the parts do not fill it."""
+    return _decoder(network, 1, settings, full=True)
+
+
+def _decoder(network: PartModel, outputs: int, settings: Settings, full: bool) -> nn.Module:
+    decoder: nn.Module
+    if settings.decoder == "paper":
+        decoder = PaperDecoder(network.encoder.widths, outputs)
+    else:
+        decoder = SkipDecoder(network.encoder.widths, outputs, stride=4, full=full)
+    return decoder.to(memory_format=torch.channels_last)
+
+
+def optimizer_of(s: Settings, groups: list[tuple[nn.Module, float]], encoders: bool = True) -> torch.optim.Optimizer:
+    """An optimizer over (module, base rate) pairs; ``encoders``: whether the settings' factors for image encoders and
+    for networks that start random hold here."""
+    factor = s.random_start_factor if encoders and s.weights == "random" else 1.0
+    params = []
+    for module, lr in groups:
+        scaled = rate_factors(module, s.encoder_factor) if encoders else {}
+        by_factor: dict[float, list[nn.Parameter]] = {}
+        for parameter in module.parameters():
+            if parameter.requires_grad:
+                by_factor.setdefault(scaled.get(parameter, 1.0), []).append(parameter)
+        params += [{"params": found, "lr": factor * own * lr} for own, found in by_factor.items()]
+    if s.optimizer == "sgd":
+        on_gpu = all(parameter.is_cuda for module, _ in groups for parameter in module.parameters())
+        return torch.optim.SGD(params, lr=1e-3, momentum=0.9, weight_decay=s.weight_decay, fused=on_gpu)
+    kind = torch.optim.AdamW if s.optimizer == "adamw" else torch.optim.Adam
+    return kind(params, lr=1e-3, weight_decay=s.weight_decay, fused=True)

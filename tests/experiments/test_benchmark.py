@@ -1,0 +1,197 @@
+"""A benchmark's cells: planned, done once, resumed after a stop, shared among processes, told when damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from toy import toy
+
+from coarseparts.em import TrainingDiverged
+from coarseparts.experiments import benchmark
+from coarseparts.experiments.benchmark import Cell, Conditions
+from coarseparts.report import comparison
+from coarseparts.report.published import PUBLISHED
+from coarseparts.system.errors import RunError
+from coarseparts.training.claims import benchmark_folder, read_config, same_as_before
+from coarseparts.training.run_folder import PeakMemory
+from coarseparts.training.settings import PRESETS, published
+
+QUIET = Console(quiet=True)
+SHORT = {"part_epochs": 1, "posterior_epochs": 1, "label_epochs": 1, "em_epochs": 1}
+
+
+def test_a_method_without_labels_is_done_once_whatever_the_labels() -> None:
+    cells = benchmark.plan(["fine-tuning", "em"], [30], ["all", "mask"], ["weights", "random"], [0, 1])
+    assert len(cells) == 2 * 2 * 3
+    assert [(c.method, c.conditions.labels) for c in cells[:3]] == [
+        ("fine-tuning", "all"),
+        ("em", "all"),
+        ("em", "mask"),
+    ]
+    assert [c.conditions.seed for c in cells] == [0] * 6 + [1] * 6, "a whole table of the first seed comes first"
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Any:
+    """What opens toy experiments, and a list of the conditions that it was asked for."""
+    asked: list[Conditions] = []
+
+    def open_experiment(cell: Cell, folder: Path) -> Any:
+        asked.append(cell.conditions)
+        return toy(tmp_path / "store", folder, **SHORT)
+
+    return open_experiment, asked
+
+
+def test_cells_are_done_once_and_their_results_kept(opened: Any, tmp_path: Path) -> None:
+    open_experiment, asked = opened
+    cells = benchmark.plan(["fine-tuning", "multi-task"], [8], ["all", "mask"], ["weights"], [0])
+    folder = tmp_path / "bench"
+    assert [(state, str(s)) for _, state, s in benchmark.estimate(cells, folder)] == [("open", "nan")] * 3
+    first = benchmark.run(cells, folder, open_experiment, QUIET)
+    assert len(asked) == 2
+    assert [(r.method, r.labels) for r in first] == [
+        (m, s) for s in ("all", "mask") for m in ("fine-tuning", "multi-task")
+    ]
+    assert all(r.counts is not None and r.counts.shape == (8, 11, 11) for r in first)
+    again = benchmark.run(cells, folder, open_experiment, QUIET)
+    assert len(asked) == 2, "nothing is opened where all is done"
+    assert again == first
+    more = benchmark.plan(["fine-tuning", "multi-task", "self-training"], [8], ["all"], ["weights"], [0])
+    states = [state for _, state, _ in benchmark.estimate(more, folder)]
+    assert states == ["done", "done", "open"]
+    benchmark.write_results(folder, first, "toy", {"data": "toy"})
+    assert {"results.csv", "table.md", "report.html"} <= {p.name for p in folder.iterdir()}
+    assert ",multi-task,left_wing," in (folder / "by_part.csv").read_text()
+    assert [r.method for r in comparison.read_csv(folder / "results.csv")] == [r.method for r in first]
+    with benchmark_folder(folder):
+        assert (folder / ".lock").exists()
+
+
+def test_processes_share_the_cells(opened: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_experiment, asked = opened
+    cells = [Cell(Conditions(8, "all", "weights", seed), "fine-tuning") for seed in (0, 1)]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank, done in (("1", [1]), ("0", [0, 1])):
+        monkeypatch.setenv("RANK", rank)
+        results = benchmark.run(cells, tmp_path / "bench", open_experiment, QUIET)
+        assert [r.seed for r in results] == done
+    assert [c.seed for c in asked] == [1, 0]
+
+
+def test_a_damaged_result_is_named(opened: Any, tmp_path: Path) -> None:
+    cells = [Cell(Conditions(8, "all", "weights", 0), "fine-tuning")]
+    benchmark.run(cells, tmp_path / "bench", opened[0], QUIET)
+    file = next((tmp_path / "bench").rglob("fine-tuning.json"))
+    file.write_text("{")
+    with pytest.raises(RunError, match=r"fine-tuning\.json: cannot be read .* delete it"):
+        benchmark.run(cells, tmp_path / "bench", opened[0], QUIET)
+
+
+def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.doc").write_text("mine")
+    with pytest.raises(RunError, match=r"thesis\.doc"), benchmark_folder(tmp_path):
+        pass
+
+
+def test_peak_memory_is_of_what_went_on_inside() -> None:
+    with PeakMemory() as small:
+        pass
+    with PeakMemory() as large:
+        np.ones(40_000_000).sum()  # 305 MiB
+    assert large.mib - small.mib > 200
+
+
+def test_cells_of_a_published_table_have_their_own_presets_and_folders() -> None:
+    cells = benchmark.plan(
+        ["em", "multi-task"],
+        [150],
+        ["all"],
+        ["weights", "keypoints", "random"],
+        [0],
+        lambda m, s: published(m, s, False),
+    )
+    presets = {(c.method, c.conditions.start): c.preset for c in cells}
+    assert presets == {
+        ("em", "weights"): "paper",
+        ("em", "keypoints"): "paper-keypoint",
+        ("em", "random"): "paper-random",
+        ("multi-task", "weights"): "paper-multi-task",
+        ("multi-task", "keypoints"): "paper-multi-task",
+        ("multi-task", "random"): "paper-multi-task",
+    }
+    assert set(presets.values()) <= set(PRESETS)
+    assert cells[0].folder == "150-all-weights/seed0/paper" and len({c.folder for c in cells}) == len(cells)
+    assert {published(m, "weights", True) for m in ("em", "multi-task")} <= set(PRESETS)
+
+
+def test_the_time_that_is_left_is_told_before_anything_is_done(opened: Any, tmp_path: Path) -> None:
+    cells = benchmark.plan(["fine-tuning", "em"], [8], ["all"], ["weights"], [0])
+    told = benchmark.estimate(cells, tmp_path / "none", lambda cell: 100.0)
+    assert [seconds for *_, seconds in told] == [27.0, 100.0]
+    probed = opened[0](cells[0], tmp_path / "probe").probe()
+    assert 0 < probed < 600
+    benchmark.run(cells[:1], tmp_path / "bench", opened[0], QUIET)
+    (_, state, seconds), (_, left, usual) = benchmark.estimate(cells, tmp_path / "bench", lambda cell: 1e9)
+    assert (state, left) == ("done", "open") and usual == pytest.approx(seconds / 0.27)
+
+
+def test_the_papers_numbers_and_the_pictures_stand_beside_ours(opened: Any, tmp_path: Path) -> None:
+    cells = benchmark.plan(["em", "fine-tuning"], [8], ["all"], ["weights"], [0])
+    results = benchmark.run(cells, tmp_path / "bench", opened[0], QUIET)
+    (gallery,) = pictures = benchmark.galleries(cells, tmp_path / "bench")
+    assert set(gallery.predictions) == {"em", "fine-tuning"} and len(gallery.names) == 8
+    cards = gallery.cards(6)
+    worst = [card["iou"]["em"] for card in cards if card["worst"]]
+    assert len(cards) == 6 and len(worst) == 2 and max(worst) <= min(c["iou"]["em"] for c in cards if not c["worst"])
+    paper = PUBLISHED["pascub", "test"]
+    benchmark.write_results(tmp_path / "bench", results, "pascub", {}, paper, pictures)
+    page, table = ((tmp_path / "bench" / name).read_text() for name in ("report.html", "table.md"))
+    for text in (page, table):
+        assert "Paper, %" in text and "48.0" in text and "45.4" in text
+    assert "Pictures: 8 part masks" in page and page.count("data:image") == 6 * 4
+
+
+def test_results_of_other_settings_are_not_taken_for_these(tmp_path: Path) -> None:
+    said = {"data": "a.yaml", "data_hash": "1f", "split": "test", "set": {"batch": "2"}}
+    file = tmp_path / "benchmark.yaml"
+    same_as_before(file, said, "benchmark")
+    same_as_before(file, dict(said), "benchmark")
+    with pytest.raises(RunError, match=r"holds a benchmark .*split: 'test' there, 'val' now"):
+        same_as_before(file, said | {"split": "val"}, "benchmark")
+    with pytest.raises(RunError, match=r"data: 'a\.yaml' there, 'b\.yaml' now; data_hash"):
+        same_as_before(file, said | {"data": "b.yaml", "data_hash": "2e"}, "benchmark")
+    same_as_before(file, said | {"data": "b.yaml"}, "benchmark")  # the same data in another place
+    assert read_config(file)["data"] == "b.yaml"
+    with benchmark_folder(tmp_path):
+        assert (tmp_path / "benchmark.yaml").is_file()
+
+
+def test_a_cell_that_diverges_does_not_hold_up_the_others(opened: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    open_experiment, _ = opened
+    real = benchmark.methods.train
+
+    def train(experiment: Any, method: str) -> Any:
+        if method == "fine-tuning":
+            raise TrainingDiverged("the loss is not finite")
+        return real(experiment, method)
+
+    monkeypatch.setattr(benchmark.methods, "train", train)
+    cells = benchmark.plan(["fine-tuning", "multi-task"], [8], ["all"], ["weights"], [0])
+    failed: list[str] = []
+    results = benchmark.run(cells, tmp_path / "bench", open_experiment, QUIET, failed)
+    assert [r.method for r in results] == ["multi-task"]
+    assert failed == ["fine-tuning (8 part masks, all, from weights, seed 0): the loss is not finite"]
+    with pytest.raises(TrainingDiverged):
+        benchmark.run(cells, tmp_path / "bench", open_experiment, QUIET)
+
+
+def test_a_benchmark_of_which_nothing_was_done_takes_the_corrected_command(tmp_path: Path) -> None:
+    file = tmp_path / "benchmark.yaml"
+    same_as_before(file, {"split": "test"}, "benchmark", begun=False)
+    same_as_before(file, {"split": "val"}, "benchmark", begun=False)
+    assert read_config(file) == {"split": "val"}
