@@ -82,7 +82,7 @@ RUNS: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 
 def run(name: str, folder: Path) -> dict[str, Any]:
-    """Trains what ``RUNS`` names; the digest of each stage's best weights, and each method's mIoU in percent."""
+    """Trains what ``RUNS`` names; digests of each stage's best weights, and each method's mIoU in percent."""
     data, methods, changes = RUNS[name]
     (folder / "data.yaml").write_text(data)
     command = [sys.executable, "-m", "coarseparts", "compare", "data.yaml", "--methods", methods, "--out", "run"]
@@ -94,14 +94,17 @@ def run(name: str, folder: Path) -> dict[str, Any]:
     with open(folder / "run" / "results.csv", newline="") as file:
         results = {row["method"]: float(row["part_miou"]) for row in csv.DictReader(file)}
     stages = sorted(folder.glob("run/**/stages/*/best.safetensors"))
-    return {"weights": {file.parent.name: _digest(file) for file in stages}, "part_miou": results}
+    return {"weights": {file.parent.name: _digests(file) for file in stages}, "part_miou": results}
 
 
-def _digest(file: Path) -> str:
-    """Of all weights and running statistics, whatever they are called and in which order they stand."""
-    tensors = [t for t in load_file(file).values() if t.dtype.kind == "f"]
-    each = sorted(hashlib.sha256(str(t.shape).encode() + t.tobytes()).hexdigest() for t in tensors)
-    return hashlib.sha256("".join(each).encode()).hexdigest()[:16]
+def _digests(file: Path) -> dict[str, str]:
+    """Of each network's weights and running statistics, whatever they are called and in which order they stand."""
+    networks: dict[str, list[str]] = {}
+    for key, tensor in load_file(file).items():
+        if tensor.dtype.kind == "f":
+            digest = hashlib.sha256(str(tensor.shape).encode() + tensor.tobytes()).hexdigest()
+            networks.setdefault(key.split("/")[0], []).append(digest)
+    return {name: hashlib.sha256("".join(sorted(each)).encode()).hexdigest()[:16] for name, each in networks.items()}
 
 
 def machine() -> dict[str, str]:
