@@ -8,7 +8,7 @@ data=${1:-examples/ants.yaml} weights=${2:-../shared/weights/resnet18_trunk.safe
 table=benchmarks/ants_labels.csv
 for label in mask keypoints box; do
     .venv/bin/coarseparts compare "$data" --out "runs/ants-$label" --methods em --labels "$label" \
-        --weights "$weights" --set part_epochs=20 --set posterior_epochs=20 --set em_epochs=2 --set em.overlap=0.2 --set em.average=0 2>&1
+        --weights "$weights" --set part_epochs=20 --set posterior_epochs=20 --set em_epochs=2 --set em.dice=0.2 --set em.average=0 2>&1
     rows="runs/ants-$label/results.csv"
     if [ "$label" = mask ]; then head -1 "$rows" > "$table"; fi
     tail -n +2 "$rows" | sed "s/^\([^,]*\),/\1 ($label),/" >> "$table"

@@ -8,7 +8,7 @@ photographs=${1:-../shared/data/birds/train_coarse/images} weights=${2:-../share
 {
     .venv/bin/coarseparts train examples/birds.yaml --out runs/birds --weights "$weights" \
         --set part_epochs=15 --set posterior_epochs=15 --set em_epochs=3 \
-        --set em.overlap=0.2 --set em.average=0
+        --set em.dice=0.2 --set em.average=0
     mkdir -p runs/birds-photos
     ls "$photographs" | awk 'NR % 123 == 1' | head -24 | xargs -I{} cp "$photographs/{}" runs/birds-photos/
     .venv/bin/coarseparts predict runs/birds runs/birds-photos --out runs/birds-parts --overlay

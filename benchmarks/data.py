@@ -7,7 +7,7 @@ and moved, and the 15 keypoints drawn as heat maps beside the mask for the poste
 
 - files: a JPEG of 500x375 decoded, cropped and resized; its mask PNG likewise; an affine map by Pillow; the heat maps
   drawn on the CPU, one after another. (What loaders of this kind do; they are then run in many processes.)
-- store: ``data.batches.Feed`` and ``Networks.draw``. Decoding was done once, when the store was built; that time is
+- store: ``data.batches.Feed`` and ``JointModel.draw``. Decoding was done once, when the store was built; that time is
   printed, too. Its images have no part masks, as an EM step's coarse images.
 
 Exit status 1 when the store is not ``--target`` times as fast.

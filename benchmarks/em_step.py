@@ -40,11 +40,12 @@ from rates import list_operators, machine
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from coarseparts import em, initialise
+from coarseparts import em, initialise, updates
 from coarseparts.data.sample import Batch
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
 from coarseparts.data.transforms import to_input
+from coarseparts.joint import JointModel
 from coarseparts.labels import Keypoints
 from coarseparts.networks import LabelModel, PartModel, Posterior
 from coarseparts.networks.decoder import PaperDecoder
@@ -172,7 +173,7 @@ def sgd(network: nn.Module, rate: float, chosen: Settings) -> torch.optim.Optimi
     return torch.optim.SGD(network.parameters(), lr=rate, momentum=0.9, weight_decay=chosen.weight_decay)
 
 
-def warm_up(networks: em.Networks, labelled: Batch, steps: int) -> None:
+def warm_up(networks: JointModel, labelled: Batch, steps: int) -> None:
     """Section 5.2 in a few steps, so that part model and posterior favour a part at each pixel: were all equally
     likely, rounding would decide the mode of line 17."""
     generator = torch.Generator().manual_seed(0)
@@ -182,12 +183,12 @@ def warm_up(networks: em.Networks, labelled: Batch, steps: int) -> None:
     ):
         optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
         for _ in range(steps):
-            em.update(optimizer, loss(labelled, generator))
+            updates.update(optimizer, loss(labelled, generator))
 
 
 def sides(
     chosen: Settings, labelled: Batch, seed: int = 0, warm_up_steps: int = 4, careful: bool = False
-) -> tuple[tuple[em.Networks, em.Optimizers], Plain]:
+) -> tuple[tuple[JointModel, em.Optimizers], Plain]:
     """The package's networks and optimizers as the preset says, and the plain side with the same weights."""
     torch.manual_seed(seed)
     ours = build(birds.SCHEMA, chosen, ["keypoints", "mask"])

@@ -23,12 +23,13 @@ from memory import MIB, PeakMemory
 from rates import list_operators, machine, matrix_rate, seconds
 from torch import Tensor, nn
 
-from coarseparts import em
+from coarseparts import em, updates
 from coarseparts.data.batches import Feed
 from coarseparts.data.sample import Batch
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
 from coarseparts.initialise import part_model_loss
+from coarseparts.joint import JointModel
 from coarseparts.labels import Keypoints
 from coarseparts.networks.macs import macs
 from coarseparts.system.device import compile_networks
@@ -40,7 +41,7 @@ STYLES = ["keypoints", "mask"]
 WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")
 
 
-def steps_of(chosen: Settings, networks: em.Networks, store: Store, device: str) -> dict[str, Callable[[], object]]:
+def steps_of(chosen: Settings, networks: JointModel, store: Store, device: str) -> dict[str, Callable[[], object]]:
     """A step of fine-tuning and one of EM, each with the batches that it takes."""
     rows = np.arange(len(store))
 
@@ -56,10 +57,10 @@ def steps_of(chosen: Settings, networks: em.Networks, store: Store, device: str)
         *(optimizer(module, rate) for module, rate in modules), optimizer(networks.styles, chosen.em_label_lr)
     )
     coarse, labelled = endless(chosen.batch, 0), endless(chosen.labelled_batch, 1)
-    part, loss = endless(chosen.part_batch, 2), part_model_loss(networks.part_model, networks.y, chosen.em.overlap)
+    part, loss = endless(chosen.part_batch, 2), part_model_loss(networks.part_model, networks.y, chosen.em.dice)
     generator = torch.Generator()
     return {
-        "fine-tuning": lambda: em.update(optimizers.part_model, loss(next(part), generator), chosen.em.clip),
+        "fine-tuning": lambda: updates.update(optimizers.part_model, loss(next(part), generator), chosen.em.clip),
         "EM": lambda: em.em_step(networks, optimizers, next(coarse), next(labelled), chosen.em),
     }
 

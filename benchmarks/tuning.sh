@@ -21,7 +21,7 @@ try() { # METHOD OPTIONS...
 }
 # Rounds 1 to 4 were before there was an average of the posterior, and all five before the last one's own finds.
 before=(--set multi_task.mask=1.0 --set point_sup.mask=1.0)
-first=("${before[@]}" --set random_start_factor=3.0 --set em.overlap=0.2 --set em.average=0)
+first=("${before[@]}" --set random_start_factor=3.0 --set em.dice=0.2 --set em.average=0)
 second=("${before[@]}" --set random_start_factor=3.0 --set em.average=0)
 third=("${before[@]}" --set random_start_factor=6.0 --set em.average=0)
 {
@@ -31,17 +31,17 @@ third=("${before[@]}" --set random_start_factor=6.0 --set em.average=0)
     for method in pseudo-sup self-training uni-match; do
         try "$method" "${first[@]}" --over "${method/-/_}.start=part-model,fine-tuning"
     done
-    try em "${second[@]}" --over em_part_lr=0.001,0.002 --over em.overlap=0.2,1.0
+    try em "${second[@]}" --over em_part_lr=0.001,0.002 --over em.dice=0.2,1.0
     echo "# round 2: more of both, for all"
-    try em "${second[@]}" --over em_part_lr=0.002,0.004 --over em.overlap=1.0,3.0
-    try multi-task "${second[@]}" --over multi_task.rate=2.0,4.0 --over em.overlap=1.0,3.0
-    try point-sup "${second[@]}" --over point_sup.rate=2.0,4.0 --over em.overlap=1.0,3.0
-    try fine-tuning "${second[@]}" --over part_lr=0.001,0.002 --over em.overlap=1.0,3.0
+    try em "${second[@]}" --over em_part_lr=0.002,0.004 --over em.dice=1.0,3.0
+    try multi-task "${second[@]}" --over multi_task.rate=2.0,4.0 --over em.dice=1.0,3.0
+    try point-sup "${second[@]}" --over point_sup.rate=2.0,4.0 --over em.dice=1.0,3.0
+    try fine-tuning "${second[@]}" --over part_lr=0.001,0.002 --over em.dice=1.0,3.0
     echo "# round 3: the doubled rate for everything that starts from random encoders, and still more of the soft Dice loss"
-    try em "${third[@]}" --over em.overlap=3.0,10.0
-    try multi-task "${third[@]}" --over em.overlap=3.0,10.0
-    try point-sup "${third[@]}" --over em.overlap=3.0,10.0
-    try fine-tuning --over em.overlap=3.0,10.0 --over random_start_factor=6.0,12.0
+    try em "${third[@]}" --over em.dice=3.0,10.0
+    try multi-task "${third[@]}" --over em.dice=3.0,10.0
+    try point-sup "${third[@]}" --over em.dice=3.0,10.0
+    try fine-tuning --over em.dice=3.0,10.0 --over random_start_factor=6.0,12.0
     for method in pseudo-sup self-training uni-match; do
         try "$method" --over "${method/-/_}.rate=0.5,1.0"
     done

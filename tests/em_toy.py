@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from coarseparts import em
 from coarseparts.data.sample import Batch
-from coarseparts.em import Networks, Optimizers, Options
+from coarseparts.em import Optimizers, Options
+from coarseparts.joint import JointModel
 from coarseparts.labels import Box, ExclusiveParts, Keypoints, LabelStyle, Mask
 from coarseparts.networks import Encoder, LabelModel, PartModel, Posterior
 
@@ -21,8 +22,9 @@ PLAIN: dict[str, Any] = {
     "gamma": 1.0,
     "evidence": 1.0,
     "label_dropout": 0.0,
-    "overlap": 0.0,
+    "dice": 0.0,
     "unbounded": 1.0,
+    "learn_unbounded": True,
 }
 """Weights of 1, whatever the defaults are, and no chance in a step, so that it can be repeated by hand."""
 
@@ -44,7 +46,7 @@ class Pointwise(nn.Module):
         return self.layers(torch.cat(inputs, dim=1))
 
 
-def make(real: bool = False, optimizer: str = "sgd") -> tuple[Networks, Optimizers]:
+def make(real: bool = False, optimizer: str = "sgd") -> tuple[JointModel, Optimizers]:
     torch.manual_seed(0)
     drawn = POINTS + 1 + 1 + 3  # keypoints, mask, box, and a presence channel each
     styles = nn.ModuleDict(
@@ -61,7 +63,7 @@ def make(real: bool = False, optimizer: str = "sgd") -> tuple[Networks, Optimize
         posterior: nn.Module = Posterior(Encoder("resnet10", stages=3), drawn, PARTS + 1)
     else:
         part_model, posterior = Pointwise(3), Pointwise(3 + drawn)
-    networks = Networks(part_model, posterior, styles, Y)
+    networks = JointModel(part_model, posterior, styles, Y)
     for _, style in networks.style_items():
         style.set_scale(torch.full_like(style.scale, 0.1))
     build: Callable[[nn.Module], torch.optim.Optimizer] = {
@@ -94,7 +96,7 @@ def batch(count: int, seed: int, labelled: bool = False, present: bool = True) -
     )
 
 
-def style_of(networks: Networks, name: str) -> LabelStyle:
+def style_of(networks: JointModel, name: str) -> LabelStyle:
     return dict(networks.style_items())[name]
 
 
@@ -108,10 +110,10 @@ def moved(network: nn.Module, before: dict[str, Tensor], buffers: bool = False) 
     return sorted(name for name in names if not torch.equal(network.state_dict()[name], before[name]))
 
 
-def of(networks: Networks) -> dict[str, nn.Module]:
+def of(networks: JointModel) -> dict[str, nn.Module]:
     return {"part_model": networks.part_model, "posterior": networks.posterior, "styles": networks.styles}
 
 
-def step(networks: Networks, optimizers: Optimizers, o: Options, seed: int = 1) -> dict[str, Tensor]:
+def step(networks: JointModel, optimizers: Optimizers, o: Options, seed: int = 1) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return em.em_step(networks, optimizers, batch(4, seed), batch(2, seed + 50, labelled=True), o, generator)

@@ -14,9 +14,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from coarseparts import em
+from coarseparts import em, updates
 from coarseparts.data.sample import Batch
-from coarseparts.em import Networks, Options
+from coarseparts.em import Options
+from coarseparts.joint import JointModel
 from coarseparts.labels import ExclusiveParts, Mask
 
 IMAGES, COLOURS, CLASSES, NOISE = 6, 3, 3, 0.15
@@ -27,11 +28,10 @@ EQ2 = Options(
     alpha=1.0,
     gamma=1.0,
     evidence=1.0,
-    coarse=None,
     supervise=0.0,
     agreement="elbo",
     entropy="raise",
-    overlap=0.0,
+    dice=0.0,
 )
 
 
@@ -46,7 +46,7 @@ class Table(nn.Module):
         return self.logits[image[:, 0].long()].movedim(-1, 1)
 
 
-def world(seed: int, likelihood: str = "expected") -> tuple[Networks, Batch, Batch]:
+def world(seed: int, likelihood: str = "expected") -> tuple[JointModel, Batch, Batch]:
     """Networks, coarse images (the last without a mask) and two part-labelled ones, one pixel of which is ignored."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -69,11 +69,11 @@ def world(seed: int, likelihood: str = "expected") -> tuple[Networks, Batch, Bat
 
     style = Mask(Y, likelihood)  # type: ignore[arg-type]
     style.set_scale(torch.tensor([NOISE]))
-    networks = Networks(Table(generator), nn.Identity(), nn.ModuleDict({"mask": style}), Y)
+    networks = JointModel(Table(generator), nn.Identity(), nn.ModuleDict({"mask": style}), Y)
     return networks, images(IMAGES, False), images(2, True)
 
 
-def log_joint(networks: Networks, batch: Batch) -> Tensor:
+def log_joint(networks: JointModel, batch: Batch) -> Tensor:
     """(B, 81): log p(y|x) p(mask|y) of every labelling y of every image, by counting."""
     log_table = networks.part_model.state_dict()["logits"].log_softmax(1)
     out = torch.zeros(len(batch), len(LABELLINGS))
@@ -88,7 +88,7 @@ def log_joint(networks: Networks, batch: Batch) -> Tensor:
     return out
 
 
-def bound(networks: Networks, batch: Batch, log_q: Tensor) -> float:
+def bound(networks: JointModel, batch: Batch, log_q: Tensor) -> float:
     """F = sum_y q(y) [log p(y, mask | x) - log q(y)], summed over labellings, per image and pixel."""
     per_pixel = log_q.detach().flatten(2)  # (B, C, 4)
     log_qy = sum(per_pixel[:, LABELLINGS[:, pixel], pixel] for pixel in range(4))  # (B, 81): q is a product of pixels
@@ -96,7 +96,7 @@ def bound(networks: Networks, batch: Batch, log_q: Tensor) -> float:
     return float((log_qy.exp() * (log_joint(networks, batch) - log_qy)).sum()) / (4 * len(batch))
 
 
-def minus_terms(networks: Networks, batch: Batch, labelled: Batch, log_q: Tensor) -> float:
+def minus_terms(networks: JointModel, batch: Batch, labelled: Batch, log_q: Tensor) -> float:
     """What em.e_step calls -F, with its sign turned."""
     logits = networks.part_model(batch.image)
     terms = em.e_step(networks, batch, log_q, logits, labelled, networks.part_model(labelled.image), EQ2)
@@ -108,11 +108,11 @@ def some_q(seed: int, sharp: float = 1.0) -> Tensor:
     return (sharp * torch.randn(IMAGES, CLASSES, 2, 2, generator=generator)).log_softmax(1)
 
 
-def exact_e_step(networks: Networks, batch: Batch) -> Tensor:
+def exact_e_step(networks: JointModel, batch: Batch) -> Tensor:
     return networks.condition(batch, networks.part_model(batch.image).detach().log_softmax(1))
 
 
-def exact_m_step(networks: Networks, batch: Batch, labelled: Batch, log_q: Tensor, o: Options) -> None:
+def exact_m_step(networks: JointModel, batch: Batch, labelled: Batch, log_q: Tensor, o: Options) -> None:
     """The table that minimises m_step's terms: frequencies of the classes under q and the labels, by colour."""
     counts = torch.zeros(COLOURS, CLASSES)
     for colour in range(COLOURS):
@@ -150,17 +150,17 @@ def test_descending_the_e_steps_terms_finds_the_exact_posterior() -> None:
     optimizer, logits = torch.optim.Adam([free], 0.3), networks.part_model(batch.image).detach()
     for _ in range(120):
         terms = em.e_step(networks, batch, free.log_softmax(1), logits, labelled, logits[:2], EQ2)
-        em.update(optimizer, terms)
+        updates.update(optimizer, terms)
     torch.testing.assert_close(free.detach().softmax(1), exact_e_step(networks, batch).exp(), atol=2e-3, rtol=0)
 
 
 def test_the_exact_m_step_is_where_the_m_steps_gradient_vanishes() -> None:
     networks, batch, labelled = world(2)
-    o, log_q = Options(delta1=0.7, delta2=1.3, overlap=0.0), exact_e_step(networks, batch)
+    o, log_q = Options(delta1=0.7, delta2=1.3, dice=0.0), exact_e_step(networks, batch)
 
     def slope() -> float:
         logits, logits_p = networks.part_model(batch.image), networks.part_model(labelled.image)
-        loss = torch.stack(list(em.m_step(networks, log_q, logits, labelled, logits_p, o).values())).sum()
+        loss = torch.stack(list(em.m_step(networks.y, log_q, logits, labelled, logits_p, o).values())).sum()
         (gradient,) = torch.autograd.grad(loss, list(networks.part_model.parameters()))
         return float(gradient.abs().max())
 
@@ -176,11 +176,11 @@ def test_the_bound_never_falls(seed: int) -> None:
     With part-labelled images the bound has their log-likelihood added, as line 17 has.
     """
     networks, batch, labelled = world(seed)
-    o = Options(delta1=0.5, delta2=1.0, target="soft", overlap=0.0)
+    o = Options(delta1=0.5, delta2=1.0, target="soft", dice=0.0)
 
     def whole(log_q: Tensor) -> float:
         logits, logits_p = networks.part_model(batch.image), networks.part_model(labelled.image)
-        supervised = em.m_step(networks, log_q, logits, labelled, logits_p, o)["labelled"]
+        supervised = em.m_step(networks.y, log_q, logits, labelled, logits_p, o)["labelled"]
         ours = minus_terms(networks, batch, labelled, log_q)
         assert ours == pytest.approx(bound(networks, batch, log_q), abs=1e-5)
         return ours - float(supervised.detach())

@@ -11,9 +11,10 @@ import torch
 from em_toy import Y, batch, make, moved, of, options, step, style_of, weights
 from torch import nn
 
-from coarseparts import em
+from coarseparts import em, updates
 from coarseparts.data.sample import Batch
-from coarseparts.em import Options, TrainingDiverged
+from coarseparts.em import Options
+from coarseparts.updates import TrainingDiverged, frozen
 
 # --- each update moves one network ------------------------------------------------------------------------------------
 
@@ -24,7 +25,7 @@ def test_each_update_moves_one_network_and_leaves_no_gradient(real: bool, monkey
     owner = {id(optimizers.posterior): "posterior", id(optimizers.part_model): "part_model"}
     owner[id(optimizers.styles)] = "styles"
     order: list[str] = []
-    plain = em.update
+    plain = updates.update
 
     def watched(optimizer: torch.optim.Optimizer, *rest: object, **more: object) -> object:
         before = {name: weights(network) for name, network in of(networks).items()}
@@ -54,14 +55,14 @@ def test_the_log_names_every_term() -> None:
 def test_an_update_moves_nothing_but_its_own_parameters_even_through_a_shared_graph() -> None:
     a, b = nn.Linear(3, 3), nn.Linear(3, 3)
     before = weights(b)
-    em.update(torch.optim.SGD(a.parameters(), 0.1), {"loss": b(a(torch.ones(2, 3))).square().mean()})
+    updates.update(torch.optim.SGD(a.parameters(), 0.1), {"loss": b(a(torch.ones(2, 3))).square().mean()})
     assert not moved(b, before)
     assert all(p.grad is None for p in b.parameters())
 
 
 def test_an_update_goes_down_and_is_clipped() -> None:
     p = nn.Parameter(torch.tensor([3.0, -4.0]))
-    em.update(torch.optim.SGD([p], 1.0), {"a": 50 * p.square().sum(), "b": 50 * p.square().sum()}, clip=1.0)
+    updates.update(torch.optim.SGD([p], 1.0), {"a": 50 * p.square().sum(), "b": 50 * p.square().sum()}, clip=1.0)
     torch.testing.assert_close(p.detach(), torch.tensor([3.0, -4.0]) * (1 - 1 / 5))  # a step of length 1, downhill
 
 
@@ -74,7 +75,7 @@ def test_a_term_that_is_not_finite_is_named_and_nothing_moves(bad: float) -> Non
     optimizer = torch.optim.AdamW(layer.parameters(), 0.1)
     before, loss = weights(layer), layer(torch.ones(1, 2)).sum()
     with pytest.raises(TrainingDiverged, match="keypoints") as caught:
-        em.update(optimizer, {"agreement": loss, "keypoints": loss * bad, "mask": loss})
+        updates.update(optimizer, {"agreement": loss, "keypoints": loss * bad, "mask": loss})
     assert "agreement" not in str(caught.value) and "mask" not in str(caught.value)
     assert not moved(layer, before)
     assert all(p.grad is None for p in layer.parameters())
@@ -90,17 +91,6 @@ def test_a_broken_label_model_stops_the_step_before_anything_moves() -> None:
 
 
 # --- what rests when it is told to rest -------------------------------------------------------------------------------
-
-
-def test_a_frozen_posterior_does_not_move_nor_do_its_running_statistics() -> None:
-    networks, optimizers = make()
-    posterior, part_model = weights(networks.posterior), weights(networks.part_model)
-    styles = weights(networks.styles)
-    log = step(networks, optimizers, options(frozen_posterior=True))
-    assert not moved(networks.posterior, posterior, buffers=True)
-    assert not moved(networks.styles, styles, buffers=True)
-    assert moved(networks.part_model, part_model), "distillation goes on"
-    assert not any(name.startswith("e/") for name in log)
 
 
 def test_label_models_rest_when_they_are_not_to_be_trained() -> None:
@@ -122,7 +112,7 @@ def test_without_an_optimizer_for_label_models_there_is_no_label_step() -> None:
 def test_frozen_keeps_weights_from_gradients_and_lets_them_through() -> None:
     layer, x = nn.Linear(2, 2), torch.ones(1, 2, requires_grad=True)
     layer.bias.requires_grad_(False)
-    with em.frozen(layer):
+    with frozen(layer):
         layer(x).sum().backward()
     assert layer.weight.grad is None and x.grad is not None
     assert layer.weight.requires_grad and not layer.bias.requires_grad, "as it was before"
@@ -154,30 +144,14 @@ def test_one_forward_pass_shares_batch_statistics_and_two_do_not(joint: bool) ->
     close(log["e/entropy"], (log_q.exp() * log_q).sum(1).mean().detach())
 
 
-def test_q_may_be_that_of_before_the_update_with_one_pass_less() -> None:
-    calls = []
-    for again in (True, False):
-        networks, optimizers = make()
-        networks.posterior.register_forward_hook(lambda *_, again=again: calls.append(again))
-        coarse, labelled = batch(4, 1), batch(2, 51, labelled=True)
-        twin = copy.deepcopy(networks)
-        log = em.em_step(networks, optimizers, coarse, labelled, options(infer_again=again, joint_forward=False))
-        if not again:
-            before = twin.posterior(coarse.image, twin.draw(coarse)).log_softmax(1).detach()
-            q = twin.condition(coarse, before) if options().condition else before
-            wanted = Y.cross_entropy(q.exp(), twin.part_model(coarse.image)).mean().detach()
-            torch.testing.assert_close(log["m/coarse"], wanted)
-    assert calls == [True] * 3 + [False] * 3, "the last of these is the twin's own look"
-
-
 def test_an_average_of_the_posterior_follows_it_and_infers_in_its_place() -> None:
     networks, optimizers = make()
-    networks.average = copy.deepcopy(networks.posterior).eval()
+    networks.average = updates.moving_average(networks.posterior, lambda _: 0.75)
     coarse, labelled = batch(4, 1), batch(2, 51, labelled=True)
     first = copy.deepcopy(networks.posterior.state_dict())
     part_model = copy.deepcopy(networks.part_model)
-    log = em.em_step(networks, optimizers, coarse, labelled, options(average=0.75, joint_forward=False))
-    for name, own in networks.average.state_dict().items():
+    log = em.em_step(networks, optimizers, coarse, labelled, options(joint_forward=False))
+    for name, own in networks.average.module.state_dict().items():
         now = networks.posterior.state_dict()[name]
         torch.testing.assert_close(own, 0.75 * first[name] + 0.25 * now if own.is_floating_point() else now)
     assert not networks.average.training and networks.posterior.training
@@ -194,7 +168,7 @@ def test_the_two_ways_differ_only_by_batch_norm() -> None:
     for network in of(networks).values():
         network.eval()
     a, b = batch(4, 1).image, batch(2, 2).image
-    joint, apart = (em._both(networks.part_model, (a,), (b,), j) for j in (True, False))
+    joint, apart = (updates.on_both(networks.part_model, (a,), (b,), j) for j in (True, False))
     for x, y in zip(joint, apart, strict=True):
         torch.testing.assert_close(x, y)
 
@@ -211,7 +185,7 @@ def test_the_rate_follows_a_cosine_from_each_groups_own_base() -> None:
     a, b = nn.Linear(1, 1), nn.Linear(1, 1)
     optimizer = torch.optim.SGD([{"params": a.parameters(), "lr": 0.4}, {"params": b.parameters(), "lr": 0.1}])
     for progress, share in ((0.0, 1.0), (0.5, 0.5), (1 / 3, 0.75), (1.0, 0.0), (2.0, 0.0)):
-        em.set_rate(optimizer, progress)
+        updates.set_rate(optimizer, progress)
         assert [g["lr"] for g in optimizer.param_groups] == pytest.approx([0.4 * share, 0.1 * share])
 
 

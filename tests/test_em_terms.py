@@ -6,12 +6,13 @@ import copy
 
 import pytest
 import torch
-from em_toy import POINTS, SIZE, Y, batch, make, moved, options, step, style_of, weights
+from em_toy import POINTS, SIZE, Y, batch, make, options, step, style_of
 from torch import Tensor
 
 from coarseparts import em
 from coarseparts.data.sample import Batch
-from coarseparts.em import Networks, Options
+from coarseparts.em import Options
+from coarseparts.joint import JointModel
 from coarseparts.training.settings import settings
 
 # --- the E-step's terms -----------------------------------------------------------------------------------------------
@@ -73,41 +74,39 @@ def test_steps_move_the_posteriors_entropy_in_the_named_direction(direction: str
     assert entropy() > before + 1e-3 if direction == "raise" else entropy() < before - 1e-3
 
 
-def test_weights_by_hand_multiply_the_loss_and_fitted_ones_come_with_the_likelihood() -> None:
+@pytest.mark.parametrize("misfit", ["plain", "likelihood"])
+def test_lambdas_multiply_the_misfit_that_was_chosen(misfit: str) -> None:
     networks, _ = make()
     networks.styles.eval()
-    weights_of = {"mask": 3.0, "keypoints": 0.0, "box": 1.0}
-    by_hand, log_q = terms_of(options(coarse=weights_of))
-    fitted, _ = terms_of(options(coarse=None, evidence=0.5))
+    lambdas = {"mask": 3.0, "keypoints": 0.0}
+    terms, log_q = terms_of(options(lambdas=lambdas, misfit=misfit, evidence=0.5))
     for name, style in networks.style_items():
         mean, label = style.predict(log_q), batch(4, 1).labels[name]
-        torch.testing.assert_close(by_hand[name], weights_of[name] * style.loss(label, mean).mean())
-        torch.testing.assert_close(fitted[name], 0.5 * style.nll(label, mean).mean())
-        assert not torch.isclose(by_hand[name], fitted[name]), name
+        cost = style.loss(label, mean) if misfit == "plain" else 0.5 * style.nll(label, mean)
+        torch.testing.assert_close(terms[name], lambdas.get(name, 1.0) * cost.mean())
 
 
 NAMED = [{}, {"mask": 3.0}, {"mask": 1.0, "keypoints": 50.0}, {"box": 0.0}]
 
 
 @pytest.mark.parametrize("named", NAMED, ids=lambda named: "+".join(named) or "none")
-def test_a_style_that_is_not_named_counts_as_it_does_without_weights_by_hand(named: dict[str, float]) -> None:
+def test_a_style_that_is_not_named_counts_as_it_does_without_lambdas(named: dict[str, float]) -> None:
     """To the last bit, with its gradient: naming the mask's weight says nothing of the box's."""
     networks, _ = make()
     networks.styles.eval()
-    plain, log_q_plain = terms_of(options(coarse=None, evidence=0.25))
-    mixed, log_q = terms_of(options(coarse=named, evidence=0.25))
+    plain, log_q_plain = terms_of(options(evidence=0.25))
+    mixed, log_q = terms_of(options(lambdas=named, evidence=0.25))
     assert list(mixed) == list(plain)
-    for name, style in networks.style_items():
+    for name, _ in networks.style_items():
         if name in named:
-            loss = style.loss(batch(4, 1).labels[name], style.predict(log_q)).mean()
-            torch.testing.assert_close(mixed[name], named[name] * loss)
+            torch.testing.assert_close(mixed[name], named[name] * plain[name])
         else:
             assert torch.equal(mixed[name], plain[name]), name
             (a,), (b,) = torch.autograd.grad(mixed[name], log_q), torch.autograd.grad(plain[name], log_q_plain)
             assert torch.equal(a, b), name
 
 
-def test_the_papers_weights_are_those_of_keypoints_and_mask_and_leave_a_box_its_fitted_one() -> None:
+def test_the_papers_weights_are_those_of_keypoints_and_mask_and_a_boxs_is_1() -> None:
     networks, _ = make()
     networks.styles.eval()
     o = settings("paper").em
@@ -117,7 +116,7 @@ def test_the_papers_weights_are_those_of_keypoints_and_mask_and_leave_a_box_its_
         expected = {
             "keypoints": lambda style=style, label=label, mean=mean: 50 * style.loss(label, mean),
             "mask": lambda style=style, label=label, mean=mean: style.loss(label, mean),
-            "box": lambda style=style, label=label, mean=mean: o.evidence * style.nll(label, mean),
+            "box": lambda style=style, label=label, mean=mean: style.loss(label, mean),
         }[name]()
         torch.testing.assert_close(terms[name], expected.mean())
 
@@ -180,12 +179,12 @@ def test_where_nothing_bounds_the_object_the_part_model_says_less_and_label_mode
     networks, _ = make()
     networks.styles.eval()
     fixed = log_q.detach()
-    costs = {u: em.label_step(networks, coarse, fixed, options(unbounded=u))["keypoints"] for u in (1.0, 0.25)}
-    assert 0 < float(costs[0.25].detach()) < float(costs[1.0].detach())
+    costs = {u: em.label_step(networks, coarse, fixed, options(learn_unbounded=u))["keypoints"] for u in (True, False)}
+    assert 0 < float(costs[False].detach()) < float(costs[True].detach())
     for i in (2, 3):
         coarse.labels["keypoints"][i] += 3  # what nobody learns from may be anything
-    changed = em.label_step(networks, coarse, fixed, options(unbounded=0.25))["keypoints"]
-    assert torch.equal(changed, costs[0.25])
+    changed = em.label_step(networks, coarse, fixed, options(learn_unbounded=False))["keypoints"]
+    assert torch.equal(changed, costs[False])
 
 
 def test_images_without_any_label_still_make_a_step() -> None:
@@ -224,8 +223,8 @@ def test_dropped_labels_still_count_in_the_likelihood() -> None:
 # --- the M-step -------------------------------------------------------------------------------------------------------
 
 
-def m_coarse(networks: Networks, log_q: Tensor, logits: Tensor, o: Options) -> Tensor:
-    return em.m_step(networks, log_q, logits, batch(2, 2, labelled=True), torch.zeros(2, 3, SIZE, SIZE), o)["coarse"]
+def m_coarse(networks: JointModel, log_q: Tensor, logits: Tensor, o: Options) -> Tensor:
+    return em.m_step(networks.y, log_q, logits, batch(2, 2, labelled=True), torch.zeros(2, 3, SIZE, SIZE), o)["coarse"]
 
 
 def test_the_m_step_learns_from_probabilities_the_mode_or_a_draw() -> None:
@@ -248,8 +247,8 @@ def test_delta1_and_delta2_weigh_the_labelled_and_the_coarse_images() -> None:
     torch.manual_seed(5)
     log_q, logits = torch.randn(4, 3, SIZE, SIZE).log_softmax(1), torch.randn(4, 3, SIZE, SIZE)
     logits_p, labelled = torch.randn(2, 3, SIZE, SIZE), batch(2, 2, labelled=True)
-    one = em.m_step(networks, log_q, logits, labelled, logits_p, options())
-    two = em.m_step(networks, log_q, logits, labelled, logits_p, options(delta1=2.0, delta2=5.0))
+    one = em.m_step(networks.y, log_q, logits, labelled, logits_p, options())
+    two = em.m_step(networks.y, log_q, logits, labelled, logits_p, options(delta1=2.0, delta2=5.0))
     torch.testing.assert_close(one["labelled"], Y.supervised(logits_p, labelled.parts))
     torch.testing.assert_close(two["labelled"], 2 * one["labelled"])
     torch.testing.assert_close(two["coarse"], 5 * one["coarse"])
@@ -260,30 +259,13 @@ def test_the_overlap_stands_beside_each_cross_entropy_that_trains_parts() -> Non
     torch.manual_seed(5)
     log_q, logits = torch.randn(4, 3, SIZE, SIZE).log_softmax(1), torch.randn(4, 3, SIZE, SIZE)
     logits_p, labelled = torch.randn(2, 3, SIZE, SIZE), batch(2, 2, labelled=True)
-    o = options(overlap=0.3, delta1=2.0, delta2=5.0)
-    terms = em.m_step(networks, log_q, logits, labelled, logits_p, o)
-    torch.testing.assert_close(terms["labelled_overlap"], 0.6 * Y.overlap(logits_p, labelled.parts))
-    torch.testing.assert_close(terms["coarse_overlap"], 1.5 * Y.overlap(logits, log_q.exp()))
-    terms, _ = terms_of(options(overlap=0.3, supervise=2.0))
-    assert 0 < float(terms["supervised_overlap"].detach()) <= 0.6
-    assert not [name for name in terms_of(options(overlap=0.0))[0] if "overlap" in name]
-
-
-def test_the_exact_posterior_is_the_part_model_times_the_mask_and_box_likelihood() -> None:
-    networks, optimizers = make()
-    coarse, labelled = batch(4, 1), batch(2, 51, labelled=True)
-    coarse.present["box"] = torch.tensor([True, True, False, False])
-    posterior = weights(networks.posterior)
-    twin = copy.deepcopy(networks)
-    o = options(posterior="exact")
-    log = em.em_step(networks, optimizers, coarse, labelled, o)
-
-    logits = twin.part_model(torch.cat([coarse.image, labelled.image]))[:4].detach()
-    log_q = style_of(twin, "mask").condition(logits.log_softmax(1), coarse.labels["mask"])
-    log_q[:2] = style_of(twin, "box").condition(log_q, coarse.labels["box"])[:2]
-    torch.testing.assert_close(log["m/coarse"], -(log_q.exp() * logits.log_softmax(1)).sum(1).mean())
-    assert not any(name.startswith("e/") for name in log)
-    assert not moved(networks.posterior, posterior, buffers=True), "the network is not asked"
+    o = options(dice=0.3, delta1=2.0, delta2=5.0)
+    terms = em.m_step(networks.y, log_q, logits, labelled, logits_p, o)
+    torch.testing.assert_close(terms["labelled_dice"], 0.6 * Y.dice(logits_p, labelled.parts))
+    torch.testing.assert_close(terms["coarse_dice"], 1.5 * Y.dice(logits, log_q.exp()))
+    terms, _ = terms_of(options(dice=0.3, supervise=2.0))
+    assert 0 < float(terms["supervised_dice"].detach()) <= 0.6
+    assert not [name for name in terms_of(options(dice=0.0))[0] if "dice" in name]
 
 
 def test_conditioning_multiplies_the_networks_posterior_by_the_exact_likelihood() -> None:

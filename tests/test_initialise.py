@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from coarseparts import initialise
+from coarseparts import initialise, updates
 from coarseparts.data.sample import Batch
-from coarseparts.em import Networks, TrainingDiverged
+from coarseparts.joint import JointModel
 from coarseparts.labels import ExclusiveParts, Keypoints, LabelStyle, Mask
+from coarseparts.updates import TrainingDiverged
 
 SIZE, CLASSES = 16, 3
 Y = ExclusiveParts(2)
@@ -50,11 +51,11 @@ class Seen(nn.Module):
         return self.layer(torch.cat([image, drawn], dim=1))
 
 
-def make() -> Networks:
+def make() -> JointModel:
     torch.manual_seed(0)
     map_of = nn.Sequential(nn.Conv2d(CLASSES, 8, 7, padding=3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 1, 1))
     styles = {"keypoints": Keypoints(1, map_of, [0], sigma=0.1, stride=1, distance="squared"), "mask": Mask(Y)}
-    return Networks(nn.Conv2d(3, CLASSES, 1), Seen(3 + 1 + 1 + 2), nn.ModuleDict(styles), Y)
+    return JointModel(nn.Conv2d(3, CLASSES, 1), Seen(3 + 1 + 1 + 2), nn.ModuleDict(styles), Y)
 
 
 def feed(epoch: int) -> Iterator[Batch]:
@@ -65,7 +66,7 @@ def feed(epoch: int) -> Iterator[Batch]:
 def fitted(network: nn.Module, loss: Loss, epochs: int = 8, seed: int = 0) -> list[dict[str, float]]:
     seen: list[dict[str, float]] = []
     optimizer = torch.optim.Adam(network.parameters(), 0.05)
-    initialise.fit(network, optimizer, loss, feed, epochs, 3, lambda _, means: seen.append(means), seed)
+    updates.fit(network, optimizer, loss, feed, epochs, 3, lambda _, means: seen.append(means), seed)
     return seen
 
 
@@ -131,10 +132,10 @@ def test_fitting_goes_on_where_it_was_left() -> None:
         raise Killed
 
     with pytest.raises(Killed):
-        initialise.fit(part.part_model, optimizer, loss, feed, 2, 3, stop, seed=3)
+        updates.fit(part.part_model, optimizer, loss, feed, 2, 3, stop, seed=3)
     resumed = torch.optim.Adam(part.part_model.parameters(), 0.05)
     resumed.load_state_dict(optimizer.state_dict())
-    initialise.fit(part.part_model, resumed, loss, feed, 2, 3, lambda *_: None, seed=3, start=1)
+    updates.fit(part.part_model, resumed, loss, feed, 2, 3, lambda *_: None, seed=3, start=1)
     for a, b in zip(whole.part_model.parameters(), part.part_model.parameters(), strict=True):
         assert torch.equal(a, b)
 

@@ -1,4 +1,4 @@
-"""What a baseline is: some networks and the loss of one pair of batches, trained by ``initialise.fit``."""
+"""What a baseline is: some networks and the loss of one pair of batches, trained by ``updates.fit``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from coarseparts.data.sample import Batch
-from coarseparts.em import Terms
+from coarseparts.updates import Terms
 
 Start = Literal["part-model", "fine-tuning"]
 """Where a baseline's part model begins: where EM's does, or where fine-tuning ends, with more steps in all than EM."""

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from coarseparts.baselines.baseline import Baseline, BaselineOptions, both_images, both_labels
 from coarseparts.data.sample import Batch
-from coarseparts.em import Terms
 from coarseparts.initialise import supervised_terms
 from coarseparts.labels import Keypoints, Mask, Parts
 from coarseparts.networks import PartModel, computing_in
+from coarseparts.updates import Terms
 
 
 class Options(BaselineOptions):
@@ -38,12 +38,12 @@ class MultiTask(Baseline):
         use_mask: bool,
         o: Options,
         y: Parts,
-        overlap: float = 0.0,
+        dice: float = 0.0,
         mask_decoder: nn.Module | None = None,
     ):
         super().__init__()
         self.part_model, self.decoder, self.keypoints, self.mask_decoder = part_model, decoder, keypoints, mask_decoder
-        self.o, self.overlap, self.y = o, overlap, y
+        self.o, self.dice, self.y = o, dice, y
         # What ``mask_decoder`` writes is the mask's logit already.
         self.mask = Mask(y, model=None if mask_decoder is None else nn.Identity()) if use_mask else None
 
@@ -51,7 +51,7 @@ class MultiTask(Baseline):
         x, n = both_images(coarse, labelled), len(coarse)
         logits, heat, figure = self._forward(x)
         terms = {
-            k: self.o.parts * v for k, v in supervised_terms(logits[n:], labelled.parts, self.y, self.overlap).items()
+            k: self.o.parts * v for k, v in supervised_terms(logits[n:], labelled.parts, self.y, self.dice).items()
         }
         if self.mask is not None:
             label, there = both_labels(coarse, labelled, "mask")

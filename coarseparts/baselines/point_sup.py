@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from coarseparts.baselines.baseline import Baseline, BaselineOptions, Start, both_images, both_labels
 from coarseparts.data.sample import Batch
-from coarseparts.em import Terms
 from coarseparts.initialise import supervised_terms
 from coarseparts.labels import Mask, Parts
+from coarseparts.updates import Terms
 
 IGNORE = 255
 
@@ -42,10 +42,10 @@ class PointSup(Baseline):
         use_mask: bool,
         o: Options,
         y: Parts,
-        overlap: float = 0.0,
+        dice: float = 0.0,
     ):
         super().__init__()
-        self.part_model, self.o, self.overlap, self.y = part_model, o, overlap, y
+        self.part_model, self.o, self.dice, self.y = part_model, o, dice, y
         self.mask = Mask(y) if use_mask else None
         self.register_buffer("assigned", torch.tensor(list(assigned), dtype=torch.int64))
 
@@ -53,7 +53,7 @@ class PointSup(Baseline):
         x, n = both_images(coarse, labelled), len(coarse)
         logits = self.part_model(x)
         terms = {
-            k: self.o.parts * v for k, v in supervised_terms(logits[n:], labelled.parts, self.y, self.overlap).items()
+            k: self.o.parts * v for k, v in supervised_terms(logits[n:], labelled.parts, self.y, self.dice).items()
         }
         if self.mask is not None:
             label, there = both_labels(coarse, labelled, "mask")

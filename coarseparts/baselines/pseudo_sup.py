@@ -11,9 +11,9 @@ from torch import nn
 
 from coarseparts.baselines.baseline import Baseline, BaselineOptions, Start, both_images
 from coarseparts.data.sample import Batch
-from coarseparts.em import Terms
 from coarseparts.initialise import supervised_terms
 from coarseparts.labels import Parts
+from coarseparts.updates import Terms
 
 
 class Options(BaselineOptions):
@@ -26,7 +26,7 @@ class Options(BaselineOptions):
 class PseudoSup(Baseline):
     """``part_model`` and its ``twin``, both fine-tuned already, from different random beginnings.
 
-    ``overlap``: weight of the soft Dice loss on the labelled images, as in every method (``em.Options.overlap``).
+    ``dice``: weight of the soft Dice loss on the labelled images, as in every method (``em.Options.dice``).
     """
 
     def __init__(
@@ -35,17 +35,17 @@ class PseudoSup(Baseline):
         twin: nn.Module,
         o: Options,
         y: Parts,
-        overlap: float = 0.0,
+        dice: float = 0.0,
     ):
         super().__init__()
-        self.part_model, self.twin, self.o, self.overlap, self.y = part_model, twin, o, overlap, y
+        self.part_model, self.twin, self.o, self.dice, self.y = part_model, twin, o, dice, y
 
     def terms(self, labelled: Batch, coarse: Batch, generator: torch.Generator) -> Terms:
         x, n = both_images(coarse, labelled), len(coarse)
         one, two = self.part_model(x), self.twin(x)
         terms: Terms = {}
         for name, own, other in (("one", one, two), ("two", two, one)):
-            for term, value in supervised_terms(own[n:], labelled.parts, self.y, self.overlap).items():
+            for term, value in supervised_terms(own[n:], labelled.parts, self.y, self.dice).items():
                 terms[f"{name}/{term}"] = value
             said = self.y.mode(self.y.log_probability(other[:n].detach()))
             terms[f"{name}/coarse"] = self.o.weight * self.y.supervised(own[:n], said)

@@ -8,8 +8,6 @@ are mirrored with it and left and right parts change their names.
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -17,11 +15,11 @@ from torch.nn import functional as F
 
 from coarseparts.baselines.baseline import Baseline, BaselineOptions, Start
 from coarseparts.data.sample import Batch
-from coarseparts.em import Terms, follow
 from coarseparts.initialise import supervised_terms
 from coarseparts.labels import Parts
 from coarseparts.networks import PartModel, computing_in
 from coarseparts.system import parallel
+from coarseparts.updates import Terms, moving_average
 
 IGNORE = 255
 
@@ -42,11 +40,10 @@ class UniMatch(Baseline):
     """``part_model``, fine-tuned already, and its ``teacher``. ``flip``: what each of the 256
     values of a part map becomes in a mirror (``Schema.value_flip``).
 
-    ``overlap``: weight of the soft Dice loss on the labelled images, as in every method.
+    ``dice``: weight of the soft Dice loss on the labelled images, as in every method.
     """
 
     flip: Tensor
-    steps: Tensor
 
     def __init__(
         self,
@@ -54,13 +51,13 @@ class UniMatch(Baseline):
         flip: list[int],
         o: Options,
         y: Parts,
-        overlap: float = 0.0,
+        dice: float = 0.0,
     ):
         super().__init__()
-        self.part_model, self.o, self.overlap, self.y = part_model, o, overlap, y
-        self.teacher = copy.deepcopy(part_model).requires_grad_(False)
+        self.part_model, self.o, self.dice, self.y = part_model, o, dice, y
+        # A young average forgets faster.
+        self.teacher = moving_average(part_model, lambda steps: min(o.momentum, 1 - 1 / (steps + 1)))
         self.register_buffer("flip", torch.tensor(flip))
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def train(self, mode: bool = True) -> UniMatch:
         super().train(mode)
@@ -68,25 +65,18 @@ class UniMatch(Baseline):
         return self
 
     def terms(self, labelled: Batch, coarse: Batch, generator: torch.Generator) -> Terms:
-        self._follow()
+        self.teacher.update_parameters(self.part_model)
         weak, n = coarse.image, len(coarse)
         with torch.no_grad():
             log_y = self.y.log_probability(self.teacher(weak))
             said = torch.where(self.y.sureness(log_y) >= self.o.confidence, self.y.mode(log_y), IGNORE)
             views = [self._strong(weak, said, generator) for _ in range(2)]
         logits, dropped = self._forward(torch.cat([v for v, _ in views] + [labelled.image]), weak, generator)
-        terms = supervised_terms(logits[2 * n :], labelled.parts, self.y, self.overlap)
+        terms = supervised_terms(logits[2 * n :], labelled.parts, self.y, self.dice)
         for i, (_, parts) in enumerate(views):
             terms[f"strong{i + 1}"] = self.o.strong * self._confident(logits[i * n : (i + 1) * n], parts)
         terms["dropped"] = self.o.dropped * self._confident(dropped, said)
         return terms
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        """The teacher takes a step towards the part model; a young average forgets faster."""
-        keep = min(self.o.momentum, 1 - 1 / (int(self.steps) + 1))
-        self.steps += 1
-        follow(self.teacher, self.part_model, keep)
 
     def _forward(self, x: Tensor, weak: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Logits of ``x``, and of ``weak`` with channels dropped; one pass, one set of batch-norm statistics."""

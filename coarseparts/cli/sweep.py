@@ -14,7 +14,6 @@ from coarseparts.cli.choices import Changes, Device, Seed, SkipBad, Weights
 from coarseparts.cli.terminal import err, note, out, say
 from coarseparts.data.accounts import in_training
 from coarseparts.data.problems import BadInput, Problem
-from coarseparts.em import TrainingDiverged
 from coarseparts.experiments import benchmark as matrix
 from coarseparts.experiments import sweep as sweeping
 from coarseparts.system.errors import Failed
@@ -23,6 +22,7 @@ from coarseparts.training import methods
 from coarseparts.training import settings as presets
 from coarseparts.training.claims import alone
 from coarseparts.training.networks import resolve
+from coarseparts.updates import TrainingDiverged
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

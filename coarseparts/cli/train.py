@@ -16,7 +16,6 @@ from coarseparts.data.accounts import in_training
 from coarseparts.data.build import build_store
 from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.sample import STYLES
-from coarseparts.em import TrainingDiverged
 from coarseparts.experiments import results as reporting
 from coarseparts.inference.model import Model
 from coarseparts.system import parallel
@@ -26,6 +25,7 @@ from coarseparts.training import settings as presets
 from coarseparts.training.claims import claimed
 from coarseparts.training.experiment import Experiment
 from coarseparts.training.networks import resolve
+from coarseparts.updates import TrainingDiverged
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -275,9 +275,9 @@ def _read_files(dataset: DatasetFile, i: int) -> _Found:
         leave_out(labelled - chosen, accounts.NOT_LISTED)
         labelled &= chosen
 
-    stems = Counter(stem(name) for name in labelled)
+    stems = Counter(stem(name) for name in labelled & images.keys())  # a name without a file is told as such
     remedy = "keep one of them, or rename one and its labels; part masks belong in a folder of their own"
-    for name in sorted(name for name in labelled if stems[stem(name)] > 1):
+    for name in sorted(name for name in labelled & images.keys() if stems[stem(name)] > 1):
         problems.append(Problem(str(folder / name), "has the same stem as another image of this source", remedy))
         leave_out([name], accounts.SAME_STEM)
         labelled.discard(name)

@@ -27,7 +27,6 @@ from coarseparts.data.problems import Problem
 from coarseparts.data.roles import Rows, split_rows
 from coarseparts.data.sample import STYLES
 from coarseparts.data.store import Store
-from coarseparts.em import TrainingDiverged
 from coarseparts.experiments import demo
 from coarseparts.report import comparison
 from coarseparts.report.comparison import HEADER, Result
@@ -42,6 +41,7 @@ from coarseparts.training.claims import claimed, in_turn, write
 from coarseparts.training.experiment import Experiment
 from coarseparts.training.run_folder import PeakMemory, machine
 from coarseparts.training.settings import Settings
+from coarseparts.updates import TrainingDiverged
 
 if TYPE_CHECKING:  # matplotlib takes a second to import and is not needed before there is a report
     from coarseparts.report.pages import Gallery

@@ -25,13 +25,13 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.text import Text
 
-from coarseparts.em import TrainingDiverged
 from coarseparts.report.tables import write_text
 from coarseparts.system import limits
 from coarseparts.system.documents import DocumentError, dump_yaml, parse_yaml
 from coarseparts.system.errors import DamagedRun, RunError
 from coarseparts.system.text import csv_cell, readable, short
 from coarseparts.training.claims import same_as_before
+from coarseparts.updates import TrainingDiverged
 
 Sampler = Literal["grid", "random", "tpe"]
 SAMPLERS: tuple[Sampler, ...] = ("grid", "random", "tpe")

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from coarseparts import em
 from coarseparts.data.dataset_file import STRIDE, Crop, describe
 from coarseparts.data.schema import Schema
+from coarseparts.joint import JointModel
 from coarseparts.networks import (
     fastest,
 )
@@ -30,7 +30,7 @@ from coarseparts.training.networks import build
 from coarseparts.training.run_folder import fits, load_all, read_tensors
 from coarseparts.training.settings import Settings
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Model:
     ``kind`` "part" was trained without a posterior (fine-tuning), "full" has one. ``crop`` is the dataset file's.
     """
 
-    networks: em.Networks
+    networks: JointModel
     schema: Schema
     settings: Settings
     styles: list[str]
@@ -128,7 +128,7 @@ class Model:
         return model
 
     @classmethod
-    def _of(cls, networks: em.Networks, card: _Card) -> Model:
+    def _of(cls, networks: JointModel, card: _Card) -> Model:
         rest = card.styles, card.size, card.crop.model_dump(), card.has_posterior
         return cls(networks, card.schema_, card.settings, *rest)
 
@@ -147,7 +147,7 @@ class _Card(BaseModel):
     id: str = ""  # those of earlier versions have none
 
 
-def _shapes(schema: Schema, settings: Settings, styles: list[str]) -> em.Networks:
+def _shapes(schema: Schema, settings: Settings, styles: list[str]) -> JointModel:
     """Networks whose weights have shapes and no values: whatever sizes a file asks for, they cost nothing."""
     try:
         with torch.device("meta"):

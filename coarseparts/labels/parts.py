@@ -109,7 +109,7 @@ class Parts(ABC):
         """(B,) mean over pixels of -sum_s target_s log p_s, the target being probabilities (B, S, H, W)."""
         return -(target * self.log_probability(logits)).sum(dim=1).mean(dim=(1, 2))
 
-    def overlap(self, logits: Tensor, target: Tensor) -> Tensor:
+    def dice(self, logits: Tensor, target: Tensor) -> Tensor:
         """1 - soft Dice, 0..1, of each part over the whole batch, of the parts that ``target`` shows: a mean over them
         where parts exclude each other; where each has its own cross entropy, too, a sum. Scalar.
 

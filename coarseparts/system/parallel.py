@@ -5,7 +5,7 @@ measured in shares. So the number of processes changes the time and not the sche
 on in four, and back. Process 0 alone writes files and prints.
 
 Why not DistributedDataParallel: Algorithm 1 asks for the gradients of one network at a time, of a forward pass that two
-updates share (``em.update``), and DistributedDataParallel only hears of ``backward()``. What it would do is one
+updates share (``updates.update``), and DistributedDataParallel only hears of ``backward()``. What it would do is one
 all-reduce of 85 MB a step for a ResNet-34, which ``averaged`` does.
 """
 

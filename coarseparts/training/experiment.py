@@ -28,7 +28,7 @@ from coarseparts.data.batches import Feed
 from coarseparts.data.roles import split_rows
 from coarseparts.data.sample import STYLES, Batch
 from coarseparts.data.store import Store
-from coarseparts.initialise import Data, OnEpoch
+from coarseparts.joint import JointModel
 from coarseparts.networks import KeypointDetector, PartModel, members
 from coarseparts.system import parallel
 from coarseparts.system.device import compile_networks, finite
@@ -37,6 +37,7 @@ from coarseparts.training.measure import label_misfit, measured, predictions
 from coarseparts.training.networks import build, keypoint_decoder, optimizer_of
 from coarseparts.training.run_folder import RunFolder, Stage, Track
 from coarseparts.training.settings import Settings
+from coarseparts.updates import Data, OnEpoch, Terms, TrainingDiverged, fit, moving_average
 
 INITIAL = ("part-model", "posterior", "label-models")
 """The stages of section 5.2, before Algorithm 1."""
@@ -120,7 +121,7 @@ class Experiment:
             self.em_steps = max(len(self.coarse_feed), s.em_epoch_steps)
         self._initial: dict[str, Any] | None = None
 
-    def _untrained(self, twin: int = 0) -> em.Networks:
+    def _untrained(self, twin: int = 0) -> JointModel:
         """Networks with the settings' weights, the same whenever this seed asks for them; ``twin`` 1: others."""
         torch.manual_seed(self.seed + 10_007 * twin)
         networks = build(self.schema, self.settings, self.styles)
@@ -138,7 +139,7 @@ class Experiment:
             parallel.share_batch_norm(module)
         module.to(self.device)
 
-    def fresh(self, twin: int = 0) -> em.Networks:
+    def fresh(self, twin: int = 0) -> JointModel:
         """What every method starts from: ``_untrained``, with encoders that know keypoints if ``start`` says so."""
         networks = self._untrained(twin)
         if self.settings.start == "keypoints":
@@ -197,6 +198,11 @@ class Experiment:
                 module.load_state_dict(self._saved[name])
         return self._initial
 
+    def initialised(self) -> JointModel:
+        """The networks that Algorithm 1 starts from."""
+        self.initialise()
+        return self.networks
+
     def _modules(self) -> dict[str, nn.Module]:
         n = self.networks
         return {"part_model": n.part_model, "posterior": n.posterior, "styles": n.styles}
@@ -210,7 +216,7 @@ class Experiment:
         optimizer = optimizer_of(s, [(network, s.part_lr)])
         stage = self.run.stage(name, {"part_model": network}, [optimizer], s.part_epochs)
         feed = self._feed(self.store, self.rows.part, s.part_batch, 6) if twin else self.part_feed
-        loss = initialise.part_model_loss(network, self.networks.y, s.em.overlap)
+        loss = initialise.part_model_loss(network, self.networks.y, s.em.dice)
         self._supervised(stage, network, optimizer, loss, feed, "part")
         return stage
 
@@ -225,7 +231,7 @@ class Experiment:
             groups += [(one.encoder, slow), (one.label_encoder, s.posterior_lr), (one.decoder, s.posterior_lr)]
         optimizer = optimizer_of(s, groups)
         stage = self.run.stage("posterior", {"posterior": network}, [optimizer], s.posterior_epochs)
-        loss = initialise.posterior_loss(self.networks, s.label_dropout, s.em.overlap)
+        loss = initialise.posterior_loss(self.networks, s.label_dropout, s.em.dice)
         self._supervised(stage, network, optimizer, loss, self.part_feed, "posterior")
         return stage
 
@@ -265,10 +271,9 @@ class Experiment:
             optimizer_of(s, [(n.posterior, s.em_posterior_lr)]),
             optimizer_of(s, [(n.styles, s.em_label_lr)], False) if learned else None,
         )
-        averaged = o.average > 0 and o.posterior == "network" and not o.frozen_posterior
-        n.average = copy.deepcopy(n.posterior).requires_grad_(False).eval() if averaged else None
-        if n.average is not None:
-            self._compile(*members(n.average))
+        if o.average:
+            n.average = moving_average(n.posterior, lambda _: o.average)
+            self._compile(*members(n.average.module))
         modules = self._modules() | ({"average": n.average} if n.average is not None else {})
         stage = self.run.stage(name, modules, optimizers.each(), s.em_epochs)
         if not stage.history:
@@ -283,9 +288,7 @@ class Experiment:
             terms = self._in_step(stage, terms)
             scales = self._fit_scales()
             part = self.evaluate("part")["part_miou"]
-            values = {"val/part_part_miou": part}
-            if o.posterior == "network" and not o.frozen_posterior:
-                values["val/posterior_part_miou"] = self.evaluate("posterior")["part_miou"]
+            values = {"val/part_part_miou": part, "val/posterior_part_miou": self.evaluate("posterior")["part_miou"]}
             self._keep_progress(name, epoch)
             self._close(stage, epoch, part, terms | scales | values)
 
@@ -293,7 +296,7 @@ class Experiment:
             em.train(n, optimizers, batches, o, stage.epochs, self.em_steps, close, self.seed, stage.epoch)
         stage.load_best()
         if n.average is not None:  # which is what was measured
-            n.posterior.load_state_dict(n.average.state_dict())
+            n.posterior.load_state_dict(n.average.module.state_dict())
             n.average = None
         return stage
 
@@ -308,7 +311,7 @@ class Experiment:
         stage = self.run.stage(name, {"part_model": network}, [optimizer], epochs)
         feed = self.part_feed if rows is None else self._feed(self.full, rows, s.batch, 5)
         feed = self._feed(self.store, self.rows.part, s.part_batch, 6) if twin else feed
-        loss = initialise.part_model_loss(network, self.networks.y, s.em.overlap)
+        loss = initialise.part_model_loss(network, self.networks.y, s.em.dice)
         self.networks.part_model = network
         self._supervised(stage, network, optimizer, loss, feed, "part")
         return stage
@@ -326,7 +329,7 @@ class Experiment:
             score = self.evaluate("part")["part_miou"]
             self._close(stage, epoch, score, terms | {"val/part_part_miou": score})
 
-        def loss(pair: tuple[Batch, Batch], generator: torch.Generator) -> em.Terms:
+        def loss(pair: tuple[Batch, Batch], generator: torch.Generator) -> Terms:
             return baseline.terms(*pair, generator)
 
         self._fit(stage, baseline, optimizer, loss, self._pairs, self.em_steps, close)
@@ -460,7 +463,7 @@ class Experiment:
         stage: Stage,
         network: nn.Module,
         optimizer: torch.optim.Optimizer,
-        loss: Callable[[Batch, torch.Generator], em.Terms],
+        loss: Callable[[Batch, torch.Generator], Terms],
         feed: Feed,
         model: str,
     ) -> None:
@@ -477,7 +480,7 @@ class Experiment:
         stage: Stage,
         network: nn.Module,
         optimizer: torch.optim.Optimizer,
-        loss: Callable[[Data, torch.Generator], em.Terms],
+        loss: Callable[[Data, torch.Generator], Terms],
         batches: Callable[[int], Iterable[Data]],
         steps: int,
         close: OnEpoch,
@@ -488,7 +491,7 @@ class Experiment:
             close(epoch, self._in_step(stage, terms))
 
         with self._progress(stage, steps) as track:
-            initialise.fit(
+            fit(
                 network,
                 optimizer,
                 loss,
@@ -511,7 +514,7 @@ class Experiment:
     def _close(self, stage: Stage, epoch: int, score: float, values: dict[str, float]) -> None:
         wrong = [name for name, module in stage.modules.items() if not finite(module)]
         if wrong:
-            raise em.TrainingDiverged(f"the weights of {', '.join(wrong)} are not finite; lower the learning rate")
+            raise TrainingDiverged(f"the weights of {', '.join(wrong)} are not finite; lower the learning rate")
         stage.close_epoch(epoch, score, values)
         self.run.log(stage)
         shown = [_in_words(k.removeprefix("val/"), v) for k, v in values.items() if k.startswith("val/")]
@@ -526,9 +529,9 @@ class Experiment:
         try:
             with Track(self.console, stage, steps) as track:
                 yield track
-        except em.TrainingDiverged as error:
+        except TrainingDiverged as error:
             where = f"{self.run.path}: stage {stage.name}, epoch {stage.epoch + 1}"
-            raise em.TrainingDiverged(f"{where}: {error}") from error
+            raise TrainingDiverged(f"{where}: {error}") from error
 
     def _keep_progress(self, name: str, epoch: int) -> None:
         """Part maps of a few validation images by both models, for the strips that show EM's progress."""

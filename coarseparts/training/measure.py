@@ -12,18 +12,18 @@ from torch import Tensor
 from coarseparts.data.batches import Feed
 from coarseparts.data.sample import Batch
 from coarseparts.data.schema import Schema
-from coarseparts.em import Networks
 from coarseparts.evaluation.iou import confusion, summary
+from coarseparts.joint import JointModel
 from coarseparts.system import parallel
 
 
 @torch.no_grad()
 def predictions(
-    networks: Networks, model: str, batches: Iterable[Batch], condition: bool
+    networks: JointModel, model: str, batches: Iterable[Batch], condition: bool
 ) -> Iterator[tuple[Batch, Tensor]]:
     """Each batch with what a model says of its parts, log_y (B, S, H, W); the networks stay in eval() mode.
 
-    ``model`` "part" sees the image, "posterior" its coarse labels, too; ``condition`` as in ``Networks.infer``.
+    ``model`` "part" sees the image, "posterior" its coarse labels, too; ``condition`` as in ``JointModel.infer``.
     """
     for module in (networks.part_model, networks.posterior, networks.styles):
         module.eval()
@@ -34,7 +34,7 @@ def predictions(
             yield batch, networks.infer(batch, condition)
 
 
-def measured(networks: Networks, schema: Schema, model: str, feed: Feed, condition: bool) -> dict[str, Any]:
+def measured(networks: JointModel, schema: Schema, model: str, feed: Feed, condition: bool) -> dict[str, Any]:
     """``evaluation.iou.summary`` over a feed, and each image's "counts"; several processes do a share each."""
     counts = [
         confusion(networks.y.mode(log_y), batch.parts, schema.channels, schema.overlapping)
@@ -45,7 +45,7 @@ def measured(networks: Networks, schema: Schema, model: str, feed: Feed, conditi
 
 
 @torch.no_grad()
-def label_misfit(networks: Networks, batches: Iterable[Batch]) -> dict[str, float]:
+def label_misfit(networks: JointModel, batches: Iterable[Batch]) -> dict[str, float]:
     """Mean misfit of each learned label model given the true parts, "val/<style>"."""
     networks.styles.eval()
     sums: dict[str, list[Tensor]] = {}

@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from rich.text import Text
 
-from coarseparts.baselines import ada_bn, distillation, point_sup
+from coarseparts.baselines import ada_bn, point_sup, taught
 from coarseparts.baselines.baseline import Baseline, BaselineOptions
 from coarseparts.baselines.multi_task import MultiTask
 from coarseparts.baselines.point_sup import PointSup
 from coarseparts.baselines.pseudo_sup import PseudoSup
-from coarseparts.baselines.self_training import SelfTraining
 from coarseparts.baselines.uni_match import UniMatch
 from coarseparts.data.roles import Rows
 from coarseparts.data.sample import STYLES
@@ -63,9 +62,9 @@ def check(experiment: Experiment, methods: Sequence[str]) -> None:
             if what := lack(experiment.rows, experiment.styles, ask, experiment.schema.overlapping):
                 reasons.append(f"{name} needs {what}")
                 break
-    unknown = sorted(set(experiment.settings.em.coarse or {}) - set(STYLES))
+    unknown = sorted(set(experiment.settings.em.lambdas) - set(STYLES))
     if unknown:
-        reasons.append(f"em.coarse: {', '.join(unknown)} is no label style; there are {', '.join(STYLES)}")
+        reasons.append(f"em.lambdas: {', '.join(unknown)} is no label style; there are {', '.join(STYLES)}")
     if reasons:
         raise ValueError("\n".join(reasons))
 
@@ -133,7 +132,7 @@ def _with_baseline(name: str, build: Callable[[Experiment, PartModel], Baseline]
 
 def _pseudo_sup(e: Experiment, network: PartModel) -> Baseline:
     o = e.settings.pseudo_sup
-    return PseudoSup(network, e.fine_tuned(o.start, 1), o, e.networks.y, e.settings.em.overlap)
+    return PseudoSup(network, e.fine_tuned(o.start, 1), o, e.networks.y, e.settings.em.dice)
 
 
 def _multi_task(e: Experiment, network: PartModel) -> Baseline:
@@ -142,7 +141,7 @@ def _multi_task(e: Experiment, network: PartModel) -> Baseline:
     decoder, keypoints = keypoint_decoder(network, e.schema, s) if "keypoints" in e.styles else (None, None)
     figure = mask_decoder(network, s) if "mask" in e.styles and e.schema.overlapping else None
     use_mask = "mask" in e.styles
-    return MultiTask(network, decoder, keypoints, use_mask, s.multi_task, e.networks.y, s.em.overlap, figure)
+    return MultiTask(network, decoder, keypoints, use_mask, s.multi_task, e.networks.y, s.em.dice, figure)
 
 
 def _point_sup(e: Experiment, network: PartModel) -> Baseline:
@@ -154,24 +153,31 @@ def _point_sup(e: Experiment, network: PartModel) -> Baseline:
     for name, part in zip(e.schema.keypoints, assigned, strict=False):
         e.console.print(Text(readable(f"  {name}: {names[part]}")))
     use_mask = "mask" in e.styles and not e.schema.overlapping  # parts that overlap do not fill it
-    return PointSup(network, assigned, use_mask, s.point_sup, e.networks.y, s.em.overlap)
+    return PointSup(network, assigned, use_mask, s.point_sup, e.networks.y, s.em.dice)
 
 
 def _uni_match(e: Experiment, network: PartModel) -> Baseline:
-    return UniMatch(network, e.schema.value_flip(), e.settings.uni_match, e.networks.y, e.settings.em.overlap)
+    return UniMatch(network, e.schema.value_flip(), e.settings.uni_match, e.networks.y, e.settings.em.dice)
 
 
 # ---- controls: what else could explain the gain -----------------------------------------------------------------
 
 
 def _distillation(e: Experiment) -> Results:
-    e.initialise()
-    e.train_em("distillation", distillation.options(e.settings.em))
-    return [e.result("distillation", e.measure("part"), *INITIAL, "distillation")]
+    return _taught(e, "distillation", taught.posterior(e.initialised(), e.settings.em.condition), *INITIAL)
+
+
+def _mask_only(e: Experiment) -> Results:
+    return _taught(e, "mask-only", taught.closed_form(e.initialised()), "part-model")
+
+
+def _taught(e: Experiment, name: str, teacher: taught.Teacher, *stages: str) -> Results:
+    e.fit_baseline(name, taught.Taught(e.networks.part_model, teacher, e.settings.em, e.networks.y))
+    return [e.result(name, e.measure("part"), *stages, name)]
 
 
 def _self_training(e: Experiment, network: PartModel) -> Baseline:
-    return SelfTraining(network, e.networks.y, e.settings.em.overlap)
+    return taught.Taught(network, taught.itself(network, e.networks.y), e.settings.em, e.networks.y)
 
 
 def _ada_bn(e: Experiment) -> Results:
@@ -179,12 +185,6 @@ def _ada_bn(e: Experiment) -> Results:
     network = ada_bn.adapted(e.networks.part_model, e.coarse_feed.plain())
     e.networks.part_model = network
     return [e.result("ada-bn", e.measure("part"), "fine-tuning")]
-
-
-def _mask_only(e: Experiment) -> Results:
-    e.initialise()
-    e.train_em("mask-only", e.settings.em.model_copy(update={"posterior": "exact"}))
-    return [e.result("mask-only", e.measure("part"), "part-model", "mask-only")]
 
 
 def _shuffled(e: Experiment) -> Results:

@@ -8,8 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from coarseparts import em
 from coarseparts.data.schema import Schema
+from coarseparts.joint import JointModel
 from coarseparts.labels import STYLES, Box, Keypoints, LabelStyle, Mask, PartBoxes, parts_of
 from coarseparts.networks import (
     Backbone,
@@ -62,7 +62,7 @@ def _encoder_of(path: Path) -> str:
     return "resnet34" if "layer1.2.conv1.weight" in names else "resnet18"
 
 
-def build(schema: Schema, settings: Settings, styles: list[str], weights: bool = True) -> em.Networks:
+def build(schema: Schema, settings: Settings, styles: list[str], weights: bool = True) -> JointModel:
     """Part model, posterior and label styles for ``schema``; ``weights`` False leaves the encoders random.
 
     ``settings`` must be resolved. ``styles`` are the coarse labels that the posterior sees, in this order.
@@ -119,7 +119,7 @@ def build(schema: Schema, settings: Settings, styles: list[str], weights: bool =
                 module.precision = settings.precision
     for network in (part_model, posterior, modules):
         network.to(memory_format=torch.channels_last)
-    return em.Networks(part_model, posterior, modules, y)
+    return JointModel(part_model, posterior, modules, y)
 
 
 def keypoint_decoder(network: PartModel, schema: Schema, settings: Settings) -> tuple[nn.Module, Keypoints]:

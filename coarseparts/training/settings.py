@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from coarseparts.baselines.multi_task import Options as MultiTaskOptions
 from coarseparts.baselines.point_sup import Options as PointSupOptions
 from coarseparts.baselines.pseudo_sup import Options as PseudoSupOptions
-from coarseparts.baselines.self_training import Options as SelfTrainingOptions
+from coarseparts.baselines.taught import Options as SelfTrainingOptions
 from coarseparts.baselines.uni_match import Options as UniMatchOptions
 from coarseparts.data.transforms import Augmentation, Preprocess
 from coarseparts.em import Options
@@ -131,12 +131,14 @@ _PAPER = {  # sections 5 and 5.2, Appendix B: what all rows of Table 2 share
     "augmentation": {"scale": (1.0, 1.0), "rotation": 0.0, "shear": 0.0, "translation": 0.0, "grey": 0.0},
     "em": {
         "alpha": 0.05,
-        "coarse": {"keypoints": 50.0, "mask": 1.0},
+        "lambdas": {"keypoints": 50.0, "mask": 1.0},
+        "misfit": "plain",
         "gamma": 0.01,
         "unbounded": 1.0,
+        "learn_unbounded": True,
         "supervise": 0.0,
         "target": "mode",
-        "overlap": 0.0,
+        "dice": 0.0,
         "average": 0.0,
         "delta1": 0.05,
         "delta2": 50.0,
@@ -161,7 +163,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # Table 2, "Ours": a row per initialisation (Appendix C).
     "paper": _paper({}),
     "paper-keypoint": _paper(
-        {"coarse": {"keypoints": 100.0, "mask": 1.0}, "delta1": 0.001}, weights="random", start="keypoints"
+        {"lambdas": {"keypoints": 100.0, "mask": 1.0}, "delta1": 0.001}, weights="random", start="keypoints"
     ),
     "paper-random": _paper(
         {"alpha": 0.01, "delta1": 0.1, "delta2": 100.0}, weights="random", em_part_lr=5e-4, em_posterior_lr=1e-5
@@ -172,7 +174,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper-point-sup": _baseline(1e-3),
     # Table 4, aircraft (section 5.2, Appendix C).
     "paper-oid": _paper(
-        {"coarse": {"mask": 5.0}, "delta1": 0.01},
+        {"lambdas": {"mask": 5.0}, "delta1": 0.01},
         em_part_lr=5e-3,
         em_posterior_lr=1e-6,
     ),

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from em_toy import PARTS, Pointwise, Y, batch
+from em_toy import PARTS, Pointwise, Y, batch, make, moved, options, style_of, weights
 from toy import toy
 
-from coarseparts.baselines import ada_bn, uni_match
-from coarseparts.baselines.self_training import SelfTraining
+from coarseparts.baselines import ada_bn, taught, uni_match
+from coarseparts.baselines.taught import Taught
 from coarseparts.baselines.uni_match import UniMatch
 from coarseparts.networks import Encoder, PartModel
 from coarseparts.training import methods
@@ -28,7 +28,7 @@ def test_self_training_repeats_what_the_model_said_before_and_sees_no_coarse_lab
     network = Pointwise(3).eval()
     labelled, coarse = pair()
     said = copy.deepcopy(network)(coarse.image).softmax(1).detach()
-    baseline = SelfTraining(network, Y).train()
+    baseline = Taught(network, taught.itself(network, Y), options(), Y).train()
     with torch.no_grad():
         for p in network.parameters():
             p.add_(0.1)  # learning moves the pupil, not the teacher
@@ -39,7 +39,37 @@ def test_self_training_repeats_what_the_model_said_before_and_sees_no_coarse_lab
     logits = copy.deepcopy(network).train()(torch.cat([coarse.image, labelled.image]))
     torch.testing.assert_close(terms["coarse"], Y.cross_entropy(said, logits[:4]).mean())
     torch.testing.assert_close(terms["labelled"], Y.supervised(logits[4:], labelled.parts))
-    assert not [p for p in baseline.teacher.parameters() if p.requires_grad]
+    assert {id(p) for p in baseline.parameters()} == {id(p) for p in network.parameters()}, "the teacher learns nothing"
+
+
+def test_distillation_repeats_what_the_posterior_said_before() -> None:
+    networks, _ = make()
+    labelled, coarse = pair()
+    for module in networks.trained:
+        module.eval()
+    said = networks.infer(coarse, condition=True).exp().detach()
+    baseline = Taught(networks.part_model, taught.posterior(networks, True), options(), Y).train()
+    with torch.no_grad():
+        for p in networks.posterior.parameters():
+            p.add_(0.1)
+    terms = baseline.terms(labelled, coarse, torch.Generator())
+    logits = copy.deepcopy(networks.part_model)(torch.cat([coarse.image, labelled.image]))
+    torch.testing.assert_close(terms["coarse"], Y.cross_entropy(said, logits[:4]).mean())
+    torch.testing.assert_close(terms["labelled"], Y.supervised(logits[4:], labelled.parts))
+
+
+def test_mask_only_is_taught_by_the_part_model_times_the_mask_and_box_likelihood() -> None:
+    networks, _ = make()
+    labelled, coarse = pair()
+    coarse.present["box"] = torch.tensor([True, True, False, False])
+    posterior = weights(networks.posterior)
+    baseline = Taught(networks.part_model, taught.closed_form(networks), options(), Y).train()
+    terms = baseline.terms(labelled, coarse, torch.Generator())
+    logits = copy.deepcopy(networks.part_model)(torch.cat([coarse.image, labelled.image]))[:4].detach()
+    log_q = style_of(networks, "mask").condition(logits.log_softmax(1), coarse.labels["mask"])
+    log_q[:2] = style_of(networks, "box").condition(log_q, coarse.labels["box"])[:2]
+    torch.testing.assert_close(terms["coarse"].detach(), -(log_q.exp() * logits.log_softmax(1)).sum(1).mean())
+    assert not moved(networks.posterior, posterior, buffers=True), "the network is not asked"
 
 
 def test_ada_bn_takes_the_images_statistics_and_touches_nothing_else() -> None:
@@ -78,7 +108,7 @@ def test_uni_matchs_teacher_follows_the_part_model_slowly_and_learns_nothing_its
     for _ in range(20):  # past the first steps, in which a young average forgets fast
         terms = baseline.terms(labelled, coarse, generator)
     name = "decoder.head.weight"
-    teacher, pupil = baseline.teacher.state_dict(), baseline.part_model.state_dict()
+    teacher, pupil = baseline.teacher.module.state_dict(), baseline.part_model.state_dict()
     before = teacher[name].clone()
     gradients = torch.autograd.grad(
         torch.stack(list(terms.values())).sum(), list(baseline.part_model.parameters()), allow_unused=True
@@ -87,7 +117,7 @@ def test_uni_matchs_teacher_follows_the_part_model_slowly_and_learns_nothing_its
     with torch.no_grad():
         pupil[name].add_(1.0)
     baseline.terms(labelled, coarse, generator)
-    torch.testing.assert_close(baseline.teacher.state_dict()[name], before + 0.1, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(baseline.teacher.module.state_dict()[name], before + 0.1, rtol=1e-4, atol=1e-5)
 
 
 def test_a_strong_view_and_its_labels_move_together() -> None:

@@ -147,6 +147,17 @@ def test_several_objects_of_an_image(world):
     assert (right[4:10, 4:8] == 255).all() and (right[4:10, 8:12] < 3).all()
 
 
+@pytest.mark.parametrize("wrong", ["bird.jpg ", "bird.tng", "bird.jp"])
+def test_labels_of_a_file_that_is_not_there_are_told_as_such_beside_one_of_its_stem(world, wrong):
+    world.photo("bird.jpg")
+    world.photo("other.jpg")
+    for name in ("other.jpg", wrong):
+        world.label(name)
+    _, problems, _ = read_dataset(dataset(world.source(masks=False)))
+    told = lines(problems)
+    assert len(told) == 1 and "does not exist, but" in told[0] and "c.json" in told[0], told
+
+
 def test_one_name_in_two_sources(tmp_path):
     one, two = World(tmp_path / "1"), World(tmp_path / "2")
     for i, here in enumerate((one, two)):
@@ -207,12 +218,12 @@ def test_everything_wrong_with_the_files_is_found_at_once(world):
     for name in ("a.png", "twin.png", "alone.png"):
         world.mask(name)
     records, problems, _ = read_dataset(dataset(world.source()), for_training=True)
-    assert records == [], "a.jpg and a.jpeg share a stem, so nothing is left"
+    assert [record.name for record in records] == ["a"], "what a.jpeg would be is not there"
     said = "\n".join(lines(problems))
     for part in (
         "gone.jpg: does not exist, but",
         "'../up.jpg' leads out",
-        "a.jpg: has the same stem",
+        "a.jpeg: does not exist, but",
         "twin.jpg: has the same stem",
         "twin.png: has the same stem",
         "alone.png: no image of this stem",

@@ -10,7 +10,6 @@ import pytest
 from rich.console import Console
 from toy import toy
 
-from coarseparts.em import TrainingDiverged
 from coarseparts.experiments import benchmark
 from coarseparts.experiments.benchmark import Cell, Conditions
 from coarseparts.report import comparison
@@ -19,6 +18,7 @@ from coarseparts.system.errors import RunError
 from coarseparts.training.claims import benchmark_folder, read_config, same_as_before
 from coarseparts.training.run_folder import PeakMemory
 from coarseparts.training.settings import PRESETS, published
+from coarseparts.updates import TrainingDiverged
 
 QUIET = Console(quiet=True)
 SHORT = {"part_epochs": 1, "posterior_epochs": 1, "label_epochs": 1, "em_epochs": 1}

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from coarseparts.em import TrainingDiverged
 from coarseparts.experiments import sweep
 from coarseparts.experiments.sweep import axis
 from coarseparts.system.errors import DamagedRun, RunError
+from coarseparts.updates import TrainingDiverged
 
 
 def test_axes_are_read_and_wrong_ones_told() -> None:

@@ -92,9 +92,9 @@ def test_entropy_is_that_of_independent_coins() -> None:
 def test_overlap_loss_is_nothing_for_the_truth_and_one_for_its_opposite() -> None:
     parts = labels()
     truth = (Y.certain(parts)[:, :P] * 2 - 1) * 50
-    assert float(Y.overlap(truth, parts)) < 1e-6
-    assert float(Y.overlap(-truth, parts)) > 0.999 * P, "a sum over the parts"
-    torch.testing.assert_close(Y.overlap(truth / 50, parts), Y.overlap(truth / 50, Y.certain(parts)))
+    assert float(Y.dice(truth, parts)) < 1e-6
+    assert float(Y.dice(-truth, parts)) > 0.999 * P, "a sum over the parts"
+    torch.testing.assert_close(Y.dice(truth / 50, parts), Y.dice(truth / 50, Y.certain(parts)))
 
 
 def test_points_say_that_one_part_is_there_and_nothing_of_the_others() -> None:

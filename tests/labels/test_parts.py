@@ -70,26 +70,26 @@ def test_overlap_of_hard_labels_is_one_minus_soft_dice_of_each_part_shown() -> N
     for part in (1, 2):
         y = (parts == part).float()
         by_hand.append(1 - 2 * (p[:, part] * y).sum() / (p[:, part].sum() + y.sum()))
-    torch.testing.assert_close(Y.overlap(scores, parts), torch.stack(by_hand).mean())
+    torch.testing.assert_close(Y.dice(scores, parts), torch.stack(by_hand).mean())
     soft = torch.nn.functional.one_hot(parts, 4).movedim(-1, 1).float()
-    torch.testing.assert_close(Y.overlap(scores, soft), Y.overlap(scores, parts))
+    torch.testing.assert_close(Y.dice(scores, soft), Y.dice(scores, parts))
 
 
 def test_overlap_is_least_where_the_prediction_equals_a_soft_target() -> None:
     scores = logits(2, 4, 6, 6).detach()
     target = scores.softmax(1)
-    assert float(Y.overlap(scores, target)) == pytest.approx(0, abs=1e-6)
+    assert float(Y.dice(scores, target)) == pytest.approx(0, abs=1e-6)
     for sharper in (0.5, 2.0):
-        assert float(Y.overlap(scores * sharper, target)) > 0.01
+        assert float(Y.dice(scores * sharper, target)) > 0.01
 
 
 def test_overlap_ignores_what_is_ignored() -> None:
     scores, parts = logits(1, 4, 3, 3), torch.ones(1, 3, 3, dtype=torch.uint8)
     parts[0, 1, 2] = 255
-    (gradient,) = torch.autograd.grad(Y.overlap(scores, parts), scores)
+    (gradient,) = torch.autograd.grad(Y.dice(scores, parts), scores)
     assert gradient.any()
     assert not gradient[0, :, 1, 2].any()
-    loss = Y.overlap(scores, torch.full((1, 3, 3), 255))
+    loss = Y.dice(scores, torch.full((1, 3, 3), 255))
     (gradient,) = torch.autograd.grad(loss, scores)
     assert float(loss.detach()) == 0
     assert not gradient.any(), "zero, and neither NaN nor missing"
@@ -102,7 +102,7 @@ def test_a_part_of_one_pixel_has_as_much_say_as_a_part_of_a_hundred() -> None:
     without = [scores.clone(), scores.clone()]
     for part, wrong in zip((1, 2), without, strict=True):
         wrong[:, 0][parts == part] = 60.0
-    costs = [float(ExclusiveParts(2).overlap(wrong, parts)) for wrong in without]
+    costs = [float(ExclusiveParts(2).dice(wrong, parts)) for wrong in without]
     assert costs[0] == pytest.approx(costs[1], abs=1e-3)
     assert costs[0] == pytest.approx(0.5, abs=1e-3)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from coarseparts.data.sample import Batch
-from coarseparts.em import Networks
+from coarseparts.joint import JointModel
 from coarseparts.labels import STYLES, Box, ExclusiveParts, Keypoints, LabelStyle, Mask, PartBoxes
 
 SIZE, STRIDE = 32, 4
@@ -175,7 +175,7 @@ def test_what_is_absent_is_drawn_as_nothing_and_flagged(case: Case) -> None:
     style, label = made(case), case.label(world())
     there = torch.tensor([True, False, True, False])
     blank = nn.Identity()
-    networks = Networks(blank, blank, nn.ModuleDict({style.name: style}), Y)
+    networks = JointModel(blank, blank, nn.ModuleDict({style.name: style}), Y)
     batch = Batch(torch.zeros(4, 3, SIZE, SIZE), world(), {style.name: label}, {style.name: there}, torch.arange(4))
     drawn = networks.draw(batch)
     assert drawn.shape == (4, style.channels + 1, SIZE, SIZE)

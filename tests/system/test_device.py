@@ -12,12 +12,13 @@ import pytest
 import torch
 from torch import nn
 
-from coarseparts import em
+from coarseparts import updates
 from coarseparts.data.batches import Feed
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
 from coarseparts.networks.decoder import conv_bn_relu
 from coarseparts.system import device, memory
+from coarseparts.updates import TrainingDiverged
 
 
 @pytest.fixture
@@ -36,12 +37,12 @@ def test_a_step_that_is_not_finite_is_left_out_and_told_at_the_end(unwatched: No
         before = copy.deepcopy(layer.state_dict())
         terms = {"good": layer(x).square().sum(), "bad": (layer(x) * scale).sum()}
         sums = {name: sums[name] + value.detach() for name, value in terms.items()}
-        em.update(optimizer, terms, clip=1.0)
+        updates.update(optimizer, terms, clip=1.0)
         same = all(torch.equal(a, b) for a, b in zip(before.values(), layer.state_dict().values(), strict=True))
         assert same == (scale != scale)
     assert all(torch.isfinite(p).all() for p in layer.parameters()) and device.left_out([optimizer]) == 1
-    with pytest.raises(em.TrainingDiverged, match=r"not finite \(terms: bad\); lower the learning rate"):
-        em.epoch_means(sums, 3, [optimizer])
+    with pytest.raises(TrainingDiverged, match=r"not finite \(terms: bad\); lower the learning rate"):
+        updates.epoch_means(sums, 3, [optimizer])
 
 
 def test_steps_that_are_not_watched_are_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,8 +53,8 @@ def test_steps_that_are_not_watched_are_the_same_steps(monkeypatch: pytest.Monke
         monkeypatch.setattr(device, "unwatched", lambda optimizer, deferred=deferred: deferred)
         optimizer = torch.optim.AdamW(layer.parameters(), lr=0.1, fused=True)
         for step in range(3):
-            em.update(optimizer, {"loss": layer(torch.full((2, 4), step + 1.0)).square().mean()}, clip=1.0)
-        assert em.epoch_means({"loss": torch.tensor(3.0)}, 3, [optimizer]) == {"loss": 1.0}
+            updates.update(optimizer, {"loss": layer(torch.full((2, 4), step + 1.0)).square().mean()}, clip=1.0)
+        assert updates.epoch_means({"loss": torch.tensor(3.0)}, 3, [optimizer]) == {"loss": 1.0}
     assert torch.equal(first.weight, second.weight)
 
 
@@ -91,7 +92,7 @@ def test_a_compiled_network_says_the_same_and_keeps_its_names(graphs: bool) -> N
     x = torch.randn(2, 3, 16, 16)
     for network in (plain, compiled):
         optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-        em.update(optimizer, {"loss": network(x).square().mean()}, clip=1.0)
+        updates.update(optimizer, {"loss": network(x).square().mean()}, clip=1.0)
     torch.testing.assert_close(compiled.state_dict(), plain.state_dict(), rtol=1e-4, atol=1e-5)
     assert list(copy.deepcopy(compiled).state_dict()) == list(plain.state_dict())
 

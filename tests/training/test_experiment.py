@@ -16,7 +16,6 @@ from safetensors.torch import load_file
 from toy import toy, toy_store
 
 from coarseparts.data.roles import split_rows
-from coarseparts.em import TrainingDiverged
 from coarseparts.experiments import results as reporting
 from coarseparts.inference.evaluate import evaluate_store
 from coarseparts.inference.model import Model
@@ -25,6 +24,7 @@ from coarseparts.system.errors import RunError
 from coarseparts.training import methods
 from coarseparts.training import run_folder as runs
 from coarseparts.training.claims import claimed, write
+from coarseparts.updates import TrainingDiverged
 
 SCRIPT = [sys.executable, str(Path(__file__).parents[1] / "toy.py")]
 
@@ -61,7 +61,7 @@ def test_a_posterior_that_was_averaged_is_the_one_that_is_kept(store, tmp_path):
     methods.train(experiment, "em")
     best = load_file(tmp_path / "run" / "stages" / "em" / "best.safetensors")
     own = experiment.networks.posterior.state_dict()
-    assert all(torch.equal(own[name], best[f"average/{name}"]) for name in own)
+    assert all(torch.equal(own[name], best[f"average/module.{name}"]) for name in own)
     assert any(not torch.equal(own[name], best[f"posterior/{name}"]) for name in own)
     again = toy(store, tmp_path / "run", **{"em.average": 0.5})
     methods.train(again, "em")
@@ -274,14 +274,14 @@ def test_ctrl_c_while_a_file_is_written_is_no_full_disk(tmp_path):
 
 
 def test_what_the_data_do_not_allow_is_said_before_anything_is_trained(store, tmp_path):
-    experiment = toy(store, tmp_path / "run", **{"em": {"coarse": {"wing": 5.0}}})
+    experiment = toy(store, tmp_path / "run", **{"em": {"lambdas": {"wing": 5.0}}})
     experiment.styles = []
     with pytest.raises(ValueError, match="unknown") as told:
         methods.check(experiment, ["em", "magic", "point-sup", "fine-tuning"])
     text = str(told.value)
     assert "em needs coarse labels" in text
     assert "point-sup needs keypoints, or masks" in text
-    assert "em.coarse: wing is no label style" in text
+    assert "em.lambdas: wing is no label style" in text
     assert len(text.splitlines()) == 4
 
 
@@ -301,7 +301,7 @@ def test_a_damaged_configuration_is_named(store, tmp_path, text):
         toy(store, tmp_path / "run")
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", '{"format": 1}', '{"format": 1, "schema": 5}'])
+@pytest.mark.parametrize("text", ["[]", "{}", '{"format": 2}', '{"format": 2, "schema": 5}'])
 def test_a_damaged_model_file_is_named(tmp_path, text):
     (tmp_path / "model.json").write_text(text)
     with pytest.raises(RunError, match=r"model\.json"):

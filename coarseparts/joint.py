@@ -1,0 +1,82 @@
+"""The joint model p(y, y1..yn | x) = p(y|x) prod_k p(yk|y) and its posterior q(y | x, y1..yn) (section 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from coarseparts.data.sample import Batch
+from coarseparts.labels import LabelStyle, Parts
+from coarseparts.system import parallel
+
+
+@dataclass
+class JointModel:
+    """theta, theta_q and theta_k, and the drawing of labels for the posterior.
+
+    ``styles`` is a ModuleDict of ``LabelStyle`` by name, in the order of the posterior's channels; ``y`` says what a
+    part label is, and how many parts there are. ``average``, where there is one, is a posterior in eval() mode whose
+    weights follow theta_q's; it infers in its place.
+    """
+
+    part_model: nn.Module
+    posterior: nn.Module
+    styles: nn.ModuleDict
+    y: Parts
+    average: AveragedModel | None = None
+
+    def style_items(self) -> list[tuple[str, LabelStyle]]:
+        """(name, style) pairs, typed."""
+        return [(n, s) for n, s in self.styles.items() if isinstance(s, LabelStyle)]
+
+    @property
+    def trained(self) -> tuple[nn.Module, nn.Module, nn.Module]:
+        """The networks that Algorithm 1 moves."""
+        return self.part_model, self.posterior, self.styles
+
+    def draw(self, batch: Batch, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
+        """(B, C, H, W): every style drawn where present, then a presence channel each. Any subset per image.
+
+        ``dropout``: chance that a label which is there is hidden, so that one posterior learns every subset.
+        """
+        styles, size = self.style_items(), batch.image.shape[-1]
+        channels, at = sum(style.channels for _, style in styles), 0
+        drawn = torch.empty(len(batch), channels + len(styles), size, size, device=batch.image.device)
+        for i, (name, style) in enumerate(styles):
+            seen = batch.present[name].float()
+            if dropout:
+                seen = seen * (parallel.rand(len(batch), generator, seen.device) >= dropout)
+            style.draw_into(drawn[:, at : at + style.channels], batch.labels[name], seen)
+            drawn[:, channels + i] = seen[:, None, None]
+            at += style.channels
+        return drawn
+
+    def bounded(self, batch: Batch) -> Tensor:
+        """(B,) bool: where a style (mask, box) says where the object ends.
+
+        Elsewhere nothing but p(y|x) says it, and p(y|x) learns from q: left to each other, both shrink to blobs that
+        explain the keypoints and no more, and p(yk|y) learns to read the blobs.
+        """
+        bounded = torch.zeros(len(batch), dtype=torch.bool, device=batch.image.device)
+        for name, style in self.style_items():
+            bounded = bounded | (batch.present[name] & style.bounds)
+        return bounded
+
+    def infer(self, batch: Batch, condition: bool = False) -> Tensor:
+        """log q(y|x, y1..yn), (B, S, H, W), from all labels that are there.
+
+        ``condition``: times the likelihood of the styles that have a closed form.
+        """
+        posterior = self.posterior if self.average is None else self.average
+        log_q = self.y.log_probability(posterior(batch.image, self.draw(batch)))
+        return self.condition(batch, log_q) if condition else log_q
+
+    def condition(self, batch: Batch, log_y: Tensor) -> Tensor:
+        """log of p(y) prod_k p(yk|y), normalised, over the styles whose product has a closed form."""
+        for name, style in self.style_items():
+            present = batch.present[name][:, None, None, None]
+            log_y = torch.where(present, style.condition(log_y, batch.labels[name]), log_y)
+        return log_y
