@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"packing {o.images} rendered images into a store: {time.perf_counter() - start:.1f} s")
         store = Store.open(folder / "store").without_parts()
         networks = build(birds.SCHEMA, chosen, ["keypoints", "mask"], weights=False)
-        networks.styles.to(o.device)
+        networks.theta_k.to(o.device)
         feed = Feed(store, np.arange(o.images), o.batch, 0, device=o.device, augmentation=chosen.augmentation)
         random = np.random.default_rng(0)
         rates: dict[str, list[float]] = {"files": [], "store": []}

@@ -192,7 +192,7 @@ def sides(
     """The package's networks and optimizers as the preset says, and the plain side with the same weights."""
     torch.manual_seed(seed)
     ours = build(birds.SCHEMA, chosen, ["keypoints", "mask"])
-    for network in (ours.part_model, ours.posterior, ours.styles):
+    for network in (ours.part_model, ours.posterior, ours.theta_k):
         network.train()
     warm_up(ours, labelled, warm_up_steps)
 
@@ -203,7 +203,7 @@ def sides(
         network.to(memory_format=torch.contiguous_format)
     rates = chosen.em_part_lr, chosen.em_posterior_lr, chosen.em_label_lr
     optimizers = em.Optimizers(
-        *(sgd(n, r, chosen) for n, r in zip((ours.part_model, ours.posterior, ours.styles), rates, strict=True))
+        *(sgd(n, r, chosen) for n, r in zip((ours.part_model, ours.posterior, ours.theta_k), rates, strict=True))
     )
     theta, theta_q, theta_kp = (
         sgd(n, r, chosen) for n, r in zip((part_model, posterior, keypoint_model), rates, strict=True)
@@ -236,7 +236,7 @@ def prepare(chosen: Settings, size: int, careful: bool = False, precision: str =
     batch, labelled = images(chosen.batch, size), images(chosen.labelled_batch, size, first=chosen.batch)
     last, last_labelled = channels_last(batch), channels_last(labelled)
     (ours, optimizers), plain = sides(chosen, last_labelled, careful=careful)
-    for network in (*ours.part_model.modules(), *ours.posterior.modules(), *ours.styles.modules()):
+    for network in (*ours.part_model.modules(), *ours.posterior.modules(), *ours.theta_k.modules()):
         if isinstance(network, (PartModel, Posterior, LabelModel)):
             network.precision = precision
     return {

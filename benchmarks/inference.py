@@ -38,7 +38,7 @@ def model_of(preset: str, encoder: str, size: int, device: str, precision: str) 
     """An untrained model, as ``Model.load`` would hand it out."""
     chosen = resolve(settings(preset, {"weights": "random", "encoder": encoder, "precision": precision}), device)
     networks = build(birds.SCHEMA, chosen, ["keypoints", "mask"], weights=False)
-    for network in (networks.part_model, networks.posterior, networks.styles):
+    for network in (networks.part_model, networks.posterior, networks.theta_k):
         network.eval().to(device)
     return Model(networks, birds.SCHEMA, chosen, ["keypoints", "mask"], size, {"to": "none", "margin": 0.0}, True)
 

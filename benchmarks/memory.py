@@ -105,7 +105,7 @@ def train(folder: Path, run: Path, steps: int, batch: int) -> dict[str, float]:
         chosen = resolve(settings(changes={"batch": batch}), "cpu")
         experiment = Experiment(Store.open(folder), chosen, run, console=Console(quiet=True))
         n = experiment.networks
-        modules = n.part_model, n.posterior, n.styles
+        modules = n.part_model, n.posterior, n.theta_k
         optimizers = em.Optimizers(*(torch.optim.AdamW(m.parameters(), lr=1e-4) for m in modules))
         pass_over_all = experiment.coarse_feed.epoch(0)
         labelled = experiment.labelled_feed.epoch(0, steps)

@@ -54,7 +54,7 @@ def steps_of(chosen: Settings, networks: JointModel, store: Store, device: str) 
 
     modules = ((networks.part_model, chosen.em_part_lr), (networks.posterior, chosen.em_posterior_lr))
     optimizers = em.Optimizers(
-        *(optimizer(module, rate) for module, rate in modules), optimizer(networks.styles, chosen.em_label_lr)
+        *(optimizer(module, rate) for module, rate in modules), optimizer(networks.theta_k, chosen.em_label_lr)
     )
     coarse, labelled = endless(chosen.batch, 0), endless(chosen.labelled_batch, 1)
     part, loss = endless(chosen.part_batch, 2), part_model_loss(networks.part_model, networks.y, chosen.em.dice)
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{f', compiled ({o.compile})' if o.compile else ''}"
     )
     networks = build(birds.SCHEMA, chosen, STYLES, weights=False)
-    for network in (networks.part_model, networks.posterior, networks.styles):
+    for network in (networks.part_model, networks.posterior, networks.theta_k):
         network.train().to(o.device)
     if o.compile:
         compile_networks([networks.part_model, networks.posterior], graphs=o.compile == kinds[1])

@@ -56,13 +56,13 @@ def em_step(
     Networks that are trained are in train() mode, so that batch norm uses the batch's own statistics.
     """
     style_optimizer = optimizers.styles if o.train_label_models else None
-    joint.styles.train(style_optimizer is not None)  # what rests keeps its running statistics, too
+    joint.theta_k.train(style_optimizer is not None)  # what rests keeps its running statistics, too
     x, xp = batch.image, labelled.image
     drawn = joint.draw(batch, o.label_dropout, generator)
     drawn_p = joint.draw(labelled, o.label_dropout, generator)
     # theta rests during the E-step, so one forward pass serves line 8 and lines 15, 17.
     logits, logits_p = on_both(joint.part_model, (x,), (xp,), o.joint_forward)  #                        8, 15
-    with frozen(joint.styles):
+    with frozen(joint.theta_k):
         q, q_p = on_both(joint.posterior, (x, drawn), (xp, drawn_p), o.joint_forward)  #                     7
         e_terms = e_step(joint, batch, joint.y.log_probability(q), logits, labelled, q_p, o)  #             11
         update(optimizers.posterior, e_terms, o.clip)  #                                                    12
@@ -102,7 +102,7 @@ def e_step(
         "agreement": o.alpha * (agreement * bounded).mean(),
         "entropy": sign * o.gamma * (y.negative_entropy(log_q) * bounded).mean(),  # l_q
     }
-    for name, style in joint.style_items():
+    for name, style in joint.styles.items():
         mean, label = style.predict(log_q), batch.labels[name]  #                                        9, 10
         misfit = style.loss(label, mean) if o.misfit == "plain" else o.evidence * style.nll(label, mean)
         terms[name] = o.lambdas.get(name, 1.0) * (misfit * batch.present[name]).mean()
@@ -143,7 +143,7 @@ def label_step(joint: JointModel, batch: Batch, log_q: Tensor, o: Options) -> Te
     learns = joint.bounded(batch) | o.learn_unbounded
     return {
         name: (style.loss(batch.labels[name], style.predict(log_q)) * (batch.present[name] * learns)).mean()  # 16
-        for name, style in joint.style_items()
+        for name, style in joint.styles.items()
         if style.learned
     }
 

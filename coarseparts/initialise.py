@@ -64,7 +64,7 @@ def label_model_loss(
         log_y = torch.where(batch.present["parts"][:, None, None, None], certain, generated)
         return {
             name: (style.loss(batch.labels[name], style.predict(log_y)) * batch.present[name]).mean()
-            for name, style in joint.style_items()
+            for name, style in joint.styles.items()
             if style.learned
         }
 
@@ -77,22 +77,22 @@ def fit_scales(joint: JointModel, held_out: Iterable[Batch]) -> dict[str, Tensor
 
     Returns the scales by style and sets them. A style that no held-out image carries keeps the one it has.
     """
-    was_training = joint.styles.training
-    joint.styles.eval()
-    labels: dict[str, list[Tensor]] = {n: [] for n, _ in joint.style_items()}
-    means: dict[str, list[Tensor]] = {n: [] for n, _ in joint.style_items()}
+    was_training = joint.theta_k.training
+    joint.theta_k.eval()
+    labels: dict[str, list[Tensor]] = {n: [] for n, _ in joint.styles.items()}
+    means: dict[str, list[Tensor]] = {n: [] for n, _ in joint.styles.items()}
     for batch in held_out:
         blank = torch.zeros(len(batch), joint.y.states, *batch.parts.shape[1:], device=batch.parts.device)
         log_y = joint.y.log_certain(batch.parts, blank)
-        for name, style in joint.style_items():
+        for name, style in joint.styles.items():
             rows = batch.present[name] & batch.present["parts"]
             if rows.any():
                 labels[name].append(batch.labels[name][rows])
                 means[name].append(style.predict(log_y[rows]))
     fitted = {}
-    for name, style in joint.style_items():
+    for name, style in joint.styles.items():
         if labels[name]:
             fitted[name] = style.fit(torch.cat(labels[name]), torch.cat(means[name]))
             style.set_scale(fitted[name])
-    joint.styles.train(was_training)
+    joint.theta_k.train(was_training)
     return fitted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -17,35 +17,35 @@ from coarseparts.system import parallel
 class JointModel:
     """theta, theta_q and theta_k, and the drawing of labels for the posterior.
 
-    ``styles`` is a ModuleDict of ``LabelStyle`` by name, in the order of the posterior's channels; ``y`` says what a
-    part label is, and how many parts there are. ``average``, where there is one, is a posterior in eval() mode whose
-    weights follow theta_q's; it infers in its place.
+    ``styles``: p(yk|y) by name, in the order of the posterior's channels, whose parameters are ``theta_k``; ``y`` says
+    what a part label is, and how many parts there are. ``average``, where there is one, is a posterior in eval() mode
+    whose weights follow theta_q's; it infers in its place.
     """
 
     part_model: nn.Module
     posterior: nn.Module
-    styles: nn.ModuleDict
+    styles: dict[str, LabelStyle]
     y: Parts
     average: AveragedModel | None = None
+    theta_k: nn.ModuleDict = field(init=False)
 
-    def style_items(self) -> list[tuple[str, LabelStyle]]:
-        """(name, style) pairs, typed."""
-        return [(n, s) for n, s in self.styles.items() if isinstance(s, LabelStyle)]
+    def __post_init__(self) -> None:
+        self.theta_k = nn.ModuleDict({name: style.theta for name, style in self.styles.items()})
 
     @property
     def trained(self) -> tuple[nn.Module, nn.Module, nn.Module]:
         """The networks that Algorithm 1 moves."""
-        return self.part_model, self.posterior, self.styles
+        return self.part_model, self.posterior, self.theta_k
 
     def draw(self, batch: Batch, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
         """(B, C, H, W): every style drawn where present, then a presence channel each. Any subset per image.
 
         ``dropout``: chance that a label which is there is hidden, so that one posterior learns every subset.
         """
-        styles, size = self.style_items(), batch.image.shape[-1]
-        channels, at = sum(style.channels for _, style in styles), 0
+        styles, size = self.styles, batch.image.shape[-1]
+        channels, at = sum(style.channels for style in styles.values()), 0
         drawn = torch.empty(len(batch), channels + len(styles), size, size, device=batch.image.device)
-        for i, (name, style) in enumerate(styles):
+        for i, (name, style) in enumerate(styles.items()):
             seen = batch.present[name].float()
             if dropout:
                 seen = seen * (parallel.rand(len(batch), generator, seen.device) >= dropout)
@@ -61,7 +61,7 @@ class JointModel:
         explain the keypoints and no more, and p(yk|y) learns to read the blobs.
         """
         bounded = torch.zeros(len(batch), dtype=torch.bool, device=batch.image.device)
-        for name, style in self.style_items():
+        for name, style in self.styles.items():
             bounded = bounded | (batch.present[name] & style.bounds)
         return bounded
 
@@ -76,7 +76,7 @@ class JointModel:
 
     def condition(self, batch: Batch, log_y: Tensor) -> Tensor:
         """log of p(y) prod_k p(yk|y), normalised, over the styles whose product has a closed form."""
-        for name, style in self.style_items():
+        for name, style in self.styles.items():
             present = batch.present[name][:, None, None, None]
             log_y = torch.where(present, style.condition(log_y, batch.labels[name]), log_y)
         return log_y

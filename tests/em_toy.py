@@ -49,28 +49,24 @@ class Pointwise(nn.Module):
 def make(real: bool = False, optimizer: str = "sgd") -> tuple[JointModel, Optimizers]:
     torch.manual_seed(0)
     drawn = POINTS + 1 + 1 + 3  # keypoints, mask, box, and a presence channel each
-    styles = nn.ModuleDict(
-        {
-            "keypoints": Keypoints(
-                POINTS, LabelModel(PARTS + 1, POINTS, "light", width=8), [1, 0, 2], stride=4, distance="l1"
-            ),
-            "mask": Mask(Y),
-            "box": Box(Y),
-        }
-    )
+    styles: dict[str, LabelStyle] = {
+        "keypoints": Keypoints(POINTS, LabelModel(PARTS + 1, POINTS, "light", width=8), stride=4, distance="l1"),
+        "mask": Mask(Y),
+        "box": Box(Y),
+    }
     if real:
         part_model: nn.Module = PartModel(Encoder("resnet10", stages=3), PARTS + 1)
         posterior: nn.Module = Posterior(Encoder("resnet10", stages=3), drawn, PARTS + 1)
     else:
         part_model, posterior = Pointwise(3), Pointwise(3 + drawn)
     networks = JointModel(part_model, posterior, styles, Y)
-    for _, style in networks.style_items():
+    for _, style in networks.styles.items():
         style.set_scale(torch.full_like(style.scale, 0.1))
     build: Callable[[nn.Module], torch.optim.Optimizer] = {
         "sgd": lambda m: torch.optim.SGD(m.parameters(), 0.05, momentum=0.9),
         "adam": lambda m: torch.optim.AdamW(m.parameters(), 0.02),
     }[optimizer]
-    return networks, Optimizers(build(part_model), build(posterior), build(styles))
+    return networks, Optimizers(build(part_model), build(posterior), build(networks.theta_k))
 
 
 def batch(count: int, seed: int, labelled: bool = False, present: bool = True) -> Batch:
@@ -97,7 +93,7 @@ def batch(count: int, seed: int, labelled: bool = False, present: bool = True) -
 
 
 def style_of(networks: JointModel, name: str) -> LabelStyle:
-    return dict(networks.style_items())[name]
+    return dict(networks.styles.items())[name]
 
 
 def weights(network: nn.Module) -> dict[str, Tensor]:
@@ -111,7 +107,7 @@ def moved(network: nn.Module, before: dict[str, Tensor], buffers: bool = False) 
 
 
 def of(networks: JointModel) -> dict[str, nn.Module]:
-    return {"part_model": networks.part_model, "posterior": networks.posterior, "styles": networks.styles}
+    return {"part_model": networks.part_model, "posterior": networks.posterior, "styles": networks.theta_k}
 
 
 def step(networks: JointModel, optimizers: Optimizers, o: Options, seed: int = 1) -> dict[str, Tensor]:

@@ -69,7 +69,7 @@ def world(seed: int, likelihood: str = "expected") -> tuple[JointModel, Batch, B
 
     style = Mask(Y, likelihood)  # type: ignore[arg-type]
     style.set_scale(torch.tensor([NOISE]))
-    networks = JointModel(Table(generator), nn.Identity(), nn.ModuleDict({"mask": style}), Y)
+    networks = JointModel(Table(generator), nn.Identity(), {"mask": style}, Y)
     return networks, images(IMAGES, False), images(2, True)
 
 

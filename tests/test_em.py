@@ -95,9 +95,9 @@ def test_a_broken_label_model_stops_the_step_before_anything_moves() -> None:
 
 def test_label_models_rest_when_they_are_not_to_be_trained() -> None:
     networks, optimizers = make()
-    styles, posterior = weights(networks.styles), weights(networks.posterior)
+    styles, posterior = weights(networks.theta_k), weights(networks.posterior)
     log = step(networks, optimizers, options(train_label_models=False))
-    assert not moved(networks.styles, styles, buffers=True)
+    assert not moved(networks.theta_k, styles, buffers=True)
     assert moved(networks.posterior, posterior), "they still teach the posterior"
     assert not any(name.startswith("l/") for name in log)
 

@@ -25,7 +25,7 @@ def terms_of(o: Options, **changes: Batch) -> tuple[dict[str, Tensor], Tensor]:
     log_q = torch.randn(4, 3, SIZE, SIZE).log_softmax(1).requires_grad_()
     logits, logits_qp = torch.randn(4, 3, SIZE, SIZE), torch.randn(2, 3, SIZE, SIZE)
     coarse, labelled = changes.get("coarse", batch(4, 1)), changes.get("labelled", batch(2, 2, labelled=True))
-    networks.styles.eval()
+    networks.theta_k.eval()
     return em.e_step(networks, coarse, log_q, logits, labelled, logits_qp, o), log_q
 
 
@@ -77,10 +77,10 @@ def test_steps_move_the_posteriors_entropy_in_the_named_direction(direction: str
 @pytest.mark.parametrize("misfit", ["plain", "likelihood"])
 def test_lambdas_multiply_the_misfit_that_was_chosen(misfit: str) -> None:
     networks, _ = make()
-    networks.styles.eval()
+    networks.theta_k.eval()
     lambdas = {"mask": 3.0, "keypoints": 0.0}
     terms, log_q = terms_of(options(lambdas=lambdas, misfit=misfit, evidence=0.5))
-    for name, style in networks.style_items():
+    for name, style in networks.styles.items():
         mean, label = style.predict(log_q), batch(4, 1).labels[name]
         cost = style.loss(label, mean) if misfit == "plain" else 0.5 * style.nll(label, mean)
         torch.testing.assert_close(terms[name], lambdas.get(name, 1.0) * cost.mean())
@@ -93,11 +93,11 @@ NAMED = [{}, {"mask": 3.0}, {"mask": 1.0, "keypoints": 50.0}, {"box": 0.0}]
 def test_a_style_that_is_not_named_counts_as_it_does_without_lambdas(named: dict[str, float]) -> None:
     """To the last bit, with its gradient: naming the mask's weight says nothing of the box's."""
     networks, _ = make()
-    networks.styles.eval()
+    networks.theta_k.eval()
     plain, log_q_plain = terms_of(options(evidence=0.25))
     mixed, log_q = terms_of(options(lambdas=named, evidence=0.25))
     assert list(mixed) == list(plain)
-    for name, _ in networks.style_items():
+    for name, _ in networks.styles.items():
         if name in named:
             torch.testing.assert_close(mixed[name], named[name] * plain[name])
         else:
@@ -108,10 +108,10 @@ def test_a_style_that_is_not_named_counts_as_it_does_without_lambdas(named: dict
 
 def test_the_papers_weights_are_those_of_keypoints_and_mask_and_a_boxs_is_1() -> None:
     networks, _ = make()
-    networks.styles.eval()
+    networks.theta_k.eval()
     o = settings("paper").em
     terms, log_q = terms_of(o)
-    for name, style in networks.style_items():
+    for name, style in networks.styles.items():
         mean, label = style.predict(log_q), batch(4, 1).labels[name]
         expected = {
             "keypoints": lambda style=style, label=label, mean=mean: 50 * style.loss(label, mean),
@@ -124,7 +124,7 @@ def test_the_papers_weights_are_those_of_keypoints_and_mask_and_a_boxs_is_1() ->
 def test_a_label_that_fits_better_weighs_more() -> None:
     """A tenth of the spread on held-out images makes ten times the slope: nobody sets lambda."""
     networks, _ = make()
-    networks.styles.eval()
+    networks.theta_k.eval()
     style, label = style_of(networks, "keypoints"), batch(4, 1).labels["keypoints"]
     mean = style.predict(torch.zeros(4, 3, SIZE, SIZE).log_softmax(1))
     loose = style.nll(label, mean)
@@ -177,7 +177,7 @@ def test_where_nothing_bounds_the_object_the_part_model_says_less_and_label_mode
         torch.testing.assert_close(b[2:], 0.25 * a[2:])
     assert torch.equal(whole["keypoints"], partly["keypoints"]), "the label itself counts as it did"
     networks, _ = make()
-    networks.styles.eval()
+    networks.theta_k.eval()
     fixed = log_q.detach()
     costs = {u: em.label_step(networks, coarse, fixed, options(learn_unbounded=u))["keypoints"] for u in (True, False)}
     assert 0 < float(costs[False].detach()) < float(costs[True].detach())

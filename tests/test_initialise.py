@@ -54,8 +54,8 @@ class Seen(nn.Module):
 def make() -> JointModel:
     torch.manual_seed(0)
     map_of = nn.Sequential(nn.Conv2d(CLASSES, 8, 7, padding=3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 1, 1))
-    styles = {"keypoints": Keypoints(1, map_of, [0], sigma=0.1, stride=1, distance="squared"), "mask": Mask(Y)}
-    return JointModel(nn.Conv2d(3, CLASSES, 1), Seen(3 + 1 + 1 + 2), nn.ModuleDict(styles), Y)
+    styles = {"keypoints": Keypoints(1, map_of, sigma=0.1, stride=1, distance="squared"), "mask": Mask(Y)}
+    return JointModel(nn.Conv2d(3, CLASSES, 1), Seen(3 + 1 + 1 + 2), styles, Y)
 
 
 def feed(epoch: int) -> Iterator[Batch]:
@@ -97,7 +97,7 @@ def test_fitting_the_posterior_moves_it_alone_and_uses_the_labels() -> None:
 def test_fitting_label_models_moves_the_learned_ones_only() -> None:
     networks = make()
     teacher = lambda b: torch.zeros(len(b), CLASSES, SIZE, SIZE).log_softmax(1)  # noqa: E731
-    seen = fitted(networks.styles, initialise.label_model_loss(networks, teacher))
+    seen = fitted(networks.theta_k, initialise.label_model_loss(networks, teacher))
     assert set(seen[0]) == {"keypoints"}, "the mask has nothing to learn"
     assert seen[-1]["keypoints"] < 0.7 * seen[0]["keypoints"]
 
@@ -110,8 +110,8 @@ def test_label_models_learn_from_true_parts_where_there_are_and_from_the_teacher
     taught = torch.randn(4, CLASSES, SIZE, SIZE).log_softmax(1)
     loss = initialise.label_model_loss(networks, lambda _: taught)(mixed, torch.Generator())
 
-    networks.styles.train()
-    style = dict(networks.style_items())["keypoints"]
+    networks.theta_k.train()
+    style = dict(networks.styles.items())["keypoints"]
     true = nn.functional.one_hot(mixed.parts[:2], CLASSES).movedim(-1, 1).float()
     by_hand = torch.cat([(true + 1e-9).log(), taught[2:]])
     expected = style.loss(mixed.labels["keypoints"], style.predict(by_hand)).mean()
@@ -163,12 +163,12 @@ def test_scales_are_fitted_on_held_out_images_and_set() -> None:
     scales = initialise.fit_scales(networks, held_out)
     assert set(scales) == {"keypoints", "mask"}
     assert float(scales["mask"]) == pytest.approx(wrong / (3 * 8 * SIZE**2), rel=1e-4)
-    for name, style in networks.style_items():
+    for name, style in networks.styles.items():
         assert torch.equal(style.scale, scales[name])
-    assert networks.styles.training, "as it was before"
+    assert networks.theta_k.training, "as it was before"
 
-    networks.styles.eval()
-    style = dict(networks.style_items())["keypoints"]
+    networks.theta_k.eval()
+    style = dict(networks.styles.items())["keypoints"]
     residuals = []
     for b in held_out:
         parts = nn.functional.one_hot(b.parts, CLASSES).movedim(-1, 1).float().clamp(1e-6).log()
@@ -179,7 +179,7 @@ def test_scales_are_fitted_on_held_out_images_and_set() -> None:
 
 def test_only_images_with_parts_and_the_label_count_for_a_scale() -> None:
     networks = make()
-    kept: LabelStyle = dict(networks.style_items())["keypoints"]
+    kept: LabelStyle = dict(networks.styles.items())["keypoints"]
     kept.set_scale(torch.tensor([0.123]))
     b = batch(8, 5)
     b.present["keypoints"] = torch.zeros(8, dtype=torch.bool)

@@ -46,6 +46,7 @@ class MultiTask(Baseline):
         self.o, self.dice, self.y = o, dice, y
         # What ``mask_decoder`` writes is the mask's logit already.
         self.mask = Mask(y, model=None if mask_decoder is None else nn.Identity()) if use_mask else None
+        self.theta = None if keypoints is None else keypoints.theta
 
     def terms(self, labelled: Batch, coarse: Batch, generator: torch.Generator) -> Terms:
         x, n = both_images(coarse, labelled), len(coarse)

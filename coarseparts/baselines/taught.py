@@ -64,6 +64,6 @@ def posterior(joint: JointModel, condition: bool) -> Teacher:
 
 def closed_form(joint: JointModel) -> Teacher:
     """What the part model says now, times the exact likelihood of the labels that have one."""
-    styles = copy.deepcopy(joint.styles).eval()
-    exact = JointModel(joint.part_model, joint.posterior, styles, joint.y)
+    exact = JointModel(joint.part_model, joint.posterior, copy.deepcopy(joint.styles), joint.y)
+    exact.theta_k.eval()
     return lambda batch, logits: exact.condition(batch, joint.y.log_probability(logits))

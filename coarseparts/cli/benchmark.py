@@ -15,8 +15,8 @@ from coarseparts.cli.choices import Changes, Device, SkipBad, Weights
 from coarseparts.cli.terminal import err, note, notes, out, progress, say
 from coarseparts.data.dataset_file import nearest
 from coarseparts.data.problems import BadInput, Problem
-from coarseparts.data.sample import STYLES
 from coarseparts.experiments import benchmark as matrix
+from coarseparts.labels import STYLES
 from coarseparts.report import comparison
 from coarseparts.report.published import PUBLISHED
 from coarseparts.system.errors import Failed

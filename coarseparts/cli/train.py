@@ -15,9 +15,9 @@ from coarseparts.cli.terminal import err, note, notes, one_voice, out, progress
 from coarseparts.data.accounts import in_training
 from coarseparts.data.build import build_store
 from coarseparts.data.dataset_file import load_dataset_file
-from coarseparts.data.sample import STYLES
 from coarseparts.experiments import results as reporting
 from coarseparts.inference.model import Model
+from coarseparts.labels import STYLES
 from coarseparts.system import parallel
 from coarseparts.system.errors import Failed
 from coarseparts.training import methods

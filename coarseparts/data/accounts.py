@@ -15,7 +15,7 @@ import numpy as np
 from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.problems import Problem
 from coarseparts.data.roles import Rows
-from coarseparts.data.schema import Schema
+from coarseparts.labels.schema import Schema
 from coarseparts.system.text import listed
 
 NO_LABELS = "without labels that can be used"

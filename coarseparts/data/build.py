@@ -24,9 +24,10 @@ from coarseparts.data.loading import in_schema
 from coarseparts.data.problems import BadInput, Problem, capped, errors
 from coarseparts.data.records import Contents, Record, read_contents, without_part_masks
 from coarseparts.data.sample import Sample
-from coarseparts.data.schema import IGNORE, Schema
 from coarseparts.data.store import FORMAT, LABELS, Store, Writer, layout
 from coarseparts.data.synthetic import WORLDS, boxes_of_parts
+from coarseparts.labels import STYLES
+from coarseparts.labels.schema import IGNORE, Schema
 from coarseparts.system import limits
 from coarseparts.system.documents import load_json
 from coarseparts.system.locks import LONGEST_WAIT, Tell, hold, silent
@@ -96,7 +97,7 @@ def _of_all(dataset: DatasetFile, contents: Contents, store: Store, for_training
     masks = Counter(store.splits[row] for row in np.flatnonzero(store.present["parts"]))
     notes = without_part_masks(dataset, contents) + accounts.empty_splits(dataset, samples, masks)
     if for_training and store.schema.keypoints:
-        notes += accounts.unseen_keypoints(dataset, store.schema, np.any(store.keypoints[..., 2] > 0, 0))
+        notes += accounts.unseen_keypoints(dataset, store.schema, np.any(store.label("keypoints")[..., 2] > 0, 0))
     return notes + accounts.notes(dataset, contents.accounts)
 
 
@@ -182,8 +183,9 @@ def _render(records: list[Record], size: int) -> Iterator[_Loaded]:
     drawn["part_boxes"] = boxes_of_parts(drawn["parts"], world.schema)
     drawn["keypoints"] = in_schema(drawn["keypoints"], world.schema.keypoints, records[0].schema)
     for i, record in enumerate(records):
-        labels = {label: drawn[label][i] for label in LABELS if label in record.has}
-        yield _Loaded(record, _at_size(Sample(record.name, drawn["image"][i], **labels), size, record.schema), [])
+        parts = drawn["parts"][i] if "parts" in record.has else None
+        labels = {name: drawn[name][i] for name in STYLES if name in record.has}
+        yield _Loaded(record, _at_size(Sample(record.name, drawn["image"][i], parts, labels), size, record.schema), [])
 
 
 def _at_size(sample: Sample, size: int, schema: Schema) -> dict[str, np.ndarray | None]:

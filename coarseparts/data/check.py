@@ -22,8 +22,9 @@ from coarseparts.data.loading import AGREEMENT
 from coarseparts.data.problems import Problem, capped, counted, errors
 from coarseparts.data.records import Record, read_contents, without_part_masks
 from coarseparts.data.sample import Sample
-from coarseparts.data.schema import IGNORE, Schema
 from coarseparts.data.store import LABELS
+from coarseparts.labels import STYLES
+from coarseparts.labels.schema import IGNORE, Schema
 from coarseparts.system.text import readable
 
 OFF_MASK = 0.03
@@ -117,9 +118,9 @@ def check(dataset: DatasetFile, progress: Callable[[int, int], None] | None = No
         else:
             problems += tally.add(loaded.record, loaded.arrays)
             if done - 1 in shown:
-                labels = {label: loaded.arrays[label] for label in LABELS}
+                labels = {name: label for name in STYLES if (label := loaded.arrays[name]) is not None}
                 title = f"{loaded.record.split}: {loaded.record.name}"
-                kept.append(Sample(title, loaded.arrays["image"], **labels))  # type: ignore[arg-type]
+                kept.append(Sample(title, loaded.arrays["image"], loaded.arrays["parts"], labels))  # type: ignore[arg-type]
         if progress is not None:
             progress(done, len(records))
     of_split = {

@@ -10,7 +10,9 @@ import numpy as np
 from PIL import Image
 
 from coarseparts.data.sample import Sample
-from coarseparts.data.schema import IGNORE, MOST
+from coarseparts.labels import STYLES
+from coarseparts.labels.frames import CropFrame
+from coarseparts.labels.schema import IGNORE, MOST
 
 _LARGEST_CROP = 4.0
 """A crop may be this many times as long as the image's longer side; a larger one can only be a wrong annotation."""
@@ -46,23 +48,19 @@ def crop_and_resize(sample: Sample, size: int, overlapping: bool = False) -> dic
     - "parts" (S, S) uint8: the index (255 included) that covers most of each pixel's area, the smaller one of equals.
       An eye smaller than half a pixel is lost, a larger one is not, wherever the pixel grid falls. 0 beyond the image.
       With ``overlapping`` the values are bit fields: a part is there that covers half of the pixel's area;
-    - "mask" (S, S) uint8: mean over each pixel's area; 0 beyond the image;
-    - "keypoints" (K, 3) float32: moved exactly; v = 0 for those outside the crop; (0, 0, v) for v < 1;
-    - "box" (4,) float32: moved exactly, clipped to the sample; None if nothing of it is left;
-    - "part_boxes" (P, 4) float32: likewise; zeros for those of which nothing is left, None if that is all of them.
+    - each coarse label by its style's name, as ``LabelStyle.cropped`` gives it; None too if nothing of it is left.
 
     Raises ValueError as ``square_crop`` does.
     """
     height, width = sample.image.shape[:2]
     crop = square_crop(sample.crop, width, height)
+    frame = CropFrame(crop, size)
     return {
         "crop": crop,
         "image": _image(sample.image, crop, size),
-        "parts": None if sample.parts is None else (_part_bits if overlapping else _parts)(sample.parts, crop, size),
-        "mask": None if sample.mask is None else _mask(sample.mask, crop, size),
-        "keypoints": None if sample.keypoints is None else _keypoints(sample.keypoints, crop, size),
-        "box": None if sample.box is None else _box(sample.box, crop, size),
-        "part_boxes": None if sample.part_boxes is None else _part_boxes(sample.part_boxes, crop, size),
+        "parts": None if sample.parts is None else (_part_bits if overlapping else _parts)(sample.parts, frame),
+        **{name: None for name in STYLES},
+        **{name: STYLES[name].cropped(label, frame) for name, label in sample.labels.items()},
     }
 
 
@@ -105,67 +103,23 @@ def _image(image: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(Image.fromarray(region).resize((size, size), Image.Resampling.BILINEAR, box=box))
 
 
-def _parts(parts: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:
+def _parts(parts: np.ndarray, frame: CropFrame) -> np.ndarray:
     values = np.union1d(np.unique(parts), [0])
-    area = np.stack([_area_mean(parts == value, crop, size) for value in values])
+    area = np.stack([frame.area_mean(parts == value) for value in values])
     area[0] += 1 - area.sum(0)  # what lies beyond the image is background
     return values[area.round(6).argmax(0)].astype(np.uint8)  # rounded, so that equal areas are equal
 
 
-def _part_bits(parts: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:
+def _part_bits(parts: np.ndarray, frame: CropFrame) -> np.ndarray:
     ignored = parts == IGNORE
-    out = np.zeros((size, size), np.uint8)
+    out = np.zeros((frame.size, frame.size), np.uint8)
     for bit in range(MOST):
-        there = (parts >> bit & 1 == 1) & ~ignored
-        if there.any():
-            out |= (_area_mean(there, crop, size).round(6) >= 0.5).astype(np.uint8) << bit
+        covered = (parts >> bit & 1 == 1) & ~ignored
+        if covered.any():
+            out |= (frame.area_mean(covered).round(6) >= 0.5).astype(np.uint8) << bit
     if ignored.any():
-        out[_area_mean(ignored, crop, size).round(6) >= 0.5] = IGNORE
+        out[frame.area_mean(ignored).round(6) >= 0.5] = IGNORE
     return out
-
-
-def _mask(mask: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:
-    return np.rint(_area_mean(mask, crop, size)).astype(np.uint8)
-
-
-def _area_mean(values: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:
-    """Mean of (H, W) values over the area of each of the S x S pixels, with 0 beyond the image: (S, S) float64."""
-    width = values.shape[1]
-    left, right = int(np.clip(np.floor(crop[0]), 0, width)), int(np.clip(np.ceil(crop[2]), 0, width))
-    rows = _integral(values[:, left:right], crop[1], crop[3], size)  # (S, right - left)
-    return _integral(rows.T, crop[0] - left, crop[2] - left, size).T
-
-
-def _integral(values: np.ndarray, start: float, stop: float, size: int) -> np.ndarray:
-    """Means along the first axis over ``size`` equal stretches from ``start`` to ``stop``, exactly: differences of
-    the running sum, which is piecewise linear between pixel edges."""
-    running = np.concatenate([np.zeros((1, values.shape[1])), np.cumsum(values, 0, np.float64)])
-    edges = np.linspace(float(start), float(stop), size + 1).clip(0, len(values))
-    below = np.floor(edges).astype(np.int64)
-    above = np.minimum(below + 1, len(values))
-    at_edges = running[below] + (edges - below)[:, None] * (running[above] - running[below])
-    return np.diff(at_edges, axis=0) * (size / (float(stop) - float(start)))
-
-
-def _keypoints(keypoints: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:
-    out = np.array(keypoints, np.float32)
-    out[:, :2] = (out[:, :2] - crop[:2]) * (size / (crop[2] - crop[0]))
-    outside = ~((out[:, :2] >= 0) & (out[:, :2] < size)).all(1)
-    out[:, 2] = np.where(outside & (out[:, 2] > 0), 0, out[:, 2])
-    out[out[:, 2] < 1, :2] = 0
-    return out
-
-
-def _box(box: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray | None:
-    out = (np.asarray(box, np.float32) - crop[[0, 1, 0, 1]]) * (size / (crop[2] - crop[0]))
-    out = out.clip(0, size).astype(np.float32)
-    return out if out[2] > out[0] and out[3] > out[1] else None
-
-
-def _part_boxes(boxes: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray | None:
-    moved = [_box(box, crop, size) if box[2] > box[0] else None for box in boxes]
-    out = np.stack([np.zeros(4, np.float32) if box is None else box for box in moved])
-    return out if out.any() else None
 
 
 def _inside(start: float, stop: float, length: int, size: int) -> tuple[int, int, np.ndarray]:

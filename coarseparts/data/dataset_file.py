@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from coarseparts.data.problems import BadInput, Problem, capped, unreadable
-from coarseparts.data.schema import MOST_KEYPOINTS, MOST_PARTS, Schema
+from coarseparts.labels.schema import MOST_KEYPOINTS, MOST_PARTS, Schema
 from coarseparts.system.documents import DocumentError, load_yaml
 from coarseparts.system.text import abridged, listed, short
 

@@ -16,7 +16,7 @@ from coarseparts.data.formats.units import overlap
 from coarseparts.data.images import decode
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.sample import Sample
-from coarseparts.data.schema import IGNORE, Schema
+from coarseparts.labels.schema import IGNORE, Schema
 
 TOLERANCE = 1.5
 """Pixels that a keypoint or a box may lie outside the image: rounding in annotation tools, not a mistake."""
@@ -85,15 +85,13 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
     if recipe.crop.to == "object":
         extent = box if box is not None or part_boxes is None else around(part_boxes)
         crop = object_crop(size, recipe.crop.margin, mask, extent, keypoints, parts)
+    labels = {"keypoints": keypoints, "mask": mask, "box": box, "part_boxes": part_boxes}
     sample = Sample(
         name=name,
         image=image,
         parts=parts,
-        mask=mask if "mask" in recipe.use else None,
-        keypoints=keypoints if "keypoints" in recipe.use else None,
-        box=box if "box" in recipe.use else None,
+        labels={name: label for name, label in labels.items() if label is not None and name in recipe.use},
         crop=crop,
-        part_boxes=part_boxes if "part_boxes" in recipe.use else None,
     )
     return sample, problems
 

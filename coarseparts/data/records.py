@@ -35,9 +35,10 @@ from coarseparts.data.images import list_images, stem
 from coarseparts.data.loading import Recipe, in_schema
 from coarseparts.data.namesakes import Namesakes
 from coarseparts.data.problems import BadInput, Problem, capped, errors
-from coarseparts.data.sample import STYLES, Sample
-from coarseparts.data.schema import MOST_KEYPOINTS, Schema
+from coarseparts.data.sample import Sample
 from coarseparts.data.synthetic import WORLD_LABELS, WORLDS, boxes_of_parts
+from coarseparts.labels import STYLES
+from coarseparts.labels.schema import MOST_KEYPOINTS, Schema
 from coarseparts.system import limits
 from coarseparts.system.text import abridged, listed, readable, short
 
@@ -82,7 +83,8 @@ class Record:
         arrays["part_boxes"] = boxes_of_parts(arrays["parts"][None], world.schema)[0]
         image = arrays.pop("image")
         arrays["keypoints"] = in_schema(arrays["keypoints"], world.schema.keypoints, self.schema)
-        return Sample(self.name, image, **{key: value for key, value in arrays.items() if key in self.has}), []
+        parts = arrays["parts"] if "parts" in self.has else None
+        return Sample(self.name, image, parts, {name: arrays[name] for name in STYLES if name in self.has}), []
 
 
 @dataclass

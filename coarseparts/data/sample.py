@@ -15,34 +15,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .schema import IGNORE
+from coarseparts.labels.schema import IGNORE
 
 if TYPE_CHECKING:  # torch takes seconds to import, and whoever reads samples does without it
     import torch
     from torch import Tensor
 
-STYLES = ("keypoints", "mask", "box", "part_boxes")
-"""Names of the coarse label styles that a sample can carry, in the order in which the posterior sees them."""
-
 
 @dataclass
 class Sample:
-    """One object as its labels describe it, at the image's own size and before any crop. Missing labels are None.
+    """One object as its labels describe it, at the image's own size and before any crop.
 
-    ``image`` (H, W, 3) uint8 RGB; ``parts`` (H, W) uint8 part index, 255 = ignore; ``mask`` (H, W) uint8, 0..255
-    soft figure-ground; ``keypoints`` (K, 3) float32 (x, y, v); ``box`` (4,) float32 (x0, y0, x1, y1); ``part_boxes``
-    (P, 4), likewise for each part, zeros where it cannot be seen;
+    ``image`` (H, W, 3) uint8 RGB; ``parts`` (H, W) uint8 part index, 255 = ignore, or None; ``labels``: the coarse
+    labels that it has, by style: "mask" (H, W) uint8, 0..255 soft figure-ground; "keypoints" (K, 3) float32 (x, y, v);
+    "box" (4,) float32 (x0, y0, x1, y1); "part_boxes" (P, 4), likewise for each part, zeros where it cannot be seen;
     ``crop`` (4,) the region of the image that the object's sample shows, or None for the whole image.
     """
 
     name: str
     image: np.ndarray
     parts: np.ndarray | None = None
-    mask: np.ndarray | None = None
-    keypoints: np.ndarray | None = None
-    box: np.ndarray | None = None
+    labels: dict[str, np.ndarray] = field(default_factory=dict)
     crop: np.ndarray | None = None
-    part_boxes: np.ndarray | None = None
 
 
 @dataclass

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from coarseparts.data.sample import STYLES, Batch, no_parts
-from coarseparts.data.schema import IGNORE, Schema
+from coarseparts.data.sample import Batch, no_parts
+from coarseparts.labels import STYLES
+from coarseparts.labels.schema import IGNORE, Schema
 from coarseparts.system.documents import load_json
 
 if TYPE_CHECKING:
@@ -39,10 +40,7 @@ def layout(size: int, schema: Schema) -> dict[str, tuple[np.dtype, tuple[int, ..
     return {
         "image": (u8, (size, size, 3)),
         "parts": (u8, (size, size)),
-        "mask": (u8, (size, size)),
-        "keypoints": (f32, (len(schema.keypoints), 3)),
-        "box": (f32, (4,)),
-        "part_boxes": (f32, (len(schema.parts), 4)),
+        **{name: style.layout(schema, size) for name, style in STYLES.items()},
         "crops": (f32, (4,)),
         "native": (i32, (2,)),
         "present": (np.dtype(bool), (len(LABELS),)),
@@ -76,28 +74,27 @@ class Store:
         schema: Schema,
         image: np.ndarray,
         parts: np.ndarray | None = None,
-        mask: np.ndarray | None = None,
-        keypoints: np.ndarray | None = None,
-        box: np.ndarray | None = None,
+        *,
         names: Sequence[str] | None = None,
         splits: str | Sequence[str] = "train",
         sources: str | Sequence[str] = "arrays",
         present: Mapping[str, np.ndarray] | None = None,
-        part_boxes: np.ndarray | None = None,
+        **labels: np.ndarray | None,
     ) -> Store:
-        """A store in memory. ``image`` (N, S, S, 3) uint8, ``parts`` and ``mask`` (N, S, S) uint8, ``keypoints``
-        (N, K, 3), ``box`` (N, 4), ``part_boxes`` (N, P, 4).
+        """A store in memory. ``image`` (N, S, S, 3) uint8, ``parts`` (N, S, S) uint8, ``labels``: (N, ...) by style,
+        a row as ``LabelStyle.layout`` says.
 
         ``present`` says which rows have a label ((N,) bool by name). Without it a row has parts unless all of it is
-        255, keypoints if one of them is labelled (v > 0), a mask where masks are given, a box if x1 > x0 and y1 > y0,
-        part boxes if one of them is such a box. Raises ValueError for a wrong shape or type.
+        255, and a coarse label that was given as ``LabelStyle.labelled`` says. Raises ValueError for a wrong shape or
+        type, TypeError for a style that does not exist.
         """
         image = np.asarray(image)
         if image.ndim != 4 or image.shape[1] != image.shape[2] or image.shape[3] != 3:
             raise ValueError(f"image has shape {image.shape}; expected square colour images (N, S, S, 3)")
         n, size = image.shape[:2]
-        given = {"image": image, "parts": parts, "mask": mask, "keypoints": keypoints, "box": box}
-        given["part_boxes"] = part_boxes
+        if strange := labels.keys() - STYLES.keys():
+            raise TypeError(f"there is no label style {sorted(strange)[0]!r}; expected some of {list(STYLES)}")
+        given = {"image": image, "parts": parts} | labels
         arrays: dict[str, np.ndarray] = {}
         for name, (dtype, shape) in layout(size, schema).items():
             value = given.get(name)
@@ -112,14 +109,9 @@ class Store:
             arrays[name] = np.ascontiguousarray(value, dtype)
         arrays["crops"][:] = (0, 0, size, size)
         arrays["native"][:] = size
-        b, none = arrays["box"], np.zeros(n, bool)
-        there = {
-            "parts": (arrays["parts"] != IGNORE).any((1, 2)),
-            "keypoints": (arrays["keypoints"][:, :, 2] > 0).any(1),
-            "mask": none if mask is None else ~none,
-            "box": (b[:, 2] > b[:, 0]) & (b[:, 3] > b[:, 1]),
-            "part_boxes": (arrays["part_boxes"][..., 2:] > arrays["part_boxes"][..., :2]).all(-1).any(-1),
-        }
+        there = {"parts": (arrays["parts"] != IGNORE).any((1, 2))}
+        for name, style in STYLES.items():
+            there[name] = np.zeros(n, bool) if labels.get(name) is None else style.labelled(arrays[name])
         for name, rows in (present or {}).items():
             if name not in there or np.shape(rows) != (n,):
                 raise ValueError(f"present[{name!r}] of shape {np.shape(rows)}; expected ({n},) bool for {LABELS}")
@@ -179,25 +171,10 @@ class Store:
         """(N, S, S) uint8 part index; 255 = ignore, all over where a row has no part mask."""
         return self._get("parts")
 
-    @property
-    def mask(self) -> np.ndarray:
-        """(N, S, S) uint8 soft figure-ground mask, 0..255; 0 where a row has none."""
-        return self._get("mask")
-
-    @property
-    def keypoints(self) -> np.ndarray:
-        """(N, K, 3) float32 (x, y, v) in pixels of the store's size."""
-        return self._get("keypoints")
-
-    @property
-    def box(self) -> np.ndarray:
-        """(N, 4) float32 (x0, y0, x1, y1) in pixels of the store's size."""
-        return self._get("box")
-
-    @property
-    def part_boxes(self) -> np.ndarray:
-        """(N, P, 4) float32, likewise of each part; zeros where it cannot be seen."""
-        return self._get("part_boxes")
+    def label(self, style: str) -> np.ndarray:
+        """(N, ...) the labels of a coarse style, a row as ``LabelStyle.layout`` says, in pixels of the store's size; 0
+        where a row has none."""
+        return self._get(style)
 
     @property
     def crops(self) -> np.ndarray:
@@ -234,7 +211,7 @@ class Store:
         batch = Batch(
             image=get["image"].permute(0, 3, 1, 2).contiguous(),  # (B, 3, S, S)
             parts=torch.from_numpy(self._get("parts", rows)) if labelled else no_parts(shape),
-            labels={style: get[style][:, None] if style == "mask" else get[style] for style in STYLES},
+            labels={name: style.stacked(get[name]) for name, style in STYLES.items()},
             present={label: torch.from_numpy(self.present[label][rows]) for label in LABELS},
             index=torch.from_numpy(rows.copy()),
         )
@@ -261,8 +238,8 @@ class Store:
         """A view in which only these coarse styles are present; part masks stay. Raises ValueError for an unknown
         style."""
         styles = set(styles)
-        if not styles <= set(STYLES):
-            raise ValueError(f"unknown label styles {sorted(styles - set(STYLES))}; expected some of {STYLES}")
+        if not styles <= STYLES.keys():
+            raise ValueError(f"unknown label styles {sorted(styles - STYLES.keys())}; expected some of {list(STYLES)}")
         return self._hide({style: np.arange(len(self)) for style in STYLES if style not in styles})
 
     def without_parts(self, rows: Iterable[int] | np.ndarray | None = None) -> Store:

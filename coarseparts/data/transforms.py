@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from torch import Tensor
 
+from coarseparts.data.sample import Batch, are_no_parts, joined, no_parts
+from coarseparts.labels import STYLES
+from coarseparts.labels.frames import Move
+from coarseparts.labels.schema import IGNORE, Schema
 from coarseparts.system import parallel
 from coarseparts.system.device import constant
-
-from .sample import Batch, are_no_parts, joined, no_parts
-from .schema import IGNORE, Schema
 
 _CACHED = 2**19
 """Pixels that a CPU changes at a time: many passes over them find them in its cache."""
@@ -109,7 +110,7 @@ def to_input(batch: Batch, preprocess: Preprocess | None = None) -> Batch:
         batch,
         image=(preprocess or Preprocess()).normalise(batch.image),
         parts=_indices(batch.parts),
-        labels={k: (v.float() / 255 if k == "mask" else v.float()) for k, v in batch.labels.items()},
+        labels=_as_input(batch.labels),
     )
 
 
@@ -156,11 +157,9 @@ def _changed(batch: Batch, draws: Tensor, schema: Schema, options: Augmentation,
     if options.moves:
         low, high = (math.log(s) for s in options.scale)
         upright = torch.zeros(len(batch), dtype=torch.bool, device=device)
-        boxes_of_parts = batch.present.get("part_boxes", upright)
-        if "box" in batch.present:
-            upright = batch.present["box"]
-            upright = upright & ~batch.present["mask"] if "mask" in batch.present else upright
-        upright = upright | boxes_of_parts
+        for name in batch.labels:
+            stays = STYLES[name].must_stay_upright(batch.present)
+            upright = upright if stays is None else upright | stays
         matrix = affine_matrix(
             scale=torch.exp(low + (high - low) * draws[0]),
             rotation=(options.rotation * u[1]).masked_fill(upright, 0),
@@ -206,53 +205,32 @@ def warp(batch: Batch, matrix: Tensor | None, flip: Tensor, schema: Schema) -> B
     _require_bytes(batch)
     batch = _flip(batch, flip.to(batch.image.device), schema)
     if matrix is None:
-        labels = {k: (v.float() / 255 if k == "mask" else v.float()) for k, v in batch.labels.items()}
-        return replace(batch, image=batch.image.float(), parts=_indices(batch.parts), labels=labels)
+        return replace(batch, image=batch.image.float(), parts=_indices(batch.parts), labels=_as_input(batch.labels))
 
-    matrix = matrix.to(batch.image.device, torch.float32)
     b, _, h, w = batch.image.shape
-    x, y = _source_coordinates(matrix, h, w)
-    inside = (x >= 0) & (x < w) & (y >= 0) & (y < h)  # (B, H, W)
+    move = Move(matrix.to(batch.image.device, torch.float32), h, w)
 
-    # Image and mask share one grid_sample: finding the neighbours is most of its cost.
-    mask = batch.labels.get("mask")
-    planes = torch.empty(b, 3 if mask is None else 4, h, w, device=batch.image.device)
-    planes[:, :3] = batch.image
-    if mask is not None:
-        planes[:, 3:] = mask
-    grid = torch.empty(b, h, w, 2, device=x.device)
-    torch.add(-1, x, alpha=2 / w, out=grid[..., 0])
-    torch.add(-1, y, alpha=2 / h, out=grid[..., 1])
-    planes = F.grid_sample(planes, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    # The image and all planes share one grid_sample: finding the neighbours is most of its cost.
+    planes = [name for name in batch.labels if STYLES[name].is_plane]
+    maps = torch.empty(b, 3 + len(planes), h, w, device=batch.image.device)
+    maps[:, :3] = batch.image
+    for i, name in enumerate(planes, 3):
+        maps[:, i : i + 1] = batch.labels[name]
+    grid = torch.empty(b, h, w, 2, device=move.x.device)
+    torch.add(-1, move.x, alpha=2 / w, out=grid[..., 0])
+    torch.add(-1, move.y, alpha=2 / h, out=grid[..., 1])
+    maps = F.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
-    if are_no_parts(batch.parts):
-        parts = _indices(batch.parts)
-    else:
-        # Nearest by index rather than by grid_sample: bytes stay bytes, and 255 never blends into anything.
-        nearest = (y.clamp(0, h - 1).long() * w).add_(x.clamp(0, w - 1).long())
-        parts = batch.parts.reshape(b, -1).gather(1, nearest.view(b, -1)).view(b, h, w)
-        outside = torch.where(batch.present["parts"], 0, IGNORE).to(parts.dtype).view(b, 1, 1)
-        parts = torch.where(inside, parts, outside).long()
-
-    labels, present = dict(batch.labels), dict(batch.present)
-    if mask is not None:
-        labels["mask"] = planes[:, 3:] * (inside[:, None] / 255)
-    if "keypoints" in labels:
-        labels["keypoints"] = _move_keypoints(labels["keypoints"].float(), matrix, h, w)
-    if "box" in labels:
-        box = _move_box(labels["box"].float(), matrix, h, w)
-        if mask is not None:
-            tight, found = _box_of_mask(labels["mask"][:, 0] >= 0.5)
-            box = torch.where((present["mask"] & found)[:, None], tight, box)
-        there = present["box"] & (box[:, 2] > box[:, 0]) & (box[:, 3] > box[:, 1])
-        labels["box"], present["box"] = torch.where(there[:, None], box, 0.0), there
-    if "part_boxes" in labels:
-        given = labels["part_boxes"].float()
-        each = _move_box(given.flatten(0, 1), matrix.repeat_interleave(given.shape[1], 0), h, w).view_as(given)
-        there = (given[..., 2] > given[..., 0]) & (each[..., 2:] > each[..., :2]).all(-1)  # (B, P)
-        labels["part_boxes"] = torch.where(there[..., None], each, 0.0)
-        present["part_boxes"] = present["part_boxes"] & there.any(1)
-    return replace(batch, image=planes[:, :3], parts=parts, labels=labels, present=present)
+    parts = _indices(batch.parts)
+    if not are_no_parts(batch.parts):
+        parts = move.nearest(batch.parts, torch.where(batch.present["parts"], 0, IGNORE).view(b, 1, 1)).long()
+    resampled = {name: maps[:, i : i + 1] for i, name in enumerate(planes, 3)}
+    moved: dict[str, tuple[Tensor, Tensor]] = {}
+    for name, label in batch.labels.items():
+        moved[name] = STYLES[name].moved(resampled.get(name, label), batch.present[name], move, moved)
+    labels = {name: label for name, (label, _) in moved.items()}
+    present = batch.present | {name: there for name, (_, there) in moved.items()}
+    return replace(batch, image=maps[:, :3], parts=parts, labels=labels, present=present)
 
 
 def affine_matrix(scale: Tensor, rotation: Tensor, shear: Tensor, translation: Tensor, size: tuple[int, int]) -> Tensor:
@@ -277,6 +255,10 @@ def _require_bytes(batch: Batch) -> None:
         )
 
 
+def _as_input(labels: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: STYLES[name].as_input(label) for name, label in labels.items()}
+
+
 def _indices(parts: Tensor) -> Tensor:
     """uint8 -> int64, without making something of nothing."""
     return no_parts(parts.shape, torch.int64, parts.device) if are_no_parts(parts) else parts.long()
@@ -296,71 +278,10 @@ def _flip(batch: Batch, flip: Tensor, schema: Schema) -> Batch:
             values = constant(tuple(schema.value_flip()), parts.device, torch.int64)
             table = torch.where(flip[:, None], values, torch.arange(256, device=parts.device))  # (B, 256)
             parts = table.to(parts.dtype).gather(1, parts.reshape(b, -1).long()).view_as(parts)
-    if "mask" in labels:
-        labels["mask"] = reversed_rows(labels["mask"])
-    if "keypoints" in labels:
-        points = labels["keypoints"]
-        swapped = points[:, constant(tuple(schema.keypoint_flip()), points.device, torch.int64)]
-        x = torch.where(swapped[..., 2] > 0, width - swapped[..., 0], swapped[..., 0])
-        swapped = torch.cat((x[..., None], swapped[..., 1:]), -1)
-        labels["keypoints"] = torch.where(flip.view(b, 1, 1), swapped, points)
-    if "box" in labels:
-        x0, y0, x1, y1 = labels["box"].unbind(-1)
-        there = (flip & batch.present["box"])[:, None]
-        labels["box"] = torch.where(there, torch.stack((width - x1, y0, width - x0, y1), -1), labels["box"])
-    if "part_boxes" in labels:
-        order = constant(tuple(schema.part_flip()[1:]), flip.device, torch.int64) - 1
-        own = labels["part_boxes"]
-        x0, y0, x1, y1 = own[:, order].unbind(-1)
-        swapped = torch.where((x1 > x0)[..., None], torch.stack((width - x1, y0, width - x0, y1), -1), 0.0)
-        labels["part_boxes"] = torch.where(flip.view(b, 1, 1), swapped, own)
+    for name, label in labels.items():
+        mirrored = STYLES[name].mirror(label, width, schema)
+        labels[name] = torch.where(flip.view(b, *[1] * (label.ndim - 1)), mirrored, label)
     return replace(batch, image=reversed_rows(batch.image), parts=parts, labels=labels)
-
-
-def _source_coordinates(matrix: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Where each output pixel's centre comes from: x and y, (B, H, W), in pixels.
-
-    Sums and products element by element: a matrix product could be rounded to TF32 on a GPU, 0.1 px at 256.
-    """
-    a, b, c, d = matrix[:, :, :2].reshape(-1, 4, 1, 1).unbind(1)
-    tx, ty = matrix[:, :, 2].reshape(-1, 2, 1, 1).unbind(1)
-    det = a * d - b * c
-    across = torch.arange(width, device=matrix.device) + 0.5 - tx  # (B, 1, W)
-    down = torch.arange(height, device=matrix.device)[:, None] + 0.5 - ty  # (B, H, 1)
-    return (d / det) * across + (-b / det) * down, (-c / det) * across + (a / det) * down
-
-
-def _move_points(x: Tensor, y: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, n) coordinates through (B, 2, 3) matrices."""
-    m = matrix[..., None]  # (B, 2, 3, 1)
-    return m[:, 0, 0] * x + m[:, 0, 1] * y + m[:, 0, 2], m[:, 1, 0] * x + m[:, 1, 1] * y + m[:, 1, 2]
-
-
-def _move_keypoints(points: Tensor, matrix: Tensor, height: int, width: int) -> Tensor:
-    x, y = _move_points(points[..., 0], points[..., 1], matrix)
-    moved = torch.stack((x, y, points[..., 2]), -1)
-    inside = (x >= 0) & (x <= width) & (y >= 0) & (y <= height)
-    labelled = points[..., 2:] > 0
-    return torch.where(labelled, torch.where(inside[..., None], moved, 0.0), points)
-
-
-def _move_box(box: Tensor, matrix: Tensor, height: int, width: int) -> Tensor:
-    """The box around the four moved corners, cut off at the frame (degenerate where wholly outside)."""
-    x, y = _move_points(box[:, [0, 2, 0, 2]], box[:, [1, 1, 3, 3]], matrix)  # (B, 4)
-    x, y = x.clamp(0, width), y.clamp(0, height)
-    return torch.stack((x.amin(1), y.amin(1), x.amax(1), y.amax(1)), -1)
-
-
-def _box_of_mask(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, H, W) bool -> (B, 4) tight box, outer edges of the pixels, and (B,) whether there is any pixel."""
-
-    def span(line: Tensor) -> tuple[Tensor, Tensor]:  # (B, n) bool -> first True, one past the last True
-        line = line.to(torch.uint8)
-        return line.argmax(1), line.shape[1] - line.flip(1).argmax(1)
-
-    columns, rows = mask.any(1), mask.any(2)
-    (x0, x1), (y0, y1) = span(columns), span(rows)
-    return torch.stack((x0, y0, x1, y1), -1).float(), columns.any(1)
 
 
 def _colour_matrix(

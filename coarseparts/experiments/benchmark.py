@@ -25,9 +25,9 @@ from coarseparts.data.build import build_store
 from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.problems import Problem
 from coarseparts.data.roles import Rows, split_rows
-from coarseparts.data.sample import STYLES
 from coarseparts.data.store import Store
 from coarseparts.experiments import demo
+from coarseparts.labels import STYLES
 from coarseparts.report import comparison
 from coarseparts.report.comparison import HEADER, Result
 from coarseparts.report.published import Table as Published

@@ -34,9 +34,9 @@ def store(cache: Path, seed: int, train: int = PART + COARSE) -> Store:
         birds.SCHEMA,
         made["image"],
         made["parts"],
-        made["mask"],
-        made["keypoints"],
-        made["box"],
+        mask=made["mask"],
+        keypoints=made["keypoints"],
+        box=made["box"],
         names=names,
         splits=splits,
     )
@@ -62,7 +62,7 @@ def aircraft_store(cache: Path, seed: int) -> Store:
         aircraft.SCHEMA,
         made["image"],
         made["parts"],
-        made["mask"],
+        mask=made["mask"],
         names=[f"aircraft-{i:05d}" for i in range(count)],
         splits=["train"] * train + ["val"] * VAL + ["test"] * TEST,
     )

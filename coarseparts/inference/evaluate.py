@@ -11,12 +11,12 @@ from torch import Tensor
 from coarseparts.data.batches import Feed
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.sample import Batch
-from coarseparts.data.schema import IGNORE
 from coarseparts.data.store import Store
 from coarseparts.evaluation.iou import confusion, summary
 from coarseparts.evaluation.pck import pck, peaks
 from coarseparts.inference.model import Model
 from coarseparts.labels import Keypoints, Parts
+from coarseparts.labels.schema import IGNORE
 from coarseparts.system.errors import RunError
 from coarseparts.training.measure import predictions
 
@@ -36,7 +36,7 @@ def evaluate_store(model: Model, store: Store, split: str, kind: str = "part") -
     if not len(rows):
         raise BadInput(Problem(split, "has no image with part masks to measure on", "choose another --split"))
     device = str(next(model.networks.part_model.parameters()).device)
-    style = dict(model.networks.style_items()).get("keypoints") if model.has_posterior else None
+    style = dict(model.networks.styles.items()).get("keypoints") if model.has_posterior else None
     y = model.networks.y
     counts, points = [], _Points(y)
     feed = Feed(store, rows, 32, 0, 0, device, preprocess=model.settings.preprocess)

@@ -31,9 +31,9 @@ from coarseparts.data.images import decode, list_images, stem
 from coarseparts.data.problems import BadInput, Problem, capped, counted, errors
 from coarseparts.data.records import ABSENT, Record, read_dataset
 from coarseparts.data.sample import Sample
-from coarseparts.data.schema import Schema
 from coarseparts.inference.model import Model
 from coarseparts.inference.predict import BATCH, folded, predict_samples
+from coarseparts.labels.schema import Schema
 from coarseparts.report.overlay import overlay
 from coarseparts.report.palette import colours
 from coarseparts.system import limits

@@ -15,8 +15,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from coarseparts.data.dataset_file import STRIDE, Crop, describe
-from coarseparts.data.schema import Schema
 from coarseparts.joint import JointModel
+from coarseparts.labels.schema import Schema
 from coarseparts.networks import (
     fastest,
 )
@@ -85,7 +85,7 @@ class Model:
     def _parts(self) -> dict[str, nn.Module]:
         parts = {"part_model": self.networks.part_model}
         if self.has_posterior:
-            parts |= {"posterior": self.networks.posterior, "styles": self.networks.styles}
+            parts |= {"posterior": self.networks.posterior, "styles": self.networks.theta_k}
         return parts
 
     @classmethod

@@ -9,6 +9,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from coarseparts.data.sample import Batch, Sample
 from coarseparts.data.store import Store
 from coarseparts.data.transforms import to_input
 from coarseparts.inference.model import Model
+from coarseparts.labels import STYLES
 from coarseparts.networks import Backbone
 
 BATCH = 16
@@ -60,7 +62,7 @@ def predict_samples(
     """
     samples = list(samples)
     able = use_labels and model.has_posterior
-    labelled = [able and any(getattr(sample, s) is not None for s in model.styles) for sample in samples]
+    labelled = [able and any(name in sample.labels for name in model.styles) for sample in samples]
     if model.crop.get("to") == "object":
         far = [i for i, sample in enumerate(samples) if sample.crop is None and not labelled[i]]
         for i, figure in zip(far, _each(model, [samples[i] for i in far], False, size, find=True), strict=True):
@@ -75,7 +77,7 @@ def predict_samples(
 def _each(model: Model, samples: list[Sample], labelled: bool, size: int, find: bool = False) -> Iterator[np.ndarray]:
     """Part maps in order; with ``find`` the whole object where a learned p(ymask|y) says it, for parts need not fill
     it."""
-    y, mask = model.networks.y, dict(model.networks.style_items()).get("mask")
+    y, mask = model.networks.y, dict(model.networks.styles.items()).get("mask")
     for start in range(0, len(samples), size):
         chunk = samples[start : start + size]
         crops, log_y = _forward(model, chunk, labelled)
@@ -101,15 +103,12 @@ def _forward(model: Model, samples: list[Sample], labelled: bool) -> tuple[list[
         blank = np.zeros_like(there[0]) if there else None
         return None if blank is None else np.stack([blank if a[name] is None else a[name] for a in made])  # type: ignore
 
-    image, mask = stacked("image"), stacked("mask")
+    image = stacked("image")
     assert image is not None
-    keypoints = stacked("keypoints") if model.schema.keypoints else None
-    present = {"mask": np.array([arrays["mask"] is not None for arrays in made])}
-    store = Store.from_arrays(
-        *(model.schema, image, None, mask, keypoints, stacked("box")),
-        present=present,
-        part_boxes=stacked("part_boxes"),
-    )
+    # A mask without a pixel is a label, too, so that it has to be said which sample has one.
+    present = {name: np.array([arrays[name] is not None for arrays in made]) for name in STYLES}
+    labels: Any = {name: stacked(name) for name in STYLES if model.schema.keypoints or name != "keypoints"}
+    store = Store.from_arrays(model.schema, image, present=present, **labels)
     device = next(model.networks.part_model.parameters()).device
     batch: Batch = to_input(store.batch(range(len(samples)), device), model.settings.preprocess)
     batch.image = batch.image.contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""Label styles: one file a style. A new style is one new file and one entry in ``STYLES`` below."""
+"""Label styles: one file a style. A new style is one new file and one entry in ``ALL`` below."""
 
 from coarseparts.labels.box import Box
 from coarseparts.labels.keypoints import Keypoints
@@ -7,8 +7,11 @@ from coarseparts.labels.part_boxes import PartBoxes
 from coarseparts.labels.parts import ExclusiveParts, OverlappingParts, Parts, parts_of
 from coarseparts.labels.style import LabelStyle
 
-STYLES: dict[str, type[LabelStyle]] = {"keypoints": Keypoints, "mask": Mask, "box": Box, "part_boxes": PartBoxes}
-"""Every coarse label style by its name in dataset files and on the command line."""
+ALL = (Keypoints, Mask, Box, PartBoxes)
+
+STYLES: dict[str, type[LabelStyle]] = {style.name: style for style in ALL}
+"""Every coarse label style by its name in dataset files and on the command line, in the order in which the posterior
+sees them."""
 
 __all__ = [
     "STYLES",

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from coarseparts.labels.frames import CropFrame, Move
 from coarseparts.labels.parts import Parts
-from coarseparts.labels.style import LabelStyle
+from coarseparts.labels.schema import Schema
+from coarseparts.labels.style import LabelNetwork, LabelStyle, StyleSettings
+from coarseparts.system.lazy import Lazy
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+    from torch.nn import functional as F
+else:
+    torch, F = Lazy("torch"), Lazy("torch.nn.functional")
 
 
 class Box(LabelStyle):
@@ -24,11 +35,49 @@ class Box(LabelStyle):
 
     name = "box"
 
+    @staticmethod
+    def layout(schema: Schema, size: int) -> tuple[np.dtype, tuple[int, ...]]:
+        return np.dtype(np.float32), (4,)
+
+    @staticmethod
+    def labelled(rows: np.ndarray) -> np.ndarray:
+        return np.asarray((rows[..., 2:] > rows[..., :2]).all(-1))
+
+    @staticmethod
+    def cropped(label: np.ndarray, frame: CropFrame) -> np.ndarray | None:
+        return frame.box(label)
+
+    @staticmethod
+    def mirror(label: Tensor, size: int, schema: Schema) -> Tensor:
+        return mirrored(label, size)
+
+    @staticmethod
+    def moved(
+        label: Tensor, present: Tensor, move: Move, others: Mapping[str, tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor]:
+        """Tight around mask >= 0.5 where the sample has a mask, else around its moved corners."""
+        box = move.boxes(label.float()[:, None])[:, 0]
+        if "mask" in others:
+            mask, has_mask = others["mask"]
+            tight, found = box_of_mask(mask[:, 0] >= 0.5)
+            box = torch.where((has_mask & found)[:, None], tight, box)
+        present = present & (box[:, 2] > box[:, 0]) & (box[:, 3] > box[:, 1])
+        return torch.where(present[:, None], box, 0.0), present
+
+    @staticmethod
+    def must_stay_upright(present: Mapping[str, Tensor]) -> Tensor:
+        """The tight box of a turned object cannot be told from its box; with a mask it can."""
+        return present["box"] & ~present["mask"] if "mask" in present else present["box"]
+
+    @classmethod
+    def of(cls, schema: Schema, y: Parts, settings: StyleSettings, network: LabelNetwork) -> Box:
+        model = None if y.exclusive else network(1, True)  # overlapping parts do not fill the object
+        return cls(y, settings.box_corners, settings.sigma, model)
+
     def __init__(self, y: Parts, corners: bool = False, sigma: float = 0.03, model: nn.Module | None = None):
-        super().__init__()
-        self.y, self.corners, self.sigma, self.model = y, corners, sigma, model
+        super().__init__(torch.full((2,), 1e-3), model)
+        self.y, self.corners, self.sigma = y, corners, sigma
         self.channels = 2 if corners else 1
-        self.register_buffer("scale", torch.full((2,), 1e-3))
 
     def draw(self, label: Tensor, size: int) -> Tensor:
         centres = torch.arange(size, device=label.device) + 0.5
@@ -65,9 +114,11 @@ class Box(LabelStyle):
         penalty = self.scale[0].clamp(1e-4, 0.4999).log() * outside[:, None]
         return self.y.given(log_y, penalty)
 
-    def mirror(self, label: Tensor, size: int) -> Tensor:
-        x0, y0, x1, y1 = label.unbind(-1)
-        return torch.stack([size - x1, y0, size - x0, y1], dim=-1)
+
+def mirrored(boxes: Tensor, size: int) -> Tensor:
+    """Boxes (..., 4) of an image of width ``size`` mirrored left to right; empty ones stay."""
+    x0, y0, x1, y1 = boxes.unbind(-1)
+    return torch.where((x1 > x0)[..., None], torch.stack((size - x1, y0, size - x0, y1), -1), boxes)
 
 
 def inside(label: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -106,16 +157,13 @@ def noise(label: Tensor, log_background: Tensor) -> Tensor:
     return torch.stack([stray, empty]).clamp(1e-3, 0.4)
 
 
-def box_of(mask: Tensor) -> Tensor:
-    """(B, 4) tight boxes of masks (B, H, W) bool; an empty mask gives zeros."""
-    size = mask.shape[-1]
-    at = torch.arange(size, device=mask.device)
+def box_of_mask(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, H, W) bool -> (B, 4) tight box, outer edges of the pixels, and (B,) whether there is any pixel."""
+
+    def span(line: Tensor) -> tuple[Tensor, Tensor]:  # (B, n) bool -> first True, one past the last True
+        line = line.to(torch.uint8)
+        return line.argmax(1), line.shape[1] - line.flip(1).argmax(1)
+
     columns, rows = mask.any(1), mask.any(2)
-    edges = [
-        torch.where(columns, at, size).amin(1),
-        torch.where(rows, at, size).amin(1),
-        torch.where(columns, at + 1, 0).amax(1),
-        torch.where(rows, at + 1, 0).amax(1),
-    ]
-    boxes = torch.stack(edges, dim=-1).float()
-    return F.threshold(boxes, 0, 0) * mask.flatten(1).any(1)[:, None]
+    (x0, x1), (y0, y1) = span(columns), span(rows)
+    return torch.stack((x0, y0, x1, y1), -1).float(), columns.any(1)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
-from coarseparts.labels.style import LabelStyle
+from coarseparts.labels.frames import CropFrame, Move
+from coarseparts.labels.parts import Parts
+from coarseparts.labels.schema import Schema
+from coarseparts.labels.style import LabelNetwork, LabelStyle, StyleSettings
+from coarseparts.system.lazy import Lazy
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from coarseparts.system import device
+else:
+    torch, device = Lazy("torch"), Lazy("coarseparts.system.device")
 
 
 class Keypoints(LabelStyle):
@@ -31,22 +42,60 @@ class Keypoints(LabelStyle):
 
     name = "keypoints"
 
+    @staticmethod
+    def layout(schema: Schema, size: int) -> tuple[np.dtype, tuple[int, ...]]:
+        return np.dtype(np.float32), (len(schema.keypoints), 3)
+
+    @staticmethod
+    def labelled(rows: np.ndarray) -> np.ndarray:
+        return np.asarray((rows[:, :, 2] > 0).any(1))
+
+    @staticmethod
+    def cropped(label: np.ndarray, frame: CropFrame) -> np.ndarray:
+        """v = 0 for points outside the crop; (0, 0, v) for v < 1."""
+        out = np.array(label, np.float32)
+        out[:, :2] = frame.points(out[:, :2])
+        outside = ~((out[:, :2] >= 0) & (out[:, :2] < frame.size)).all(1)
+        out[:, 2] = np.where(outside & (out[:, 2] > 0), 0, out[:, 2])
+        out[out[:, 2] < 1, :2] = 0
+        return out
+
+    @staticmethod
+    def mirror(label: Tensor, size: int, schema: Schema) -> Tensor:
+        swapped = label[:, device.constant(tuple(schema.keypoint_flip()), label.device, torch.int64)]
+        x = torch.where(swapped[..., 2] > 0, size - swapped[..., 0], swapped[..., 0])
+        return torch.cat((x[..., None], swapped[..., 1:]), -1)
+
+    @staticmethod
+    def moved(
+        label: Tensor, present: Tensor, move: Move, others: Mapping[str, tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor]:
+        """Points out of the frame become (0, 0, 0); those with v <= 0 stay as they were."""
+        points = label.float()
+        x, y = move.points(points[..., 0], points[..., 1])
+        inside = (x >= 0) & (x <= move.width) & (y >= 0) & (y <= move.height)
+        there = torch.stack((x, y, points[..., 2]), -1)
+        there = torch.where(inside[..., None], there, 0.0)
+        return torch.where(points[..., 2:] > 0, there, points), present
+
+    @classmethod
+    def of(cls, schema: Schema, y: Parts, settings: StyleSettings, network: LabelNetwork) -> Keypoints:
+        count, model = len(schema.keypoints), network(len(schema.keypoints), False)
+        return cls(count, model, settings.sigma, model.stride, settings.distance)
+
     def __init__(
         self,
         count: int,
         model: Callable[[Tensor], Tensor],
-        flip: list[int],
         sigma: float = 0.03,
         stride: int = 4,
         distance: Literal["l1", "squared", "location"] = "location",
     ):
-        super().__init__()
         if distance not in ("l1", "squared", "location"):
             raise ValueError(f"distance is {distance!r}; choose 'l1', 'squared' or 'location'")
-        self.channels, self.sigma, self.stride, self.distance, self.flip = count, sigma, stride, distance, flip
-        self.model = model if isinstance(model, nn.Module) else _Function(model)
-        self.register_buffer("scale", torch.ones(count))
-        self.absent = nn.Parameter(torch.zeros(count)) if distance == "location" else None
+        super().__init__(torch.ones(count), model if isinstance(model, torch.nn.Module) else None)
+        self.channels, self.sigma, self.stride, self.distance, self._heat = count, sigma, stride, distance, model
+        self.theta.absent = torch.nn.Parameter(torch.zeros(count)) if distance == "location" else None
 
     def draw(self, label: Tensor, size: int) -> Tensor:
         return self._gaussians(label, size, size, self._height(label))
@@ -62,7 +111,7 @@ class Keypoints(LabelStyle):
 
     def predict(self, log_y: Tensor) -> Tensor:
         """Heat maps 0..1 (B, K, h, w); for "location" logits of them."""
-        logits = self.model(log_y.exp())
+        logits = self._heat(log_y.exp())
         return logits if self.distance == "location" else logits.sigmoid()
 
     def loss(self, label: Tensor, mean: Tensor) -> Tensor:
@@ -90,15 +139,6 @@ class Keypoints(LabelStyle):
         grid = torch.logspace(-1, 1, 21, base=8.0, device=mean.device)  # temperatures 1/8 .. 8
         costs = torch.stack([average(torch.full_like(self.scale, float(t))) for t in grid])  # (21, K)
         return torch.where(n > 0, grid[costs.argmin(0)], 1.0)
-
-    def mirror(self, label: Tensor, size: int) -> Tensor:
-        out = label[:, self.flip].clone()
-        there = out[..., 2] > 0
-        out[..., 0] = torch.where(there, size - out[..., 0], out[..., 0])
-        return out
-
-    def condition(self, log_y: Tensor, label: Tensor) -> Tensor:
-        return log_y  # a network's likelihood has no closed form
 
     def heat(self, mean: Tensor) -> Tensor:
         """``predict``'s output as heat maps (B, K, h, w), 0..1, whatever the distance, to look at."""
@@ -130,8 +170,8 @@ class Keypoints(LabelStyle):
         return (gap.abs() if self.distance == "l1" else gap.square()).sum(dim=(2, 3)) / size**2
 
     def _with_absent(self, mean: Tensor) -> Tensor:
-        assert self.absent is not None
-        return torch.cat([mean.flatten(2), self.absent[:, None].expand(len(mean), -1, 1)], dim=-1)
+        assert self.theta.absent is not None
+        return torch.cat([mean.flatten(2), self.theta.absent[:, None].expand(len(mean), -1, 1)], dim=-1)
 
     def _gaussians(self, label: Tensor, size: int, frame: int, height: Tensor, out: Tensor | None = None) -> Tensor:
         """(B, K, size, size) of ``height`` (B, K); the coordinates are pixels of an image of width ``frame``."""
@@ -142,14 +182,3 @@ class Keypoints(LabelStyle):
         gx = torch.exp(-0.5 * ((centres - label[..., 0:1] * shrink) / width) ** 2)
         gy = torch.exp(-0.5 * ((centres - label[..., 1:2] * shrink) / width) ** 2)
         return torch.mul((gy * height[..., None])[..., :, None], gx[..., None, :], out=out)
-
-
-class _Function(nn.Module):
-    """A plain function as a module, for label models without parameters."""
-
-    def __init__(self, function: Callable[[Tensor], Tensor]):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+import numpy as np
 
+from coarseparts.labels.frames import CropFrame, Move
 from coarseparts.labels.parts import Parts
-from coarseparts.labels.style import LabelStyle
+from coarseparts.labels.schema import Schema
+from coarseparts.labels.style import LabelNetwork, LabelStyle, StyleSettings
+from coarseparts.system.lazy import Lazy
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+    from torch.nn import functional as F
+else:
+    torch, F = Lazy("torch"), Lazy("torch.nn.functional")
 
 
 class Mask(LabelStyle):
@@ -29,20 +38,55 @@ class Mask(LabelStyle):
     """
 
     name = "mask"
+    is_plane = True
     channels = 1
+
+    @staticmethod
+    def layout(schema: Schema, size: int) -> tuple[np.dtype, tuple[int, ...]]:
+        return np.dtype(np.uint8), (size, size)
+
+    @staticmethod
+    def labelled(rows: np.ndarray) -> np.ndarray:
+        """All: a mask without a pixel says that there is no object."""
+        return np.ones(len(rows), bool)
+
+    @staticmethod
+    def cropped(label: np.ndarray, frame: CropFrame) -> np.ndarray:
+        return np.rint(frame.area_mean(label)).astype(np.uint8)
+
+    @staticmethod
+    def stacked(rows: Tensor) -> Tensor:
+        return rows[:, None]
+
+    @staticmethod
+    def as_input(label: Tensor) -> Tensor:
+        return label.float() / 255
+
+    @staticmethod
+    def mirror(label: Tensor, size: int, schema: Schema) -> Tensor:
+        return label.flip(-1)
+
+    @staticmethod
+    def moved(
+        label: Tensor, present: Tensor, move: Move, others: Mapping[str, tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor]:
+        return label * (move.inside[:, None] / 255), present
+
+    @classmethod
+    def of(cls, schema: Schema, y: Parts, settings: StyleSettings, network: LabelNetwork) -> Mask:
+        return cls(y, model=None if y.exclusive else network(1, True))  # overlapping parts do not fill the object
 
     def __init__(
         self, y: Parts, likelihood: Literal["of_mean", "expected"] = "of_mean", model: nn.Module | None = None
     ) -> None:
-        super().__init__()
         if likelihood not in ("of_mean", "expected"):
             raise ValueError(f"likelihood is {likelihood!r}; choose 'of_mean' (Algorithm 1) or 'expected' (Eq. 2)")
         if model is not None and likelihood == "expected":
             raise ValueError("likelihood 'expected' has no closed form where the mask is learned; take 'of_mean'")
         if model is None and not y.exclusive:
             raise ValueError("parts that may overlap do not fill a mask; give the model that learns p(ymask|y)")
-        self.y, self.likelihood, self.model = y, likelihood, model
-        self.register_buffer("scale", torch.zeros(1))
+        super().__init__(torch.zeros(1), model)
+        self.y, self.likelihood = y, likelihood
 
     def draw(self, label: Tensor, size: int) -> Tensor:
         if label.shape[-1] == size:
@@ -81,9 +125,6 @@ class Mask(LabelStyle):
         known = torch.ones_like(mean) if self.learned else (mean.abs() > 6).float()
         wrong = (label - (mean > 0).float()).abs() * known
         return (wrong.sum() / known.sum().clamp_min(1)).clamp(1e-3, 0.4).reshape(1)
-
-    def mirror(self, label: Tensor, size: int) -> Tensor:
-        return label.flip(-1)
 
     def condition(self, log_y: Tensor, label: Tensor) -> Tensor:
         if self.model is not None:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from coarseparts.labels.box import inside, misfit, noise
+import numpy as np
+
+from coarseparts.labels.box import inside, mirrored, misfit, noise
+from coarseparts.labels.frames import CropFrame, Move
 from coarseparts.labels.parts import Parts
-from coarseparts.labels.style import LabelStyle
+from coarseparts.labels.schema import Schema
+from coarseparts.labels.style import LabelNetwork, LabelStyle, StyleSettings
+from coarseparts.system.lazy import Lazy
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from coarseparts.system import device
+else:
+    torch, device = Lazy("torch"), Lazy("coarseparts.system.device")
 
 
 class PartBoxes(LabelStyle):
@@ -15,17 +28,51 @@ class PartBoxes(LabelStyle):
 
     Deterministic given y, each box as the object's (``Box``): the part is nowhere outside of its box and somewhere in
     every row and column that the box covers. ``scale`` (two numbers) is how often each is wrong on held-out images.
-    ``y`` says what the parts are; ``flip`` which of the P each becomes in a mirror, counted from 0.
+    ``y`` says what the parts are.
     """
 
     name = "part_boxes"
 
-    def __init__(self, y: Parts, flip: list[int]) -> None:
-        super().__init__()
-        if len(flip) != y.count:
-            raise ValueError(f"flip names {len(flip)} parts, expected {y.count}, one a part")
-        self.y, self.channels, self.flip = y, y.count, flip
-        self.register_buffer("scale", torch.full((2,), 1e-3))
+    @staticmethod
+    def layout(schema: Schema, size: int) -> tuple[np.dtype, tuple[int, ...]]:
+        return np.dtype(np.float32), (len(schema.parts), 4)
+
+    @staticmethod
+    def labelled(rows: np.ndarray) -> np.ndarray:
+        return np.asarray((rows[..., 2:] > rows[..., :2]).all(-1).any(-1))
+
+    @staticmethod
+    def cropped(label: np.ndarray, frame: CropFrame) -> np.ndarray | None:
+        """Zeros for those of which nothing is left, None if that is all of them."""
+        moved = [frame.box(box) if box[2] > box[0] else None for box in label]
+        out = np.stack([np.zeros(4, np.float32) if box is None else box for box in moved])
+        return out if out.any() else None
+
+    @staticmethod
+    def mirror(label: Tensor, size: int, schema: Schema) -> Tensor:
+        return mirrored(label[:, device.constant(tuple(schema.part_flip()[1:]), label.device, torch.int64) - 1], size)
+
+    @staticmethod
+    def moved(
+        label: Tensor, present: Tensor, move: Move, others: Mapping[str, tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor]:
+        given = label.float()
+        boxes = move.boxes(given)
+        seen = (given[..., 2] > given[..., 0]) & (boxes[..., 2:] > boxes[..., :2]).all(-1)  # (B, P)
+        return torch.where(seen[..., None], boxes, 0.0), present & seen.any(1)
+
+    @staticmethod
+    def must_stay_upright(present: Mapping[str, Tensor]) -> Tensor:
+        """The tight box of a turned part cannot be told from its box."""
+        return present["part_boxes"]
+
+    @classmethod
+    def of(cls, schema: Schema, y: Parts, settings: StyleSettings, network: LabelNetwork) -> PartBoxes:
+        return cls(y)
+
+    def __init__(self, y: Parts) -> None:
+        super().__init__(torch.full((2,), 1e-3))
+        self.y, self.channels = y, y.count
 
     def draw(self, label: Tensor, size: int) -> Tensor:
         return self._within(label, size).float()
@@ -42,10 +89,6 @@ class PartBoxes(LabelStyle):
 
     def fit(self, label: Tensor, mean: Tensor) -> Tensor:
         return noise(label.flatten(0, 1), mean.flatten(0, 1))
-
-    def mirror(self, label: Tensor, size: int) -> Tensor:
-        x0, y0, x1, y1 = label[:, self.flip].unbind(-1)
-        return torch.where((x1 > x0)[..., None], torch.stack([size - x1, y0, size - x0, y1], dim=-1), 0.0)
 
     def condition(self, log_y: Tensor, label: Tensor) -> Tensor:
         # "Not outside of its box" is a statement about single pixels; the projections are not.

@@ -10,13 +10,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+from coarseparts.labels.schema import IGNORE
+from coarseparts.system.lazy import Lazy
 
-IGNORE = 255
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from torch.nn import functional as F
+else:
+    torch, F = Lazy("torch"), Lazy("torch.nn.functional")
 
 
 @dataclass(frozen=True)

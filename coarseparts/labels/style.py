@@ -1,28 +1,130 @@
-"""The contract of a coarse label style: how y_k is drawn, how it follows from the parts, how likely it is.
+"""The contract of a coarse label style: what its label is, how it moves with the image, how it follows from the parts.
 
-Section 3: p(y, y1..yn | x) = p(y|x) prod_k p(yk|y). One style is one factor p(yk|y). ``log_y`` below is always
-the log-probability of the parts' states, (B, S, H, W) as in ``labels.parts``: log q(y) in the E-step, that of certain
-parts in exact use.
+Section 3: p(y, y1..yn | x) = p(y|x) prod_k p(yk|y). One style is one factor p(yk|y). A class says what the label is:
+its methods need no instance and, but for those that take tensors, no torch. An instance is p(yk|y). ``log_y`` below is
+always the log-probability of the parts' states, (B, S, H, W) as in ``labels.parts``: log q(y) in the E-step, that of
+certain parts in exact use.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+
+from coarseparts.labels.frames import CropFrame, Move
+from coarseparts.labels.parts import Parts
+from coarseparts.labels.schema import Schema
+from coarseparts.system.lazy import Lazy
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+else:
+    torch = Lazy("torch")
 
 
-class LabelStyle(nn.Module, ABC):
+class StyleSettings(Protocol):
+    """The settings (``training/settings.py``) that label styles read."""
+
+    @property
+    def distance(self) -> Literal["l1", "squared", "location"]: ...
+    @property
+    def sigma(self) -> float: ...
+    @property
+    def box_corners(self) -> bool: ...
+
+
+LabelNetwork = Callable[[int, bool], Any]
+"""(maps, full) -> a network from part probabilities (B, S, H, W) to logits of maps, at full resolution or at its own
+``stride``: where p(yk|y) has to be learned."""
+
+
+class LabelStyle(ABC):
     """One style of coarse label. Final classes implement the abstract members and add nothing public.
 
-    ``name`` is the style's name in dataset files; ``channels`` the number of channels that ``draw`` returns;
-    ``scale`` the (S,) scales of its likelihood, fitted by maximum likelihood on held-out images (``fit``).
+    ``name``: the style's name in dataset files; ``is_plane``: its label is a map that is resampled with the image;
+    ``channels``: those of ``draw``; ``theta``: what of p(yk|y) is learned or fitted, with ``scale``, the (n,) scales of
+    its likelihood, and ``model``, a network or None.
     """
 
-    name: str
+    name: ClassVar[str]
+    is_plane: ClassVar[bool] = False
     channels: int
-    scale: Tensor
+
+    # ---- what a label is: arrays, one sample or several rows --------------------------------------------------------
+
+    @staticmethod
+    @abstractmethod
+    def layout(schema: Schema, size: int) -> tuple[np.dtype, tuple[int, ...]]:
+        """Type and shape of one sample's label at ``size`` x ``size`` pixels, as it is stored."""
+
+    @staticmethod
+    @abstractmethod
+    def labelled(rows: np.ndarray) -> np.ndarray:
+        """(N,) bool: which of (N, ...) stored rows say anything, where nobody else says it."""
+
+    @staticmethod
+    @abstractmethod
+    def cropped(label: np.ndarray, frame: CropFrame) -> np.ndarray | None:
+        """The label of the whole image, in its pixels, as that of a crop of it; None if nothing of it is left."""
+
+    # ---- what happens to it in a batch: tensors ---------------------------------------------------------------------
+
+    @staticmethod
+    def stacked(rows: Tensor) -> Tensor:
+        """Stored rows as a batch holds them, (B, ...)."""
+        return rows
+
+    @staticmethod
+    def as_input(label: Tensor) -> Tensor:
+        """The stacked label in float32, as losses and drawings take it."""
+        return label.float()
+
+    @staticmethod
+    @abstractmethod
+    def mirror(label: Tensor, size: int, schema: Schema) -> Tensor:
+        """The labels of images of width ``size`` mirrored left to right, as stored or as input; absent ones stay."""
+
+    @staticmethod
+    @abstractmethod
+    def moved(
+        label: Tensor, present: Tensor, move: Move, others: Mapping[str, tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor]:
+        """The label and its presence (B,) after a move, as input. ``label``: stacked; of a plane as it was resampled,
+        0..255, with the border repeated. ``others``: moved label and presence of the styles before it."""
+
+    @staticmethod
+    def must_stay_upright(present: Mapping[str, Tensor]) -> Tensor | None:
+        """(B,) bool: which samples must not be turned or sheared, for their label could not be known then."""
+        return None
+
+    # ---- p(yk|y) ----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    @abstractmethod
+    def of(cls, schema: Schema, y: Parts, settings: StyleSettings, network: LabelNetwork) -> LabelStyle:
+        """p(yk|y) for a data set's schema."""
+
+    def __init__(self, scale: Tensor, model: nn.Module | None = None) -> None:
+        theta: Any = torch.nn.Module()
+        theta.register_buffer("scale", scale)
+        theta.model = model
+        self.theta = theta
+
+    @property
+    def scale(self) -> Tensor:
+        """(n,) scales of the likelihood, by maximum likelihood on held-out images (``fit``)."""
+        scale: Tensor = self.theta.scale
+        return scale
+
+    @property
+    def model(self) -> nn.Module | None:
+        """The network of p(yk|y), where it has one."""
+        model: nn.Module | None = self.theta.model
+        return model
 
     @abstractmethod
     def draw(self, label: Tensor, size: int) -> Tensor:
@@ -46,25 +148,21 @@ class LabelStyle(nn.Module, ABC):
 
     @abstractmethod
     def fit(self, label: Tensor, mean: Tensor) -> Tensor:
-        """(S,) maximum-likelihood scale of ``label`` (N, ...) around ``mean`` (N, ...)."""
+        """(n,) maximum-likelihood scale of ``label`` (N, ...) around ``mean`` (N, ...)."""
 
-    @abstractmethod
-    def mirror(self, label: Tensor, size: int) -> Tensor:
-        """The label of the image mirrored left to right."""
-
-    @abstractmethod
     def condition(self, log_y: Tensor, label: Tensor) -> Tensor:
         """log of p(y) p(yk|y), normalised at each pixel, where that has a closed form; else ``log_y`` itself."""
+        return log_y
 
-    @torch.no_grad()
     def set_scale(self, scale: Tensor) -> None:
-        """Takes over a fitted scale (S,); it is a buffer, saved with the model."""
-        self.scale.copy_(scale)
+        """Takes over a fitted scale (n,); it is a buffer, saved with the model."""
+        with torch.no_grad():
+            self.scale.copy_(scale)
 
     @property
     def learned(self) -> bool:
         """Whether p(yk|y) has parameters (theta_k) that training moves."""
-        return any(True for _ in self.parameters())
+        return any(True for _ in self.theta.parameters())
 
     @property
     def bounds(self) -> bool:

@@ -14,8 +14,9 @@ from PIL import Image, ImageDraw
 from coarseparts.data.crops import crop_and_resize
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.sample import Sample
-from coarseparts.data.schema import IGNORE, Schema
-from coarseparts.data.store import LABELS, Store
+from coarseparts.data.store import Store
+from coarseparts.labels import STYLES
+from coarseparts.labels.schema import IGNORE, Schema
 from coarseparts.report.palette import colours, fitting, font
 from coarseparts.system.files import write_whole
 from coarseparts.system.text import abridged
@@ -47,12 +48,13 @@ def samples_of(store: Store, rows: Iterable[int]) -> list[Sample]:
     """Rows of a store as samples again (at store size), for a sheet of what is in it."""
     rows = list(rows)
     view = store.subset(rows)
-    labels = {label: (getattr(view, label), view.present[label]) for label in LABELS}
+    labels = {name: view.label(name) for name in STYLES}
     return [
         Sample(
-            name=f"{view.splits[i]}: {view.names[i]}",
-            image=image,
-            **{label: values[i] if there[i] else None for label, (values, there) in labels.items()},
+            f"{view.splits[i]}: {view.names[i]}",
+            image,
+            view.parts[i] if view.present["parts"][i] else None,
+            {name: values[i] for name, values in labels.items() if view.present[name][i]},
         )
         for i, image in enumerate(view.image)
     ]

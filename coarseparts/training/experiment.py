@@ -20,15 +20,17 @@ import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from coarseparts import em, initialise
 from coarseparts.baselines import fine_tuning, point_sup
 from coarseparts.baselines.baseline import Baseline
 from coarseparts.data.batches import Feed
 from coarseparts.data.roles import split_rows
-from coarseparts.data.sample import STYLES, Batch
+from coarseparts.data.sample import Batch
 from coarseparts.data.store import Store
 from coarseparts.joint import JointModel
+from coarseparts.labels import STYLES
 from coarseparts.networks import KeypointDetector, PartModel, members
 from coarseparts.system import parallel
 from coarseparts.system.device import compile_networks, finite
@@ -120,12 +122,13 @@ class Experiment:
             self.labelled_feed = self._feed(self.store, self.rows.part, s.labelled_batch, 3)
             self.em_steps = max(len(self.coarse_feed), s.em_epoch_steps)
         self._initial: dict[str, Any] | None = None
+        self._trained: dict[str, JointModel] = {}  # by stage of EM
 
     def _untrained(self, twin: int = 0) -> JointModel:
         """Networks with the settings' weights, the same whenever this seed asks for them; ``twin`` 1: others."""
         torch.manual_seed(self.seed + 10_007 * twin)
         networks = build(self.schema, self.settings, self.styles)
-        for module in (networks.part_model, networks.posterior, networks.styles):
+        for module in (networks.part_model, networks.posterior, networks.theta_k):
             self._placed(module)
         self._compile(networks.part_model, *members(networks.posterior))
         return networks
@@ -159,7 +162,7 @@ class Experiment:
             network = cast(PartModel, self._untrained().part_model)
             decoder, style = keypoint_decoder(network, self.schema, s)
             detector = KeypointDetector(network, decoder)
-            for module in (detector, style):
+            for module in (detector, style.theta):
                 self._placed(module)
             optimizer = optimizer_of(s, [(detector, s.part_lr)])
             stage = self.run.stage(name, {"detector": detector}, [optimizer], s.keypoint_epochs)
@@ -205,7 +208,7 @@ class Experiment:
 
     def _modules(self) -> dict[str, nn.Module]:
         n = self.networks
-        return {"part_model": n.part_model, "posterior": n.posterior, "styles": n.styles}
+        return {"part_model": n.part_model, "posterior": n.posterior, "styles": n.theta_k}
 
     def _weights(self) -> dict[str, Any]:
         return {name: module.state_dict() for name, module in self._modules().items()}
@@ -237,8 +240,8 @@ class Experiment:
 
     def train_label_models(self, name: str = INITIAL[2]) -> Stage | None:
         """Stage 3: the learned p(yk|y), from true parts and from the posterior's parts of the coarse images."""
-        s, styles = self.settings, self.networks.styles
-        if any(style.learned for _, style in self.networks.style_items()):
+        s, styles = self.settings, self.networks.theta_k
+        if any(style.learned for _, style in self.networks.styles.items()):
             rows = self.rows.part
             if len(self.rows.coarse):  # about a third of what is seen has true parts
                 copies = max(1, len(self.rows.coarse) // (2 * len(rows)))
@@ -265,11 +268,11 @@ class Experiment:
         """Stage 4: Algorithm 1 from where ``initialise`` left the networks. Ends with the best epoch's weights."""
         s, n = self.settings, self.networks
         o = o or s.em
-        learned = any(style.learned for _, style in n.style_items())
+        learned = any(style.learned for _, style in n.styles.items())
         optimizers = em.Optimizers(
             optimizer_of(s, [(n.part_model, s.em_part_lr)]),
             optimizer_of(s, [(n.posterior, s.em_posterior_lr)]),
-            optimizer_of(s, [(n.styles, s.em_label_lr)], False) if learned else None,
+            optimizer_of(s, [(n.theta_k, s.em_label_lr)], False) if learned else None,
         )
         if o.average:
             n.average = moving_average(n.posterior, lambda _: o.average)
@@ -298,6 +301,7 @@ class Experiment:
         if n.average is not None:  # which is what was measured
             n.posterior.load_state_dict(n.average.module.state_dict())
             n.average = None
+        self._trained[name] = n
         return stage
 
     def train_fine_tuning(self, name: str = "fine-tuning", rows: np.ndarray | None = None, twin: int = 0) -> Stage:
@@ -360,19 +364,18 @@ class Experiment:
         store, feed = self.store, self.coarse_feed
         self.store = store.labels_swapped(self.rows.coarse, self.seed)
         self.coarse_feed = self._feed(self.store, self.rows.coarse, feed.size, feed.salt)
-        self.networks.styles.load_state_dict(self.fresh().styles.state_dict())
+        self.networks.theta_k.load_state_dict(self.fresh().theta_k.state_dict())
         try:
             yield
         finally:
             self.store, self.coarse_feed = store, feed
 
     def restore(self, name: str) -> None:
-        """Puts the best epoch of a stage that was trained back into ``networks``."""
+        """Puts the best epoch of EM, of the stage ``name``, back into ``networks``."""
         stage = self.run.stages[name]
         stage.load_best()
-        for key, module in stage.modules.items():
-            if hasattr(self.networks, key):
-                setattr(self.networks, key, module)
+        self.networks = self._trained[name]
+        self.networks.average = cast("AveragedModel | None", stage.modules.get("average"))
 
     # ---- measures -----------------------------------------------------------------------------------------------
 
@@ -399,11 +402,11 @@ class Experiment:
         s, n = self.settings, self.networks
         if not len(self.rows.coarse):
             return math.nan
-        learned = any(style.learned for _, style in n.style_items())
+        learned = any(style.learned for _, style in n.styles.items())
         optimizers = em.Optimizers(
             optimizer_of(s, [(n.part_model, 1e-6)]),
             optimizer_of(s, [(n.posterior, 1e-6)]),
-            optimizer_of(s, [(n.styles, 1e-6)], False) if learned else None,
+            optimizer_of(s, [(n.theta_k, 1e-6)], False) if learned else None,
         )
         took = []
         for _, (labelled, batch) in zip(range(steps + 1), self._pairs(0), strict=False):

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from coarseparts.data.batches import Feed
 from coarseparts.data.sample import Batch
-from coarseparts.data.schema import Schema
 from coarseparts.evaluation.iou import confusion, summary
 from coarseparts.joint import JointModel
+from coarseparts.labels.schema import Schema
 from coarseparts.system import parallel
 
 
@@ -25,7 +25,7 @@ def predictions(
 
     ``model`` "part" sees the image, "posterior" its coarse labels, too; ``condition`` as in ``JointModel.infer``.
     """
-    for module in (networks.part_model, networks.posterior, networks.styles):
+    for module in (networks.part_model, networks.posterior, networks.theta_k):
         module.eval()
     for batch in batches:
         if model == "part":
@@ -47,12 +47,12 @@ def measured(networks: JointModel, schema: Schema, model: str, feed: Feed, condi
 @torch.no_grad()
 def label_misfit(networks: JointModel, batches: Iterable[Batch]) -> dict[str, float]:
     """Mean misfit of each learned label model given the true parts, "val/<style>"."""
-    networks.styles.eval()
+    networks.theta_k.eval()
     sums: dict[str, list[Tensor]] = {}
     for batch in batches:
         blank = torch.zeros(len(batch), networks.y.states, *batch.parts.shape[1:], device=batch.parts.device)
         log_y = networks.y.log_certain(batch.parts, blank)
-        for name, style in networks.style_items():
+        for name, style in networks.styles.items():
             if style.learned:
                 cost = style.loss(batch.labels[name], style.predict(log_y))[batch.present[name]]
                 sums.setdefault(f"val/{name}", []).append(cost)

@@ -21,7 +21,7 @@ from coarseparts.baselines.point_sup import PointSup
 from coarseparts.baselines.pseudo_sup import PseudoSup
 from coarseparts.baselines.uni_match import UniMatch
 from coarseparts.data.roles import Rows
-from coarseparts.data.sample import STYLES
+from coarseparts.labels import STYLES
 from coarseparts.networks import PartModel
 from coarseparts.system.text import readable
 from coarseparts.training.experiment import INITIAL, Experiment

@@ -8,9 +8,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from coarseparts.data.schema import Schema
 from coarseparts.joint import JointModel
-from coarseparts.labels import STYLES, Box, Keypoints, LabelStyle, Mask, PartBoxes, parts_of
+from coarseparts.labels import STYLES, Keypoints, parts_of
+from coarseparts.labels.schema import Schema
 from coarseparts.networks import (
     Backbone,
     Encoder,
@@ -62,10 +62,10 @@ def _encoder_of(path: Path) -> str:
     return "resnet34" if "layer1.2.conv1.weight" in names else "resnet18"
 
 
-def build(schema: Schema, settings: Settings, styles: list[str], weights: bool = True) -> JointModel:
+def build(schema: Schema, settings: Settings, names: list[str], weights: bool = True) -> JointModel:
     """Part model, posterior and label styles for ``schema``; ``weights`` False leaves the encoders random.
 
-    ``settings`` must be resolved. ``styles`` are the coarse labels that the posterior sees, in this order.
+    ``settings`` must be resolved. ``names``: the coarse labels that the posterior sees, in this order.
     """
 
     def encoder() -> Encoder | Backbone:
@@ -74,32 +74,16 @@ def build(schema: Schema, settings: Settings, styles: list[str], weights: bool =
 
     y = parts_of(schema.overlapping, len(schema.parts))
 
-    def label_model(maps: int, full: bool = False) -> LabelModel:
+    def label_network(maps: int, full: bool) -> LabelModel:
         if settings.label_model == "paper" and not is_resnet(settings.encoder):
             raise ValueError(f"label_model paper is built on a ResNet, not {settings.encoder}; take light")
         return LabelModel(y.states, maps, settings.label_model, settings.encoder, full=full)
 
-    def style(name: str) -> LabelStyle:
-        if name == "keypoints":
-            network = label_model(len(schema.keypoints))
-            return Keypoints(
-                len(schema.keypoints),
-                network,
-                schema.keypoint_flip(),
-                settings.sigma,
-                network.stride,
-                settings.distance,
-            )
-        if name == "part_boxes":
-            return PartBoxes(y, [index - 1 for index in schema.part_flip()[1:]])
-        learned = None if y.exclusive else label_model(1, full=True)  # overlapping parts do not fill the object
-        return Mask(y, model=learned) if name == "mask" else Box(y, settings.box_corners, settings.sigma, learned)
-
-    unknown = [s for s in styles if s not in STYLES]
+    unknown = [s for s in names if s not in STYLES]
     if unknown:
         raise ValueError(f"label styles {unknown} are unknown; there are {list(STYLES)}")
-    modules = nn.ModuleDict({name: style(name) for name in styles})
-    drawn = sum(s.channels + 1 for s in modules.values() if isinstance(s, LabelStyle))
+    styles = {name: STYLES[name].of(schema, y, settings, label_network) for name in names}
+    drawn = sum(style.channels + 1 for style in styles.values())
     part_model = PartModel(encoder(), y.outputs, settings.decoder)
 
     def one() -> Posterior:
@@ -114,20 +98,20 @@ def build(schema: Schema, settings: Settings, styles: list[str], weights: bool =
     for member in members(posterior):
         member.precision = settings.precision
     if settings.label_model == "paper":
-        for module in modules.modules():
-            if isinstance(module, LabelModel):
-                module.precision = settings.precision
-    for network in (part_model, posterior, modules):
+        for style in styles.values():
+            if isinstance(style.model, LabelModel):
+                style.model.precision = settings.precision
+    joint = JointModel(part_model, posterior, styles, y)
+    for network in joint.trained:
         network.to(memory_format=torch.channels_last)
-    return JointModel(part_model, posterior, modules, y)
+    return joint
 
 
 def keypoint_decoder(network: PartModel, schema: Schema, settings: Settings) -> tuple[nn.Module, Keypoints]:
     """MultiTask's second decoder on ``network``'s encoder, and what its maps mean: keypoints without a model."""
     stride = 1 if settings.decoder == "paper" else 4
     decoder = _decoder(network, len(schema.keypoints), settings, full=False)
-    flip = schema.keypoint_flip()
-    return decoder, Keypoints(len(schema.keypoints), nn.Identity(), flip, settings.sigma, stride, settings.distance)
+    return decoder, Keypoints(len(schema.keypoints), nn.Identity(), settings.sigma, stride, settings.distance)
 
 
 def mask_decoder(network: PartModel, settings: Settings) -> nn.Module:

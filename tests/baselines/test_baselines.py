@@ -59,7 +59,7 @@ def make_multi_task(distance: str = "location") -> MultiTask:
     torch.manual_seed(0)
     network = PartModel(Encoder("resnet10", stages=3), PARTS + 1, "stride4")
     decoder = SkipDecoder(network.encoder.widths, POINTS, stride=4, full=False)
-    keypoints = Keypoints(POINTS, torch.nn.Identity(), [1, 0, 2], stride=4, distance=distance)  # type: ignore[arg-type]
+    keypoints = Keypoints(POINTS, torch.nn.Identity(), stride=4, distance=distance)  # type: ignore[arg-type]
     return MultiTask(network, decoder, keypoints, True, multi_task.Options(keypoints=10.0), Y)
 
 

@@ -161,9 +161,13 @@ def test_shuffled_labels_are_seen_by_label_models_and_em_but_not_by_the_evaluati
     original = experiment.store
     with experiment.labels_shuffled():
         coarse = experiment.rows.coarse
-        assert not np.array_equal(experiment.store.mask[coarse], original.mask[coarse])
-        np.testing.assert_array_equal(experiment.store.mask[experiment.rows.part], original.mask[experiment.rows.part])
-        np.testing.assert_array_equal(experiment.store.mask[experiment.rows.val], original.mask[experiment.rows.val])
+        assert not np.array_equal(experiment.store.label("mask")[coarse], original.label("mask")[coarse])
+        np.testing.assert_array_equal(
+            experiment.store.label("mask")[experiment.rows.part], original.label("mask")[experiment.rows.part]
+        )
+        np.testing.assert_array_equal(
+            experiment.store.label("mask")[experiment.rows.val], original.label("mask")[experiment.rows.val]
+        )
         assert experiment.coarse_feed.store is experiment.store
     assert experiment.store is original
 

@@ -23,8 +23,8 @@ from coarseparts.data.namesakes import Namesakes
 from coarseparts.data.problems import BadInput
 from coarseparts.data.records import read_contents, read_dataset
 from coarseparts.data.roles import split_rows
-from coarseparts.data.schema import Schema
 from coarseparts.data.store import Store
+from coarseparts.labels.schema import Schema
 
 W, H = 16, 12
 SPLITS = ("train", "val", "test")

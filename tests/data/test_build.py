@@ -15,10 +15,15 @@ from coarseparts.data.crops import crop_and_resize
 from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.records import Record, read_dataset
-from coarseparts.data.store import Writer
+from coarseparts.data.store import Store, Writer
 from coarseparts.data.synthetic import birds
+from coarseparts.labels import STYLES
 
 W, H, COUNT = 40, 30, 7
+
+
+def array(store: Store, name: str) -> np.ndarray:
+    return store.label(name) if name in STYLES else getattr(store, name)
 
 
 @pytest.fixture
@@ -66,7 +71,7 @@ def test_rows_are_the_records_cropped(folder, monkeypatch, cores):
         sample, _ = record.load()
         expected = crop_and_resize(sample, 16)
         for label in ("image", "mask", "keypoints", "box"):
-            np.testing.assert_array_equal(getattr(store, label)[i], expected[label])
+            np.testing.assert_array_equal(array(store, label)[i], expected[label])
         np.testing.assert_array_equal(store.crops[i], expected["crop"])
         np.testing.assert_array_equal(store.native[i], (W, H))
         if i < 3:
@@ -181,7 +186,7 @@ def test_a_killed_build_goes_on_where_it_was(folder, monkeypatch, bad):
     assert seen == list(range(4, COUNT + 1))
     assert store.names == whole.names and [str(p) for p in problems] == [str(p) for p in told]
     for name in ("image", "parts", "mask", "keypoints", "box", "crops", "native"):
-        assert np.array_equal(getattr(store, name), getattr(whole, name)), name
+        assert np.array_equal(array(store, name), array(whole, name)), name
     assert not any(store.splits.count(s) != whole.splits.count(s) for s in set(whole.splits))
 
 
@@ -201,7 +206,7 @@ def test_a_damaged_store_is_built_anew(folder):
     for damage in (lambda: (made / "mask.npy").write_bytes(b""), lambda: (made / "store.json").unlink()):
         damage()
         store, _ = build_store(dataset(folder), folder / "cache")
-        assert len(store) == COUNT and (store.mask[0] > 0).any()
+        assert len(store) == COUNT and (store.label("mask")[0] > 0).any()
 
 
 def test_a_full_disk(folder, monkeypatch):
@@ -241,5 +246,5 @@ def test_synthetic_images_among_photographs(folder, monkeypatch):
     np.testing.assert_array_equal(store.image[COUNT : COUNT + 5], birds.render(5, size=16, seed=1, first=3)["image"])
     assert store.rows("val", has="parts").size == 0 and store.rows("val", has="keypoints").tolist() == [COUNT + 5]
     drawn = birds.render(1, size=16, seed=1, first=20)["keypoints"][0]
-    np.testing.assert_array_equal(store.keypoints[-1, 1], drawn[birds.SCHEMA.keypoints.index("beak")])
-    assert (store.keypoints[-1, [0, -1], 2] == -1).all(), "nobody annotates a bird's sting"
+    np.testing.assert_array_equal(store.label("keypoints")[-1, 1], drawn[birds.SCHEMA.keypoints.index("beak")])
+    assert (store.label("keypoints")[-1, [0, -1], 2] == -1).all(), "nobody annotates a bird's sting"

@@ -14,8 +14,8 @@ from coarseparts.data.check import check
 from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.problems import BadInput
 from coarseparts.data.sample import Sample
-from coarseparts.data.schema import Schema
 from coarseparts.data.store import Store
+from coarseparts.labels.schema import Schema
 from coarseparts.report.contact_sheet import contact_sheet, samples_of
 from coarseparts.report.palette import colours
 
@@ -265,9 +265,11 @@ def test_labels_are_drawn_where_they_are(tmp_path):
         "grey",
         np.full((S, S, 3), 100, np.uint8),
         parts=parts,
-        mask=mask,
-        keypoints=np.array([[20.5, 16.5, 2], [30, 2, 0], [2, 30, -1]], np.float32),
-        box=np.array([2, 2, 30, 30], np.float32),
+        labels={
+            "mask": mask,
+            "keypoints": np.array([[20.5, 16.5, 2], [30, 2, 0], [2, 30, -1]], np.float32),
+            "box": np.array([2, 2, 30, 30], np.float32),
+        },
     )
     schema = Schema(parts=("a", "b"), keypoints=("k", "l", "m"))
     file = contact_sheet([sample], schema, tmp_path / "sheet.png", size=64)

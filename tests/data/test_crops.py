@@ -26,9 +26,11 @@ def make(width=90, height=60, centre=(40.3, 30.7), radius=12, crop=(20, 12, 62, 
         name="disc",
         image=np.repeat((cover * 255).round().astype(np.uint8)[..., None], 3, 2),
         parts=(cover > 0.5).astype(np.uint8) * 3,
-        mask=(cover * 255).round().astype(np.uint8),
-        keypoints=np.array([[*centre, 2], [1, 1, 2], [5, 5, 0], [0, 0, -1]], np.float32),
-        box=np.array([centre[0] - 12, centre[1] - 12, centre[0] + 12, centre[1] + 12], np.float32),
+        labels={
+            "mask": (cover * 255).round().astype(np.uint8),
+            "keypoints": np.array([[*centre, 2], [1, 1, 2], [5, 5, 0], [0, 0, -1]], np.float32),
+            "box": np.array([centre[0] - 12, centre[1] - 12, centre[0] + 12, centre[1] + 12], np.float32),
+        },
         crop=None if crop is None else np.array(crop, np.float32),
     )
 
@@ -80,7 +82,7 @@ def test_a_crop_at_the_images_own_scale_is_a_cut():
     rng = np.random.default_rng(0)
     image, parts = rng.integers(0, 256, (20, 30, 3)).astype(np.uint8), rng.integers(0, 5, (20, 30)).astype(np.uint8)
     mask = rng.integers(0, 256, (20, 30)).astype(np.uint8)
-    sample = Sample("cut", image, parts=parts, mask=mask, crop=np.array([5, 4, 17, 16]))
+    sample = Sample("cut", image, parts, {"mask": mask}, np.array([5, 4, 17, 16]))
     out = crop_and_resize(sample, 12)
     np.testing.assert_array_equal(out["image"], image[4:16, 5:17])
     np.testing.assert_array_equal(out["parts"], parts[4:16, 5:17])
@@ -105,7 +107,7 @@ def test_beyond_the_image():
         "corner",
         image=np.full((10, 10, 3), 200, np.uint8),
         parts=np.full((10, 10), 2, np.uint8),
-        mask=np.full((10, 10), 255, np.uint8),
+        labels={"mask": np.full((10, 10), 255, np.uint8)},
         crop=np.array([-5, -5, 5, 5]),
     )
     out = crop_and_resize(sample, 10)
@@ -138,15 +140,17 @@ def test_the_aspect_ratio_is_kept():
 
 def test_keypoints_and_boxes_at_the_border():
     sample = make()
-    sample.keypoints = np.array([[20, 10, 1], [61.9, 51.9, 2], [62, 30, 2], [19.9, 30, 2], [9, 9, -1]], np.float32)
+    sample.labels["keypoints"] = np.array(
+        [[20, 10, 1], [61.9, 51.9, 2], [62, 30, 2], [19.9, 30, 2], [9, 9, -1]], np.float32
+    )
     sample.crop = np.array([20, 10, 62, 52])
-    sample.box = np.array([0, 20, 41, 80], np.float32)
+    sample.labels["box"] = np.array([0, 20, 41, 80], np.float32)
     out = crop_and_resize(sample, 84)
     np.testing.assert_allclose(
         out["keypoints"], [[0, 0, 1], [83.8, 83.8, 2], [0, 0, 0], [0, 0, 0], [0, 0, -1]], atol=1e-4
     )
     np.testing.assert_allclose(out["box"], [0, 20, 42, 84])
-    sample.box = np.array([0, 0, 19, 9], np.float32)
+    sample.labels["box"] = np.array([0, 0, 19, 9], np.float32)
     assert crop_and_resize(sample, 84)["box"] is None
 
 

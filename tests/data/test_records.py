@@ -16,8 +16,8 @@ from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.loading import in_schema, object_crop
 from coarseparts.data.problems import BadInput
 from coarseparts.data.records import mirror_pairs, read_dataset
-from coarseparts.data.schema import Schema
 from coarseparts.data.synthetic import birds
+from coarseparts.labels.schema import Schema
 
 W, H = 20, 16
 NAMES = ["head", "left eye", "right eye"]
@@ -93,9 +93,13 @@ def test_a_sample_with_everything(world):
     assert record.image == world.images / "a.jpg" and record.has == {"parts", "keypoints", "mask", "box"}
     sample, repaired = record.load()
     assert repaired == [] and sample.name == "a" and sample.image.shape == (H, W, 3)
-    np.testing.assert_array_equal(sample.keypoints, np.array(POINTS).reshape(3, 3))
-    np.testing.assert_array_equal(sample.box, [3, 4, 13, 10])
-    assert sample.mask.dtype == np.uint8 and (sample.mask[4:10, 4:12] == 255).all() and sample.mask.sum() == 255 * 48
+    np.testing.assert_array_equal(sample.labels["keypoints"], np.array(POINTS).reshape(3, 3))
+    np.testing.assert_array_equal(sample.labels["box"], [3, 4, 13, 10])
+    assert (
+        sample.labels["mask"].dtype == np.uint8
+        and (sample.labels["mask"][4:10, 4:12] == 255).all()
+        and sample.labels["mask"].sum() == 255 * 48
+    )
     assert np.bincount(sample.parts.ravel()).tolist() == [W * H - 48, 24, 24]
     np.testing.assert_allclose(sample.crop, [4 - 0.8, 4 - 0.6, 12 + 0.8, 10 + 0.6], rtol=1e-6)
 
@@ -105,7 +109,7 @@ def test_use_limits_the_labels_but_not_the_crop(world):
     world.label("a.jpg")
     (record,), _, _ = read_dataset(dataset(world.source(masks=False, use=("keypoints",))))
     sample, _ = record.load()
-    assert record.has == {"keypoints"} and sample.mask is None and sample.box is None
+    assert record.has == {"keypoints"} and sample.labels.keys() == {"keypoints"}
     np.testing.assert_allclose(sample.crop, [3.2, 3.4, 12.8, 10.6], rtol=1e-6)
     (record,), _, _ = read_dataset(dataset(world.source(masks=False), crop={"to": "none"}))
     assert record.load()[0].crop is None
@@ -179,11 +183,14 @@ def test_keypoints_of_several_categories_and_sources(tmp_path):
     sources = (one.source(masks=False), two.source(masks=False, unlabelled_keypoints="unknown"))
     records, _, schema = read_dataset(dataset(*sources))
     assert schema.keypoints == (*NAMES, "wing")
-    first, second = (r.load()[0].keypoints for r in records)
+    first, second = (r.load()[0].labels["keypoints"] for r in records)
     assert first[:, 2].tolist() == [2, 1, 0, -1] and second[:, 2].tolist() == [-1, -1, -1, 2]
     np.testing.assert_array_equal(second[3], [1, 2, 2])
     chosen, problems, schema = read_dataset(dataset(*sources, keypoints=("wing", "left eye")))
-    assert schema.keypoints == ("wing", "left eye") and chosen[0].load()[0].keypoints[:, 2].tolist() == [-1, 1]
+    assert schema.keypoints == ("wing", "left eye") and chosen[0].load()[0].labels["keypoints"][:, 2].tolist() == [
+        -1,
+        1,
+    ]
     assert lines(problems) == [] and "head, right eye" in lines(problems, "note")[0]
 
 
@@ -327,8 +334,8 @@ def test_a_little_outside_is_repaired(world):
     world.photo("a.jpg")
     world.label("a.jpg", keypoints=[20, 15.5, 2, -1.2, 17.4, 2, 0, 0, 0], bbox=[-5, -1, 40, 10], segmentation=[])
     sample, repaired = read_dataset(dataset(world.source(masks=False)))[0][0].load()
-    np.testing.assert_allclose(sample.keypoints, [[19.5, 15.5, 2], [0.5, 15.5, 2], [0, 0, 0]])
-    np.testing.assert_array_equal(sample.box, [0, 0, 20, 9])
+    np.testing.assert_allclose(sample.labels["keypoints"], [[19.5, 15.5, 2], [0.5, 15.5, 2], [0, 0, 0]])
+    np.testing.assert_array_equal(sample.labels["box"], [0, 0, 20, 9])
     assert [p.severity for p in repaired] == ["repaired"] * 3
     assert "'head' at (20, 15.5) moved" in repaired[0].message and "cut off" in repaired[2].message
 
@@ -353,7 +360,7 @@ def test_an_exif_rotated_photograph_has_labels_in_its_upright_frame(world):
     Image.fromarray(stored).save(world.images / "a.jpg", "JPEG", quality=100, exif=exif)
     world.label("a.jpg")
     sample, repaired = read_dataset(dataset(world.source(masks=False)))[0][0].load()
-    np.testing.assert_array_equal(sample.image[..., 0] > 127, sample.mask > 127)
+    np.testing.assert_array_equal(sample.image[..., 0] > 127, sample.labels["mask"] > 127)
     assert "EXIF" in repaired[0].message
 
 
@@ -398,8 +405,8 @@ def test_cub_with_segmentations_beside_the_images(tmp_path):
     (record,), problems, _ = read_dataset(dataset({"split": "train", "cub": tmp_path / "cub"}))
     assert problems == [] and record.name == "1.A/x" and record.has == {"keypoints", "mask", "box"}
     sample, _ = record.load()
-    np.testing.assert_array_equal(sample.mask, soft)
-    np.testing.assert_array_equal(sample.keypoints, [[5.5, 6, 2], [0, 0, 0]])
+    np.testing.assert_array_equal(sample.labels["mask"], soft)
+    np.testing.assert_array_equal(sample.labels["keypoints"], [[5.5, 6, 2], [0, 0, 0]])
     np.testing.assert_allclose(sample.crop, [3.2, 3.4, 12.8, 10.6], rtol=1e-6)
     _, problems, _ = read_dataset(dataset({"split": "test", "cub": tmp_path / "cub"}))
     assert "y.jpg: does not exist" in lines(problems)[0]
@@ -440,8 +447,9 @@ def test_synthetic_birds():
     assert records[0].has == {"parts", "keypoints", "mask", "box"} and records[4].has == {"keypoints"}
     rendered = birds.render(3, size=32, seed=2, first=5)
     sample, _ = records[1].load()
-    for name in ("image", "parts", "mask", "keypoints", "box"):
-        np.testing.assert_array_equal(getattr(sample, name), rendered[name][1])
+    for name, value in ({"image": sample.image, "parts": sample.parts} | sample.labels).items():
+        np.testing.assert_array_equal(value, rendered[name][1])
+    assert sample.labels.keys() == {"mask", "keypoints", "box"}
     assert records[4].load()[0].parts is None and len({r.fingerprint for r in records}) == 5
 
 
@@ -455,7 +463,7 @@ def test_synthetic_birds_beside_others(world):
     records, problems, schema = read_dataset(mixed)
     assert [(r.name, r.split) for r in records if r.image is None] == [(f"birds-0-00000{n}", "test") for n in (0, 1)]
     assert len(lines(problems)) == 2 and "in split test" in lines(problems)[0]
-    assert schema.keypoints[0] == "head" and records[1].load()[0].keypoints[0].tolist() == [0, 0, -1]
+    assert schema.keypoints[0] == "head" and records[1].load()[0].labels["keypoints"][0].tolist() == [0, 0, -1]
 
 
 def test_in_schema_maps_many_at_once():
@@ -592,9 +600,9 @@ def test_ants():
         assert (
             repaired == [] and sample.image.shape == (256, 256, 3) and set(np.unique(sample.parts)) <= {0, 1, 2, 3, 4}
         )
-        agree = ((sample.parts > 0) == (sample.mask > 127)).mean()
+        agree = ((sample.parts > 0) == (sample.labels["mask"] > 127)).mean()
         assert agree > 0.99, "the mask was derived from the parts"
-        x, y, _ = sample.keypoints[schema.keypoints.index("abdomen_center")]
+        x, y, _ = sample.labels["keypoints"][schema.keypoints.index("abdomen_center")]
         assert sample.parts[int(y), int(x)] == 3
 
 
@@ -614,7 +622,9 @@ def test_bird_photographs_copied_elsewhere(tmp_path):
     assert lines(problems) == [] and len(records) == 4 and len(schema.keypoints) == 15
     for record in records:
         sample, _ = record.load()
-        assert sample.crop is None and sample.keypoints.shape == (15, 3), "its box is the image: cropped already"
+        assert sample.crop is None and sample.labels["keypoints"].shape == (15, 3), (
+            "its box is the image: cropped already"
+        )
 
 
 def test_only_the_images_of_a_list(world):
@@ -670,7 +680,7 @@ def test_a_list_takes_the_place_of_the_official_split_of_cub(tmp_path):
     source = {"split": "train", "cub": cub, "only": tmp_path / "only.txt", "segmentations": tmp_path / "grey"}
     records, problems, _ = read_dataset(dataset(source))
     assert lines(problems) == [] and [r.name for r in records] == ["1", "2"]
-    assert [("mask" in r.has) for r in records] == [False, True] and records[1].load()[0].mask[0, 0] == 51
+    assert [("mask" in r.has) for r in records] == [False, True] and records[1].load()[0].labels["mask"][0, 0] == 51
 
 
 def test_an_image_may_be_kept_in_two_splits(world):

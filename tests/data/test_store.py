@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from coarseparts.data.schema import IGNORE, Schema
 from coarseparts.data.store import FORMAT, LABELS, Store, Writer
+from coarseparts.labels import STYLES
+from coarseparts.labels.schema import IGNORE, Schema
 
 N, S = 7, 8
 BIRD = Schema(parts=("head", "body"), keypoints=("beak", "tail", "crown"))
+
+
+def array(store: Store, name: str) -> np.ndarray:
+    return store.label(name) if name in STYLES else getattr(store, name)
 
 
 def arrays(schema=BIRD, seed=0):
@@ -46,7 +51,7 @@ def store(request, tmp_path):
 def test_arrays_come_back_as_given(store):
     given = arrays()
     for name in ("image", "parts", "mask", "keypoints", "box"):
-        np.testing.assert_array_equal(getattr(store, name), given[name])
+        np.testing.assert_array_equal(array(store, name), given[name])
     assert (len(store), store.size, store.schema, store.splits) == (N, S, BIRD, given["splits"])
     assert store.names[3] == "000003"
     np.testing.assert_array_equal(store.native, np.full((N, 2), S))
@@ -64,7 +69,7 @@ def test_presence_can_be_said(store):
     given = arrays()
     told = Store.from_arrays(BIRD, **given, present={"mask": np.arange(N) == 1, "keypoints": np.ones(N, bool)})
     assert told.rows(has="mask").tolist() == [1] and told.present["keypoints"].all()
-    assert not told.mask[0].any() and given["mask"][0].any(), "blank in the store, untouched in the caller's array"
+    assert not told.label("mask")[0].any() and given["mask"][0].any(), "blank here, untouched there"
 
 
 def test_rows_by_split_and_label(store):
@@ -108,12 +113,12 @@ def test_hidden_labels_are_absent_and_blank(store):
     view = store.labels_limited({"mask"})
     assert view.present["mask"].all() and not view.present["keypoints"].any() and not view.present["box"].any()
     assert view.present["parts"].sum() == 4, "part masks are not a coarse style: they stay"
-    assert not view.keypoints.any() and not view.batch([0]).labels["box"].any()
+    assert not view.label("keypoints").any() and not view.batch([0]).labels["box"].any()
     coarse = store.without_parts([0, 2])
     assert coarse.rows(has="parts").tolist() == [1, 3]
     assert (coarse.parts[[0, 2]] == IGNORE).all() and (coarse.batch([2]).parts == IGNORE).all()
     assert not store.without_parts().present["parts"].any()
-    assert store.present["parts"].sum() == 4 and store.keypoints.any(), "the store itself is as it was"
+    assert store.present["parts"].sum() == 4 and store.label("keypoints").any(), "the store itself is as it was"
     with pytest.raises(ValueError, match="scribbles"):
         store.labels_limited({"scribbles"})
 
@@ -123,22 +128,22 @@ def test_swapped_labels_are_anothers_and_images_stay(store, tmp_path):
     swapped = store.labels_swapped(rows, seed=3)
     np.testing.assert_array_equal(swapped.image, store.image)
     np.testing.assert_array_equal(swapped.parts, store.parts)
-    mine = [store.keypoints[r].tobytes() for r in rows]
-    theirs = [swapped.keypoints[r].tobytes() for r in rows]
+    mine = [store.label("keypoints")[r].tobytes() for r in rows]
+    theirs = [swapped.label("keypoints")[r].tobytes() for r in rows]
     assert sorted(mine) == sorted(theirs), "nobody's labels are lost"
     assert all(a != b for a, b in zip(mine, theirs, strict=True)), "nobody keeps their own"
     for r, was in zip(rows, theirs, strict=True):  # all of an image's labels go together, and their presence
         donor = rows[mine.index(was)]
         for label in ("mask", "box", "keypoints"):
-            np.testing.assert_array_equal(getattr(swapped, label)[r], getattr(store, label)[donor])
+            np.testing.assert_array_equal(array(swapped, label)[r], array(store, label)[donor])
             assert swapped.present[label][r] == store.present[label][donor]
     others = np.setdiff1d(np.arange(len(store)), rows)
-    np.testing.assert_array_equal(swapped.keypoints[others], store.keypoints[others])
-    np.testing.assert_array_equal(swapped.subset([4, 0]).mask, swapped.mask[[4, 0]])
-    np.testing.assert_array_equal(swapped.labels_limited(["box"]).box, swapped.box)
+    np.testing.assert_array_equal(swapped.label("keypoints")[others], store.label("keypoints")[others])
+    np.testing.assert_array_equal(swapped.subset([4, 0]).label("mask"), swapped.label("mask")[[4, 0]])
+    np.testing.assert_array_equal(swapped.labels_limited(["box"]).label("box"), swapped.label("box"))
     swapped.save(tmp_path / "swapped")
-    np.testing.assert_array_equal(Store.open(tmp_path / "swapped").keypoints, swapped.keypoints)
-    assert np.array_equal(store.labels_swapped(rows, seed=3).keypoints, swapped.keypoints)
+    np.testing.assert_array_equal(Store.open(tmp_path / "swapped").label("keypoints"), swapped.label("keypoints"))
+    assert np.array_equal(store.labels_swapped(rows, seed=3).label("keypoints"), swapped.label("keypoints"))
     with pytest.raises(ValueError, match="two images"):
         store.labels_swapped(np.array([1]), seed=0)
 
@@ -169,7 +174,7 @@ def test_no_keypoints_in_the_schema(tmp_path):
     given["parts"] = np.minimum(given["parts"], 1)
     Store.from_arrays(schema, **given).save(tmp_path / "s")
     store = Store.open(tmp_path / "s")
-    assert store.keypoints.shape == (N, 0, 3) and not store.present["keypoints"].any()
+    assert store.label("keypoints").shape == (N, 0, 3) and not store.present["keypoints"].any()
     assert store.batch([1, 2]).labels["keypoints"].shape == (2, 0, 3)
 
 

@@ -13,8 +13,8 @@ from torchvision.transforms import InterpolationMode
 
 from coarseparts.data import transforms
 from coarseparts.data.sample import Batch, are_no_parts, no_parts
-from coarseparts.data.schema import IGNORE, Schema
 from coarseparts.data.transforms import Augmentation, Preprocess, affine_matrix, augment, mirror, to_input, warp
+from coarseparts.labels.schema import IGNORE, Schema
 
 SCHEMA = Schema(
     parts=("left_eye", "right_eye", "beak", "tail"),

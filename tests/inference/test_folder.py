@@ -29,7 +29,7 @@ def model_of(decoder: str = "stride2", seed: int = 0) -> Model:
     torch.manual_seed(seed)
     chosen = resolve(settings(changes={"encoder": "resnet10", "decoder": decoder, "precision": "float32"}), "cpu")
     networks = build(birds.SCHEMA, chosen, STYLES)
-    for network in (networks.part_model, networks.posterior, networks.styles):
+    for network in (networks.part_model, networks.posterior, networks.theta_k):
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 torch.nn.init.normal_(module.running_mean, 0, 0.3)
@@ -79,8 +79,8 @@ def test_samples_together_and_alone_get_the_same_parts(model: Model) -> None:
         Sample(
             f"{i}",
             made["image"][i][: 48 - 8 * (i % 2)],
-            mask=made["mask"][i][: 48 - 8 * (i % 2)] if i in (1, 2) else None,
-            keypoints=made["keypoints"][i] if i in (2, 3) else None,
+            labels=({"mask": made["mask"][i][: 48 - 8 * (i % 2)]} if i in (1, 2) else {})
+            | ({"keypoints": made["keypoints"][i]} if i in (2, 3) else {}),
         )
         for i in range(5)
     ]
@@ -196,7 +196,7 @@ def test_boxes_of_parts_reach_the_posterior(images: Path, tmp_path: Path) -> Non
     torch.manual_seed(0)
     chosen = resolve(settings(changes={"encoder": "resnet10", "precision": "float32"}), "cpu")
     networks = build(birds.SCHEMA, chosen, ["part_boxes"])
-    for network in (networks.part_model, networks.posterior, networks.styles):
+    for network in (networks.part_model, networks.posterior, networks.theta_k):
         network.eval()
     torch.nn.init.constant_(networks.posterior.decoder.head.bias, 0)
     crop = {"to": "none", "margin": 0.0}

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from coarseparts.data.schema import Schema
 from coarseparts.labels import Box, Mask, PartBoxes, Parts, parts_of
+from coarseparts.labels.schema import Schema
 from coarseparts.training.networks import build
 from coarseparts.training.settings import settings
 
@@ -84,7 +84,7 @@ def test_each_question_is_answered_as_counting_answers_it(overlapping: bool, cou
 def test_part_boxes_are_bayes_rule_over_all_that_a_pixel_may_be(overlapping: bool, count: int) -> None:
     """Each part beyond its box is one error, as likely as ``STRAY``; the background is none."""
     y = parts_of(overlapping, count)
-    style, (label, allowed) = PartBoxes(y, list(range(count))), part_boxes(count)
+    style, (label, allowed) = PartBoxes(y), part_boxes(count)
     style.set_scale(torch.tensor([STRAY, STRAY]))
     before, log_y = prior(overlapping, logits(y)), y.log_probability(logits(y))
     joint = {
@@ -109,7 +109,7 @@ def test_descending_a_part_boxs_likelihood_raises_the_part_within_and_lowers_it_
     overlapping: bool, count: int
 ) -> None:
     y = parts_of(overlapping, count)
-    style, (label, allowed) = PartBoxes(y, list(range(count))), part_boxes(count)
+    style, (label, allowed) = PartBoxes(y), part_boxes(count)
     style.set_scale(torch.tensor([STRAY, STRAY]))
     for misfit in (style.loss, style.nll):
         scores = logits(y).requires_grad_()
@@ -126,7 +126,7 @@ def test_descending_a_part_boxs_likelihood_raises_the_part_within_and_lowers_it_
 @kinds
 def test_the_true_parts_explain_their_boxes_best_and_leave_the_least_noise(overlapping: bool, count: int) -> None:
     y = parts_of(overlapping, count)
-    style, label = PartBoxes(y, list(range(count))), part_boxes(count)[0][:1]
+    style, label = PartBoxes(y), part_boxes(count)[0][:1]
     style.set_scale(torch.tensor([STRAY, STRAY]))
     truth = in_box().long()[None]  # the first part alone: index 1, or bit 0
     right, *wrong = (
@@ -175,7 +175,7 @@ def test_networks_and_their_styles_share_the_kind_of_parts_that_the_schema_names
     chosen = settings(changes={"encoder": "resnet10", "stages": 3, "precision": "float32"})
     networks = build(schema, chosen, ["mask", "box", "part_boxes"])
     assert networks.y == parts_of(overlapping, count)
-    assert all(style.y == networks.y for _, style in networks.style_items())  # type: ignore[attr-defined]
+    assert all(style.y == networks.y for _, style in networks.styles.items())  # type: ignore[attr-defined]
     assert networks.styles["part_boxes"].channels == count
     assert networks.part_model.eval()(torch.zeros(1, 3, 32, 32)).shape[1] == networks.y.outputs
 
@@ -186,7 +186,5 @@ def test_states_of_another_kind_or_number_of_parts_are_refused_and_not_reinterpr
         for question in (y.there, y.absent, y.background):
             with pytest.raises(RuntimeError, match="split_sizes"):
                 question(states)
-    with pytest.raises(ValueError, match="flip names 2 parts, expected 3"):
-        PartBoxes(parts_of(False, 3), [1, 0])
     with pytest.raises(ValueError, match="give the model"):
         Mask(parts_of(True, 1))

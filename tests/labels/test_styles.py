@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from coarseparts.data.sample import Batch
 from coarseparts.joint import JointModel
 from coarseparts.labels import STYLES, Box, ExclusiveParts, Keypoints, LabelStyle, Mask, PartBoxes
+from coarseparts.labels.schema import Schema
 
 SIZE, STRIDE = 32, 4
 Y = ExclusiveParts(2)
-FLIP = [1, 0]  # the two keypoints are a left and a right one
+FLIP = [1, 0]  # the two keypoints are a left and a right one, and so are the parts
+SCHEMA = Schema(parts=("a", "b"), mirror=(("a", "b"),), keypoints=("l", "r"), keypoint_mirror=(("l", "r"),))
 
 
 def world(count: int = 4, seed: int = 0) -> Tensor:
@@ -92,7 +94,7 @@ class Case:
 
 def keypoints(distance: str, stride: int = STRIDE) -> Keypoints:
     model = places_of_centroids if distance == "location" else maps_of_centroids
-    return Keypoints(2, model, FLIP, sigma=0.1, stride=stride, distance=distance)  # type: ignore[arg-type]
+    return Keypoints(2, model, sigma=0.1, stride=stride, distance=distance)  # type: ignore[arg-type]
 
 
 def _keypoints_case(distance: str, scale: float) -> Case:
@@ -120,9 +122,7 @@ def true_part_boxes(parts: Tensor) -> Tensor:
     return torch.stack([true_box(parts == 1), true_box(parts == 2)], dim=1)
 
 
-CASES["part_boxes"] = Case(
-    lambda: PartBoxes(Y, FLIP), true_part_boxes, (0.05, 0.05), lambda drawn: drawn[:, FLIP].flip(-1)
-)
+CASES["part_boxes"] = Case(lambda: PartBoxes(Y), true_part_boxes, (0.05, 0.05), lambda drawn: drawn[:, FLIP].flip(-1))
 
 
 @pytest.fixture(params=CASES, ids=str)
@@ -154,28 +154,30 @@ def test_a_drawing_has_the_promised_shape_and_range(case: Case) -> None:
 
 def test_mirrored_twice_is_the_label_itself(case: Case) -> None:
     style, label = made(case), case.label(world())
-    assert not torch.equal(style.mirror(label, SIZE), label)
-    torch.testing.assert_close(style.mirror(style.mirror(label, SIZE), SIZE), label)
+    assert not torch.equal(style.mirror(label, SIZE, SCHEMA), label)
+    torch.testing.assert_close(style.mirror(style.mirror(label, SIZE, SCHEMA), SIZE, SCHEMA), label)
 
 
 def test_the_mirrored_label_is_that_of_the_mirrored_parts(case: Case) -> None:
     style, parts = made(case), world()
     swapped = torch.tensor([0, 2, 1])[parts].flip(-1)  # left and right parts swap their names, too
-    torch.testing.assert_close(style.mirror(case.label(parts), SIZE), case.label(swapped), atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(style.mirror(case.label(parts), SIZE, SCHEMA), case.label(swapped), atol=1e-4, rtol=1e-5)
 
 
 def test_mirroring_and_drawing_commute(case: Case) -> None:
     if case.drawn_mirror is None:
         pytest.skip("two named corners have no mirrored drawing")
     style, label = made(case), case.label(world())
-    torch.testing.assert_close(style.draw(style.mirror(label, SIZE), SIZE), case.drawn_mirror(style.draw(label, SIZE)))
+    torch.testing.assert_close(
+        style.draw(style.mirror(label, SIZE, SCHEMA), SIZE), case.drawn_mirror(style.draw(label, SIZE))
+    )
 
 
 def test_what_is_absent_is_drawn_as_nothing_and_flagged(case: Case) -> None:
     style, label = made(case), case.label(world())
     there = torch.tensor([True, False, True, False])
     blank = nn.Identity()
-    networks = JointModel(blank, blank, nn.ModuleDict({style.name: style}), Y)
+    networks = JointModel(blank, blank, {style.name: style}, Y)
     batch = Batch(torch.zeros(4, 3, SIZE, SIZE), world(), {style.name: label}, {style.name: there}, torch.arange(4))
     drawn = networks.draw(batch)
     assert drawn.shape == (4, style.channels + 1, SIZE, SIZE)
@@ -339,7 +341,7 @@ def test_the_heat_maps_spread_is_found_again(distance: str, spread: float) -> No
 def test_the_temperature_of_places_is_found_again() -> None:
     """Places drawn from softmax(logits / T): the fit names T, to within a step of its grid."""
     generator = torch.Generator().manual_seed(0)
-    style = Keypoints(2, maps_of_centroids, FLIP, sigma=0.01, stride=1, distance="location")
+    style = Keypoints(2, maps_of_centroids, sigma=0.01, stride=1, distance="location")
     logits = 2 * torch.randn(800, 2, 6, 6, generator=generator)
     temperature = torch.tensor([0.5, 3.0])
     everywhere = torch.cat([logits.flatten(2), torch.zeros(800, 2, 1)], dim=-1)  # "absent" has logit 0 at the start
@@ -388,7 +390,7 @@ def test_hidden_and_unknown_keypoints_cost_nothing(distance: str) -> None:
 
 
 def test_a_hidden_point_is_drawn_half_as_high() -> None:
-    style = Keypoints(4, maps_of_centroids, [0, 1, 2, 3], stride=STRIDE)
+    style = Keypoints(4, maps_of_centroids, stride=STRIDE)
     label = torch.tensor([[[16.5, 16.5, v] for v in (2.0, 1.0, 0.0, -1.0)]])
     assert style.draw(label, SIZE)[0, :, 16, 16].tolist() == [1.0, 0.5, 0.0, 0.0]
 
@@ -401,6 +403,6 @@ def test_corners_are_drawn_where_the_corners_are() -> None:
 
 def test_a_wrong_choice_names_the_choices() -> None:
     with pytest.raises(ValueError, match="l1"):
-        Keypoints(2, maps_of_centroids, FLIP, distance="l3")  # type: ignore[arg-type]
+        Keypoints(2, maps_of_centroids, distance="l3")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="of_mean"):
         Mask(Y, "mean")  # type: ignore[arg-type]

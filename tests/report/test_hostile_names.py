@@ -19,7 +19,7 @@ from test_comparison import result
 from test_pages import Page, everything, row
 
 from coarseparts.data.sample import Sample
-from coarseparts.data.schema import Schema, unfit
+from coarseparts.labels.schema import Schema, unfit
 from coarseparts.report import comparison, figures, tables
 from coarseparts.report.contact_sheet import contact_sheet
 from coarseparts.report.overlay import sheet

@@ -156,12 +156,12 @@ def test_distillation_moves_neither_posterior_nor_label_models(store, tmp_path):
     experiment = toy(store, tmp_path / "run")
     experiment.initialise()
     before = {k: v.clone() for k, v in experiment.networks.posterior.state_dict().items()}
-    labels = {k: v.clone() for k, v in experiment.networks.styles.state_dict().items() if "num_batches" not in k}
+    labels = {k: v.clone() for k, v in experiment.networks.theta_k.state_dict().items() if "num_batches" not in k}
     methods.train(experiment, "distillation")
-    after, labels_after = experiment.networks.posterior.state_dict(), experiment.networks.styles.state_dict()
+    after, labels_after = experiment.networks.posterior.state_dict(), experiment.networks.theta_k.state_dict()
     weights = [k for k, _ in experiment.networks.posterior.named_parameters()]
     assert weights and all(torch.equal(before[k], after[k]) for k in weights)
-    assert all(torch.equal(labels[k], labels_after[k]) for k, _ in experiment.networks.styles.named_parameters())
+    assert all(torch.equal(labels[k], labels_after[k]) for k, _ in experiment.networks.theta_k.named_parameters())
 
 
 def test_only_the_upper_bound_sees_hidden_part_masks(store, tmp_path):

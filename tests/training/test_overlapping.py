@@ -20,7 +20,6 @@ from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.formats.part_masks import find_overlapping_masks, read_overlapping_masks
 from coarseparts.data.problems import BadInput
 from coarseparts.data.sample import Sample
-from coarseparts.data.schema import Schema
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
 from coarseparts.data.transforms import mirror
@@ -29,6 +28,7 @@ from coarseparts.experiments import results as reporting
 from coarseparts.inference.evaluate import evaluate_store
 from coarseparts.inference.folder import predict_folder
 from coarseparts.inference.model import Model
+from coarseparts.labels.schema import Schema
 from coarseparts.report.overlay import overlay
 from coarseparts.report.palette import colours
 from coarseparts.training import methods
@@ -76,7 +76,7 @@ def test_every_method_trains_and_is_measured(store: Store, tmp_path: Path) -> No
     assert {row["method"] for row in rows} == {*names, "posterior", "em-posterior"}
     for row in rows:
         assert set(row["iou"]) == set(SCHEMA.parts) and 0 <= row["part_miou"] <= 100, row["method"]
-    assert opened.networks.style_items()[1][1].learned, "the mask's likelihood is learned"
+    assert list(opened.networks.styles.values())[1].learned, "the mask's likelihood is learned"
     reporting.finish(tmp_path, [opened], rows, "overlapping", Console(quiet=True))
     page = (tmp_path / "report.html").read_text()
     assert "left wing" in page
@@ -218,7 +218,7 @@ def test_files_come_back_bit_by_bit(tmp_path: Path, coco: bool) -> None:
     assert built.schema.overlapping and not [p for p in problems if p.severity == "error"]
     shown = made["parts"].any((1, 2))
     np.testing.assert_array_equal(built.parts[built.present["parts"]], made["parts"][shown])
-    np.testing.assert_array_equal(built.mask, made["mask"])
+    np.testing.assert_array_equal(built.label("mask"), made["mask"])
     assert built.schema.mirror == (("left wing", "right wing"),)
     report = check(load_dataset_file(file))
     share = report.part_share["train"]

@@ -69,8 +69,8 @@ def test_files_with_part_boxes_make_a_store(tmp_path: Path) -> None:
     file.write_text(text + "  - {split: train, images: images, part_boxes: boxes.json}\n")
     store, _ = build_store(load_dataset_file(file), tmp_path / "cache")
     assert store.present["part_boxes"].all() and not store.present["box"].any()
-    np.testing.assert_allclose(store.part_boxes[0], [[0, 0, 16, 8], [0, 0, 0, 0]])
-    np.testing.assert_allclose(store.part_boxes[1, 1], [24, 24, 32, 27.2], rtol=1e-6)
+    np.testing.assert_allclose(store.label("part_boxes")[0], [[0, 0, 16, 8], [0, 0, 0, 0]])
+    np.testing.assert_allclose(store.label("part_boxes")[1, 1], [24, 24, 32, 27.2], rtol=1e-6)
     assert store.batch([0]).labels["part_boxes"].shape == (1, 2, 4)
 
     file.write_text(
@@ -103,16 +103,20 @@ def test_boxes_of_several_objects_go_to_their_own(tmp_path: Path) -> None:
     file.write_text(f"parts: [head, tail]\nsize: 32\ncrop: {{to: none}}\nsources:\n  - {source}\n")
     store, _ = build_store(load_dataset_file(file), tmp_path / "cache")
     np.testing.assert_allclose(
-        store.part_boxes / 0.8, [[[4, 2, 8, 6], [4, 10, 14, 18]], [[0, 0, 0, 0], [24, 4, 30, 10]]]
+        store.label("part_boxes") / 0.8, [[[4, 2, 8, 6], [4, 10, 14, 18]], [[0, 0, 0, 0], [24, 4, 30, 10]]]
     )
 
 
 def test_a_crop_moves_the_boxes_exactly() -> None:
     boxes = np.array([[10, 10, 20, 14], [0, 0, 4, 4], [0, 0, 0, 0]], np.float32)
     image = np.zeros((40, 40, 3), np.uint8)
-    small = crop_and_resize(Sample("x", image, crop=np.array([8, 8, 24, 24], np.float32), part_boxes=boxes), 8)
+    small = crop_and_resize(
+        Sample("x", image, crop=np.array([8, 8, 24, 24], np.float32), labels={"part_boxes": boxes}), 8
+    )
     np.testing.assert_allclose(small["part_boxes"], [[1, 1, 6, 3], [0, 0, 0, 0], [0, 0, 0, 0]])
-    beyond = crop_and_resize(Sample("x", image, crop=np.array([30, 30, 40, 40], np.float32), part_boxes=boxes), 8)
+    beyond = crop_and_resize(
+        Sample("x", image, crop=np.array([30, 30, 40, 40], np.float32), labels={"part_boxes": boxes}), 8
+    )
     assert beyond["part_boxes"] is None
 
 
@@ -127,7 +131,7 @@ def store() -> Store:
 
 def test_boxes_are_tight_around_the_parts(store: Store) -> None:
     head = birds.SCHEMA.parts.index("head")
-    for parts, boxes in zip(store.parts[:10], store.part_boxes[:10], strict=True):
+    for parts, boxes in zip(store.parts[:10], store.label("part_boxes")[:10], strict=True):
         ys, xs = np.nonzero(parts == head + 1)
         expected = [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1] if len(xs) else [0, 0, 0, 0]
         assert boxes[head].tolist() == expected
@@ -154,6 +158,6 @@ def test_em_learns_from_part_boxes(store: Store, tmp_path: Path) -> None:
     before, after, _ = methods.train(experiment, "em")
     assert before["part_miou"] > 5 and after["part_miou"] > 5
     (batch, log_y), *_ = experiment.predictions("posterior", experiment.val_feed.plain())
-    label, style = batch.labels["part_boxes"], experiment.networks.style_items()[0][1]
+    label, style = batch.labels["part_boxes"], experiment.networks.styles["part_boxes"]
     outside = style.draw(label, 32) == 0
     assert float(log_y.exp()[:, 1:][outside].max()) < 0.5, "no part is seen beyond its box"

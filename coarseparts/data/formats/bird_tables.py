@@ -16,7 +16,7 @@ import numpy as np
 from coarseparts.data.formats.annotation import Annotation, inside
 from coarseparts.data.formats.units import MOST
 from coarseparts.data.problems import Problem, unreadable
-from coarseparts.data.schema import MOST_KEYPOINTS, unfit
+from coarseparts.labels.schema import MOST_KEYPOINTS, unfit
 from coarseparts.system.text import abridged, short
 
 _NAMES = ("images.txt", "parts/parts.txt")

@@ -20,7 +20,7 @@ from coarseparts.data.formats.annotation import Annotation, inside
 from coarseparts.data.formats.units import MOST
 from coarseparts.data.images import MAX_PIXELS
 from coarseparts.data.problems import BadInput, Problem, capped, unreadable
-from coarseparts.data.schema import MOST_KEYPOINTS, unfit
+from coarseparts.labels.schema import MOST_KEYPOINTS, unfit
 from coarseparts.system.documents import DocumentError, load_json
 from coarseparts.system.text import abridged, listed, readable, short
 

@@ -24,7 +24,7 @@ from coarseparts.data.prepare.archives import SPLITS
 from coarseparts.data.prepare.output import Item, Made
 from coarseparts.data.prepare.pascal_birds import PARTS, png
 from coarseparts.data.problems import BadInput, Problem
-from coarseparts.data.schema import IGNORE
+from coarseparts.labels.schema import IGNORE
 
 KEYPOINT_PART = {
     "beak": "beak",

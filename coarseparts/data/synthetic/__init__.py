@@ -8,7 +8,7 @@ from importlib import import_module
 
 import numpy as np
 
-from coarseparts.data.schema import Schema
+from coarseparts.labels.schema import Schema
 
 
 @dataclass(frozen=True)

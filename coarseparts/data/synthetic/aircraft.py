@@ -14,7 +14,6 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 
-from coarseparts.data.schema import Schema
 from coarseparts.data.synthetic.airfields import Surroundings, draw_surroundings, paint_surroundings
 from coarseparts.data.synthetic.airframes import (
     BODY,
@@ -39,6 +38,7 @@ from coarseparts.data.synthetic.frames import (
     view,
 )
 from coarseparts.data.synthetic.solids import FAR, PLANES, Cut, cast_layers, cut
+from coarseparts.labels.schema import Schema
 
 SCHEMA = Schema(
     parts=PARTS,

@@ -14,7 +14,6 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 
-from coarseparts.data.schema import Schema
 from coarseparts.data.synthetic.anatomy import KEYPOINTS, PARTS, Bird, draw_bird
 from coarseparts.data.synthetic.backgrounds import Backdrop, draw_backdrop, paint
 from coarseparts.data.synthetic.ellipsoids import NOTHING, cast, quadric, wave
@@ -28,6 +27,7 @@ from coarseparts.data.synthetic.frames import (
     view,
 )
 from coarseparts.data.synthetic.plumage import Plumage, dress
+from coarseparts.labels.schema import Schema
 
 SCHEMA = Schema(
     parts=PARTS,

@@ -108,7 +108,7 @@ def test_from_the_archives_to_a_store(archives, tmp_path):
     ], "2 and 3 have part masks in val and test"
     for row in store.rows("train", has="parts"):
         if store.present["keypoints"][row]:  # of CUB: every keypoint lies on its part at training size
-            for name, (x, y, v) in zip(store.schema.keypoints, np.asarray(store.keypoints[row]), strict=True):
+            for name, (x, y, v) in zip(store.schema.keypoints, np.asarray(store.label("keypoints")[row]), strict=True):
                 part = name.replace(" ", "_")
                 if v == 2 and part in PARTS:
                     assert store.parts[row][int(y), int(x)] == PARTS.index(part) + 1

@@ -242,7 +242,7 @@ def test_beside_cub_names_are_united_and_what_a_source_lacks_is_unknown(archive,
     assert [r.split for r in records] == ["train"] * 6, "the official training images"
     store, problems = build_store(joint, tmp_path / "store", for_training=True)
     bill = schema.keypoints.index("bill")
-    kept = np.asarray(store.keypoints)[:, [bill, schema.keypoints.index("throat")], 2]
+    kept = np.asarray(store.label("keypoints"))[:, [bill, schema.keypoints.index("throat")], 2]
     assert sorted(kept.tolist()) == [[-1, 2]] * 2 + [[0, -1]] + [[2, -1]] * 3
 
 

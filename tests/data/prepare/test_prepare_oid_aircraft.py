@@ -242,7 +242,7 @@ def test_labels_lie_on_the_photographs(archive, tmp_path):
         mask = draw(found.segmentation, found.size)
         assert fits(mask, seen_kinds(image) > 0), found.image
         y, x = np.nonzero(mask)
-        np.testing.assert_allclose(found.box, [x.min(), y.min(), x.max() + 1, y.max() + 1], atol=1)
+        np.testing.assert_allclose(found.label("box"), [x.min(), y.min(), x.max() + 1, y.max() + 1], atol=1)
     for name in ("0000001.jpg", "0000008.jpg"):
         image = np.asarray(Image.open(out / "images" / name))
         for index, kind in ((1, "nose"), (4, "verticalStabilizer"), (2, "wing")):
