@@ -10,7 +10,7 @@ import pytest
 from conftest import SHARED, needs_shared
 from PIL import Image
 
-from coarseparts.data.formats.cub import read_cub, read_soft_mask
+from coarseparts.data.formats.cub import read_cub
 from coarseparts.data.problems import BadInput
 
 FILES = {
@@ -48,7 +48,7 @@ def test_segmentations_where_they_are(folder):
     (folder / "segmentations" / "002.Crow").mkdir(parents=True)
     (folder / "segmentations" / "002.Crow" / "C 4.png").write_bytes(b"x")
     first, last = read_cub(folder, "train", folder / "segmentations")[0]
-    assert first.soft_mask is None and last.soft_mask == folder / "segmentations" / "002.Crow" / "C 4.png"
+    assert first.mask_file is None and last.mask_file == folder / "segmentations" / "002.Crow" / "C 4.png"
 
 
 @pytest.mark.parametrize("name", FILES)

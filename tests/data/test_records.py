@@ -15,7 +15,8 @@ from PIL import Image
 from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.loading import in_schema, object_crop
 from coarseparts.data.problems import BadInput
-from coarseparts.data.records import mirror_pairs, read_dataset
+from coarseparts.data.naming import mirror_pairs
+from coarseparts.data.records import read_dataset
 from coarseparts.data.schema import Schema
 from coarseparts.data.synthetic import birds
 

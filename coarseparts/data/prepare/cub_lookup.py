@@ -43,10 +43,10 @@ def look_at_cub(output: Output, archives: Archives) -> Cub:
     found.keypoints = next((a.keypoint_names for a in found.annotations.values()), ())
     items = []
     for name, annotation in found.annotations.items():
-        inputs = (found.paths[name], *([annotation.soft_mask] if annotation.soft_mask is not None else []))
+        inputs = (found.paths[name], *([annotation.mask_file] if annotation.mask_file is not None else []))
         items.append(Item(f"cub/{name}", inputs, partial(_look, *inputs), ["cub"]))
     output.make(items)
-    without = sum(a.soft_mask is None for a in found.annotations.values())
+    without = sum(a.mask_file is None for a in found.annotations.values())
     if without:
         where = archives.segmentations or archives.cub / "segmentations"
         message = f"{without} of {len(found.annotations)} images of CUB have no figure-ground mask there"

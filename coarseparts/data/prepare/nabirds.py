@@ -15,7 +15,7 @@ from coarseparts.data.images import decode
 from coarseparts.data.prepare.output import Item, Made, Output, Progress
 from coarseparts.data.prepare.pascal_birds import PARTS
 from coarseparts.data.problems import BadInput, Problem
-from coarseparts.data.records import mirror_pairs
+from coarseparts.data.naming import mirror_pairs
 from coarseparts.system.text import readable
 
 _BILL = {"bill": "beak"}

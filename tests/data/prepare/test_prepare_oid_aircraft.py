@@ -17,7 +17,8 @@ from coarseparts.cli import main as cli
 from coarseparts.data.build import build_store
 from coarseparts.data.check import check
 from coarseparts.data.dataset_file import load_dataset_file
-from coarseparts.data.formats.coco import draw, read_coco, read_part_coco
+from coarseparts.data.formats.coco import read_coco, read_part_coco
+from coarseparts.data.formats.drawing import draw
 from coarseparts.data.formats.oid_aircraft import read_oid_aircraft
 from coarseparts.data.prepare import oid_aircraft as preparation
 from coarseparts.data.prepare import polygons
@@ -234,8 +235,9 @@ def test_labels_lie_on_the_photographs(archive, tmp_path):
     prepare_oid_aircraft(archive, out)
     objects, problems = read_coco(out / "coarse.json")
     assert problems == [] and len(objects) == 8 and all(o.alone for o in objects)
-    parts, problems = read_part_coco(out / "parts.json", ("nose", "wings", "wheels", "vertical stabilizer"))
+    drawings, problems = read_part_coco(out / "parts.json", ("nose", "wings", "wheels", "vertical stabilizer"))
     assert problems == []
+    parts = {found.image: found.part_segments for found in drawings}
     for found in objects:
         image = np.asarray(Image.open(out / "images" / found.image))
         assert found.size == (WIDTH, HEIGHT - BANNER) == image.shape[1::-1]
@@ -463,7 +465,8 @@ def test_polygons_that_enclose_nothing(archive, clean, tmp_path):
     assert all(f"anno.nose {2 * DECODER + n + 1}: the polygon" in p.message for n, p in enumerate(problems))
     prepare_oid_aircraft(archive, tmp_path / "out")
     assert "0000001.jpg" in (tmp_path / "out/lists/coarse-train.txt").read_text()
-    assert "0000001.jpg" not in read_part_coco(tmp_path / "out/parts.json", tuple(preparation.PARTS))[0]
+    left, _ = read_part_coco(tmp_path / "out/parts.json", tuple(preparation.PARTS))
+    assert "0000001.jpg" not in [found.image for found in left]
     with pytest.raises(BadInput, match=r"names 0000001\.jpg, which has a polygon that encloses nothing"):
         prepare_oid_aircraft(archive, tmp_path / "out", clean)
 
