@@ -189,10 +189,8 @@ def _read_labels(
         problems.extend(wrong)
 
     def files(folder: Path, find: Callable[[], tuple[dict[str, Any], list[Problem]]]) -> dict[str, Any]:
-        if unreadable := _unreadable(folder):
-            found, wrong = {}, unreadable
-        else:
-            found, wrong = find()
+        unreadable = _unreadable(folder)
+        found, wrong = ({}, unreadable) if unreadable else find()
         problems.extend(wrong)
         return found
 
