@@ -28,10 +28,10 @@ class Record:
     """One sample of a dataset, not yet decoded.
 
     ``name``: unique over the dataset; ``source``: position in ``DatasetFile.sources``; ``has``: which of "parts",
-    "keypoints", "mask" and "box" it carries; ``fingerprint``: changes whenever ``load`` would return something else. A
-    record of a synthetic source has no ``image`` but ``synthetic`` = (world, seed, number): rendering many at once
-    (``WORLDS[world].render(count, size, seed, first)``, its keypoints through ``in_schema``) is much faster than one
-    ``load`` each, and gives the same.
+    "keypoints", "mask", "box" and "part_boxes" it carries; ``fingerprint``: changes whenever ``load`` would return
+    something else. A record of a synthetic source has no ``image`` but ``synthetic`` = (world, seed, number): rendering
+    many at once (``WORLDS[world].render(count, size, seed, first)``, its keypoints through ``in_schema``) is much
+    faster than one ``load`` each, and gives the same.
     """
 
     name: str

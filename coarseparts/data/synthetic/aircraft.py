@@ -60,8 +60,8 @@ class Scene:
 
     ``solids`` (E solids); ``forms`` (E, 9); ``layer`` (E,); ``colours`` (E, 9) three colours and ``style`` (E, STYLE)
     of ``liveries``; ``frame`` (12,) image space to the aircraft's own: 3x3 and offset; ``glass`` (10,) where windows
-    are; ``light`` (5,): direction, ambient, diffuse; ``waves`` (NOISES, 4); ``points`` (6, 3) with NaN where it lacks one;
-    ``hands`` (7, HAND); ``lens``: blur, contrast, brightness; ``camera_noise`` (3, S, S).
+    are; ``light`` (5,): direction, ambient, diffuse; ``waves`` (NOISES, 4); ``points`` (6, 3) with NaN where it lacks
+    one; ``hands`` (7, HAND); ``lens``: blur, contrast, brightness; ``camera_noise`` (3, S, S).
     """
 
     solids: Cut
