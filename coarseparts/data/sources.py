@@ -51,12 +51,13 @@ class Found:
 class _Labels:
     """What a source's label files say, before it is known which images there are: ``objects`` by image; ``whole``:
     labels of images as a whole, by image; files of part masks, as ``Annotation.part_files``, and of figure-ground masks
-    by their stem."""
+    by their stem; all names of ``keypoints``, in the order in which the objects of the file have them."""
 
     objects: dict[str, list[Annotation]] = field(default_factory=lambda: defaultdict(list))
     whole: dict[str, list[Annotation]] = field(default_factory=lambda: defaultdict(list))
     part_files: dict[str, tuple[tuple[int, Path], ...]] = field(default_factory=dict)
     mask_files: dict[str, Path] = field(default_factory=dict)
+    keypoints: dict[str, None] = field(default_factory=dict)
 
     def of_whole(self, name: str) -> list[Annotation]:
         """What is said about an image as a whole: an annotation for each file that says something."""
@@ -76,15 +77,10 @@ def read_source(dataset: DatasetFile, i: int, read_coco: Callable[[Path], Annota
     assert folder is not None
     account = Account(f"sources[{i}] {source.split}")
     labels, problems = _read_labels(dataset, source, read_coco)
-    keypoints = dict.fromkeys(
-        name
-        for names in {a.keypoint_names: None for objects in labels.objects.values() for a in objects}
-        for name in names
-    )
     unreadable = _unreadable(folder)
     problems += unreadable
     if any(p.file == str(folder) for p in unreadable):
-        return Found(account, problems, keypoints=keypoints)
+        return Found(account, problems, keypoints=labels.keypoints)
     there = dict(list_images(folder))
     of_stem = labels.part_files.keys() | labels.mask_files.keys()
     labelled = labels.objects.keys() | labels.whole.keys() | {name for name in there if stem(name) in of_stem}
@@ -119,10 +115,9 @@ def read_source(dataset: DatasetFile, i: int, read_coco: Callable[[Path], Annota
         problems.append(Problem(str(folder), f"{message}: {listed(without, SHOWN)}", "", "note"))
     leave_out(sorted(labelled)[len(labelled) if source.limit is None else source.limit :], accounts.BEYOND_LIMIT)
 
-    objects = []
-    guesses = {stem(name): name for name in there} | {name: name for name in there}
-    encoded = {unicodedata.normalize("NFC", name): name for name in there}
-    twice, shared = [], []
+    objects: list[Annotation] = []
+    masked: list[list[Annotation]] = []  # objects of images for which the folder of masks has one
+    near = _namesake(there)
     for name in sorted(labelled)[: source.limit]:
         path = there.get(name, folder / name)
         own, whole = labels.objects.get(name, []), labels.of_whole(name)
@@ -137,25 +132,14 @@ def read_source(dataset: DatasetFile, i: int, read_coco: Callable[[Path], Annota
         if not there_is:
             leave_out([name], accounts.UNREADABLE)  # a link that leads nowhere
             account.absent += name not in images
-            alike = guesses.get(stem(name)) or guesses.get(name.rpartition("/")[2])
-            by = (own + whole)[0].file
-            message = f"does not exist, but {by} has labels for it" + (f" (there is {alike})" if alike else "")
-            if not alike and unicodedata.normalize("NFC", name) in encoded:
-                message += " (there is a file of the same letters, accents encoded apart from them in one of the two)"
+            message = f"does not exist, but {(own + whole)[0].file} has labels for it{near(name)}"
             problems.append(Problem(str(path), message, ABSENT))
             continue
-        if stem(name) in labels.mask_files and own:
-            twice += [name] if len(own) == 1 and own[0].alone and own[0].segmentation is not None else []
-            shared += [] if len(own) == 1 and own[0].alone else [name]
+        if own and stem(name) in labels.mask_files:
+            masked.append(own)
         objects += _joined(own, whole)
-    if twice:
-        message = f"{len(twice)} images have a mask here and one in {source.coco}; that of this folder is used"
-        problems.append(Problem(str(source.masks), f"{message}: {listed(twice, SHOWN)}", "", "note"))
-    if shared:
-        message = f"{len(shared)} images show several objects, and their mask does not say whose it is; it is not used"
-        remedy = "give each object its own segmentation in the COCO file"
-        problems.append(Problem(str(source.masks), f"{message}: {listed(shared, SHOWN)}", remedy, "note"))
-    return Found(account, problems, objects, keypoints, part_masks.keys() - stems_there)
+    problems += _masks_not_used(source, masked)
+    return Found(account, problems, objects, labels.keypoints, part_masks.keys() - stems_there)
 
 
 def _joined(objects: list[Annotation], whole: list[Annotation]) -> list[Annotation]:
@@ -172,6 +156,37 @@ def _joined(objects: list[Annotation], whole: list[Annotation]) -> list[Annotati
     return [replace(each, **given) for each in objects or whole[:1]]
 
 
+def _masks_not_used(source: Source, masked: list[list[Annotation]]) -> list[Problem]:
+    """Notes on objects with two masks, and on masks of several objects. ``masked``: the objects of each image that has
+    a mask in the folder."""
+    problems = []
+    twice = [own[0].image for own in masked if own[0].alone and own[0].segmentation is not None]
+    if twice:
+        message = f"{len(twice)} images have a mask here and one in {source.coco}; that of this folder is used"
+        problems.append(Problem(str(source.masks), f"{message}: {listed(twice, SHOWN)}", "", "note"))
+    shared = [own[0].image for own in masked if not own[0].alone]
+    if shared:
+        message = f"{len(shared)} images show several objects, and their mask does not say whose it is; it is not used"
+        remedy = "give each object its own segmentation in the COCO file"
+        problems.append(Problem(str(source.masks), f"{message}: {listed(shared, SHOWN)}", remedy, "note"))
+    return problems
+
+
+def _namesake(there: Collection[str]) -> Callable[[str], str]:
+    """For a name that is not among those of images: " (there is ...)" where one of them was probably meant."""
+    guesses = {stem(name): name for name in there} | {name: name for name in there}
+    encoded = {unicodedata.normalize("NFC", name) for name in there}
+
+    def near(name: str) -> str:
+        if alike := guesses.get(stem(name)) or guesses.get(name.rpartition("/")[2]):
+            return f" (there is {alike})"
+        if unicodedata.normalize("NFC", name) in encoded:
+            return " (there is a file of the same letters, accents encoded apart from them in one of the two)"
+        return ""
+
+    return near
+
+
 def _read_labels(
     dataset: DatasetFile, source: Source, read_coco: Callable[[Path], Annotations]
 ) -> tuple[_Labels, list[Problem]]:
@@ -186,6 +201,8 @@ def _read_labels(
             found, wrong = [], bad.problems
         for annotation in found:
             by_image[annotation.image].append(annotation)
+        for names in dict.fromkeys(annotation.keypoint_names for annotation in found):
+            labels.keypoints |= dict.fromkeys(names)
         problems.extend(wrong)
 
     def files(folder: Path, find: Callable[[], tuple[dict[str, Any], list[Problem]]]) -> dict[str, Any]:

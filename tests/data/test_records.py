@@ -177,6 +177,14 @@ def test_keypoints_of_several_categories_and_sources(tmp_path):
     assert lines(problems) == [] and "head, right eye" in lines(problems, "note")[0]
 
 
+def test_keypoints_stand_in_the_order_of_the_objects_in_the_file(world):
+    world.coco["categories"] = [{"id": i, "name": name, "keypoints": [name]} for i, name in enumerate("abc", 1)]
+    for i, image in enumerate(("2.jpg", "1.jpg", "2.jpg"), 1):
+        world.photo(image)
+        world.label(image, category_id=4 - i, keypoints=[5, 5, 2])
+    assert read_dataset(dataset(world.source(masks=False)))[2].keypoints == ("c", "b", "a")
+
+
 def test_misspelt_keypoints(world):
     world.photo("a.jpg")
     world.label("a.jpg")
