@@ -15,6 +15,7 @@ from rich.text import Text
 from coarseparts.cli import options
 from coarseparts.cli.terminal import err, out, say
 from coarseparts.data.prepare.archives import Archives
+from coarseparts.data.prepare.cub import prepare_cub
 from coarseparts.data.prepare.nabirds import prepare_nabirds
 from coarseparts.data.prepare.oid_aircraft import BANNER, prepare_oid_aircraft, propose_clean
 from coarseparts.data.prepare.pascal_birds import PAPER_BIRDS, PARTS, Rules
@@ -76,6 +77,20 @@ def pascub(
             advance,
         )
     _print_pascub(made)
+
+
+@app.command()
+def cub(
+    archive: Annotated[Path, typer.Argument(metavar="DIR", help="CUB_200_2011, as unpacked; used from there")],
+    folder: Out,
+    segmentations: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="CUB's figure-ground masks (default: in or beside DIR)")
+    ] = None,
+) -> None:
+    """CUB-200-2011: keypoints, boxes and figure-ground masks, in its official split."""
+    with _progress() as advance:
+        changed, problems = prepare_cub(archive, folder, segmentations, advance)
+    _print_done(folder / "cub.yaml", changed, problems)
 
 
 @app.command("oid-aircraft")

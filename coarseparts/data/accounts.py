@@ -19,7 +19,6 @@ from coarseparts.labels.schema import Schema
 from coarseparts.system.text import listed
 
 NO_LABELS = "without labels that can be used"
-NOT_IN_SPLIT = "not in the archive's own split"
 NOT_LISTED = "not in `only`"
 SAME_STEM = "of the same stem as another"
 BEYOND_LIMIT = "beyond `limit`"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import shlex
 import stat
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
@@ -25,11 +26,14 @@ from pydantic import (
 from coarseparts.data.problems import BadInput, Problem, capped, unreadable
 from coarseparts.labels.schema import MOST_KEYPOINTS, MOST_PARTS, Schema
 from coarseparts.system.documents import DocumentError, load_yaml
-from coarseparts.system.text import abridged, listed, short
+from coarseparts.system.text import abridged, listed, readable, short
 
-FOLDERS = ("images", "part_masks", "cub", "nabirds", "segmentations")
+FOLDERS = ("images", "part_masks", "masks")
 FILES = ("part_coco", "coco", "part_boxes", "only")
 """Keys of a source that name a folder, and those that name a file."""
+
+ARCHIVES = ("cub", "nabirds")
+"""Keys of earlier versions that named a public archive, which ``coarseparts prepare <key>`` turns into a source."""
 
 STRIDE = 16
 """The networks' coarsest stride: the training size is a multiple of it."""
@@ -78,30 +82,20 @@ class Source(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     split: Literal["train", "val", "test"] = Field(description="what the images are for")
-    images: Path | None = Field(
-        default=None, description="folder of photographs; with cub or nabirds, their images/ by default"
-    )
+    images: Path | None = Field(default=None, description="folder of photographs")
     part_masks: Path | None = Field(default=None, description="folder of PNGs, pixel value = part index, 255 = ignore")
     part_coco: Path | None = Field(
         default=None, description="COCO file with a category per part, instead of part_masks"
+    )
+    masks: Path | None = Field(
+        default=None,
+        description="folder of figure-ground masks with the photographs' stems: 0 or not 0, or grey 0..255 as soft",
     )
     coco: Path | None = Field(default=None, description="COCO file with keypoints, segmentation = figure-ground, bbox")
     part_boxes: Path | None = Field(
         default=None, description="COCO file with a category per part, of which the boxes (bbox) are a coarse label"
     )
-    cub: Path | None = Field(
-        default=None, description="CUB-200-2011 folder, instead of coco; its official split is kept, unless by only"
-    )
-    nabirds: Path | None = Field(
-        default=None, description="NABirds folder, instead of coco; its official split is kept, unless by only"
-    )
-    segmentations: Path | None = Field(
-        default=None, description="cub: folder of the figure-ground masks; default: segmentations/ beside its images"
-    )
-    only: Path | None = Field(
-        default=None,
-        description="text file of image names, one a line, to be used alone; with cub, nabirds whatever the split",
-    )
+    only: Path | None = Field(default=None, description="text file of image names, one a line, to be used alone")
     synthetic: Literal["birds", "aircraft"] | None = Field(
         default=None, description="a built-in world, instead of files"
     )
@@ -118,6 +112,13 @@ class Source(BaseModel):
         description="a keypoint of visibility 0 is absent = known not to be seen (default), or unknown",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _names_no_archive(cls, source: Any) -> Any:
+        if isinstance(source, dict) and (key := _former(source)):
+            raise ValueError(_instead(key, source[key], source.get("segmentations")))
+        return source
+
     @field_validator(*FOLDERS, *FILES, mode="before")
     @classmethod
     def _names_something(cls, path: Any) -> Any:
@@ -132,31 +133,20 @@ class Source(BaseModel):
         if self.synthetic is not None:
             wrong += [f"{key} and synthetic exclude each other; make them two sources" for key in given]
         else:
-            if not set(given) - {"images", "segmentations", "only"}:
-                wrong.append(
-                    "no labels; add part_masks, part_coco, coco, part_boxes, cub or nabirds, or synthetic: birds"
-                )
-            elif self.image_folder is None:
+            if not set(given) - {"images", "only"}:
+                wrong.append("no labels; add part_masks, part_coco, masks, coco or part_boxes, or synthetic: birds")
+            elif self.images is None:
                 wrong.append("images is missing; name the folder of the photographs")
             for key in ("count", "first", "seed", "parts"):
                 if getattr(self, key) is not None:
                     wrong.append(
                         f"{key} belongs to synthetic sources; remove it" + ", or write limit" * (key == "count")
                     )
-            if self.segmentations is not None and self.cub is None:
-                wrong.append("segmentations belongs to cub sources; remove it, or name their masks with coco")
-        for one, other in (("part_masks", "part_coco"), ("coco", "cub"), ("coco", "nabirds"), ("cub", "nabirds")):
-            if one in given and other in given:
-                wrong.append(f"{one} and {other} exclude each other; make them two sources")
+        if "part_masks" in given and "part_coco" in given:
+            wrong.append("part_masks and part_coco exclude each other; make them two sources")
         if wrong:
             raise ValueError("\n".join(wrong))  # one problem a line, taken apart again below
         return self
-
-    @property
-    def image_folder(self) -> Path | None:
-        """The folder of the photographs."""
-        archive = self.cub or self.nabirds
-        return self.images if self.images is not None or archive is None else archive / "images"
 
     @property
     def has_parts(self) -> bool:
@@ -252,7 +242,7 @@ def load_dataset_file(path: str | Path) -> DatasetFile:
     if isinstance(raw.get("sources"), list) and len(raw["sources"]) <= MOST_SOURCES:
         raw = raw | {"sources": [_resolved(s, path.parent) if isinstance(s, dict) else s for s in raw["sources"]]}
         for i, source in enumerate(raw["sources"]):
-            problems += _missing(path, i, source) if isinstance(source, dict) else []
+            problems += _missing(path, i, source) if isinstance(source, dict) and not _former(source) else []
     try:
         dataset = DatasetFile.model_validate(raw)
     except ValidationError as error:
@@ -298,8 +288,28 @@ def _parse(path: Path) -> dict:
 
 def _resolved(source: dict, base: Path) -> dict:
     """The source with its paths joined to ``base``; a value that is no text is left for the model to refuse."""
-    paths = {k: v for k, v in source.items() if k in FOLDERS + FILES and isinstance(v, str) and v.strip()}
+    keys = (*FOLDERS, *FILES, *ARCHIVES, "segmentations")
+    paths = {k: v for k, v in source.items() if k in keys and isinstance(v, str) and v.strip()}
     return source | {k: base / _expanded(v) for k, v in paths.items()}
+
+
+def _former(source: dict) -> str | None:
+    """The key of a source, the first of several, with which earlier versions read public archives."""
+    return next((key for key in (*ARCHIVES, "segmentations") if source.get(key) is not None), None)
+
+
+def _instead(key: str, archive: Any, segmentations: Any) -> str:
+    """What to do where a source has such a key."""
+    if key not in ARCHIVES:
+        return "segmentations is no longer read; name that folder with `masks`"
+    out = Path(str(archive)).parent / f"prepared-{key}"
+    given = ["coarseparts", "prepare", key, str(archive), "--out", str(out)]
+    if key == "cub" and segmentations is not None:
+        given += ["--segmentations", str(segmentations)]
+    command = readable(shlex.join(given))
+    masks = ", `masks`" if key == "cub" else ""
+    made = abridged(out / f"{key}.yaml", 400)
+    return f"{key} is no longer read; run `{command}` and take `images`, `coco`{masks} and `only` from {made}"
 
 
 def _expanded(path: str) -> str:

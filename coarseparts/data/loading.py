@@ -9,8 +9,8 @@ import numpy as np
 
 from coarseparts.data.dataset_file import Crop
 from coarseparts.data.formats.annotation import Annotation
-from coarseparts.data.formats.coco import PartBox, PartSegment, draw, draw_parts
-from coarseparts.data.formats.cub import read_soft_mask
+from coarseparts.data.formats.drawing import draw, draw_parts
+from coarseparts.data.formats.mask_folder import HALF, read_mask
 from coarseparts.data.formats.part_masks import is_smoothed, read_overlapping_masks, read_part_mask
 from coarseparts.data.formats.units import overlap
 from coarseparts.data.images import decode
@@ -31,18 +31,14 @@ before the crop's own margin, where keypoints are all there is to crop by. Our o
 
 @dataclass(frozen=True)
 class Recipe:
-    """The files and annotations that one sample is made from, and how. ``use``: coarse styles that the sample carries
-    (the crop goes by all that there are, so that samples are framed alike whichever of their labels are used)."""
+    """What one sample is made from, and how. ``use``: coarse styles that the sample carries (the crop goes by all that
+    there are, so that samples are framed alike whichever of their labels are used)."""
 
     image: Path
+    annotation: Annotation
     schema: Schema
     crop: Crop
     use: frozenset[str]
-    annotation: Annotation | None = None
-    part_mask: Path | None = None
-    part_segments: tuple[PartSegment, ...] = ()
-    part_files: tuple[tuple[int, Path], ...] = ()  # of parts that overlap: (index, file)
-    part_boxes: tuple[PartBox, ...] = ()
     unlabelled_unknown: bool = False
 
 
@@ -52,32 +48,32 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
     size = (image.shape[1], image.shape[0])
     found = recipe.annotation
     parts = mask = keypoints = box = part_boxes = None
-    if found is not None and found.size is not None and found.size != size:
+    if found.size is not None and found.size != size:
         message = f"{found.where} was made on {found.size[0]}x{found.size[1]} pixels, {recipe.image} has "
         message += f"{size[0]}x{size[1]} when upright"
         problems.append(Problem(found.file, message, "put back the image that was annotated, or export again"))
-        found = None  # its other labels would be wrong in the same way
-    if found is not None:
+    else:  # its other labels would be wrong in the same way
         mask = _mask(found, size, problems)
         keypoints = _keypoints(found, recipe, size, problems)
         box = _box(found, size, problems)
         problems += _contradictions(found, mask, box, keypoints)
-    if recipe.part_boxes:
+    if found.part_boxes:
         part_boxes = _part_boxes(recipe, size, _figure(mask, box), problems)
     try:
-        if recipe.part_files:
-            parts = read_overlapping_masks(recipe.part_files, size)
-        elif recipe.part_mask is not None:
-            parts = read_part_mask(recipe.part_mask, size, recipe.schema.parts)
+        if found.part_files and recipe.schema.overlapping:
+            parts = read_overlapping_masks(found.part_files, size)
+        elif found.part_files:
+            ((_, file),) = found.part_files
+            parts = read_part_mask(file, size, recipe.schema.parts)
             if is_smoothed(parts):
                 message = "its outlines are smoothed: between two indices lie pixels of the indices between them"
                 remedy = "export it without anti-aliasing, and resize masks by nearest neighbour only"
-                problems.append(Problem(str(recipe.part_mask), message, remedy, "note"))
-        elif recipe.part_segments:
-            parts = draw_parts(list(recipe.part_segments), size, recipe.schema.overlapping)
+                problems.append(Problem(str(file), message, remedy, "note"))
+        elif found.part_segments:
+            parts = draw_parts(found.part_segments, size, recipe.schema.overlapping)
     except BadInput as bad:
         problems += bad.problems
-    if parts is not None and found is not None and not found.alone:
+    if parts is not None and not found.alone:
         _only_this_object(parts, mask, box)
     if any(problem.severity == "error" for problem in problems):
         raise BadInput(problems)
@@ -112,8 +108,8 @@ def object_crop(
     """
     width, height = size
     extent: np.ndarray | None = None
-    if mask is not None and (mask >= 128).any():
-        extent = _extent(mask >= 128)
+    if mask is not None and (mask >= HALF).any():
+        extent = _extent(mask >= HALF)
     elif box is not None:
         if (box[:2] <= 1).all() and box[2] >= width - 1 and box[3] >= height - 1:
             return None
@@ -151,8 +147,13 @@ def _extent(mask: np.ndarray) -> np.ndarray:
 
 def _mask(found: Annotation, size: tuple[int, int], problems: list[Problem]) -> np.ndarray | None:
     try:
-        if found.soft_mask is not None:
-            return read_soft_mask(found.soft_mask, size)
+        if found.mask_file is not None:
+            mask = read_mask(found.mask_file, size)
+            if mask.max() < HALF:
+                message = f"its brightest grey is {mask.max()} of 255: nowhere rather the object than the background"
+                remedy = "if all that is not 0 is the object, make it 255"
+                problems.append(Problem(str(found.mask_file), message, remedy, "note"))
+            return mask
         if found.segmentation is not None:
             return draw(found.segmentation, size).astype(np.uint8) * 255
     except BadInput as bad:
@@ -229,7 +230,7 @@ def around(boxes: np.ndarray) -> np.ndarray:
 
 def _figure(mask: np.ndarray | None, box: np.ndarray | None) -> np.ndarray | None:
     """The object's box, of its mask if there is one."""
-    return _extent(mask >= 128) if mask is not None and (mask >= 128).any() else box
+    return _extent(mask >= HALF) if mask is not None and (mask >= HALF).any() else box
 
 
 def _part_boxes(
@@ -238,8 +239,8 @@ def _part_boxes(
     """(P, 4) the box around each part's boxes, cut off at the image's border, zeros for parts without; in an image with
     several objects of those that are centred in this one's ``figure``."""
     boxes = np.zeros((len(recipe.schema.parts), 4), np.float32)
-    alone = recipe.annotation is None or recipe.annotation.alone or figure is None
-    for said in recipe.part_boxes:
+    alone = recipe.annotation.alone or figure is None
+    for said in recipe.annotation.part_boxes:
         if said.size is not None and said.size != size:
             message = f"{said.where} was made on {said.size[0]}x{said.size[1]} pixels, {recipe.image} has "
             message += f"{size[0]}x{size[1]} when upright"
@@ -269,7 +270,7 @@ def _only_this_object(parts: np.ndarray, mask: np.ndarray | None, box: np.ndarra
     The part mask does not say whose parts they are, and another object's must not count as background either.
     """
     if mask is not None:
-        inside = mask >= 128
+        inside = mask >= HALF
     elif box is not None:
         inside = np.zeros(parts.shape, bool)
         x0, y0, x1, y1 = np.round(box).astype(int)

@@ -12,6 +12,9 @@ from coarseparts.system import limits
 from coarseparts.system.errors import CoarsepartsError
 from coarseparts.system.text import readable
 
+SHOWN = 12
+"""Images or names that one message lists; of more it says how many there are."""
+
 Severity = Literal["error", "repaired", "note"]
 
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from coarseparts.data.formats.coco import draw, draw_parts, read_coco, read_part_coco
+from coarseparts.data.formats.coco import read_coco, read_part_coco
+from coarseparts.data.formats.drawing import draw, draw_parts
 from coarseparts.data.problems import BadInput
 
 SQUARE = [[1, 1, 5, 1, 5, 4, 1, 4]]
@@ -258,9 +259,10 @@ def part_content() -> dict:
 
 def test_a_category_per_part(tmp_path):
     (tmp_path / "c.json").write_text(json.dumps(part_content()))
-    found, problems = read_part_coco(tmp_path / "c.json", ("head", "tail", "eye"))
+    (found,), problems = read_part_coco(tmp_path / "c.json", ("head", "tail", "eye"))
     assert [(p.severity, p.message) for p in problems] == [("note", "has no category for tail")]
-    parts = draw_parts(found["a b.jpg"], (8, 6))
+    assert found.image == "a b.jpg"
+    parts = draw_parts(found.part_segments, (8, 6))
     expected = np.zeros((6, 8), np.uint8)
     expected[1:4, 1:5] = 1
     expected[2, 2:4] = 3  # the eye, though it comes first in the file
@@ -272,7 +274,7 @@ def test_unknown_and_broken_parts(tmp_path):
     whole["annotations"][0]["segmentation"] = [[1]]
     (tmp_path / "c.json").write_text(json.dumps(whole))
     found, problems = read_part_coco(tmp_path / "c.json", ("heads",))
-    assert found == {}
+    assert found == []
     said = [str(p) for p in problems if p.severity == "error"]
     assert "category 'head' is not among `parts`; did you mean 'heads'?" in said[0] and "'eye'" in said[1]
     assert "a polygon of 1 numbers" in said[2]
@@ -283,9 +285,9 @@ def test_parts_that_cannot_be_drawn(tmp_path):
     for annotation in whole["annotations"]:
         annotation["segmentation"] = {"size": [6, 8], "counts": [47]}
     (tmp_path / "c.json").write_text(json.dumps(whole))
-    found, _ = read_part_coco(tmp_path / "c.json", ("head", "eye"))
+    (found,), _ = read_part_coco(tmp_path / "c.json", ("head", "eye"))
     with pytest.raises(BadInput) as caught:
-        draw_parts(found["a b.jpg"], (8, 6))
+        draw_parts(found.part_segments, (8, 6))
     assert len(caught.value.problems) == 2 and "annotation 1 (a b.jpg)" in str(caught.value)
 
 

@@ -8,10 +8,8 @@ from collections import Counter
 import numpy as np
 import pytest
 from conftest import SHARED, needs_shared
-from PIL import Image
 
-from coarseparts.data.formats.cub import read_cub, read_soft_mask
-from coarseparts.data.problems import BadInput
+from coarseparts.data.formats.cub import read_cub
 
 FILES = {
     "images.txt": "1 001.Alba tross/A_1.jpg\n2 001.Alba tross/A_2.jpg\n4 002.Crow/C 4.jpg\n",
@@ -48,7 +46,7 @@ def test_segmentations_where_they_are(folder):
     (folder / "segmentations" / "002.Crow").mkdir(parents=True)
     (folder / "segmentations" / "002.Crow" / "C 4.png").write_bytes(b"x")
     first, last = read_cub(folder, "train", folder / "segmentations")[0]
-    assert first.soft_mask is None and last.soft_mask == folder / "segmentations" / "002.Crow" / "C 4.png"
+    assert first.mask_file is None and last.mask_file == folder / "segmentations" / "002.Crow" / "C 4.png"
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -92,20 +90,6 @@ def test_lines_that_do_not_fit_together(folder, name, old, new, expected, left):
     annotations, problems = read_cub(folder, "train")
     assert len(annotations) == left
     assert any(p.file == str(folder / name) and expected in p.message for p in problems)
-
-
-def test_soft_masks_stay_soft(tmp_path):
-    values = np.array([[0, 51, 102], [153, 204, 255]], np.uint8)
-    Image.fromarray(values).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_soft_mask(tmp_path / "a.png", (3, 2)), values)
-    with pytest.raises(BadInput, match="is 3x2 pixels, its image is 2x3"):
-        read_soft_mask(tmp_path / "a.png", (2, 3))
-    Image.fromarray(values * 0).save(tmp_path / "b.png")
-    with pytest.raises(BadInput, match="empty"):
-        read_soft_mask(tmp_path / "b.png", (3, 2))
-    Image.fromarray(values).convert("RGB").save(tmp_path / "c.png")
-    with pytest.raises(BadInput, match="mode RGB"):
-        read_soft_mask(tmp_path / "c.png", (3, 2))
 
 
 @needs_shared

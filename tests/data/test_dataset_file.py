@@ -28,7 +28,7 @@ sources:
 
 @pytest.fixture
 def folder(tmp_path):
-    for name in ("im ages", "masks", "cub"):
+    for name in ("im ages", "masks"):
         (tmp_path / name).mkdir()
     (tmp_path / "c.json").write_text("{}")
     return tmp_path
@@ -66,9 +66,37 @@ def test_defaults(folder):
     assert load(folder, GOOD.replace("{to: object, margin: 0.2}", "{to: null}")).crop.to == "none"
 
 
-def test_the_images_of_cub_are_in_its_folder(folder):
-    dataset = load(folder, "parts: [a]\nsources: [{split: train, cub: cub}]")
-    assert dataset.sources[0].image_folder == folder / "cub" / "images"
+def test_a_folder_of_masks_is_a_label(folder):
+    (source,) = load(folder, "parts: [a]\nsources: [{split: train, images: im ages, masks: masks}]").sources
+    assert source.masks == folder / "masks" and not source.has_parts
+
+
+@pytest.mark.parametrize(
+    "source, expected",
+    [
+        (
+            "cub: CUB 200, only: none.txt",
+            "cub is no longer read; run `coarseparts prepare cub '{0}/CUB 200' --out {0}/prepared-cub` and take "
+            "`images`, `coco`, `masks` and `only` from {0}/prepared-cub/cub.yaml",
+        ),
+        (
+            "cub: cub, segmentations: grey, part_masks: nowhere, limit: no",
+            "cub is no longer read; run `coarseparts prepare cub {0}/cub --out {0}/prepared-cub --segmentations "
+            "{0}/grey` and take `images`, `coco`, `masks` and `only` from {0}/prepared-cub/cub.yaml",
+        ),
+        (
+            "nabirds: ../nabirds, coco: c.json",
+            "nabirds is no longer read; run `coarseparts prepare nabirds {0}/../nabirds --out "
+            "{0}/../prepared-nabirds` and take `images`, `coco` and `only` from {0}/../prepared-nabirds/nabirds.yaml",
+        ),
+        ("images: im ages, segmentations: masks", "segmentations is no longer read; name that folder with `masks`"),
+    ],
+)
+def test_what_became_of_the_keys_of_public_archives(folder, source, expected):
+    other = "{split: val, images: nowhere, coco: c.json}"
+    found, missing = sorted(lines(folder, f"parts: [a]\nsources: [{{split: train, {source}}}, {other}]"))
+    assert found == f"{folder / 'd.yaml'}: sources[0]: {expected.format(folder)}", "one error a source"
+    assert "sources[1].images" in missing
 
 
 @pytest.mark.parametrize(
@@ -91,13 +119,13 @@ def test_the_images_of_cub_are_in_its_folder(folder):
         (("limit: 3", "count: 3"), ["sources[0]: count belongs to synthetic sources"]),
         (("coco: c.json}", "limit: 2}"), ["sources[1]: no labels; add part_masks"]),
         (("images: im ages, coco", "coco"), ["sources[1]: images is missing"]),
-        (("use:", "part_coco: c.json\n    cub: cub\n    use:"), ["part_masks and part_coco", "coco and cub"]),
+        (("use:", "part_coco: c.json\n    use:"), ["part_masks and part_coco"]),
+        (("coco: c.json}", "masks: mosks}"), ["sources[1].masks", "mosks does not exist", "name a folder"]),
         (("size: 128", "size: 128\nsize: 64"), ["line 5", "key 'size' stands twice"]),
         (("size: 128", "overlapping: maybe"), ["overlapping", "maybe"]),
         (("parts: [", "parts: [["), ["is not valid YAML: line"]),
         (("limit: 3", "only: list.txt"), ["sources[0].only", "list.txt does not exist", "name a file"]),
         (("limit: 3", "only: masks"), ["sources[0].only", "is not a file"]),
-        (("limit: 3", "segmentations: masks"), ["sources[0]: segmentations belongs to cub sources"]),
         (("count: 5", "count: 5, only: c.json"), ["sources[2]: only and synthetic exclude each other"]),
         (("images: im ages, coco: c.json}", "only: c.json}"), ["sources[1]: no labels; add part_masks"]),
         (("size: 128", "across_splits: both"), ["across_splits: got 'both'", "'refuse' or 'keep'"]),

@@ -15,8 +15,9 @@ from PIL import Image
 from coarseparts.data import images
 from coarseparts.data.build import load_all
 from coarseparts.data.dataset_file import DatasetFile, load_dataset_file
-from coarseparts.data.formats import coco as reader
-from coarseparts.data.formats.coco import draw, read_coco, read_part_boxes, read_part_coco
+from coarseparts.data.formats import coco_file as reader
+from coarseparts.data.formats.coco import read_coco, read_part_boxes, read_part_coco
+from coarseparts.data.formats.drawing import draw
 from coarseparts.data.formats.names import read_names
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.records import read_contents, read_dataset
@@ -183,7 +184,7 @@ def test_what_makes_no_sense_is_told_with_its_place_and_the_rest_is_used(world, 
 def test_a_whole_number_is_a_category_s_name_as_text(world, value, name):
     (world / "c.json").write_text(json.dumps(replaced(("categories", 0, "name"), value)))
     found, problems = read_part_coco(world / "c.json", (name, "tail"))
-    assert set(found) == {"1.png", "2.png"} and [p.severity for p in problems] == ["note"]
+    assert {a.image for a in found} == {"1.png", "2.png"} and [p.severity for p in problems] == ["note"]
 
 
 @pytest.mark.parametrize("value", [None, 0, False, 0.0])
@@ -539,4 +540,4 @@ def test_an_image_that_lost_an_annotation_is_not_taken_for_complete(world):
     (world / "c.json").write_text(json.dumps(whole))
     assert [(o.image, o.alone) for o in read_coco(world / "c.json")[0]] == [("1.png", False), ("2.png", True)]
     for read in (read_part_coco, read_part_boxes):
-        assert set(read(world / "c.json", PARTS)[0]) == {"2.png"}, "a part would count as not to be seen"
+        assert {a.image for a in read(world / "c.json", PARTS)[0]} == {"2.png"}, "a part would count as not to be seen"

@@ -6,9 +6,7 @@ import uuid
 import numpy as np
 import pytest
 
-from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.formats.nabirds import KEYPOINTS, read_nabirds
-from coarseparts.data.problems import BadInput
 
 A, B, C = "0000139e-21dc-4d0c-bfe1-4cae3c85c829", "0000d9fc-4e02-4c06-a0af-a55cfb16b12b", "00019306-9d83-4334-b255-a44"
 
@@ -44,7 +42,7 @@ def test_the_official_split_and_exact_coordinates(folder):
     expected[0], expected[10] = [468, 121, 2], [401, 200, 2]
     np.testing.assert_array_equal(first.keypoints, expected)
     np.testing.assert_array_equal(first.box, [328, 88, 491, 386])
-    assert last.keypoints is None and last.soft_mask is None
+    assert last.keypoints is None and last.mask_file is None
     (test,), _ = read_nabirds(folder, "test")
     assert test.object_id == A and [a.image for a in read_nabirds(folder, "val")[0]] == [test.image]
 
@@ -95,14 +93,3 @@ def test_as_many_lines_as_the_real_archive_are_read_in_seconds(tmp_path):
     annotations, problems = read_nabirds(tmp_path, "train")
     assert time.process_time() - start < 30, "5 s when this was written"
     assert problems == [] and len(annotations) == 24_281 and annotations[7].keypoints[8].tolist() == [15, 8, 2]
-
-
-def test_a_source_of_a_dataset_file(folder):
-    (folder / "c.json").write_text("{}")
-    text = "parts: [a]\nsources: [{split: train, nabirds: ."
-    (folder / "d.yaml").write_text(text + "}]")
-    assert load_dataset_file(folder / "d.yaml").sources[0].image_folder == folder / "images"
-    for key in ("coco: c.json", "cub: ."):
-        (folder / "d.yaml").write_text(f"{text}, {key}}}]")
-        with pytest.raises(BadInput, match=f"{key.partition(':')[0]} and nabirds exclude each other"):
-            load_dataset_file(folder / "d.yaml")

@@ -14,8 +14,9 @@ from PIL import Image
 
 from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.loading import in_schema, object_crop
+from coarseparts.data.naming import mirror_pairs
 from coarseparts.data.problems import BadInput
-from coarseparts.data.records import mirror_pairs, read_dataset
+from coarseparts.data.records import read_dataset
 from coarseparts.data.synthetic import birds
 from coarseparts.labels.schema import Schema
 
@@ -192,6 +193,14 @@ def test_keypoints_of_several_categories_and_sources(tmp_path):
         1,
     ]
     assert lines(problems) == [] and "head, right eye" in lines(problems, "note")[0]
+
+
+def test_keypoints_stand_in_the_order_of_the_objects_in_the_file(world):
+    world.coco["categories"] = [{"id": i, "name": name, "keypoints": [name]} for i, name in enumerate("abc", 1)]
+    for i, image in enumerate(("2.jpg", "1.jpg", "2.jpg"), 1):
+        world.photo(image)
+        world.label(image, category_id=4 - i, keypoints=[5, 5, 2])
+    assert read_dataset(dataset(world.source(masks=False)))[2].keypoints == ("c", "b", "a")
 
 
 def test_misspelt_keypoints(world):
@@ -384,32 +393,6 @@ def test_part_coco(world):
     sample, _ = record.load()
     assert record.has == {"parts"} and np.bincount(sample.parts.ravel())[1:].tolist() == [44, 4]
     assert lines(problems, "note") and "b.jpg" in lines(problems, "note")[0]
-
-
-def test_cub_with_segmentations_beside_the_images(tmp_path):
-    world = World(tmp_path / "cub")
-    world.photo("1.A/x.jpg")
-    (tmp_path / "cub/parts").mkdir()
-    (tmp_path / "cub/segmentations/1.A").mkdir(parents=True)
-    soft = np.zeros((H, W), np.uint8)
-    soft[4:10, 4:12], soft[4:10, 12:14] = 255, 51
-    Image.fromarray(soft).save(tmp_path / "cub/segmentations/1.A/x.png")
-    texts = {
-        "images": "1 1.A/x.jpg\n2 1.A/y.jpg",
-        "train_test_split": "1 1\n2 0",
-        "bounding_boxes": "1 3 4 10 6\n2 1 1 2 2",
-    }
-    texts |= {"parts/parts": "1 beak\n2 left eye", "parts/part_locs": "1 1 5.5 6 1\n1 2 0 0 0"}
-    for name, text in texts.items():
-        (tmp_path / f"cub/{name}.txt").write_text(text)
-    (record,), problems, _ = read_dataset(dataset({"split": "train", "cub": tmp_path / "cub"}))
-    assert problems == [] and record.name == "1.A/x" and record.has == {"keypoints", "mask", "box"}
-    sample, _ = record.load()
-    np.testing.assert_array_equal(sample.labels["mask"], soft)
-    np.testing.assert_array_equal(sample.labels["keypoints"], [[5.5, 6, 2], [0, 0, 0]])
-    np.testing.assert_allclose(sample.crop, [3.2, 3.4, 12.8, 10.6], rtol=1e-6)
-    _, problems, _ = read_dataset(dataset({"split": "test", "cub": tmp_path / "cub"}))
-    assert "y.jpg: does not exist" in lines(problems)[0]
 
 
 def test_fingerprints_change_with_what_load_returns(world):
@@ -661,26 +644,6 @@ def test_what_is_wrong_with_a_list(world):
 def read_with(world, only, content):
     only.write_bytes(content)
     return read_dataset(dataset(world.source(masks=False, only=only)))[1]
-
-
-def test_a_list_takes_the_place_of_the_official_split_of_cub(tmp_path):
-    cub = tmp_path / "cub"
-    (cub / "parts").mkdir(parents=True)
-    (cub / "images").mkdir()
-    (tmp_path / "grey").mkdir()
-    for i in (1, 2, 3):
-        Image.new("RGB", (W, H), (i, 0, 0)).save(cub / "images" / f"{i}.jpg")
-    Image.new("L", (W, H), 51).save(tmp_path / "grey" / "2.png")
-    (cub / "images.txt").write_text("1 1.jpg\n2 2.jpg\n3 3.jpg\n")
-    (cub / "train_test_split.txt").write_text("1 1\n2 0\n3 0\n")
-    (cub / "bounding_boxes.txt").write_text("1 2 2 9 9\n2 2 2 9 9\n3 2 2 9 9\n")
-    (cub / "parts" / "parts.txt").write_text("1 beak\n")
-    (cub / "parts" / "part_locs.txt").write_text("1 1 3 3 1\n2 1 3 3 1\n3 1 3 3 1\n")
-    (tmp_path / "only.txt").write_text("1.jpg\n2.jpg\n")
-    source = {"split": "train", "cub": cub, "only": tmp_path / "only.txt", "segmentations": tmp_path / "grey"}
-    records, problems, _ = read_dataset(dataset(source))
-    assert lines(problems) == [] and [r.name for r in records] == ["1", "2"]
-    assert [("mask" in r.has) for r in records] == [False, True] and records[1].load()[0].labels["mask"][0, 0] == 51
 
 
 def test_an_image_may_be_kept_in_two_splits(world):

@@ -49,7 +49,8 @@ def coco(file: Path, boxes: list[tuple[str, str, list[float]]], size: int = 40) 
 def test_boxes_are_read_by_part(tmp_path: Path) -> None:
     said = [("a.png", "head", [2, 3, 4, 5]), ("a.png", "tail", [20, 20, 5, 5]), ("a.png", "tail", [30, 10, 2, 4])]
     file = coco(tmp_path / "boxes.json", [*said, ("b.png", "tail", [1, 1, 8, 8]), ("c.png", "head", [0, 0, 0, 0])])
-    found, problems = read_part_boxes(file, PARTS)
+    annotations, problems = read_part_boxes(file, PARTS)
+    found = {a.image: a.part_boxes for a in annotations}
     assert [(b.index, b.box) for b in found["a.png"]] == [
         (1, (2, 3, 6, 8)),
         (2, (20, 20, 25, 25)),

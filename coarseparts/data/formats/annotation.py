@@ -1,4 +1,4 @@
-"""What the readers of coarse labels have in common: one object of one image, as its annotation file describes it."""
+"""What all readers give: one object of one image, as files describe it."""
 
 from __future__ import annotations
 
@@ -21,27 +21,67 @@ _NO_NAME = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
 
 
 @dataclass(frozen=True)
+class PartSegment:
+    """A region of part ``index`` (1..P) as COCO polygons or RLE; ``file`` and ``where`` say where it stands."""
+
+    index: int
+    segmentation: Any
+    file: str
+    where: str
+
+
+@dataclass(frozen=True)
+class PartBox:
+    """A box (x0, y0, x1, y1) of part ``index`` (1..P), not yet clipped; ``size`` (width, height) of the image as the
+    file states it; ``file`` and ``where`` say where it stands."""
+
+    index: int
+    box: tuple[float, ...]
+    size: tuple[int, int] | None
+    file: str
+    where: str
+
+
+@dataclass(frozen=True)
 class Annotation:
-    """One object, its labels checked as far as that is possible without opening the image. Missing ones are None.
+    """One object of one image: its labels as files give them, in the image's pixels, checked as far as that is possible
+    without opening the image. Missing ones are None or ().
 
     ``image``: path relative to the image folder, with forward slashes; ``object_id`` tells the objects of an image
     apart; ``alone``: it is the image's only object; ``size`` (width, height) as the file states it;
     ``keypoints`` (k, 3) float32 (x, y, v), v in 0, 1, 2, named by ``keypoint_names``; ``box`` (4,) float32
-    (x0, y0, x1, y1), not yet clipped to the image; ``segmentation``: COCO polygons or RLE, not yet drawn;
-    ``soft_mask``: a PNG with the figure-ground mask, 0..255. ``file`` and ``where`` say where it stands.
+    (x0, y0, x1, y1), not yet clipped to the image; ``segmentation``: the figure-ground mask as COCO polygons or RLE,
+    not yet drawn; ``mask_file``: an image with that mask, instead. ``file`` and ``where`` say where it stands.
+
+    Part masks, if any, are one of these two: ``part_files``: (index, file) of the parts that an image shows, or one
+    file with all of them and 0 as its index; ``part_segments``. They, ``mask_file`` and ``part_boxes`` are the
+    image's: whose they are where it shows several objects is seen when they are drawn.
     """
 
     file: str
     where: str
     image: str
-    object_id: str
+    object_id: str = ""
     alone: bool = True
     size: tuple[int, int] | None = None
     keypoints: np.ndarray | None = None
     keypoint_names: tuple[str, ...] = ()
     box: np.ndarray | None = None
     segmentation: Any = None
-    soft_mask: Path | None = None
+    mask_file: Path | None = None
+    part_files: tuple[tuple[int, Path], ...] = ()
+    part_segments: tuple[PartSegment, ...] = ()
+    part_boxes: tuple[PartBox, ...] = ()
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether it has part masks."""
+        return bool(self.part_files or self.part_segments)
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether it has a figure-ground mask."""
+        return self.segmentation is not None or self.mask_file is not None
 
 
 def inside(name: Any) -> str:

@@ -97,7 +97,7 @@ def read_annotations(
                 keypoints=keypoints if keypoints.any() else None,
                 keypoint_names=tables.names,
                 box=box,
-                soft_mask=mask if mask is not None and mask.is_file() else None,
+                mask_file=mask if mask is not None and mask.is_file() else None,
             )
         )
     return annotations, problems

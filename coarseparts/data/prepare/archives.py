@@ -10,6 +10,16 @@ from coarseparts.data.problems import BadInput, Problem
 SPLITS = ("train", "val", "test")
 
 
+_FOLDERS = {
+    "cub": ("images.txt", ("CUB_200_2011",), "name the folder CUB_200_2011 of CUB_200_2011.tgz"),
+    "parts": ("images_*", ("CUB_Parts",), "name the folder CUB_Parts of PASCUB's archive"),
+    "voc": ("JPEGImages", ("VOC2010", "VOCdevkit/VOC2010"), "name VOC 2010's folder VOC2010"),
+    "pascal_parts": ("*.mat", ("Annotations_Part",), "name PASCAL-Part's folder Annotations_Part"),
+    "pascal_crops": ("images_*", ("PASCAL_Parts",), "name the folder PASCAL_Parts of PASCUB's archive"),
+}
+"""By archive: what its folder holds, where below the folder that is given it may lie, and what to do without it."""
+
+
 @dataclass(frozen=True)
 class Archives:
     """The unpacked archives: ``cub``: CUB_200_2011; ``parts``: CUB_Parts; ``voc``: VOC2010; ``pascal_parts``: the
@@ -28,41 +38,43 @@ def locate(archives: Archives) -> Archives:
     """The folders that hold what is looked for, those given or well-known ones below them. Raises BadInput naming all
     that were not found."""
     problems: list[Problem] = []
-
-    def find(folder: Path, pattern: str, below: tuple[str, ...], remedy: str) -> Path:
-        for candidate in (folder, *(folder / name for name in below)):
-            if candidate.is_dir() and next(candidate.glob(pattern), None) is not None:
-                return candidate
-        came = f"holds no {pattern}" if folder.is_dir() else "is no folder" if folder.exists() else "does not exist"
-        problems.append(Problem(str(folder), came, remedy))
-        return folder
-
-    cub = find(archives.cub, "images.txt", ("CUB_200_2011",), "name the folder CUB_200_2011 of CUB_200_2011.tgz")
-    parts = find(archives.parts, "images_*", ("CUB_Parts",), "name the folder CUB_Parts of PASCUB's archive")
+    cub = folder_of("cub", archives.cub, problems)
+    parts = folder_of("parts", archives.parts, problems)
     voc, pascal_parts, crops = archives.voc, archives.pascal_parts, archives.pascal_crops
     if crops is not None:
-        crops = find(crops, "images_*", ("PASCAL_Parts",), "name the folder PASCAL_Parts of PASCUB's archive")
+        crops = folder_of("pascal_crops", crops, problems)
     if voc is not None:
-        voc = find(voc, "JPEGImages", ("VOC2010", "VOCdevkit/VOC2010"), "name VOC 2010's folder VOC2010")
+        voc = folder_of("voc", voc, problems)
     if pascal_parts is not None:
-        remedy = "name PASCAL-Part's folder Annotations_Part"
-        pascal_parts = find(pascal_parts, "*.mat", ("Annotations_Part",), remedy)
+        pascal_parts = folder_of("pascal_parts", pascal_parts, problems)
     if (voc is None, pascal_parts is None) != (crops is not None,) * 2:
         message = "PASCAL's birds come from VOC 2010 and PASCAL-Part, or from the authors' crops"
         problems.append(Problem("PASCAL", message, "give --voc and --pascal-parts, or --pascal-crops"))
-    found = Archives(
-        cub=cub,
-        parts=parts,
-        voc=voc,
-        pascal_parts=pascal_parts,
-        segmentations=archives.segmentations or _first_folder(cub / "segmentations", cub.parent / "segmentations"),
-        pascal_crops=crops,
-    )
-    if found.segmentations is not None and not found.segmentations.is_dir():
-        remedy = "name the folder of segmentations.tgz, with a folder per species"
-        problems.append(Problem(str(found.segmentations), "is no folder", remedy))
+    segmentations = segmentations_of(cub, archives.segmentations, problems)
     if problems:
         raise BadInput(problems)
+    return Archives(cub, parts, voc, pascal_parts, segmentations, crops)
+
+
+def folder_of(name: str, folder: Path, problems: list[Problem]) -> Path:
+    """The folder that holds what is looked for of an archive, a field of ``Archives``: that given, or a well-known one
+    below it. A problem more, and the one given, where there is none."""
+    pattern, below, remedy = _FOLDERS[name]
+    for candidate in (folder, *(folder / each for each in below)):
+        if candidate.is_dir() and next(candidate.glob(pattern), None) is not None:
+            return candidate
+    came = f"holds no {pattern}" if folder.is_dir() else "is no folder" if folder.exists() else "does not exist"
+    problems.append(Problem(str(folder), came, remedy))
+    return folder
+
+
+def segmentations_of(cub: Path, given: Path | None, problems: list[Problem]) -> Path | None:
+    """The folder of CUB's figure-ground masks: that given, or one in CUB's folder or beside it; None without any."""
+    beside = (cub / "segmentations", cub.parent / "segmentations")
+    found = given or next((folder for folder in beside if folder.is_dir()), None)
+    if found is not None and not found.is_dir():
+        remedy = "name the folder of segmentations.tgz, with a folder per species"
+        problems.append(Problem(str(found), "is no folder", remedy))
     return found
 
 
@@ -105,7 +117,3 @@ def read_image_set(voc: Path, name: str, problems: list[Problem]) -> set[str]:
     if said:
         problems.append(Problem(str(path), said, "unpack VOC 2010's ImageSets again"))
     return found
-
-
-def _first_folder(*folders: Path) -> Path | None:
-    return next((folder for folder in folders if folder.is_dir()), None)

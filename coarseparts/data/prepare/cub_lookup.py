@@ -11,9 +11,10 @@ from typing import Any
 
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.cub import read_cub
+from coarseparts.data.formats.mask_folder import GREY
 from coarseparts.data.images import opened, probe
 from coarseparts.data.prepare import cub_parts
-from coarseparts.data.prepare.archives import Archives
+from coarseparts.data.prepare.coarse import coco_text
 from coarseparts.data.prepare.cub_parts import Pair
 from coarseparts.data.prepare.output import Item, Made, Output
 from coarseparts.data.prepare.pascal_birds import PARTS
@@ -28,34 +29,43 @@ class Cub:
     test: list[str] = field(default_factory=list)
     annotations: dict[str, Annotation] = field(default_factory=dict)
     paths: dict[str, Path] = field(default_factory=dict)
+    sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
     keypoints: tuple[str, ...] = ()
 
+    def coco(self) -> str:
+        """Keypoints and boxes of all images as a COCO file."""
+        return coco_text(self.annotations.values(), self.sizes, "bird")
 
-def look_at_cub(output: Output, archives: Archives) -> Cub:
+
+def look_at_cub(output: Output, archive: Path, segmentations: Path | None) -> Cub:
     """CUB's tables, and a look at every image's header and its mask's."""
     found = Cub()
     for split, names in (("train", found.train), ("test", found.test)):
-        annotations, problems = read_cub(archives.cub, split, archives.segmentations)
+        annotations, problems = read_cub(archive, split, segmentations)
         output.problems += [p for p in problems if p not in output.problems]
         names += [a.image for a in annotations]
         found.annotations |= {a.image: a for a in annotations}
-    found.paths = {name: archives.cub / "images" / name for name in found.annotations}
+    found.paths = {name: archive / "images" / name for name in found.annotations}
     found.keypoints = next((a.keypoint_names for a in found.annotations.values()), ())
     items = []
     for name, annotation in found.annotations.items():
-        inputs = (found.paths[name], *([annotation.soft_mask] if annotation.soft_mask is not None else []))
-        items.append(Item(f"cub/{name}", inputs, partial(_look, *inputs), ["cub"]))
-    output.make(items)
-    without = sum(a.soft_mask is None for a in found.annotations.values())
+        inputs = (found.paths[name], *([annotation.mask_file] if annotation.mask_file is not None else []))
+        items.append(Item(f"cub/{name}", inputs, partial(_look, *inputs), ["cub", "sizes"]))
+    facts = output.make(items)
+    found.sizes = {
+        name: (facts[f"cub/{name}"][0], facts[f"cub/{name}"][1]) for name in found.paths if f"cub/{name}" in facts
+    }
+    without = sum(a.mask_file is None for a in found.annotations.values())
     if without:
-        where = archives.segmentations or archives.cub / "segmentations"
+        where = segmentations or archive / "segmentations"
         message = f"{without} of {len(found.annotations)} images of CUB have no figure-ground mask there"
         output.problems.append(Problem(str(where), message, "unpack segmentations.tgz and name its folder", "note"))
     return found
 
 
 def _look(image: Path, mask: Path | None = None) -> Made:
-    """What the headers of an image and its figure-ground mask tell; nothing is decoded."""
+    """The image's size, (width, height), and what its header and that of its figure-ground mask tell; nothing is
+    decoded."""
     problems: list[Problem] = []
     sizes: dict[Path, tuple[int, int]] = {}
     for path in (image, mask):
@@ -67,13 +77,13 @@ def _look(image: Path, mask: Path | None = None) -> Made:
     if mask in sizes:
         with opened(mask) as header:
             mode = header.mode
-        if mode not in ("L", "LA", "1", "P"):
+        if mode not in GREY:
             message = f"is of mode {mode}, expected grey-scale"
             problems.append(Problem(str(mask), message, "unpack segmentations.tgz again"))
         if image in sizes and sizes[image] != sizes[mask]:
             came = "{}x{} pixels, its image is {}x{}".format(*sizes[mask], *sizes[image])
             problems.append(Problem(str(mask), f"is {came}", "take both from the same CUB-200-2011"))
-    return Made(problems=problems)
+    return Made(facts=sizes.get(image), problems=problems)
 
 
 @dataclass

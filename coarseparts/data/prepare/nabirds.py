@@ -6,17 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from coarseparts.data.dataset_file import FILES, FOLDERS, DatasetFile, load_dataset_file
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.nabirds import KEYPOINTS, LAYOUT, read_nabirds
 from coarseparts.data.images import decode
+from coarseparts.data.prepare.coarse import birds_yaml, coco_text, pairs, photographs, write_list, yaml_text
 from coarseparts.data.prepare.output import Item, Made, Output, Progress
-from coarseparts.data.prepare.pascal_birds import PARTS
-from coarseparts.data.problems import BadInput, Problem
-from coarseparts.data.records import mirror_pairs
-from coarseparts.system.text import readable
+from coarseparts.data.problems import BadInput, Problem, errors
+
+COARSE = "nabirds.json"
 
 _BILL = {"bill": "beak"}
 """The part of the one keypoint that only NABirds has, where the joint file has such a table and part."""
@@ -25,7 +23,8 @@ _BILL = {"bill": "beak"}
 def prepare_nabirds(
     archive: Path, out: Path, beside: Path | None = None, progress: Progress | None = None
 ) -> tuple[bool, list[Problem]]:
-    """``out``/nabirds.yaml, which reads the unpacked archive in place, once every image of it has been decoded.
+    """``out``/nabirds.yaml with nabirds.json (keypoints and boxes) and lists/ of the official training and test images,
+    from the unpacked archive, once every image of it, which stays where it is, has been decoded.
 
     ``beside``: a dataset file, PASCUB's; ``out``/<its name>-nabirds.yaml then has its sources and NABirds' training
     images as a further coarse source. Keypoints of one name are one keypoint: crown, nape, eyes, belly, breast, back,
@@ -34,17 +33,28 @@ def prepare_nabirds(
     with everything that is wrong; then there is no dataset file.
     """
     joint = None if beside is None else load_dataset_file(beside)
-    if joint is not None and any(source.nabirds for source in joint.sources):
-        message = "has a source with nabirds already"
+    own = Path(photographs(archive)).resolve()
+    there = [] if joint is None else [source.images for source in joint.sources if source.images is not None]
+    if any(images.resolve() == own for images in there):
+        message = "has a source with NABirds already"
         raise BadInput(Problem(str(beside), message, "give the file without it"))
     splits = {split: read_nabirds(archive, split) for split in ("train", "test")}
     with Output(out, "nabirds.yaml", progress) as output:
         output.problems += dict.fromkeys(problem for _, problems in splits.values() for problem in problems)
         annotations = [annotation for found, _ in splits.values() for annotation in found]
         output.make([_item(archive / "images" / annotation.image, annotation) for annotation in annotations])
+        if not errors(output.problems):
+            sizes = {a.image: a.size for a in annotations if a.size is not None}
+            output.write(COARSE, coco_text(annotations, sizes, "bird"))
+        sources = [
+            {"split": split, "images": photographs(archive), "coco": COARSE}
+            | write_list(output, split, [annotation.image for annotation in found])
+            for split, (found, _) in splits.items()
+        ]
         if joint is not None:
-            output.write(f"{joint.path.stem}-nabirds.yaml", _joint_yaml(joint, archive))
-        changed = output.finish(_own_yaml(archive))
+            output.write(f"{joint.path.stem}-nabirds.yaml", _joint_yaml(joint, sources[0]))
+        title = "NABirds: keypoints and boxes, but no part masks"
+        changed = output.finish(birds_yaml(title, "nabirds", KEYPOINTS, sources))
         return changed, [p for p in output.problems if p.severity != "error"]
 
 
@@ -61,42 +71,20 @@ def _checked(path: Path, size: tuple[int, int] | None) -> Made:
     return Made(problems=problems)
 
 
-def _own_yaml(archive: Path) -> str:
-    content = {
-        "parts": list(PARTS),
-        "mirror": _pairs(PARTS),
-        "keypoints": list(KEYPOINTS),
-        "keypoint_mirror": _pairs(KEYPOINTS),
-        "size": 256,
-        "crop": {"to": "object", "margin": 0.1},
-        "sources": [{"split": split, "nabirds": str(archive.absolute())} for split in ("train", "test")],
-    }
-    return _yaml("NABirds: keypoints and boxes, but no part masks", content)
-
-
-def _joint_yaml(dataset: DatasetFile, archive: Path) -> str:
+def _joint_yaml(dataset: DatasetFile, further: dict[str, str]) -> str:
+    """The dataset file with a further source and NABirds' keypoints."""
     content: dict[str, Any] = dataset.model_dump(mode="json", exclude_unset=True)
     for source in content["sources"]:
         for key in (*FOLDERS, *FILES):
             if source.get(key) is not None:
                 source[key] = str(Path(source[key]).absolute())
-    content["sources"].append({"split": "train", "nabirds": str(archive.absolute())})
+    content["sources"].append(further)
     if dataset.keypoints is not None:
         content["keypoints"] = list(dict.fromkeys((*dataset.keypoints, *KEYPOINTS)))
     if dataset.keypoint_mirror is not None:
         taken = {name for pair in dataset.keypoint_mirror for name in pair}
-        content["keypoint_mirror"] += [pair for pair in _pairs(KEYPOINTS) if not taken.intersection(pair)]
+        content["keypoint_mirror"] += [pair for pair in pairs(KEYPOINTS) if not taken.intersection(pair)]
     if dataset.keypoint_parts is not None:
         known = {point: part for point, part in _BILL.items() if part in dataset.parts}
         content["keypoint_parts"] = known | dataset.keypoint_parts
-    return _yaml(f"{dataset.path.name} and, as a further coarse source, NABirds", content)
-
-
-def _pairs(names: tuple[str, ...]) -> list[list[str]]:
-    """Pairs of names that swap on a flip; ``mirror_pairs`` lists each once."""
-    return [list(pair) for pair in mirror_pairs(names)]
-
-
-def _yaml(title: str, content: dict[str, Any]) -> str:
-    text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
-    return f"# {readable(title)}, made by `coarseparts prepare nabirds`. Images are used from where they are.\n{text}"
+    return yaml_text(f"{dataset.path.name} and, as a further coarse source, NABirds", "nabirds", content)

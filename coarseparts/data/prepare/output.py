@@ -95,9 +95,9 @@ class Output:
             if found and MANIFEST not in found:
                 message = f"is not empty and was not made by a preparation: it holds {sorted(found)[0]}"
                 raise BadInput(Problem(str(self.folder), message, "take another folder"))
-            own = (self.dataset.name, f"{self.dataset.stem}-")  # pascub.yaml, pascub-pascal.yaml; beside-nabirds.yaml
-            files = (name for name in found if name.endswith(".yaml"))
-            others = sorted(name for name in files if not (name.endswith(own[0]) or name.startswith(own[1])))
+            own, stem = self.dataset.name, self.dataset.stem  # pascub.yaml, pascub-pascal.yaml; beside-nabirds.yaml
+            files = (name for name in found if name.endswith(".yaml") and name != own)
+            others = sorted(name for name in files if not (name.endswith(f"-{own}") or name.startswith(f"{stem}-")))
             if others:  # whose files this run would take for left-overs of its own
                 message = f"holds another data set, {others[0]}"
                 raise BadInput(Problem(str(self.folder), message, "take another folder"))

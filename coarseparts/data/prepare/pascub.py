@@ -13,6 +13,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,13 @@ import yaml
 from coarseparts.data.dataset_file import nearest
 from coarseparts.data.prepare import cub_parts, pascal_birds
 from coarseparts.data.prepare.archives import SPLITS, Archives, locate, read_split_file
+from coarseparts.data.prepare.coarse import photographs, write_list
 from coarseparts.data.prepare.cub_lookup import Cub, Labelled, find_in_cub, look_at_cub
 from coarseparts.data.prepare.output import Output, Progress
 from coarseparts.data.prepare.pascal_birds import PAPER_BIRDS, PAPER_PHOTOGRAPHS, PARTS, Birds, Rules
-from coarseparts.data.problems import Problem, capped
+from coarseparts.data.problems import Problem, capped, errors
 
-DATASET, PASCAL_DATASET = "pascub.yaml", "pascub-pascal.yaml"
+DATASET, PASCAL_DATASET, COARSE = "pascub.yaml", "pascub-pascal.yaml", "cub.json"
 
 TABLE_1 = {
     "PASCAL": dict(zip(SPLITS, (271, 132, 133), strict=True)),
@@ -92,7 +94,7 @@ def prepare_pascub(
         elif archives.pascal_crops is not None:
             crops, wrong = cub_parts.find_pairs(archives.pascal_crops)
             output.problems += wrong
-        cub = look_at_cub(output, archives)
+        cub = look_at_cub(output, archives.cub, archives.segmentations)
         pairs, wrong = cub_parts.find_pairs(archives.parts)
         output.problems += wrong
         labelled = find_in_cub(output, pairs, cub, choices.order)
@@ -117,6 +119,8 @@ def prepare_pascub(
         output.problems += [replace(p, severity="error") for p in notes] if choices.strict else notes
         if birds.funnel:
             output.write("funnel.csv", _csv(("step", "dropped", "left"), birds.funnel))
+        if not errors(output.problems):
+            output.write(COARSE, cub.coco())
         texts = _dataset_texts(output, archives, choices, birds, labelled, used, cub.keypoints)
         output.write(PASCAL_DATASET, texts["PASCAL"])
         changed = output.finish(texts["CUB"])
@@ -199,14 +203,10 @@ def _dataset_texts(
     keypoints: tuple[str, ...],
 ) -> dict[str, str]:
     """The dataset files by what part masks of val and test are of; their lists are written with them."""
-    cub: dict[str, Any] = {"cub": str(archives.cub.absolute())}
+    cub: dict[str, Any] = {"images": photographs(archives.cub), "coco": COARSE}
     if archives.segmentations is not None:
-        cub["segmentations"] = str(archives.segmentations.absolute())
-
-    def listed(name: str, names: Iterable[str]) -> dict[str, str]:
-        output.write(f"lists/{name}.txt", "".join(f"{line}\n" for line in names))
-        return {"only": f"lists/{name}.txt"}
-
+        cub["masks"] = str(archives.segmentations.absolute())
+    listed = partial(write_list, output)
     sources: list[tuple[str, dict[str, Any]]] = []  # whose part masks, and the source
     for split in SPLITS:
         parts = sorted(name for name, of in labelled.used.items() if of == split)

@@ -1,4 +1,4 @@
-"""Miniatures of the archives that PASCUB is made of, in exactly their layouts."""
+"""Miniatures of the archives that PASCUB is made of, in exactly their layouts; and what must come of such archives."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
+from coarseparts.data.dataset_file import Crop
+from coarseparts.data.loading import Recipe, load
 from coarseparts.data.prepare.archives import Archives
 from coarseparts.data.prepare.pascal_birds import PARTS
+from coarseparts.labels import STYLES
+
+LABELS = ("image", "parts", "mask", "keypoints", "box", "crop", "part_boxes")
 
 PASCAL_NAMES = ("beak", "head", "leye", "lleg", "lwing", "reye", "rleg", "rwing", "tail", "torso")
 CUB_KEYPOINTS = (
@@ -191,3 +196,20 @@ def write_archives(folder: Path) -> Archives:
     write_cub(folder)
     found = Archives(folder / "CUB_200_2011", folder / "CUB_Parts", folder / "VOC2010", folder / "Annotations_Part")
     return replace(found, segmentations=folder / "segmentations")
+
+
+def assert_same(records, annotations, images: Path) -> None:
+    """That records give, to the bit, the samples that the archive's own tables and masks give."""
+    assert len(records) == len(annotations)
+    by_image = {images / found.image: found for found in annotations}
+    for record in records:
+        sample, told = record.load()
+        recipe = Recipe(record.image, by_image[record.image], record.schema, Crop(), frozenset(STYLES))
+        expected, told_then = load(recipe, record.name)
+        assert len(told) == len(told_then)
+        for label in LABELS:
+            got, wanted = (each.parts if label == "parts" else each.labels.get(label) for each in (sample, expected))
+            assert (got is None) == (wanted is None), (record.name, label)
+            if wanted is not None:
+                assert got.dtype == wanted.dtype
+                np.testing.assert_array_equal(got, wanted)

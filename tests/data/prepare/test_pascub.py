@@ -387,7 +387,7 @@ def test_folders_one_level_up_and_missing_ones(archives, tmp_path):
     above = Archives(*[tmp_path / "in"] * 4)
     made = prepare_pascub(above, tmp_path / "out")
     source = yaml.safe_load(made.dataset.read_text())["sources"][0]
-    assert source["segmentations"] == str(tmp_path / "in" / "segmentations"), "found beside CUB_200_2011"
+    assert source["masks"] == str(tmp_path / "in" / "segmentations"), "found beside CUB_200_2011"
     nowhere = tmp_path / "nowhere"
     with pytest.raises(BadInput) as bad:
         prepare_pascub(Archives(*[nowhere] * 5), tmp_path / "none")

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from replica import write_archives
+from replica import assert_same, write_archives
 from rich.console import Console
 
 from coarseparts.cli import main as cli
 from coarseparts.data.build import build_store
 from coarseparts.data.dataset_file import load_dataset_file
-from coarseparts.data.formats.nabirds import KEYPOINTS
+from coarseparts.data.formats.nabirds import KEYPOINTS, read_nabirds
 from coarseparts.data.prepare import nabirds as preparation
+from coarseparts.data.prepare.cub import prepare_cub
 from coarseparts.data.prepare.nabirds import prepare_nabirds
 from coarseparts.data.prepare.pascal_birds import PARTS
 from coarseparts.data.prepare.pascub import prepare_pascub
@@ -93,13 +94,14 @@ def pascub(tmp_path):
     }
     for name, text in texts.items():
         (folder / "CUB" / name).write_text(text)
+    prepare_cub(folder / "CUB", folder / "cub")
     content = {
         "parts": list(PARTS),
         "keypoints": list(CUB_POINTS),
         "keypoint_mirror": [["left eye", "right eye"], ["left leg", "right leg"], ["left wing", "right wing"]],
         "keypoint_parts": {"beak": "beak", "crown": "head"},
         "size": 64,
-        "sources": [{"split": "train", "cub": "CUB", "part_masks": "masks"}],
+        "sources": [{"split": "train", "images": "CUB/images", "coco": "cub/cub.json", "part_masks": "masks"}],
     }
     (folder / "pascub.yaml").write_text(yaml.safe_dump(content))
     return folder / "pascub.yaml"
@@ -114,7 +116,8 @@ def files(folder: Path) -> dict[str, tuple[bytes, int]]:
 def test_end_to_end(archive, tmp_path):
     changed, problems = prepare_nabirds(archive, tmp_path / "out")
     assert changed and problems == []
-    assert sorted(files(tmp_path / "out")) == [".prepared.jsonl", "nabirds.yaml"], "images stay where they are"
+    made = [".prepared.jsonl", "lists/test.txt", "lists/train.txt", "nabirds.json", "nabirds.yaml"]
+    assert sorted(files(tmp_path / "out")) == made, "images stay where they are"
     dataset = load_dataset_file(tmp_path / "out/nabirds.yaml")
     records, problems, schema = read_dataset(dataset)
     assert not errors(problems) and schema.keypoints == KEYPOINTS
@@ -124,11 +127,26 @@ def test_end_to_end(archive, tmp_path):
         sample, wrong = record.load()
         n = next(n for n, i in enumerate(IDS) if record.name.endswith(i.replace("-", "")))
         assert wrong == [] and record.has == {"keypoints", "box"}
-        np.testing.assert_array_equal(sample.box, [5 + n, 10, 105 + n, 80])
-        for part, (x, y, v) in enumerate(sample.keypoints):
+        np.testing.assert_array_equal(sample.labels["box"], [5 + n, 10, 105 + n, 80])
+        for part, (x, y, v) in enumerate(sample.labels["keypoints"]):
             assert (v == 0) == (part == n), "what cannot be seen is absent, and the data set has all its names"
             if v:
                 assert (int(x), int(y)) == place(n, part) and sample.image[int(y), int(x), 0] > 200
+
+
+def test_the_same_samples_as_from_the_text_files(archive, tmp_path):
+    name = "parts/part_locs.txt"
+    place = f"{IDS[1]} 0 {12 + 1} 20 1"
+    assert place in (archive / name).read_text()
+    (archive / name).write_text((archive / name).read_text().replace(place, f"{IDS[1]} 0 13.7 20.1 1"))
+    prepare_nabirds(archive, tmp_path / "out")
+    records, problems, _ = read_dataset(load_dataset_file(tmp_path / "out/nabirds.yaml"))
+    assert errors(problems) == []
+    for split, count in (("train", 4), ("test", 2)):
+        annotations, _ = read_nabirds(archive, split)
+        chosen = [record for record in records if record.split == split]
+        assert len(chosen) == count
+        assert_same(chosen, annotations, archive / "images")
 
 
 def test_again_nothing_is_done(archive, pascub, tmp_path, monkeypatch):
@@ -233,7 +251,7 @@ def test_beside_cub_names_are_united_and_what_a_source_lacks_is_unknown(archive,
     for record in records:
         sample, _ = record.load()
         from_cub = sample.parts is not None
-        visibility = dict(zip(schema.keypoints, sample.keypoints[:, 2].tolist(), strict=True))
+        visibility = dict(zip(schema.keypoints, sample.labels["keypoints"][:, 2].tolist(), strict=True))
         unknown = {name for name, v in visibility.items() if v == -1}
         assert unknown == ({"bill"} if from_cub else only_cub)
         assert {name for name, v in visibility.items() if v == 0} == (
@@ -249,7 +267,7 @@ def test_beside_cub_names_are_united_and_what_a_source_lacks_is_unknown(archive,
 def test_files_beside_that_cannot_be(archive, pascub, tmp_path):
     prepare_nabirds(archive, tmp_path / "out", pascub)
     for beside, expected in (
-        (tmp_path / "out/pascub-nabirds.yaml", "has a source with nabirds already"),
+        (tmp_path / "out/pascub-nabirds.yaml", "has a source with NABirds already"),
         (tmp_path / "none.yaml", "none.yaml: cannot be read"),
     ):
         with pytest.raises(BadInput, match=expected):
@@ -290,6 +308,6 @@ def test_beside_what_prepare_pascub_writes(archive, tmp_path):
     assert len(joint) == len(alone) + 4 and schema.parts == PARTS
     assert set(schema.keypoints) == {*CUB_POINTS, "bill"} and len(schema.keypoint_mirror) == 3
     assert [(r.split, r.has) for r in joint[: len(alone)]] == [(r.split, r.has) for r in alone]
-    points = [r.load()[0].keypoints for r in joint if "keypoints" in r.has]
+    points = [r.load()[0].labels["keypoints"] for r in joint if "keypoints" in r.has]
     unknown = {tuple(n for n, v in zip(schema.keypoints, p[:, 2], strict=True) if v == -1) for p in points}
     assert unknown == {("bill",), ("beak", "forehead", "left leg", "right leg", "throat")}

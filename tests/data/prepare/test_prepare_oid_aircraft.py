@@ -17,7 +17,8 @@ from coarseparts.cli import main as cli
 from coarseparts.data.build import build_store
 from coarseparts.data.check import check
 from coarseparts.data.dataset_file import load_dataset_file
-from coarseparts.data.formats.coco import draw, read_coco, read_part_coco
+from coarseparts.data.formats.coco import read_coco, read_part_coco
+from coarseparts.data.formats.drawing import draw
 from coarseparts.data.formats.oid_aircraft import read_oid_aircraft
 from coarseparts.data.prepare import oid_aircraft as preparation
 from coarseparts.data.prepare import polygons
@@ -234,15 +235,16 @@ def test_labels_lie_on_the_photographs(archive, tmp_path):
     prepare_oid_aircraft(archive, out)
     objects, problems = read_coco(out / "coarse.json")
     assert problems == [] and len(objects) == 8 and all(o.alone for o in objects)
-    parts, problems = read_part_coco(out / "parts.json", ("nose", "wings", "wheels", "vertical stabilizer"))
+    drawings, problems = read_part_coco(out / "parts.json", ("nose", "wings", "wheels", "vertical stabilizer"))
     assert problems == []
+    parts = {found.image: found.part_segments for found in drawings}
     for found in objects:
         image = np.asarray(Image.open(out / "images" / found.image))
         assert found.size == (WIDTH, HEIGHT - BANNER) == image.shape[1::-1]
         mask = draw(found.segmentation, found.size)
         assert fits(mask, seen_kinds(image) > 0), found.image
         y, x = np.nonzero(mask)
-        np.testing.assert_allclose(found.label("box"), [x.min(), y.min(), x.max() + 1, y.max() + 1], atol=1)
+        np.testing.assert_allclose(found.box, [x.min(), y.min(), x.max() + 1, y.max() + 1], atol=1)
     for name in ("0000001.jpg", "0000008.jpg"):
         image = np.asarray(Image.open(out / "images" / name))
         for index, kind in ((1, "nose"), (4, "verticalStabilizer"), (2, "wing")):
@@ -463,7 +465,8 @@ def test_polygons_that_enclose_nothing(archive, clean, tmp_path):
     assert all(f"anno.nose {2 * DECODER + n + 1}: the polygon" in p.message for n, p in enumerate(problems))
     prepare_oid_aircraft(archive, tmp_path / "out")
     assert "0000001.jpg" in (tmp_path / "out/lists/coarse-train.txt").read_text()
-    assert "0000001.jpg" not in read_part_coco(tmp_path / "out/parts.json", tuple(preparation.PARTS))[0]
+    left, _ = read_part_coco(tmp_path / "out/parts.json", tuple(preparation.PARTS))
+    assert "0000001.jpg" not in [found.image for found in left]
     with pytest.raises(BadInput, match=r"names 0000001\.jpg, which has a polygon that encloses nothing"):
         prepare_oid_aircraft(archive, tmp_path / "out", clean)
 
@@ -614,7 +617,7 @@ def test_the_dataset_file_is_read_and_packed(archive, clean, tmp_path):
     ]
     assert all("mask" in r.has and "box" not in r.has for r in records)
     sample, _ = records[0].load()
-    assert sample.parts is not None and sample.mask is not None and sample.crop is None
+    assert sample.parts is not None and sample.labels["mask"] is not None and sample.crop is None
     seen = seen_kinds(sample.image)
     for index, kind in ((1, "nose"), (2, "wing"), (4, "verticalStabilizer")):
         assert fits((sample.parts >> (index - 1) & 1) == 1, seen == list(COLOURS).index(kind) + 1)

@@ -1,0 +1,243 @@
+"""The structure of a COCO file: its images, categories and annotations, as far as ids, names and sizes make sense.
+
+The JSON is parsed here rather than by pycocotools, which trusts its input: a malformed file can crash the process.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from coarseparts.data.formats.annotation import inside
+from coarseparts.data.formats.units import MOST
+from coarseparts.data.problems import BadInput, Problem, capped, unreadable
+from coarseparts.labels.schema import MOST_KEYPOINTS, unfit
+from coarseparts.system.documents import DocumentError, load_json
+from coarseparts.system.text import abridged, short
+
+MOST_ANNOTATIONS = 10_000
+"""Annotations of one image."""
+
+LARGE = 20_000_000
+"""Bytes of a file that is glanced at before it is parsed."""
+
+
+class Broken(ValueError):
+    """An entry or a label that cannot be used, with what to do about it."""
+
+    def __init__(self, message: str, remedy: str):
+        super().__init__(message)
+        self.remedy = remedy
+
+
+@dataclass
+class CocoFile:
+    """A COCO file's entries that make sense by themselves: ``images`` id -> (relative path, (width, height) or None),
+    ``named`` relative path -> id, ``categories`` id -> (name, keypoint names), ``annotations`` with a known image and
+    category, crowds left out. Ids are texts (``_identity``). ``broken_...``: ids of entries with an error;
+    ``incomplete``: ids of images of which an annotation is left out because of one."""
+
+    path: Path
+    images: dict[str, tuple[str, tuple[int, int] | None]] = field(default_factory=dict)
+    named: dict[str, str] = field(default_factory=dict)
+    categories: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    annotations: list[dict] = field(default_factory=list)
+    broken_images: set[str] = field(default_factory=set)
+    incomplete: set[str] = field(default_factory=set)
+    broken_categories: set[str] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+
+    def say(self, message: str, remedy: str, severity: str = "error") -> None:
+        """Add a finding about this file."""
+        self.problems.append(Problem(str(self.path), message, remedy, severity))  # type: ignore[arg-type]
+
+
+def load_coco(path: Path) -> CocoFile:
+    """Parse a COCO file. Raises BadInput when it is no JSON or has not the three lists; what is wrong inside them
+    goes to ``problems`` and is left out."""
+    coco = CocoFile(path)
+    lists = _lists(path)
+    _refuse_crowding(path, lists["annotations"])
+    for i, entry in enumerate(lists["images"]):
+        _add_image(coco, i, entry)
+    for i, entry in enumerate(lists["categories"]):
+        _add_category(coco, i, entry)
+    named = {name for _, names in coco.categories.values() for name in names}
+    if len(named) > MOST_KEYPOINTS:
+        came = f"has {len(named):,} names of keypoints in all its categories, expected at most {MOST_KEYPOINTS:,}"
+        raise BadInput(Problem(str(path), came, "is the list of names the right one? export the file again"))
+    _keep_usable(coco, lists["annotations"])
+    return coco
+
+
+def _lists(path: Path) -> dict[str, list]:
+    remedy = "export it again as COCO JSON with images, annotations and categories"
+    try:
+        _refuse_unread(path)
+        raw = load_json(path)
+    except OSError as error:
+        raise BadInput(unreadable(path, error, "name an existing file")) from None
+    except DocumentError as error:
+        raise BadInput(Problem(str(path), str(error), remedy)) from None
+    if not isinstance(raw, dict):
+        raise BadInput(Problem(str(path), f"holds a {type(raw).__name__}, expected a COCO object", remedy))
+    wrong = [key for key in ("images", "annotations", "categories") if not isinstance(raw.get(key), list)]
+    if wrong:
+        raise BadInput(Problem(str(path), f"has no list {', '.join(wrong)}", remedy))
+    return raw
+
+
+_CROWDED = "is image_id right? export the file again, or divide the image"
+
+
+def _refuse_unread(path: Path) -> None:
+    """Raises BadInput where so many annotations stand beside so few images that one of them must have too many: a
+    glance at a large file, of which the parsing alone would take longer than anybody waits for a refusal."""
+    if path.stat().st_size < LARGE:
+        return
+    raw = path.read_bytes()
+    annotations, images = raw.count(b'"image_id"'), raw.count(b'"file_name"')
+    if annotations > MOST_ANNOTATIONS * max(images, 1):
+        came = (
+            f"has {annotations:,} annotations on {images:,} images, expected at most {MOST_ANNOTATIONS:,} of an image"
+        )
+        raise BadInput(Problem(str(path), came, _CROWDED))
+
+
+def _refuse_crowding(path: Path, annotations: list) -> None:
+    """Raises BadInput where an image has more annotations than any has that somebody drew."""
+    if len(annotations) <= MOST_ANNOTATIONS:
+        return
+    written = (entry.get("image_id") for entry in annotations if isinstance(entry, dict))
+    counts: Counter[str | None] = Counter()
+    for value, count in Counter(value for value in written if isinstance(value, int | float | str)).items():
+        counts[_identity(value)] += count
+    crowded = [(image, count) for image, count in counts.items() if count > MOST_ANNOTATIONS and image is not None]
+    if crowded:
+        at_most = f"expected at most {MOST_ANNOTATIONS:,}"
+        told = (f"image {abridged(image)} has {count:,} annotations, {at_most}" for image, count in crowded)
+        raise BadInput(capped(Problem(str(path), message, _CROWDED) for message in told))
+
+
+def _add_image(coco: CocoFile, i: int, entry: Any) -> None:
+    key = _id_of(coco, f"images[{i}]", entry)
+    if key is None:
+        return
+    try:
+        name = inside(entry.get("file_name"))
+        if key in coco.images:
+            coco.say(f"image id {key} stands twice ({coco.images[key][0]}, {name})", "renumber one")
+        elif name in coco.named:
+            coco.say(f"image {name} is listed twice, with the ids {coco.named[name]} and {key}", "keep one entry")
+        else:
+            coco.named[name] = key
+            coco.images[key] = (name, _stated_size(entry))
+            return
+    except Broken as broken:
+        coco.say(f"image {key}: {broken}", broken.remedy)
+    except ValueError as error:
+        coco.say(f"image {key}: {error}", "write it relative to the image folder, and inside it")
+    coco.broken_images.add(key)
+
+
+def _stated_size(entry: dict) -> tuple[int, int] | None:
+    """(width, height) of an image; None where one of them is missing or 0, as tools write that do not know it."""
+    sides = []
+    for key in ("width", "height"):
+        value = entry.get(key)
+        if type(value) not in (int, float, type(None)) or not 0 <= (value or 0) <= MOST or (value or 0) % 1:
+            raise Broken(f"{key} is {short(value)}", "expected a whole number of pixels, or none")
+        sides.append(int(value or 0))
+    return (sides[0], sides[1]) if all(sides) else None
+
+
+def _add_category(coco: CocoFile, i: int, entry: Any) -> None:
+    key = _id_of(coco, f"categories[{i}]", entry)
+    if key is None:
+        return
+    name = entry.get("name", key)
+    name = _identity(name) if isinstance(name, int | float) else name
+    names = [] if entry.get("keypoints") is None else entry["keypoints"]
+    where = f"categories[{i}]"
+    if key in coco.categories:
+        coco.say(f"category id {key} stands twice", "renumber one")
+    elif not isinstance(name, str) or (why := unfit(name)):
+        came = f"name {why}" if isinstance(name, str) else f"name is {short(entry['name'])}"
+        coco.say(f"{where}: {came}", "expected a text: correct the name and export the file again")
+    elif isinstance(names, list) and len(names) > MOST_KEYPOINTS:
+        came = f"{where} has {len(names):,} keypoints, expected at most {MOST_KEYPOINTS:,}"
+        coco.say(came, "is the list of names the right one? export the file again")
+    elif not isinstance(names, list) or (odd := [v for v in names if not isinstance(v, str) or unfit(v)]):
+        which = f", of which {short(odd[0])} is no name" if isinstance(names, list) else ""
+        came = f"{where}: keypoints is {short(names)}{which}"
+        coco.say(came, "expected a list of names, such as [head, tail]: export the file again")
+    elif len(set(names)) < len(names):
+        coco.say(f"{where} names a keypoint twice", "give every keypoint a name of its own")
+    else:
+        coco.categories[key] = (name, tuple(names))
+        return
+    coco.broken_categories.add(key)
+
+
+def _keep_usable(coco: CocoFile, annotations: list) -> None:
+    """Adds the annotations whose ids make sense, those ids as the dictionaries of images and categories have them."""
+    crowds = lost = 0
+    broken = (coco.broken_images - coco.images.keys(), coco.broken_categories - coco.categories.keys())
+    seen: set[tuple] = set()
+    for i, entry in enumerate(annotations):
+        before = len(coco.problems) + lost
+        key = _id_of(coco, f"annotations[{i}]", entry, f"#{i}")
+        if not isinstance(entry, dict):
+            continue
+        image, category = _identity(entry.get("image_id")), _identity(entry.get("category_id"))
+        where = f"annotation {abridged(key or '')}"
+        crowd = entry.get("iscrowd")
+        if key is None:
+            pass
+        elif image in broken[0] or category in broken[1]:
+            lost += 1
+        elif image is None or image not in coco.images:
+            remedy = "list it under images, or remove the annotation"
+            coco.say(f"{where}: image {short(entry.get('image_id'))} is not listed", remedy)
+        elif category is None or category not in coco.categories:
+            coco.say(f"{where}: category {short(entry.get('category_id'))} is not listed", "list it under categories")
+        elif (image, key) in seen:
+            coco.say(f"annotation id {abridged(key)} stands twice at image {abridged(image)}", "renumber one")
+        elif type(crowd) not in (int, float, bool, type(None)) or crowd not in (None, 0, 1):
+            coco.say(f"{where}: iscrowd is {short(crowd)}", "expected 0 or 1")
+        elif crowd:
+            crowds += 1
+        else:
+            seen.add((image, key))
+            coco.annotations.append(entry | {"id": key, "image_id": image, "category_id": category})
+        if image is not None and len(coco.problems) + lost > before:
+            coco.incomplete.add(image)
+    if lost:
+        coco.say(f"{lost} annotations of images or categories with an error are left out", "", "note")
+    if crowds:
+        coco.say(f"{crowds} annotations are crowds (iscrowd) and left out", "", "note")
+
+
+def _id_of(coco: CocoFile, where: str, entry: Any, default: str | None = None) -> str | None:
+    """The id of a list's entry, ``default`` where it has none; None, and a problem more, where there is none to use."""
+    if not isinstance(entry, dict):
+        coco.say(f"{where} is {short(entry)}, expected an object", "export the file again")
+    elif "id" not in entry and default is None:
+        coco.say(f"{where} has no id", "export the file again")
+    else:
+        key = _identity(entry["id"]) if "id" in entry else default
+        if key is None:
+            coco.say(f"{where}: id is {short(entry['id'])}", "expected a whole number or a text: export the file again")
+        return key
+    return None
+
+
+def _identity(value: Any) -> str | None:
+    """An id as one text, however it is written: 3, 3.0, "3" and " 3" are the same; None for what is no id."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:  # beyond, floats are no longer exact
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value.strip() if isinstance(value, str) and not unfit(value) else None

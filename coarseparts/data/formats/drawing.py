@@ -1,0 +1,99 @@
+"""Polygons and run-length codes (RLE) of COCO, drawn as masks.
+
+pycocotools only fills polygons that have been checked here: it trusts its input, and would ask for any memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from coarseparts.data.formats.annotation import PartSegment
+from coarseparts.data.problems import BadInput, Problem
+
+MOST_OUTLINE = 2_000_000
+"""Pixels along the outline of an annotation's polygons: pycocotools asks for some 100 bytes for each."""
+
+
+def draw_parts(segments: Iterable[PartSegment], size: tuple[int, int], overlapping: bool = False) -> np.ndarray:
+    """(H, W) uint8 part index of an image of ``size`` (width, height); with ``overlapping`` a bit field.
+
+    Where parts that exclude each other cover each other the smaller one is on top, so that an eye stays on its head.
+    Raises BadInput.
+    """
+    drawn, problems = [], []
+    for segment in segments:
+        try:
+            drawn.append((segment.index, draw(segment.segmentation, size)))
+        except ValueError as error:
+            problems.append(Problem(segment.file, f"{segment.where}: {error}", "draw the part again"))
+    if problems:
+        raise BadInput(problems)
+    parts = np.zeros(size[::-1], np.uint8)
+    if overlapping:
+        for index, mask in drawn:
+            parts[mask] |= 1 << (index - 1)
+        return parts
+    for index, mask in sorted(drawn, key=lambda pair: -int(pair[1].sum())):
+        parts[mask] = index
+    return parts
+
+
+def draw(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
+    """(H, W) bool mask of COCO polygons or RLE (compressed or not) in an image of ``size`` (width, height).
+
+    Raises ValueError for a mask of another size, runs that do not add up, polygons far outside the image, and for a
+    mask without a pixel.
+    """
+    width, height = size
+    if isinstance(segmentation, dict):
+        rows, columns = segmentation["size"]
+        if (columns, rows) != (width, height):
+            raise ValueError(f"the RLE mask is {columns}x{rows} pixels, the image is {width}x{height}")
+        counts = segmentation["counts"]
+        runs = _runs(counts) if isinstance(counts, str) else list(counts)
+        if any(run < 0 for run in runs) or sum(runs) != width * height:
+            raise ValueError(f"the RLE mask is broken: its runs add up to {sum(runs)} of {width * height} pixels")
+    else:
+        outline = 0.0
+        for polygon in segmentation:
+            # A little outside is usual. Far outside pycocotools would ask for memory by the polygon's length.
+            x, y = np.array(polygon[0::2]), np.array(polygon[1::2])
+            if min(x.min() / width, y.min() / height) < -1 or max(x.max() / width, y.max() / height) > 2:
+                came = f"{x.min():g}..{x.max():g}, {y.min():g}..{y.max():g}"
+                raise ValueError(f"a polygon lies far outside the image: {came} of {width}x{height}")
+            # So it would for an outline that goes to and fro in an image.
+            outline += float(np.maximum(np.abs(x - np.roll(x, 1)), np.abs(y - np.roll(y, 1))).sum())
+        if outline > MOST_OUTLINE:
+            raise ValueError(f"the outline is {outline:,.0f} pixels long, expected at most {MOST_OUTLINE:,}")
+        encoded = coco_mask.frPyObjects([[float(v) for v in polygon] for polygon in segmentation], height, width)
+        runs = _runs(coco_mask.merge(encoded)["counts"].decode())
+    values = np.arange(len(runs)) % 2 == 1
+    mask = np.repeat(values, runs).reshape(width, height).T  # runs go down the columns
+    if not mask.any():
+        raise ValueError("the mask is empty: it holds no pixel")
+    return mask
+
+
+def _runs(text: str) -> list[int]:
+    """Lengths of the runs of a compressed RLE: 5 bits per character, low ones first, with a continuation bit and a
+    sign, each from the third on as the difference to the one two before. Raises ValueError."""
+    runs: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64 or shift > 60:
+            raise ValueError(f"the RLE mask is broken: {character!r} cannot stand at run {len(runs)}")
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            if bits & 16:
+                value -= 1 << shift
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value = shift = 0
+    if shift:
+        raise ValueError("the RLE mask is broken: it ends inside a run")
+    return runs

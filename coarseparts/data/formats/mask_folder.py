@@ -1,0 +1,67 @@
+"""Figure-ground masks as a folder of images, one of each photograph's stem: 0 is the background, all else the object;
+or grey levels 0..255, the share of certainty with which a pixel is the object's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from coarseparts.data.formats.part_masks import OVERLAY
+from coarseparts.data.images import list_images, opened, stem
+from coarseparts.data.problems import BadInput, Problem
+
+GREY = ("L", "LA", "1", "P")
+"""Pillow's modes of images that can be figure-ground masks."""
+
+HALF = 128
+"""Grey levels from here on are rather the object's than the background's."""
+
+
+def find_masks(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
+    """The images in ``folder`` and below, by their path relative to it without the suffix, and what is wrong with them.
+
+    Hidden ones are passed over, and the overlays that ``predict --overlay`` puts beside its part maps.
+    """
+    found: dict[str, Path] = {}
+    problems = []
+    for name, path in list_images(folder):
+        if name.endswith(OVERLAY):
+            continue
+        if stem(name) in found:
+            message = f"has the same stem as {found[stem(name)].name}"
+            problems.append(Problem(str(path), message, "keep one figure-ground mask per image"))
+        else:
+            found[stem(name)] = path
+    if not found:
+        problems.append(Problem(str(folder), "holds no image", "name the folder of the figure-ground masks"))
+    return found, problems
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """(H, W) uint8 soft figure-ground mask 0..255 of an image of ``size`` (width, height).
+
+    Grey levels are taken as they stand, but where they are 0 and 1 alone, 1 is 255. Of a palette in colours, index 0
+    is the background and any other the object. Raises BadInput.
+    """
+    with opened(path) as image:
+        if image.mode not in GREY:
+            remedy = "save it as a grey-scale PNG, 255 = object"
+            raise BadInput(Problem(str(path), f"is of mode {image.mode}, expected grey-scale", remedy))
+        if image.mode == "P" and _is_coloured(image):
+            values = np.where(np.array(image) > 0, 255, 0).astype(np.uint8)
+        else:
+            values = np.array(image.convert("L"))
+    if values.shape != size[::-1]:
+        message = f"is {values.shape[1]}x{values.shape[0]} pixels, its image is {size[0]}x{size[1]}"
+        raise BadInput(Problem(str(path), message, "export it at the size of the image"))
+    if not values.any():
+        raise BadInput(Problem(str(path), "is empty: all of it is background", "draw the object or remove the file"))
+    return values * 255 if values.max() == 1 else values
+
+
+def _is_coloured(image: Image.Image) -> bool:
+    """Whether one of the colours that a palette image uses is no grey."""
+    used = np.array(image.convert("RGB")).reshape(-1, 3)
+    return bool((used != used[:, :1]).any())

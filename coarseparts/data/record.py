@@ -1,0 +1,114 @@
+"""A record: one sample of a data set, not yet decoded; made of an object's labels as files give them, or of a number of
+a synthetic world."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from coarseparts.data import loading
+from coarseparts.data.dataset_file import DatasetFile
+from coarseparts.data.formats.annotation import Annotation
+from coarseparts.data.images import stem
+from coarseparts.data.loading import Recipe, in_schema
+from coarseparts.data.problems import Problem
+from coarseparts.data.sample import Sample
+from coarseparts.data.synthetic import WORLDS, boxes_of_parts
+from coarseparts.labels import STYLES
+from coarseparts.labels.schema import Schema
+from coarseparts.system.text import readable
+
+
+@dataclass(frozen=True)
+class Record:
+    """One sample of a dataset, not yet decoded.
+
+    ``name``: unique over the dataset; ``source``: position in ``DatasetFile.sources``; ``has``: which of "parts",
+    "keypoints", "mask", "box" and "part_boxes" it carries; ``fingerprint``: changes whenever ``load`` would return
+    something else. A record of a synthetic source has no ``image`` but ``synthetic`` = (world, seed, number): rendering
+    many at once (``WORLDS[world].render(count, size, seed, first)``, its keypoints through ``in_schema``) is much
+    faster than one ``load`` each, and gives the same.
+    """
+
+    name: str
+    source: int
+    split: str
+    image: Path | None
+    has: frozenset[str]
+    fingerprint: str
+    schema: Schema = field(repr=False)
+    synthetic: tuple[str, int, int] | None = None
+    recipe: Recipe | None = field(default=None, repr=False)
+    size: int = field(default=0, repr=False)  # of synthetic images
+
+    @property
+    def shown(self) -> object:
+        """What stands for its image in an account."""
+        return self.image or self.synthetic
+
+    def load(self) -> tuple[Sample, list[Problem]]:
+        """Decode it: the sample in native pixels, and what had to be repaired. Raises BadInput with everything that is
+        wrong with its files."""
+        if self.recipe is not None:
+            return loading.load(self.recipe, self.name)
+        assert self.synthetic is not None
+        name, seed, number = self.synthetic
+        world = WORLDS[name]
+        arrays = {key: rows[0] for key, rows in world.render(1, size=self.size, seed=seed, first=number).items()}
+        arrays["part_boxes"] = boxes_of_parts(arrays["parts"][None], world.schema)[0]
+        image = arrays.pop("image")
+        arrays["keypoints"] = in_schema(arrays["keypoints"], world.schema.keypoints, self.schema)
+        parts = arrays["parts"] if "parts" in self.has else None
+        return Sample(self.name, image, parts, {name: arrays[name] for name in STYLES if name in self.has}), []
+
+
+def record_of(dataset: DatasetFile, schema: Schema, i: int, found: Annotation) -> Record | None:
+    """The record of an object of the source ``i``, whose name is not yet unique; None when nothing is left of its
+    labels."""
+    source = dataset.sources[i]
+    assert source.images is not None
+    use = frozenset(STYLES if source.use is None else source.use)
+    listed = np.array([name in schema.keypoints for name in found.keypoint_names], bool)
+    seen = found.keypoints is not None and bool((found.keypoints[listed, 2] > 0).any())
+    there = {
+        "parts": found.has_parts,
+        "keypoints": seen,
+        "mask": found.has_mask,
+        "box": found.box is not None,
+        "part_boxes": bool(found.part_boxes),
+    }
+    has = {label for label, given in there.items() if given} & (use | {"parts"})
+    if not has:
+        return None
+    unknown = source.unlabelled_keypoints == "unknown"
+    recipe = Recipe(source.images / found.image, found, schema, dataset.crop, frozenset(has - {"parts"}), unknown)
+    name = readable(stem(found.image)) + ("" if found.alone else f"-{found.object_id}")
+    return Record(name, i, source.split, recipe.image, frozenset(has), _fingerprint(recipe), schema, recipe=recipe)
+
+
+def _fingerprint(recipe: Recipe) -> str:
+    """sha256 over the identity of the files (path, size, time of last change) and the content of the annotations."""
+    digest = hashlib.sha256()
+    found = recipe.annotation
+    for path in (recipe.image, *(path for _, path in found.part_files), found.mask_file):
+        if path is not None:
+            try:
+                stat = path.stat()
+                state = f"{stat.st_size}|{stat.st_mtime_ns}"
+            except OSError:
+                state = "not there"  # found when it is loaded
+            digest.update(os.fsencode(path.absolute()) + f"|{state}\n".encode())
+    for array in (found.keypoints, found.box):
+        digest.update(b"-" if array is None else array.tobytes())
+    boxes = [(box.index, box.box, box.size) for box in found.part_boxes]
+    segments = [(segment.index, segment.segmentation) for segment in found.part_segments]
+    parts = [index for index, _ in found.part_files]
+    labels = [found.keypoint_names, found.segmentation, found.size, found.alone, boxes, segments, parts]
+    digest.update(json.dumps([labels, sorted(recipe.use), recipe.unlabelled_unknown]).encode())
+    digest.update((recipe.schema.model_dump_json() + recipe.crop.model_dump_json()).encode())
+    return digest.hexdigest()
