@@ -121,9 +121,10 @@ def _about(experiment: Experiment) -> str:
 
 
 def _result(c: Conditions, experiment: Experiment, row: dict[str, Any], peak: float) -> Result:
-    method = methods.METHODS.get(row["method"])
+    method, rows = methods.METHODS.get(row["method"]), experiment.rows
+    usable = len(rows.part) + len(rows.val) * rows.held_out
     return Result(
-        parts=len(experiment.rows.part) if c.parts is None else c.parts,
+        parts=len(rows.part) if c.parts is None else min(c.parts, usable),
         labels=c.labels,
         start=c.start,
         seed=c.seed,

@@ -58,7 +58,8 @@ def condition_tables(
         rivals = best_rivals(methods)
         paper = {m: value for (*where, m), value in (published or {}).items() if tuple(where) == conditions[1:]}
         heads = ["Method", "Role", "Part mIoU, %", "95 % interval", "With background, %", *["Paper, %"] * bool(paper)]
-        heads += [*(f"Over {best}, points" for best in rivals), "Seeds", "Time", "Memory"]
+        memory = any(known(runs, "peak_mib") for runs in methods.values())
+        heads += [*(f"Over {best}, points" for best in rivals), "Seeds", "Time", *["Memory"] * memory]
         body = []
         for name, runs in methods.items():
             low, high, peak = (mean(runs, measure) for measure in ("ci95_low", "ci95_high", "peak_mib"))
@@ -68,7 +69,8 @@ def condition_tables(
                 row.append(f"{paper[name]:.1f}" if name in paper else "-")
             row += [_points(of.get((*conditions, name, best))) for best in rivals]
             row += [str(len(runs)), duration(mean(runs, "seconds"))]
-            body.append([*row, "-" if math.isnan(peak) else f"{peak / 1024:.1f} GiB"])
+            row += ["-" if math.isnan(peak) else f"{peak / 1024:.1f} GiB"] * memory
+            body.append(row)
         tables.append(Table(title(conditions), heads, body))
     return tables
 

@@ -70,6 +70,16 @@ def test_seeds_have_folders_of_their_own_and_are_gone_on_with(compared: Any, tmp
         compared(["fine-tuning"], (0, 1))
 
 
+def test_a_seed_that_was_alone_at_first_is_gone_on_with_where_it_is(compared: Any, tmp_path: Path) -> None:
+    compared(["fine-tuning"])
+    before = states(tmp_path / "run")
+    costs = [r.peak_mib for r in read_results(tmp_path / "run" / "results.csv")]
+    done = compared(["fine-tuning"], (0, 1))
+    assert before.items() <= states(tmp_path / "run").items() and not (tmp_path / "run" / "seed0").exists()
+    assert [r.seed for r in done.results] == [0, 1] and len(states(tmp_path / "run")) == 2
+    assert [r.peak_mib for r in done.results[:1]] == costs, "what it took to train, not to read"
+
+
 def test_other_methods_join_a_run_that_em_was_trained_in(compared: Any, tmp_path: Path) -> None:
     compared(["em"])
     (tmp_path / "run" / "results.csv").write_bytes(b"\xff damaged")  # and is written anew

@@ -52,7 +52,9 @@ def test_means_deviations_and_differences_are_over_the_seeds() -> None:
 def test_numbers_that_are_missing_are_dashes_and_enter_no_mean() -> None:
     rows = [row("a", 0, 10.0, peak_mib=math.nan), row("a", 1, math.nan, peak_mib=math.nan)]
     [(_, _, [line])] = condition_tables(rows)
-    assert line[2] == "10.0" and line[-1] == "-" and line[-3] == "2"
+    assert line[2] == "10.0" and line[-2:] == ["2", "1 min 01 s"], "no memory is known"
+    [(_, _, [_, line])] = condition_tables([row("b", 0, 1.0), rows[0]])
+    assert line[-1] == "-"
     [(_, _, [line])] = condition_tables([row("a", 0, math.nan, seconds=math.nan, ci95_low=math.nan)])
     assert line[2:5] == ["-", "-", "-"] and line[-2] == "-"
 
