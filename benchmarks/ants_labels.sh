@@ -11,5 +11,6 @@ for label in mask keypoints box; do
         --weights "$weights" --set part_epochs=20 --set posterior_epochs=20 --set em_epochs=2 --set em.dice=0.2 --set em.average=0 2>&1
     rows="runs/ants-$label/results.csv"
     if [ "$label" = mask ]; then head -1 "$rows" > "$table"; fi
-    tail -n +2 "$rows" | sed "s/^\([^,]*\),/\1 ($label),/" >> "$table"
+    # One table: the label stands behind the method's name.
+    tail -n +2 "$rows" | sed -E "s/^([^,]*),[^,]*,(([^,]*,){2}[^,]*),/\1,all,\2 ($label),/" >> "$table"
 done | tee benchmarks/ants_labels.log

@@ -9,15 +9,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from coarseparts.report import comparison
+from coarseparts.report.label_curves import multiplier_sentences
+from coarseparts.report.results import read_results
 
 
 def sentences(path: Path) -> list[str]:
     """Raises FileNotFoundError where there is no such table."""
     lines: dict[str, list[tuple[float, ...]]] = {}
-    for result in comparison.read_csv(path):
+    for result in read_results(path):
         lines.setdefault(result.method, []).append((float(result.parts), result.part_miou))
-    return comparison.multiplier_sentence(lines, "em", "fine-tuning")
+    return multiplier_sentences(lines)
 
 
 if __name__ == "__main__":

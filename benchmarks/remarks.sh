@@ -13,7 +13,8 @@ one() {  # a name for the rows, then options
     echo "\$ coarseparts compare $data --methods em $*"
     .venv/bin/coarseparts compare "$data" --out "$run" --methods em --set em_epochs=3 "$@" 2>&1
     [ -s "$table" ] || head -1 "$run/results.csv" > "$table"
-    tail -n +2 "$run/results.csv" | sed "s/^\([^,]*\),/\1 ($name),/" >> "$table"
+    # One table: the labels stand behind the method's name.
+    tail -n +2 "$run/results.csv" | sed -E "s/^([^,]*),[^,]*,(([^,]*,){2}[^,]*),/\1,all,\2 ($name),/" >> "$table"
 }
 : > "$table"
 {

@@ -1,8 +1,8 @@
 """Writes the tables of the pages from the committed CSV files: python benchmarks/tables.py [--check].
 
 The pages are README.md and docs/results.md. A table stands between ``<!-- NAME table -->`` and ``<!-- end -->`` and
-comes from ``benchmarks/NAME.csv`` (of a ``coarseparts benchmark``, where a ``NAME_margins.csv`` with the paired
-differences lies beside it; the IoU of each part, where NAME ends in ``_by_part``). With ``--check`` nothing is written,
+comes from ``benchmarks/NAME.csv``, a results.csv, and ``NAME_margins.csv``, where the paired differences lie beside it
+(or the IoU of each part, where NAME ends in ``_by_part``). With ``--check`` nothing is written,
 and the exit status is 1 if a page says something else than the CSV files.
 """
 
@@ -12,8 +12,8 @@ import re
 import sys
 from pathlib import Path
 
-from coarseparts.report import comparison
-from coarseparts.report.tables import read_results_csv, to_markdown
+from coarseparts.report.results import read_margins, read_parts, read_results
+from coarseparts.report.tables import markdown, part_tables, to_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
@@ -26,14 +26,11 @@ def filled(text: str, folder: Path = ROOT / "benchmarks") -> str:
     def table(match: re.Match[str]) -> str:
         name, margins = match[1], folder / f"{match[1]}_margins.csv"
         if name.endswith("_by_part"):
-            [(_, heads, body)] = comparison.part_tables(comparison.read_parts(folder / f"{name}.csv"))
-            made = comparison.markdown(heads, body)
-        elif margins.is_file():
-            made = comparison.to_markdown(
-                comparison.read_csv(folder / f"{name}.csv"), "", comparison.read_margins(margins)
-            )
+            [parts] = part_tables(read_parts(folder / f"{name}.csv"))
+            made = markdown(parts)
         else:
-            made = to_markdown(read_results_csv(folder / f"{name}.csv"))
+            told = read_margins(margins) if margins.is_file() else None
+            made = to_markdown(read_results(folder / f"{name}.csv"), told=told)
         return f"<!-- {name} table -->\n{made.strip()}\n<!-- end -->"
 
     return PLACE.sub(table, text)

@@ -1,24 +1,29 @@
-"""``coarseparts demo``."""
+"""``coarseparts demo``: the whole method on synthetic birds, sized for two CPU cores and a few minutes."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.text import Text
 
-from coarseparts.cli import options
+from coarseparts.cli import options, outcome
 from coarseparts.cli.choices import Device
-from coarseparts.cli.terminal import err, note, one_voice, out
-from coarseparts.experiments import demo as demonstration
-from coarseparts.experiments import results as reporting
-from coarseparts.inference.model import Model
+from coarseparts.cli.terminal import err, note, one_voice
+from coarseparts.experiments.compare import compare
+from coarseparts.experiments.data import built_in
+from coarseparts.experiments.worlds import WORLDS
 from coarseparts.system import parallel
-from coarseparts.training import methods
-from coarseparts.training.claims import claimed
+from coarseparts.training.networks import resolve
+from coarseparts.training.settings import settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+METHODS = ("fine-tuning", "em")
+
+EPOCHS = 7
+"""Of EM, and as many steps of fine-tuning; the ``default`` preset has 12, which take that much longer."""
 
 
 @app.command()
@@ -29,15 +34,18 @@ def demo(
 ) -> None:
     """The whole method on the built-in synthetic birds: a table of methods and a report to look at."""
     numbers = options.seeds(seeds)
-    experiments = []
-    rows: list[dict[str, Any]] = []
-    with parallel.together(options.device(device)) as where, one_voice(parallel.is_main()), claimed(run, note):
-        for seed in numbers:
-            experiment = demonstration.experiment(run / f"seed{seed}", seed, where, err)
-            for method in demonstration.METHODS:
-                err.print(Text.assemble((method, "bold"), f" (seed {seed})"))
-                rows += methods.train(experiment, method)
-                if method == "em":
-                    Model.of(experiment, True).save(experiment.run.path / "model")
-            experiments.append(experiment)
-        reporting.finish(run, experiments, rows, "Synthetic birds", out)
+    with parallel.together(options.device(device)) as where, one_voice(parallel.is_main()):
+        done = compare(
+            partial(built_in, "synthetic-birds", lambda seed: run / f"seed{seed}" / "store", name="demo"),
+            resolve(settings(changes={"em_epochs": EPOCHS}), where),
+            METHODS,
+            numbers,
+            run,
+            title="Synthetic birds",
+            device=where,
+            parts=WORLDS["synthetic-birds"].part,
+            seed_folders=True,
+            tell=note,
+            console=err,
+        )
+        outcome.tell(done, run)

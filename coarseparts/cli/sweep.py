@@ -9,13 +9,15 @@ import typer
 from pydantic import ValidationError
 
 from coarseparts.cli import options
-from coarseparts.cli.benchmark import facts, opened_data
 from coarseparts.cli.choices import Changes, Device, Seed, SkipBad, Weights
-from coarseparts.cli.terminal import err, note, out, say
+from coarseparts.cli.terminal import err, note, notes, progress, say
 from coarseparts.data.accounts import in_training
 from coarseparts.data.problems import BadInput, Problem
-from coarseparts.experiments import benchmark as matrix
 from coarseparts.experiments import sweep as sweeping
+from coarseparts.experiments.benchmark import facts
+from coarseparts.experiments.cells import Conditions
+from coarseparts.experiments.data import opened
+from coarseparts.experiments.worlds import WORLDS
 from coarseparts.system.errors import Failed
 from coarseparts.system.text import short
 from coarseparts.training import methods
@@ -29,7 +31,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command()
 def sweep(
-    data: Annotated[str, typer.Argument(help=f"{', '.join(matrix.WORLDS)}, or a dataset file (YAML)")],
+    data: Annotated[str, typer.Argument(help=f"{', '.join(WORLDS)}, or a dataset file (YAML)")],
     run: Annotated[Path, typer.Option("--out", help="folder; the same command again does the trials that are left")],
     over: Annotated[list[str], typer.Option(metavar="KEY=A,B,.. or KEY=LOW:HIGH[:log]", help="a setting to vary")],
     method: Annotated[str, typer.Option(help=f"one of {', '.join(methods.METHODS)}")] = "em",
@@ -59,16 +61,18 @@ def sweep(
                 wrong = f"{short(value)} is no value of it: {error.errors()[0]['msg'].lower()}"
                 raise BadInput(Problem(f"--over {text}", wrong, "see `coarseparts settings`")) from None
     with alone(run, note):
-        opened = opened_data(data, run / "data", skip_bad)
-        opened.check([parts or opened.parts])
-        conditions = matrix.Conditions(parts or opened.parts, "all", "weights", seed)
-        said = facts(data, opened, preset=preset, method=method, seed=seed, parts=conditions.parts, given=given)
+        source = opened(data, run / "data", "", skip_bad, progress("reading images"), note)
+        notes(source.problems)
+        count = parts or len(source.rows.part)
+        source.check([count])
+        conditions = Conditions(count, "all", "weights", seed)
+        common = facts(data, source, given, preset=preset, method=method, seed=seed, parts=count)
 
         told: list[str] = []
 
         def measure(chosen: dict[str, Any], folder: Path) -> float:
             settings = resolve(presets.settings(preset, given | chosen), where)
-            experiment = opened.experiment(conditions, folder, settings, where, err)
+            experiment = source.experiment(conditions, folder, settings, where, err)
             if not told:
                 told.append(in_training(experiment.rows, experiment.styles))
                 note(told[0])
@@ -79,9 +83,10 @@ def sweep(
                 raise
             return float(experiment.evaluate("part")["part_miou"])
 
-        done = sweeping.run(axes, cast(sweeping.Sampler, sampler), trials, run, measure, seed, said)
+        done = sweeping.run(axes, cast(sweeping.Sampler, sampler), trials, run, measure, seed, common)
         best = sweeping.write_results(run, done)
-        sweeping.print_results(done, out)
+        for line in sweeping.in_words(done):
+            say(line)
         if not done:
             raise Failed(f"{run}: no trial came to an end; try smaller learning rates")
         say(f"best: {' '.join(best)}")

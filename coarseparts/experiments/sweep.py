@@ -6,9 +6,7 @@ journal of Optuna's beside them. Only validation images are looked at; the test 
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import math
 import os
@@ -22,14 +20,12 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console
-from rich.text import Text
 
-from coarseparts.report.tables import write_text
+from coarseparts.report.csv_files import write_csv, write_text
 from coarseparts.system import limits
 from coarseparts.system.documents import DocumentError, dump_yaml, parse_yaml
 from coarseparts.system.errors import DamagedRun, RunError
-from coarseparts.system.text import csv_cell, readable, short
+from coarseparts.system.text import short
 from coarseparts.training.claims import same_as_before
 from coarseparts.updates import TrainingDiverged
 
@@ -186,25 +182,16 @@ def _drawn(study: optuna.Study) -> int:
 def write_results(folder: Path, done: Sequence[FrozenTrial]) -> list[str]:
     """``sweep.csv``, every trial from the best on, and ``best.yaml``; returns the options that choose the best."""
     keys = sorted({key for trial in done for key in trial.params})
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["part_miou", *map(csv_cell, keys)])
-    table.writerows([f"{t.value:.4f}", *(_cell(t.params.get(k, "")) for k in keys)] for t in done)
-    write_text(folder / "sweep.csv", text.getvalue())
+    rows = ([round(float(t.value or 0), 4), *(t.params.get(k, "") for k in keys)] for t in done)
+    write_csv(folder / "sweep.csv", ("part_miou", *keys), rows)
     best = done[0].params if done else {}
     write_text(folder / "best.yaml", dump_yaml(best))
     return [f"--set {key}={value}" for key, value in best.items()]
 
 
-def print_results(done: Sequence[FrozenTrial], console: Console) -> None:
+def in_words(done: Sequence[FrozenTrial]) -> list[str]:
     """The trials from the best on, a line each."""
-    for trial in done:
-        chosen = ", ".join(f"{key} {_short(value)}" for key, value in trial.params.items())
-        console.print(Text(readable(f"{trial.value:6.2f} %  {chosen}")))
-
-
-def _cell(value: Any) -> str:
-    return csv_cell(value) if isinstance(value, str) else str(value)
+    return [f"{t.value:6.2f} %  {', '.join(f'{key} {_short(value)}' for key, value in t.params.items())}" for t in done]
 
 
 def _short(value: Any) -> str:

@@ -1,206 +1,171 @@
-"""Results as rows, one per method and seed: kept as CSV, compared over seeds, shown as a table."""
+"""Results as tables of texts: for the terminal, as Markdown, and for the report's page."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-import re
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as Drawn
 from rich.text import Text
 
-from coarseparts.system.files import write_whole
-from coarseparts.system.text import csv_cell, from_csv_cell, markdown_cell, readable
+from coarseparts.report.label_curves import label_curves, multiplier_sentences
+from coarseparts.report.published import Table as Published
+from coarseparts.report.results import (
+    ByPart,
+    Margin,
+    Result,
+    best_rivals,
+    by_conditions,
+    known,
+    main_method,
+    margins,
+    mean,
+    title,
+)
+from coarseparts.system.text import markdown_cell, readable
 
-Row = Mapping[str, Any]
-"""One run: method (str), seed (int), part_miou, miou, ci95_low, ci95_high (percent), seconds (of training)."""
 
-COLUMNS = ("method", "seed", "part_miou", "miou", "ci95_low", "ci95_high", "seconds")
-_NUMBERS = COLUMNS[2:]
+class Table(NamedTuple):
+    """Headings and rows of texts; the first column names the row."""
+
+    title: str
+    heads: list[str]
+    body: list[list[str]]
 
 
-def write_text(path: str | Path, text: str) -> Path:
-    """Write a whole file or nothing: into a temporary file beside it, then in its place. Returns the path.
+def result_tables(
+    results: Sequence[Result], told: Iterable[Margin] | None = None, published: Published | None = None
+) -> list[Table]:
+    """A table for each set of conditions (``condition_tables``), before them an overview where there are several."""
+    tables = condition_tables(results, told, published)
+    return [overview(results), *tables] if len(tables) > 1 else tables
 
-    UTF-8; what UTF-8 cannot hold (a file name that was no text) becomes a question mark. Raises ValueError naming the
-    file when it cannot be written: a folder in its place, a full disk, no permission.
+
+def condition_tables(
+    results: Sequence[Result], told: Iterable[Margin] | None = None, published: Published | None = None
+) -> list[Table]:
+    """For each set of conditions: a row for each method, with the spread over seeds, margins and cost.
+
+    ``told``: the margins, where they were worked out before (results read from a file have no counts).
+    ``published``: the paper's numbers, a column of their own under conditions that it has any for.
     """
-    path = Path(path)
-    try:
-        write_whole(path, text.encode("utf-8", "replace"), several=True)
-    except OSError as error:
-        remedy = "free some space, give yourself permission, or remove what is in its place"
-        raise ValueError(f"{path}: cannot be written ({error.strerror or error}); {remedy}") from error
-    return path
+    of = {(m.parts, m.labels, m.start, m.method, m.rival): m for m in (margins(results) if told is None else told)}
+    tables = []
+    for conditions, methods in by_conditions(results).items():
+        rivals = best_rivals(methods)
+        paper = {m: value for (*where, m), value in (published or {}).items() if tuple(where) == conditions[1:]}
+        heads = ["Method", "Role", "Part mIoU, %", "95 % interval", "With background, %", *["Paper, %"] * bool(paper)]
+        memory = any(known(runs, "peak_mib") for runs in methods.values())
+        heads += [*(f"Over {best}, points" for best in rivals), "Seeds", "Time", *["Memory"] * memory]
+        body = []
+        for name, runs in methods.items():
+            low, high, peak = (mean(runs, measure) for measure in ("ci95_low", "ci95_high", "peak_mib"))
+            row = [name, runs[0].role, _spread(runs, "part_miou")]
+            row += ["-" if math.isnan(low) else f"{low:.1f} to {high:.1f}", _spread(runs, "miou")]
+            if paper:
+                row.append(f"{paper[name]:.1f}" if name in paper else "-")
+            row += [_points(of.get((*conditions, name, best))) for best in rivals]
+            row += [str(len(runs)), duration(mean(runs, "seconds"))]
+            row += ["-" if math.isnan(peak) else f"{peak / 1024:.1f} GiB"] * memory
+            body.append(row)
+        tables.append(Table(title(conditions), heads, body))
+    return tables
 
 
-def write_results_csv(path: str | Path, rows: Iterable[Row]) -> Path:
-    """Write the rows with the columns ``COLUMNS``; numbers to 4 decimals, nan and None as an empty cell.
-
-    Raises ValueError if a row lacks a column or has one more.
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        if set(row) != set(COLUMNS):
-            raise ValueError(f"{path}: a row has the columns {sorted(row)}; expected {list(COLUMNS)}")
-        numbers = (_number(row[name]) for name in _NUMBERS)
-        cells = ("" if math.isnan(n) else f"{n:.4f}".rstrip("0").rstrip(".") for n in numbers)
-        writer.writerow([csv_cell(str(row["method"])), int(row["seed"]), *cells])
-    return write_text(path, text.getvalue())
+def overview(results: Iterable[Result]) -> Table:
+    """Methods down, conditions across, mean part mIoU: the shape of Table 2 (starts) and Table 3 (labels)."""
+    table = by_conditions(results)
+    methods = list(dict.fromkeys(name for found in table.values() for name in found))
+    body = [[m, *(_spread(found[m], "part_miou") if m in found else "-" for found in table.values())] for m in methods]
+    return Table("All conditions: part mIoU, %", ["Method", *(title(c) for c in table)], body)
 
 
-def read_results_csv(path: str | Path) -> list[dict[str, Any]]:
-    """The rows of ``write_results_csv``; empty cells are nan, columns of other names are left out.
-
-    Raises ValueError, naming file and line, if a column is missing or a cell is no number.
-    """
-    rows = []
-    for line, cells in csv_lines(path, COLUMNS):
-        try:
-            row: dict[str, Any] = {"method": from_csv_cell(cells["method"]), "seed": int(cells["seed"])}
-            row |= {name: float(cells[name]) if cells[name] else math.nan for name in _NUMBERS}
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}, line {line}: {error}; correct or remove the line") from None
-        rows.append(row)
-    return rows
+def part_tables(found: ByPart) -> list[Table]:
+    """For each set of conditions: methods down, parts across, IoU in percent."""
+    return [
+        Table(
+            title(conditions),
+            ["Method", *next(iter(methods.values()))],
+            [[m, *("-" if math.isnan(v) else f"{v:.1f}" for v in parts.values())] for m, parts in methods.items()],
+        )
+        for conditions, methods in found.items()
+    ]
 
 
-def csv_lines(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(number, cells by column) of each line of a CSV file, as they stand there; a cell that a line lacks is None.
-
-    Raises ValueError naming the file if it is no CSV or lacks one of ``columns``.
-    """
-    with open(path, encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        try:
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
-            if missing:
-                raise ValueError(f"{path}: is damaged: the columns {missing} are missing; expected {','.join(columns)}")
-            yield from ((reader.line_num, cells) for cells in reader)
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(f"{path}: is damaged ({error}); make it again") from None
-
-
-def method_table(rows: Iterable[Row], reference: str | None = "fine-tuning") -> list[dict[str, Any]]:
-    """One dict per method, in the rows' order, with means over its seeds.
-
-    Keys: method; seeds (how many); part_miou, miou, ci95_low, ci95_high, seconds (means); part_miou_std, miou_std
-    (of a sample, n - 1; nan with one seed); difference, difference_std (of part_miou to the method ``reference``,
-    paired: over the seeds that both have), difference_seeds (how many), better_seeds (in how many it is positive).
-    Missing numbers are nan and enter no mean; difference is nan for the reference itself, and everywhere if no
-    method has that name (spelling of case, hyphens and spaces apart). Raises ValueError if a method has one seed
-    twice.
-    """
-    by_method: dict[str, dict[int, Row]] = {}
-    for row in rows:
-        runs = by_method.setdefault(str(row["method"]), {})
-        if row["seed"] in runs:
-            raise ValueError(f"method {row['method']!r} has seed {row['seed']} twice; keep one of the two rows")
-        runs[row["seed"]] = row
-    base = by_method.get(find_method(by_method, reference) or "", {})
-    table = []
-    for method, runs in by_method.items():
-        line: dict[str, Any] = {"method": method, "seeds": len(runs)}
-        line |= {name: _mean(_number(run.get(name)) for run in runs.values()) for name in _NUMBERS}
-        line |= {f"{n}_std": _std(_number(run.get(n)) for run in runs.values()) for n in ("part_miou", "miou")}
-        paired = [
-            _number(run["part_miou"]) - _number(base[seed]["part_miou"])
-            for seed, run in runs.items()
-            if seed in base and runs is not base
-        ]
-        paired = [d for d in paired if not math.isnan(d)]
-        line |= {"difference": _mean(paired), "difference_std": _std(paired)}
-        line |= {"difference_seeds": len(paired), "better_seeds": sum(d > 0 for d in paired)}
-        table.append(line)
-    return table
-
-
-def find_method(methods: Iterable[str], name: str | None) -> str | None:
-    """The method of that name, else one that differs in case, hyphens, underscores and spaces only, else None."""
-    methods = list(methods)
-    if name is None or name in methods:
-        return name
-    return next((m for m in methods if _plain(m) == _plain(name)), None)
-
-
-def main_method(methods: Iterable[str], name: str | None = None) -> str | None:
-    """Whose result a report puts first: ``name`` if it is there, else the first that is called EM, else the last."""
-    methods = list(methods)
-    called_em = (m for m in methods if re.match(r"em\b", m, re.IGNORECASE))
-    return find_method(methods, name) or next(called_em, methods[-1] if methods else None)
-
-
-def headline(rows: Iterable[Row], main: str | None = None, reference: str | None = "fine-tuning") -> str:
-    """The result in a sentence, such as "em: 41.3 % part mIoU, 9.8 points above fine-tuning (3 seeds, ...)"; ""
-    where there is none."""
-    table = method_table(rows, reference)
-    methods = [line["method"] for line in table]
-    line = next((t for t in table if t["method"] == main_method(methods, main)), None)
-    if line is None or math.isnan(line["part_miou"]):
-        return ""
-    runs = [_counted(line["seeds"], "seed")]
-    sentence = f"{line['method']}: {line['part_miou']:.1f} % part mIoU"
-    if line["difference_seeds"]:
-        points = line["difference"]
-        side = "above" if points >= 0 else "below"
-        sentence += f", {abs(points):.1f} points {side} {find_method(methods, reference)}"
-        if line["difference_seeds"] > 1:
-            runs.append(f"above it in {line['better_seeds']} of {line['difference_seeds']}")
-    if line["seeds"] == 1 and not math.isnan(line["ci95_low"]):
-        runs.append(f"95 % interval over images {line['ci95_low']:.1f} to {line['ci95_high']:.1f}")
-    return f"{sentence} ({', '.join(runs)})"
-
-
-def cells(rows: Iterable[Row], reference: str | None = "fine-tuning") -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of texts of ``method_table``, as every form of the table shows them."""
-    table = method_table(rows, reference)
-    base = find_method([line["method"] for line in table], reference)
-    heads = ["Method", "Part mIoU, %", "95 % interval", "mIoU with background, %"]
-    heads += [f"Over {base}, points"] * (base is not None) + ["Seeds", "Time per run"]
+def run_table(results: Iterable[Result]) -> Table:
+    """A row for each result, with two decimals, conditions and all."""
+    heads = ["Method", "Seed", "Conditions", "Part mIoU, %", "With background, %", "Interval from", "to", "Time"]
     body = []
-    for line in table:
-        row = [line["method"], _spread(line["part_miou"], line["part_miou_std"])]
-        low, high = line["ci95_low"], line["ci95_high"]
-        row.append("-" if math.isnan(low) or math.isnan(high) else f"{low:.1f} to {high:.1f}")
-        row.append(_spread(line["miou"], line["miou_std"]))
-        if base is not None:
-            better = f" ({line['better_seeds']} of {line['difference_seeds']})" * (line["difference_seeds"] > 1)
-            row.append(_spread(line["difference"], line["difference_std"], sign="+") + better)
-        body.append([*row, str(line["seeds"]), duration(line["seconds"])])
-    return heads, body
+    for r in results:
+        numbers = (r.part_miou, r.miou, r.ci95_low, r.ci95_high)
+        texts = ("-" if math.isnan(n) else f"{n:.2f}" for n in numbers)
+        body.append([r.method, str(r.seed), title(r.conditions), *texts, duration(r.seconds)])
+    return Table("Each run", heads, body)
 
 
-def to_markdown(rows: Iterable[Row], reference: str | None = "fine-tuning") -> str:
-    """The table as Markdown, ending in a line break."""
-    return markdown(*cells(rows, reference)) + "\n"
+def sentences(results: Sequence[Result], told: Iterable[Margin] | None = None) -> list[str]:
+    """The results in words: of one set of conditions the main method's and its margins, such as "em: 41.3 % part mIoU,
+    1.1 points above distillation (+0.6 to +1.5), 1 seed"; of several numbers of part masks, what they are worth.
+
+    ``told`` as in ``condition_tables``.
+    """
+    table = by_conditions(results)
+    found = []
+    for methods in table.values() if len(table) == 1 else ():
+        main = main_method(methods)
+        if math.isnan(mean(methods[main], "part_miou")):
+            continue
+        own = [m for m in (margins(results) if told is None else told) if m.method == main]
+        beside = [
+            f"{abs(m.difference):.1f} points {'below' if m.difference < 0 else 'above'} {m.rival}{_interval(m)}"
+            for m in own
+            if not math.isnan(m.difference)
+        ]
+        seeds = len(methods[main])
+        value = f"{main}: {_spread(methods[main], 'part_miou')} % part mIoU"
+        found.append(", ".join([value, *beside, f"{seeds} seed{'s' * (seeds != 1)}"]))
+    for lines in label_curves(results).values():
+        found += multiplier_sentences(lines)
+    return found
 
 
-def markdown(heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown, first column to the left and the others to the right; without a last line break."""
-    rule = ["---", *["---:"] * (len(heads) - 1)]
-    lines = [[markdown_cell(cell) for cell in line] for line in (heads, *body)]
+def to_markdown(
+    results: Sequence[Result],
+    heading: str = "",
+    told: Iterable[Margin] | None = None,
+    published: Published | None = None,
+) -> str:
+    """All tables, and what they say in words, under a heading; without one, of one set of conditions the bare table."""
+    told = margins(results) if told is None else list(told)
+    tables = result_tables(results, told, published)
+    if len(tables) == 1 and not heading:
+        return markdown(tables[0]) + "\n"
+    blocks = [f"# {markdown_cell(heading)}"] if heading else []
+    blocks += [f"## {markdown_cell(table.title)}\n\n{markdown(table)}" for table in tables]
+    blocks += [f"{markdown_cell(sentence)}." for sentence in sentences(results, told)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def markdown(table: Table) -> str:
+    """A table in Markdown, first column to the left and the others to the right; without its title and a last line
+    break."""
+    rule = ["---", *["---:"] * (len(table.heads) - 1)]
+    lines = [[markdown_cell(cell) for cell in line] for line in (table.heads, *table.body)]
     return "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], rule, *lines[1:]))
 
 
-def print_table(
-    rows: Iterable[Row], console: Console, reference: str | None = "fine-tuning", title: str | None = None
-) -> None:
-    """Print the table on a rich console."""
-    heads, body = cells(rows, reference)
-    table = Table(title=Text(readable(title)) if title else None, title_justify="left")
-    for i, head in enumerate(heads):
-        table.add_column(Text(readable(head)), justify="left" if i == 0 else "right", no_wrap=i == 1)
-    for row in body:
-        table.add_row(*(Text(readable(cell)) for cell in row))
-    console.print(table)
+def print_tables(tables: Iterable[Table], console: Console) -> None:
+    """Prints them on a rich console."""
+    for table in tables:
+        drawn = Drawn(title=Text(readable(table.title)), title_justify="left")
+        for i, head in enumerate(table.heads):
+            drawn.add_column(Text(readable(head)), justify="left" if i == 0 else "right", no_wrap=i == 2)
+        for row in table.body:
+            drawn.add_row(*(Text(readable(cell)) for cell in row))
+        console.print(drawn)
 
 
 def duration(seconds: float) -> str:
@@ -213,33 +178,17 @@ def duration(seconds: float) -> str:
     return f"{s // 60} min {s % 60:02d} s" if s < 3600 else f"{s // 3600} h {s % 3600 // 60:02d} min"
 
 
-def _spread(mean: float, std: float, sign: str = "") -> str:
-    if math.isnan(mean):
+def _spread(runs: Sequence[Result], name: str) -> str:
+    values = known(runs, name)
+    if not values:
         return "-"
-    return f"{mean:{sign}.1f}" + ("" if math.isnan(std) else f" ± {std:.1f}")
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.1f}{spread}"
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name.casefold())
+def _points(own: Margin | None) -> str:
+    return "-" if own is None or math.isnan(own.difference) else f"{own.difference:+.1f}{_interval(own)}"
 
 
-def _counted(n: int, noun: str) -> str:
-    return f"{n} {noun}" + "s" * (n != 1)
-
-
-def _number(value: Any) -> float:
-    return math.nan if value is None else float(value)
-
-
-def _mean(values: Iterable[float]) -> float:
-    there = _there(values)
-    return statistics.fmean(there) if there else math.nan
-
-
-def _std(values: Iterable[float]) -> float:
-    there = _there(values)
-    return statistics.stdev(there) if len(there) > 1 else math.nan
-
-
-def _there(values: Iterable[float]) -> Sequence[float]:
-    return [v for v in values if not math.isnan(v)]
+def _interval(own: Margin) -> str:
+    return "" if math.isnan(own.low) else f" ({own.low:+.1f} to {own.high:+.1f})"

@@ -421,23 +421,10 @@ class Experiment:
         before = (s.part_epochs + s.posterior_epochs) * self.part_steps * supervised
         return step * (s.em_epochs * self.em_steps + before)
 
-    def pictures(self, count: int) -> dict[str, np.ndarray]:
-        """Up to ``count`` evenly chosen measured images and what the part model, as it is now, says of them: "images"
-        (N, S, S, 3), "truth" and "shown" (N, S, S) part maps, "names", the "parts" and whether they are "overlapping".
-        """
-        rows = self.measure_feed.rows
-        rows = rows[np.unique(np.linspace(0, len(rows) - 1, count).astype(int))]
-        said = self.predictions("part", self._feed(self.store, rows, len(rows), 0).plain())
-        shown = [self.networks.y.mode(log_y).to(torch.uint8).cpu().numpy() for _, log_y in said]
-        view = self.store.subset(rows)
-        return {
-            "images": np.asarray(view.image),
-            "truth": np.asarray(view.parts),
-            "shown": np.concatenate(shown),
-            "names": np.array(view.names),
-            "parts": np.array(self.schema.parts),
-            "overlapping": np.array(self.schema.overlapping),
-        }
+    def part_maps(self, model: str, rows: np.ndarray) -> np.ndarray:
+        """(N, S, S) uint8: what a model, as it is now, says of some rows of the store."""
+        each = self.predictions(model, self._feed(self.store, rows, len(rows), 0).plain())
+        return np.concatenate([self.networks.y.mode(log_y).to(torch.uint8).cpu().numpy() for _, log_y in each])
 
     def _fit_scales(self) -> dict[str, float]:
         fitted = initialise.fit_scales(self.networks, self.val_feed.plain())

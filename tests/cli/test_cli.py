@@ -324,7 +324,8 @@ def test_a_method_that_diverges_does_not_take_the_others_results_along(data, tmp
         assert "fine-tuning" in done.stdout and "multi-task" not in done.stdout
         rows = list(csv.DictReader((tmp_path / "run" / "results.csv").open()))
         assert [row["method"] for row in rows] == ["fine-tuning"]
-    assert not (tmp_path / "run" / "report.html").exists()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "multi-task (seed 0): " in page and "lower the learning rate" in page and 'id="examples"' not in page
 
 
 def test_a_run_with_other_data_is_refused(data, run, tmp_path):

@@ -7,20 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 from toy import toy
 
-from coarseparts.experiments import benchmark
-from coarseparts.experiments.benchmark import Cell, Conditions
-from coarseparts.report import comparison
-from coarseparts.report.published import PUBLISHED
+from coarseparts.experiments import benchmark, cells, kept
+from coarseparts.experiments.cells import Cell, Conditions
+from coarseparts.report.pages import write_folder
+from coarseparts.report.results import read_results
 from coarseparts.system.errors import RunError
 from coarseparts.training.claims import benchmark_folder, read_config, same_as_before
 from coarseparts.training.run_folder import PeakMemory
 from coarseparts.training.settings import PRESETS, published
 from coarseparts.updates import TrainingDiverged
 
-QUIET = Console(quiet=True)
 SHORT = {"part_epochs": 1, "posterior_epochs": 1, "label_epochs": 1, "em_epochs": 1}
 
 
@@ -52,22 +50,22 @@ def test_cells_are_done_once_and_their_results_kept(opened: Any, tmp_path: Path)
     cells = benchmark.plan(["fine-tuning", "multi-task"], [8], ["all", "mask"], ["weights"], [0])
     folder = tmp_path / "bench"
     assert [(state, str(s)) for _, state, s in benchmark.estimate(cells, folder)] == [("open", "nan")] * 3
-    first = benchmark.run(cells, folder, open_experiment, QUIET)
+    first = benchmark.run(cells, folder, open_experiment, [])
     assert len(asked) == 2
     assert [(r.method, r.labels) for r in first] == [
         (m, s) for s in ("all", "mask") for m in ("fine-tuning", "multi-task")
     ]
     assert all(r.counts is not None and r.counts.shape == (8, 11, 11) for r in first)
-    again = benchmark.run(cells, folder, open_experiment, QUIET)
+    again = benchmark.run(cells, folder, open_experiment, [])
     assert len(asked) == 2, "nothing is opened where all is done"
     assert again == first
     more = benchmark.plan(["fine-tuning", "multi-task", "self-training"], [8], ["all"], ["weights"], [0])
     states = [state for _, state, _ in benchmark.estimate(more, folder)]
     assert states == ["done", "done", "open"]
-    benchmark.write_results(folder, first, "toy", {"data": "toy"})
+    write_folder(folder, first, benchmark.page(cells, folder, "toy", "val"))
     assert {"results.csv", "table.md", "report.html"} <= {p.name for p in folder.iterdir()}
     assert ",multi-task,left_wing," in (folder / "by_part.csv").read_text()
-    assert [r.method for r in comparison.read_csv(folder / "results.csv")] == [r.method for r in first]
+    assert [r.method for r in read_results(folder / "results.csv")] == [r.method for r in first]
     with benchmark_folder(folder):
         assert (folder / ".lock").exists()
 
@@ -78,18 +76,18 @@ def test_processes_share_the_cells(opened: Any, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank, done in (("1", [1]), ("0", [0, 1])):
         monkeypatch.setenv("RANK", rank)
-        results = benchmark.run(cells, tmp_path / "bench", open_experiment, QUIET)
+        results = benchmark.run(cells, tmp_path / "bench", open_experiment, [])
         assert [r.seed for r in results] == done
     assert [c.seed for c in asked] == [1, 0]
 
 
 def test_a_damaged_result_is_named(opened: Any, tmp_path: Path) -> None:
     cells = [Cell(Conditions(8, "all", "weights", 0), "fine-tuning")]
-    benchmark.run(cells, tmp_path / "bench", opened[0], QUIET)
+    benchmark.run(cells, tmp_path / "bench", opened[0], [])
     file = next((tmp_path / "bench").rglob("fine-tuning.json"))
     file.write_text("{")
     with pytest.raises(RunError, match=r"fine-tuning\.json: cannot be read .* delete it"):
-        benchmark.run(cells, tmp_path / "bench", opened[0], QUIET)
+        benchmark.run(cells, tmp_path / "bench", opened[0], [])
 
 
 def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
@@ -135,25 +133,24 @@ def test_the_time_that_is_left_is_told_before_anything_is_done(opened: Any, tmp_
     assert [seconds for *_, seconds in told] == [27.0, 100.0]
     probed = opened[0](cells[0], tmp_path / "probe").probe()
     assert 0 < probed < 600
-    benchmark.run(cells[:1], tmp_path / "bench", opened[0], QUIET)
+    benchmark.run(cells[:1], tmp_path / "bench", opened[0], [])
     (_, state, seconds), (_, left, usual) = benchmark.estimate(cells, tmp_path / "bench", lambda cell: 1e9)
     assert (state, left) == ("done", "open") and usual == pytest.approx(seconds / 0.27)
 
 
 def test_the_papers_numbers_and_the_pictures_stand_beside_ours(opened: Any, tmp_path: Path) -> None:
     cells = benchmark.plan(["em", "fine-tuning"], [8], ["all"], ["weights"], [0])
-    results = benchmark.run(cells, tmp_path / "bench", opened[0], QUIET)
-    (gallery,) = pictures = benchmark.galleries(cells, tmp_path / "bench")
-    assert set(gallery.predictions) == {"em", "fine-tuning"} and len(gallery.names) == 8
-    cards = gallery.cards(6)
-    worst = [card["iou"]["em"] for card in cards if card["worst"]]
-    assert len(cards) == 6 and len(worst) == 2 and max(worst) <= min(c["iou"]["em"] for c in cards if not c["worst"])
-    paper = PUBLISHED["pascub", "test"]
-    benchmark.write_results(tmp_path / "bench", results, "pascub", {}, paper, pictures)
+    results = benchmark.run(cells, tmp_path / "bench", opened[0], [])
+    (gallery,) = kept.galleries(cells, tmp_path / "bench")
+    assert set(gallery.predictions) == {"em", "fine-tuning"} and len(gallery.names) == 6
+    scores = gallery.scores("em")
+    assert gallery.worst == 2 and max(scores[:2]) <= min(scores[2:])
+    write_folder(tmp_path / "bench", results, benchmark.page(cells, tmp_path / "bench", "pascub.yaml", "test"))
     page, table = ((tmp_path / "bench" / name).read_text() for name in ("report.html", "table.md"))
     for text in (page, table):
         assert "Paper, %" in text and "48.0" in text and "45.4" in text
-    assert "Pictures: 8 part masks" in page and page.count("data:image") == 6 * 4
+    assert "<h2>Examples</h2>" in page and page.count("<h3>8 part masks, all, from weights</h3>") == 2
+    assert page.count("data:image") == 6 * 4
 
 
 def test_results_of_other_settings_are_not_taken_for_these(tmp_path: Path) -> None:
@@ -172,22 +169,33 @@ def test_results_of_other_settings_are_not_taken_for_these(tmp_path: Path) -> No
 
 
 def test_a_cell_that_diverges_does_not_hold_up_the_others(opened: Any, tmp_path: Path, monkeypatch: Any) -> None:
-    open_experiment, _ = opened
-    real = benchmark.methods.train
+    open_experiment, asked = opened
+    real = cells.methods.train
 
     def train(experiment: Any, method: str) -> Any:
         if method == "fine-tuning":
             raise TrainingDiverged("the loss is not finite")
         return real(experiment, method)
 
-    monkeypatch.setattr(benchmark.methods, "train", train)
-    cells = benchmark.plan(["fine-tuning", "multi-task"], [8], ["all"], ["weights"], [0])
+    monkeypatch.setattr(cells.methods, "train", train)
+    planned = benchmark.plan(["fine-tuning", "multi-task"], [8], ["all"], ["weights"], [0])
     failed: list[str] = []
-    results = benchmark.run(cells, tmp_path / "bench", open_experiment, QUIET, failed)
+    told: list[str] = []
+    results = benchmark.run(planned, tmp_path / "bench", open_experiment, failed, told.append)
     assert [r.method for r in results] == ["multi-task"]
     assert failed == ["fine-tuning (8 part masks, all, from weights, seed 0): the loss is not finite"]
-    with pytest.raises(TrainingDiverged):
-        benchmark.run(cells, tmp_path / "bench", open_experiment, QUIET)
+    assert f"failed: {failed[0]}" in told and len(asked) == 2, "the next method had networks of its own"
+    again: list[str] = []
+    assert benchmark.run(planned, tmp_path / "bench", open_experiment, again) == results
+    assert again == failed, "tried again, and nothing else"
+
+    def with_another(experiment: Any, method: str) -> Any:
+        monkeypatch.setattr(cells.parallel, "count", lambda: 2)
+        raise TrainingDiverged("the loss is not finite")
+
+    monkeypatch.setattr(cells.methods, "train", with_another)
+    with pytest.raises(TrainingDiverged):  # of several processes that train together none may go on alone
+        benchmark.run(planned, tmp_path / "bench", open_experiment, [])
 
 
 def test_a_benchmark_of_which_nothing_was_done_takes_the_corrected_command(tmp_path: Path) -> None:

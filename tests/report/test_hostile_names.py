@@ -15,16 +15,18 @@ import pytest
 from hostile import LONG, NAMES, is_plain
 from PIL import Image
 from rich.console import Console
-from test_comparison import result
-from test_pages import Page, everything, row
+from rows import result
+from test_pages import Page, everything
 
 from coarseparts.data.sample import Sample
 from coarseparts.labels.schema import Schema, unfit
-from coarseparts.report import comparison, figures, tables
+from coarseparts.report import figures, results, tables
 from coarseparts.report.contact_sheet import contact_sheet
 from coarseparts.report.overlay import sheet
-from coarseparts.report.pages import Gallery, write_benchmark_report, write_report
+from coarseparts.report.pages import Page as Given
+from coarseparts.report.pages import write_report
 from coarseparts.report.palette import colours, fitting, font
+from coarseparts.report.pictures import Gallery, Legend
 from coarseparts.system.text import abridged, from_csv_cell, markdown_cell, readable
 
 PLAIN = tuple(f"n{i}" for i in range(len(NAMES)))
@@ -37,37 +39,32 @@ def metrics(names: tuple[str, ...]) -> list[dict[str, Any]]:
 
 
 def report(path: Path, names: tuple[str, ...]) -> str:
-    """A report in which every name stands wherever a user's name may."""
-    given = everything()
-    image, truth = given["gallery"][0]["image"], np.zeros((24, 32), np.uint8)
-    truth[0, : len(names)] = range(1, len(names) + 1)
-    cards = [{"name": n, "image": image, "truth": truth, "predictions": {n: truth}, "iou": {n: 1.0}} for n in names]
-    strip = given["strips"][0]
-    given |= {
-        "results": [row(n, 0, 20.0 + i) for i, n in enumerate(names)],
-        "metrics": metrics(names),
-        "iou": {"em": {n: 10.0 + i for i, n in enumerate(names)}},
-        "strips": [{**strip, "title": n, "truth": truth, "rows": [(n, [(n, truth, 1.0)])]} for n in names],
-        "gallery": cards,
-        "parts": names,
-        "facts": {n: {n: n} for n in names} | {f"fact {n}": [n] for n in names},
-        "problems": list(names),
-    }
-    write_report(path, names[0], names[1], reference=names[0], **given)
-    return path.read_text(encoding="utf-8")
+    """A report of one set of conditions in which every name stands wherever a user's name may."""
+    legend, count = Legend(names), len(names)
+    image, truth = np.zeros((24, 32, 3), np.uint8), np.zeros((24, 32), np.uint8)
+    truth[0, :count] = range(1, count + 1)
+    strip = everything().strips[0]
+    counts = np.ones((2, count + 1, count + 1), np.int64)
+    rows = [result(n, "ours", 50, seed=i % 2, counts=counts, names=names, start=names[1]) for i, n in enumerate(names)]
+    maps = {n: np.stack([truth] * count) for n in names[:3]}
+    page = Given(
+        names[0],
+        names[1],
+        metrics=metrics(names),
+        strips=[replace(strip, title=n, truth=truth, rows=[(n, [(n, truth, 1.0)])], legend=legend) for n in names],
+        galleries=[Gallery(names[3], np.stack([image] * count), maps[names[0]], maps, names, legend)],
+        facts={n: n for n in names},
+        problems=names,
+    )
+    return write_report(path, rows, page).read_text(encoding="utf-8")
 
 
-def benchmark_report(path: Path, names: tuple[str, ...]) -> str:
+def report_of_several(path: Path, names: tuple[str, ...]) -> str:
+    """A report of several sets of conditions."""
     counts = np.ones((2, len(names) + 1, len(names) + 1), np.int64)
-    rows = [
-        replace(result("em", "ours", 50, parts=k), counts=counts, names=names, labels=names[0], start=names[1])
-        for k in (10, 20)
-    ]
-    picture = np.zeros((1, 8, 8, 3), np.uint8)
-    truth = np.ones((1, 8, 8), np.uint8)
-    gallery = Gallery(names[2], {names[3]: truth}, picture, truth, (names[4],), names, False)
-    write_benchmark_report(path, names[0], rows, {n: n for n in names}, None, [gallery])
-    return path.read_text(encoding="utf-8")
+    given: dict[str, Any] = {"counts": counts, "names": names, "labels": names[0], "start": names[1]}
+    rows = [result(n, "baseline", 50, parts=k, **given) for k in (10, 20) for n in names]
+    return write_report(path, rows, Given(names[0], names[2], problems=names)).read_text(encoding="utf-8")
 
 
 def skeleton(page: Page) -> list[tuple[str, tuple[str, ...]]]:
@@ -76,7 +73,7 @@ def skeleton(page: Page) -> list[tuple[str, tuple[str, ...]]]:
     return [(tag, tuple(sorted(attributes))) for tag, attributes in page.tags if tag not in figures]
 
 
-@pytest.mark.parametrize("write", [report, benchmark_report])
+@pytest.mark.parametrize("write", [report, report_of_several])
 def test_a_page_of_hostile_names_has_the_elements_of_a_plain_one(tmp_path: Path, write: Any) -> None:
     html = write(tmp_path / "r.html", NAMES)
     assert is_plain(html)
@@ -117,17 +114,15 @@ def test_long_names_leave_the_bars_their_room() -> None:
 
 def test_tables_of_hostile_names_come_back_as_visible_text(tmp_path: Path) -> None:
     seen = [readable(name) for name in NAMES]
-    tables.write_results_csv(tmp_path / "results.csv", [row(n, 0, 9.0) for n in NAMES])
-    assert [r["method"] for r in tables.read_results_csv(tmp_path / "results.csv")] == seen
-    rows = [replace(result(n, "ours", 50), labels=n, start=n, role=n) for n in NAMES]
-    comparison.write_csv(tmp_path / "r.csv", rows)
-    back = comparison.read_csv(tmp_path / "r.csv")
+    rows = [result(n, "ours", 50, labels=n, start=n) for n in NAMES]
+    results.write_results(tmp_path / "r.csv", [replace(r, role=r.method) for r in rows])
+    back = results.read_results(tmp_path / "r.csv")
     assert all([getattr(r, key) for r in back] == seen for key in ("method", "labels", "start", "role"))
-    margins = [comparison.Margin(1, n, n, n, n, 1.0, 0.5, 1.5) for n in NAMES]
-    comparison.write_margins(tmp_path / "m.csv", margins)
-    assert [m.rival for m in comparison.read_margins(tmp_path / "m.csv")] == seen
-    comparison.write_parts(tmp_path / "p.csv", {(1, "all", "weights"): {"em": dict.fromkeys(NAMES, 12.5)}})
-    assert comparison.read_parts(tmp_path / "p.csv") == {(1, "all", "weights"): {"em": dict.fromkeys(seen, 12.5)}}
+    margins = [results.Margin(1, n, n, n, n, 1.0, 0.5, 1.5) for n in NAMES]
+    results.write_margins(tmp_path / "m.csv", margins)
+    assert [m.rival for m in results.read_margins(tmp_path / "m.csv")] == seen
+    results.write_parts(tmp_path / "p.csv", {(1, "all", "weights"): {"em": dict.fromkeys(NAMES, 12.5)}})
+    assert results.read_parts(tmp_path / "p.csv") == {(1, "all", "weights"): {"em": dict.fromkeys(seen, 12.5)}}
     for file in tmp_path.iterdir():
         text = file.read_text(encoding="utf-8")
         assert is_plain(text)
@@ -137,15 +132,15 @@ def test_tables_of_hostile_names_come_back_as_visible_text(tmp_path: Path) -> No
 
 
 def test_markdown_and_terminal_show_the_names_and_obey_none() -> None:
-    rows = [row(n, 0, 1.0) for n in NAMES]
-    results = [replace(result(n, "ours", 50), labels=NAMES[0]) for n in NAMES]
-    for text in (tables.to_markdown(rows, NAMES[1]), comparison.to_markdown(results, NAMES[2])):
+    rows = [result(n, "baseline", 50, labels=NAMES[0]) for n in NAMES]
+    for text in (tables.to_markdown(rows), tables.to_markdown(rows, NAMES[2])):
         assert is_plain(text) and not re.search(r"(?<!\\)[<>\[\]`*]", text)
         assert all(f"| {markdown_cell(n)} |" in text for n in NAMES)
         lines = [line for line in text.splitlines() if line.startswith("|")]
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1, "as many cells in every row"
     out = io.StringIO()
-    tables.print_table(rows, Console(file=out, width=400, force_terminal=False), NAMES[0], title=NAMES[0])
+    shown = [table._replace(title=NAMES[0]) for table in tables.result_tables(rows)]
+    tables.print_tables(shown, Console(file=out, width=400, force_terminal=False))
     assert is_plain(out.getvalue())
     assert all(f" {readable(n)} " in out.getvalue() for n in NAMES)
 
@@ -154,17 +149,16 @@ def test_damaged_tables_are_named(tmp_path: Path) -> None:
     file = tmp_path / "t.csv"
     for damage in (b"\xff\xfe", b"a" * 200_000, b"", b"\x00" * 40):
         file.write_bytes(damage)
-        for read in (tables.read_results_csv, comparison.read_csv, comparison.read_margins, comparison.read_parts):
+        for read in (results.read_results, results.read_margins, results.read_parts):
             with pytest.raises(ValueError, match=r"t\.csv: is damaged"):
                 read(file)
     for columns, read in (
-        (tables.COLUMNS, tables.read_results_csv),
-        (comparison.HEADER, comparison.read_csv),
-        (comparison.MARGINS, comparison.read_margins),
-        (comparison.PARTS, comparison.read_parts),
+        (results.COLUMNS, results.read_results),
+        (results.MARGINS, results.read_margins),
+        (results.PARTS, results.read_parts),
     ):
         file.write_text(",".join(columns) + "\n1\n")  # a line that was cut off
-        with pytest.raises(ValueError, match=r"t\.csv.*line 2"):
+        with pytest.raises(ValueError, match=r"t\.csv, line 2"):
             read(file)
 
 

@@ -1,158 +1,118 @@
-"""results.csv, comparison over seeds, and the table in its forms."""
+"""The tables: spread over seeds, margins, cost, and their forms for the terminal, Markdown and in words."""
 
 import io
 import math
-import os
-from pathlib import Path
-from typing import Any
 
-import pytest
 from rich.console import Console
+from rows import curve_rows, result, row, table
 
 from coarseparts.report.tables import (
-    COLUMNS,
+    condition_tables,
     duration,
-    headline,
-    main_method,
-    method_table,
-    print_table,
-    read_results_csv,
+    overview,
+    print_tables,
+    result_tables,
+    run_table,
+    sentences,
     to_markdown,
-    write_results_csv,
-    write_text,
 )
 
-
-def row(method: str, seed: int, part_miou: float, seconds: float = 10.0) -> dict[str, Any]:
-    low, high = part_miou - 2, part_miou + 2
-    values = (method, seed, part_miou, part_miou + 5, low, high, seconds)
-    return dict(zip(COLUMNS, values, strict=True))
-
-
 ROWS = [
-    *(row("fine-tuning", s, v, 60) for s, v in enumerate((30.0, 32.0, 31.0))),
-    *(row("em", s, v, 252) for s, v in enumerate((41.0, 40.0, 43.0))),
-    row("upper bound", 0, 55.0),
+    *(row("fine-tuning", s, v, seconds=60) for s, v in enumerate((30.0, 32.0, 31.0))),
+    *(row("em", s, v, "ours", seconds=252) for s, v in enumerate((41.0, 40.0, 43.0))),
+    row("upper bound", 0, 55.0, "bound"),
 ]
 
 
-def test_csv_comes_back_as_written(tmp_path: Path) -> None:
-    rows = [
-        *ROWS,
-        row('a "method", with a comma', 7, 12.34567),
-        {**row("x", 0, 1.0), "ci95_low": math.nan, "miou": None},
+def test_tables_say_margin_time_and_memory() -> None:
+    [(title, heads, body)] = condition_tables(table())
+    assert title == "30 part masks, all, from weights"
+    assert heads[5] == "Over distillation, points"
+    lines = {line[0]: line for line in body}
+    assert lines["distillation"][5] == "-"
+    assert lines["em"][5].startswith("+")
+    assert "to" in lines["em"][5]
+    assert lines["em"][-3:] == ["2", "1 min 01 s", "2.0 GiB"]
+    text = to_markdown(table(), "toy")
+    assert "Over distillation, points" in text
+    assert text.startswith("# toy")
+    assert "| em | ours |" in text
+
+
+def test_means_deviations_and_differences_are_over_the_seeds() -> None:
+    [(_, heads, body)] = condition_tables(ROWS)
+    assert heads[5] == "Over fine-tuning, points"
+    fine, em, upper = body
+    assert em == ["em", "ours", "41.3 ± 1.5", "39.3 to 43.3", "46.3 ± 1.5", "+10.3", "3", "4 min 12 s", "2.0 GiB"]
+    assert fine[5] == "-" and fine[2] == "31.0 ± 1.0"
+    # One seed: compared with the same seed of the rival, not with the rival's mean.
+    assert upper[5] == "+25.0" and upper[2] == "55.0"
+
+
+def test_numbers_that_are_missing_are_dashes_and_enter_no_mean() -> None:
+    rows = [row("a", 0, 10.0, peak_mib=math.nan), row("a", 1, math.nan, peak_mib=math.nan)]
+    [(_, _, [line])] = condition_tables(rows)
+    assert line[2] == "10.0" and line[-2:] == ["2", "1 min 01 s"], "no memory is known"
+    [(_, _, [_, line])] = condition_tables([row("b", 0, 1.0), rows[0]])
+    assert line[-1] == "-"
+    [(_, _, [line])] = condition_tables([row("a", 0, math.nan, seconds=math.nan, ci95_low=math.nan)])
+    assert line[2:5] == ["-", "-", "-"] and line[-2] == "-"
+
+
+def test_without_a_rival_no_margin_is_told() -> None:
+    ours = [row("em", 0, 41.0, "ours")]
+    assert "Over" not in to_markdown(ours)
+    assert sentences(ours) == ["em: 41.0 % part mIoU, 1 seed"]
+
+
+def test_several_conditions_have_an_overview() -> None:
+    tables = result_tables(curve_rows())
+    assert len(tables) == 4 and tables[0] == overview(curve_rows())
+    assert tables[0].heads[1:] == [t.title for t in tables[1:]] and [r[0] for r in tables[0].body] == [
+        "em",
+        "fine-tuning",
     ]
-    path = write_results_csv(tmp_path / "new" / "results.csv", rows)
-    assert path.read_text().splitlines()[0] == "method,seed,part_miou,miou,ci95_low,ci95_high,seconds"
-    back = read_results_csv(path)
-    assert len(back) == len(rows)
-    assert back[0] == ROWS[0]
-    assert back[-2]["method"] == 'a "method", with a comma' and back[-2]["part_miou"] == pytest.approx(12.3457)
-    assert math.isnan(back[-1]["ci95_low"]) and math.isnan(back[-1]["miou"])
+    assert len(result_tables(table())) == 1
+    assert "x4.0" in to_markdown(curve_rows(), "toy")
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_results_csv(tmp_path / "results.csv", ROWS)
-    before = path.read_bytes()
-
-    def full_disk(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "replace", full_disk)
-    with pytest.raises(
-        ValueError, match=r"results\.csv: cannot be written \(No space left on device\); free some space"
-    ):
-        write_results_csv(path, ROWS[:1])
-    assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["results.csv"]
+def test_each_run_has_a_row() -> None:
+    found = run_table(ROWS)
+    assert len(found.body) == len(ROWS)
+    assert found.body[3][:2] == ["em", "0"] and "41.00" in found.body[3] and found.body[3][-1] == "4 min 12 s"
 
 
-def test_what_lies_in_the_way_is_named(tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "file").write_text("in the way")
-    for path in (tmp_path / "folder", tmp_path / "file" / "a.csv", tmp_path / ("x" * 300), Path(".")):
-        with pytest.raises(ValueError, match="cannot be written") as caught:
-            write_text(path, "text")
-        assert str(caught.value).startswith(f"{path}: ")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
-
-
-def test_csv_refuses_other_columns(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="expected"):
-        write_results_csv(tmp_path / "r.csv", [{**row("a", 0, 1.0), "extra": 1}])
-    assert not list(tmp_path.iterdir())
-    (tmp_path / "r.csv").write_text("method,seed\na,1\n")
-    with pytest.raises(ValueError, match=r"r\.csv.*part_miou"):
-        read_results_csv(tmp_path / "r.csv")
-    (tmp_path / "r.csv").write_text(",".join(COLUMNS) + "\na,0,1,1,1,1,1\na,1,many,1,1,1,1\n")
-    with pytest.raises(ValueError, match=r"r\.csv, line 3.*many"):
-        read_results_csv(tmp_path / "r.csv")
-
-
-def test_table_has_means_deviations_and_paired_differences() -> None:
-    fine, em, upper = method_table(ROWS)
-    assert [fine["method"], em["method"], upper["method"]] == ["fine-tuning", "em", "upper bound"]
-    assert em["seeds"] == 3
-    assert em["part_miou"] == pytest.approx(124 / 3)
-    assert em["part_miou_std"] == pytest.approx(math.sqrt(((1 / 3) ** 2 + (4 / 3) ** 2 + (5 / 3) ** 2) / 2))
-    assert em["miou"] == pytest.approx(124 / 3 + 5) and em["seconds"] == 252
-    assert em["difference"] == pytest.approx((11 + 8 + 12) / 3)
-    assert em["difference_seeds"] == em["better_seeds"] == 3
-    assert math.isnan(fine["difference"]) and fine["difference_seeds"] == 0
-    # One seed: compared with the same seed of the reference, not with the reference's mean.
-    assert upper["difference"] == pytest.approx(25) and math.isnan(upper["difference_std"])
-    assert math.isnan(upper["part_miou_std"])
-
-
-def test_reference_is_found_under_another_spelling_and_may_be_absent() -> None:
-    assert method_table(ROWS, "Fine Tuning")[1]["difference"] == pytest.approx(31 / 3)
-    assert all(math.isnan(line["difference"]) for line in method_table(ROWS, "multi-task"))
-    assert "Over" not in to_markdown(ROWS, reference=None)
-
-
-def test_missing_numbers_enter_no_mean() -> None:
-    rows = [row("a", 0, 10.0), {**row("a", 1, 99.0), "part_miou": math.nan}]
-    (line,) = method_table(rows)
-    assert line["part_miou"] == 10 and line["seeds"] == 2
-
-
-def test_a_seed_twice_is_refused() -> None:
-    with pytest.raises(ValueError, match="'em' has seed 1 twice"):
-        method_table([*ROWS, row("em", 1, 3.0)])
-
-
-def test_headline_compares_em_with_the_reference() -> None:
-    assert headline(ROWS) == "em: 41.3 % part mIoU, 10.3 points above fine-tuning (3 seeds, above it in 3 of 3)"
-    worse = [row("fine-tuning", 0, 30.0), row("em", 0, 28.0)]
-    assert headline(worse) == (
-        "em: 28.0 % part mIoU, 2.0 points below fine-tuning (1 seed, 95 % interval over images 26.0 to 30.0)"
-    )
-    assert headline(ROWS, main="upper bound").startswith("upper bound: 55.0 %")
-    assert headline([row("fine-tuning", 0, 30.0)]).startswith("fine-tuning: 30.0 % part mIoU (1 seed")
-    assert headline([]) == "" and headline([row("em", 0, math.nan)]) == ""
-
-
-def test_main_method_is_the_named_one_then_em_then_the_last() -> None:
-    assert main_method(["a", "EM (default)", "b"]) == "EM (default)"
-    assert main_method(["a", "embedding"]) == "embedding" and main_method(["embedding", "b"]) == "b"
-    assert main_method(["a", "em"], "A") == "a"
-    assert main_method([]) is None
+def test_the_main_result_in_words() -> None:
+    assert sentences(ROWS) == ["em: 41.3 ± 1.5 % part mIoU, 10.3 points above fine-tuning, 3 seeds"]
+    worse = [row("fine-tuning", 0, 30.0), row("em", 0, 28.0, "ours")]
+    assert sentences(worse) == ["em: 28.0 % part mIoU, 2.0 points below fine-tuning, 1 seed"]
+    [sentence] = sentences(table())
+    assert "points above distillation (+" in sentence and "points above fine-tuning (+" in sentence
+    assert sentences([row("fine-tuning", 0, 30.0)]) == ["fine-tuning: 30.0 % part mIoU, 1 seed"]
+    assert sentences([]) == [] and sentences([row("em", 0, math.nan)]) == []
 
 
 def test_markdown_is_a_table_whatever_the_names() -> None:
     text = to_markdown([*ROWS, row("a|b\nc", 0, 1.0)])
     lines = text.splitlines()
     assert len(lines) == 2 + 4
-    assert {line.replace(r"\|", "").count("|") for line in lines} == {8}
-    assert "| em | 41.3 ± 1.5 | 39.3 to 43.3 | 46.3 ± 1.5 | +10.3 ± 2.1 (3 of 3) | 3 | 4 min 12 s |" in lines
+    assert {line.replace(r"\|", "").count("|") for line in lines} == {10}
 
 
-def test_printed_table_takes_names_literally() -> None:
+def test_printed_tables_take_names_literally() -> None:
     out = io.StringIO()
-    print_table([*ROWS, row("[red]x[/red]", 0, 1.0)], Console(file=out, width=160), title="Synthetic birds")
+    print_tables(result_tables([*ROWS, row("[red]x[/red]", 0, 1.0)]), Console(file=out, width=160))
     text = out.getvalue()
-    assert "[red]x[/red]" in text and "Synthetic birds" in text
-    assert "+10.3 ± 2.1 (3 of 3)" in text and "-29.0" in text
+    assert "[red]x[/red]" in text and "30 part masks, all, from weights" in text
+    assert "+10.3" in text and "-29.0" in text
+
+
+def test_the_papers_numbers_have_a_column_where_there_are_any() -> None:
+    paper = {("all", "weights", "em"): 48.05}
+    [(_, heads, body)] = condition_tables(table(), published=paper)
+    assert heads[5] == "Paper, %" and [line[5] for line in body] == ["48.0", "-", "-", "-"]
+    [(_, heads, _)] = condition_tables([result("em", "ours", 50, labels="mask")], published=paper)
+    assert "Paper, %" not in heads
 
 
 def test_durations() -> None:

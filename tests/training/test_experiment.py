@@ -16,7 +16,6 @@ from safetensors.torch import load_file
 from toy import toy, toy_store
 
 from coarseparts.data.roles import split_rows
-from coarseparts.experiments import results as reporting
 from coarseparts.inference.evaluate import evaluate_store
 from coarseparts.inference.model import Model
 from coarseparts.networks import members
@@ -132,15 +131,6 @@ def test_every_method_is_measured_on_the_split_that_was_asked_for(store, tmp_pat
     for row, model, stage in ((rows[-1], "part", "em"), (rows[1], "part", "distillation")):
         experiment.restore(stage)
         assert row["part_miou"] == experiment.measure(model)["part_miou"] != experiment.evaluate(model)["part_miou"]
-
-
-def test_other_methods_join_a_run_that_em_was_trained_in(store, tmp_path):
-    first = toy(store, tmp_path / "run", em_epochs=1)
-    reporting.finish(tmp_path / "run", [first], methods.train(first, "em"), "toy", first.console)
-    again = toy(store, tmp_path / "run", em_epochs=1)
-    rows = methods.train(again, "ada-bn")
-    reporting.finish(tmp_path / "run", [again], rows, "toy", again.console)
-    assert "ada-bn" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_fine_tuning_takes_at_least_as_many_steps_as_em(store, tmp_path):

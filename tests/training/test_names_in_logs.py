@@ -7,18 +7,22 @@ import io
 from pathlib import Path
 
 import optuna
+import pytest
 from hostile import NAMES, is_plain
 from optuna.distributions import CategoricalDistribution
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
+from coarseparts.cli import terminal
 from coarseparts.experiments import sweep
 from coarseparts.system.text import from_csv_cell, readable
 from coarseparts.training.run_folder import RunFolder
 
 
-def test_a_sweeps_table_holds_no_formula_and_every_value(tmp_path: Path) -> None:
+def test_a_sweeps_table_holds_no_formula_and_every_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     space = {"weights": CategoricalDistribution(NAMES), "batch": CategoricalDistribution([-1])}
     done = [
         optuna.trial.create_trial(params={"weights": n, "batch": -1}, distributions=space, value=1.0) for n in NAMES
@@ -28,10 +32,12 @@ def test_a_sweeps_table_holds_no_formula_and_every_value(tmp_path: Path) -> None
     rows = list(csv.DictReader(io.StringIO(text)))
     assert is_plain(text) and [from_csv_cell(r["weights"]) for r in rows] == [readable(n) for n in NAMES]
     assert not [r for r in rows if r["weights"].startswith(tuple("=+-@"))]
-    assert {(r["batch"], r["part_miou"]) for r in rows} == {("-1", "1.0000")}, "numbers stay numbers"
-    out = io.StringIO()
-    sweep.print_results(done, Console(file=out, width=400))
-    assert is_plain(out.getvalue()) and all(readable(n) in out.getvalue() for n in NAMES)
+    assert {(r["batch"], r["part_miou"]) for r in rows} == {("-1", "1.0")}, "numbers stay numbers"
+    monkeypatch.setattr(terminal, "out", Console(width=400, markup=False, emoji=False, highlight=False))
+    for line in sweep.in_words(done):
+        terminal.say(line)
+    printed = capsys.readouterr().out
+    assert is_plain(printed) and all(readable(n) in printed for n in NAMES)
 
 
 def test_a_runs_metrics_hold_what_its_checkpoint_says_as_text(tmp_path: Path) -> None:

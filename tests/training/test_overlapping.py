@@ -24,7 +24,9 @@ from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
 from coarseparts.data.transforms import mirror
 from coarseparts.evaluation.iou import confusion, iou, summary
-from coarseparts.experiments import results as reporting
+from coarseparts.experiments.cells import Conditions
+from coarseparts.experiments.compare import compare
+from coarseparts.experiments.data import Data
 from coarseparts.inference.evaluate import evaluate_store
 from coarseparts.inference.folder import predict_folder
 from coarseparts.inference.model import Model
@@ -67,20 +69,18 @@ def experiment(store: Store, run: Path, **changes: object) -> Experiment:
 
 def test_every_method_trains_and_is_measured(store: Store, tmp_path: Path) -> None:
     names = [n for n in methods.METHODS if n != "mask-only"]
-    opened = experiment(store, tmp_path, part_epochs=1, posterior_epochs=1, label_epochs=1, em_epochs=1)
-    rows = []
-    for name in names:
-        rows += methods.train(opened, name)
-        if name == "em":
-            Model.of(opened, True).save(opened.run.path / "model")
-    assert {row["method"] for row in rows} == {*names, "posterior", "em-posterior"}
-    for row in rows:
-        assert set(row["iou"]) == set(SCHEMA.parts) and 0 <= row["part_miou"] <= 100, row["method"]
-    assert list(opened.networks.styles.values())[1].learned, "the mask's likelihood is learned"
-    reporting.finish(tmp_path, [opened], rows, "overlapping", Console(quiet=True))
+    short = {"part_epochs": 1, "posterior_epochs": 1, "label_epochs": 1, "em_epochs": 1}
+    chosen, data = resolve(settings(changes=CHANGES | short), "cpu"), Data("toy", lambda seed: store, "val")
+    done = compare(lambda: data, chosen, names, [0], tmp_path, title="overlapping", parts=8)
+    assert {r.method for r in done.results} == {*names, "posterior", "em-posterior"} and not done.failed
+    for r in done.results:
+        assert r.names == SCHEMA.parts and r.counts is not None and 0 <= r.part_miou <= 100, r.method
     page = (tmp_path / "report.html").read_text()
-    assert "left wing" in page
+    assert "left wing" in page and page.count("data:image") > 8
 
+    opened = data.experiment(Conditions(8, "all", "random", 0), tmp_path, chosen)
+    methods.train(opened, "em")
+    assert list(opened.networks.styles.values())[1].learned, "the mask's likelihood is learned"
     with pytest.raises(ValueError, match="mask-only needs parts that exclude each other"):
         methods.train(opened, "mask-only")
 

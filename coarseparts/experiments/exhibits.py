@@ -1,0 +1,131 @@
+"""From a finished experiment to what its report shows, as plain values: curves, pictures, facts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from coarseparts.report.pages import Page
+from coarseparts.report.pictures import Gallery, Legend, Strip, image_scores, worst_and_others
+from coarseparts.report.results import Result, main_method
+from coarseparts.system import limits
+from coarseparts.system.locks import Tell, silent
+from coarseparts.training.experiment import Experiment
+from coarseparts.training.run_folder import machine
+
+SHOWN = 12
+"""Images among the examples, half of them the worst."""
+
+
+def page(
+    experiment: Experiment, results: Sequence[Result], title: str, problems: Sequence[str] = (), tell: Tell = silent
+) -> Page:
+    """The page of ``results``, with the pictures of an experiment, one of those that they are of, whose networks are as
+    its main method left them; ``tell`` hears of pictures that cannot be read."""
+    e, seeds = experiment, len({r.seed for r in results})
+    labels = ", ".join(e.styles) or "none"
+    own = [r for r in results if r.seed == e.seed and r.method == main_method(r.method for r in results)]
+    return Page(
+        title,
+        f"{len(e.rows.part)} part masks, {len(e.rows.coarse)} images with coarse labels ({labels}), "
+        f"{seeds} seed{'s' * (seeds > 1)}",
+        metrics=[
+            {"stage": name, "epoch": epoch, "name": key, "value": value}
+            for name, stage in e.run.stages.items()
+            for epoch, key, value in stage.history
+        ],
+        strips=_strips(e, tell),
+        galleries=[_gallery(e, r.counts) for r in own if r.counts is not None],
+        facts=_facts(e),
+        problems=problems,
+    )
+
+
+def _facts(e: Experiment) -> dict[str, str]:
+    s, measured, val = e.settings, e.measure_feed.rows, e.rows.val
+    return {
+        "machine": machine(),
+        "device": e.device,
+        "training size": f"{e.size} x {e.size} px",
+        "encoder": f"{s.encoder}, {s.stages} stages, weights: {Path(s.weights).name}",
+        "decoder": s.decoder,
+        "precision": s.precision,
+        "epochs": f"{s.part_epochs} part model, {s.posterior_epochs} posterior, {s.label_epochs} label models, "
+        f"{s.em_epochs} EM",
+        "measured on": f"{len(measured)} images; epochs chosen on {len(val)} others"
+        if not np.array_equal(measured, val)
+        else f"the {len(val)} validation images, on which epochs were chosen, too",
+        "seconds by stage": ", ".join(f"{name} {stage.seconds:.0f}" for name, stage in e.run.stages.items()),
+    }
+
+
+def _legend(e: Experiment) -> Legend:
+    return Legend(tuple(e.schema.parts), e.schema.overlapping)
+
+
+def _strips(e: Experiment, tell: Tell) -> list[Strip]:
+    """EM's progress on three validation images: posterior above, part model below (Fig. 4)."""
+    if "em" not in e.run.stages:  # of an earlier command, with other methods
+        return []
+    stage = e.run.stages["em"]
+    files = [e.run.path / "progress" / f"em-{epoch:04d}.npz" for epoch in range(stage.epochs + 1)]
+    kept = [(epoch, arrays) for epoch, file in enumerate(files) if (arrays := _maps(file, e, tell))]
+    if len(kept) < 2:
+        return []
+    some = [kept[i] for i in np.unique(np.linspace(0, len(kept) - 1, 5).round().astype(int))]
+    score = {(epoch, name): value for epoch, name, value in stage.history}
+
+    def shown(key: str, image: int) -> list[tuple[str, np.ndarray, float | None]]:
+        return [
+            ("start" if epoch == 0 else f"epoch {epoch}", maps[key][image], score.get((epoch, f"val/{key}_part_miou")))
+            for epoch, maps in some
+        ]
+
+    return [
+        Strip(
+            e.store.names[row],
+            np.asarray(e.store.image[row]),
+            np.asarray(e.store.parts[row]),
+            [("posterior", shown("posterior", k)), ("part model", shown("part", k))],
+            _legend(e),
+        )
+        for k, row in enumerate(some[0][1]["rows"][:3])
+    ]
+
+
+def _maps(file: Path, e: Experiment, tell: Tell) -> dict[str, np.ndarray] | None:
+    """What was kept of an epoch for its picture; None, and told, where it is damaged: a run can do without."""
+    if not file.exists():
+        return None
+    try:
+        with np.load(file) as found:
+            maps = {name: found[name] for name in ("rows", "part", "posterior")}
+        rows = e.val_feed.rows
+        if not np.isin(maps["rows"], rows).all() or maps["rows"].ndim != 1 or not len(maps["rows"]):
+            raise ValueError("it shows other images than those of this run")
+        shape = (len(maps["rows"]), e.size, e.size)
+        if any(maps[name].shape != shape or maps[name].dtype != np.uint8 for name in ("part", "posterior")):
+            raise ValueError(f"expected part maps {shape}")
+        y = e.networks.y
+        if max(maps[name].max() for name in ("part", "posterior")) > (y.count if y.exclusive else 2**y.count - 1):
+            raise ValueError(f"it shows more than {y.count} parts")
+        return maps
+    except Exception as error:
+        if limits.is_machines(error):
+            raise
+        tell(f"{file}: cannot be read ({error}); it is left out of the report")
+        return None
+
+
+def _gallery(e: Experiment, counts: np.ndarray) -> Gallery:
+    """What the networks say of measured images, whose ``counts`` tell where the part model is worst: those, and some
+    evenly chosen from the others."""
+    chosen, worst = worst_and_others(image_scores(counts), SHOWN, SHOWN // 2)
+    rows = e.measure_feed.rows[chosen]
+    models = {"part model": "part"} | ({"posterior": "posterior"} if {"em", "distillation"} & set(e.run.stages) else {})
+    maps = {name: e.part_maps(model, rows) for name, model in models.items()}
+    view = e.store.subset(rows)
+    title = f"Of {len(counts)} images, seed {e.seed}"
+    return Gallery(title, np.asarray(view.image), np.asarray(view.parts), maps, tuple(view.names), _legend(e), worst)
