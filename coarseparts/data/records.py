@@ -11,14 +11,12 @@ import hashlib
 import json
 import os
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
 
 from coarseparts.data import accounts, loading
@@ -33,16 +31,13 @@ from coarseparts.data.formats.names import read_names
 from coarseparts.data.formats.part_masks import find_overlapping_masks, find_part_masks
 from coarseparts.data.images import list_images, stem
 from coarseparts.data.loading import Recipe, in_schema
-from coarseparts.data.namesakes import Namesakes
+from coarseparts.data.namesakes import Namesakes, Spellings
 from coarseparts.data.problems import BadInput, Problem, capped, errors
 from coarseparts.data.sample import STYLES, Sample
 from coarseparts.data.schema import MOST_KEYPOINTS, Schema
 from coarseparts.data.synthetic import WORLD_LABELS, WORLDS, boxes_of_parts
 from coarseparts.system import limits
 from coarseparts.system.text import abridged, listed, readable, short
-
-ABSENT = "add the image, or correct its name in the annotations"
-"""The remedy for labels whose image is not there; who predicts may have labels of more images than are asked for."""
 
 SHOWN = 12
 """Images that a message names; of more it says how many there are."""
@@ -295,8 +290,7 @@ def _read_files(dataset: DatasetFile, i: int) -> _Found:
     leave_out(sorted(labelled)[len(labelled) if source.limit is None else source.limit :], accounts.BEYOND_LIMIT)
 
     drafts = []
-    guesses = {stem(name): name for name in there} | {name: name for name in there}
-    encoded = {unicodedata.normalize("NFC", name): name for name in there}
+    spellings = Spellings(there)
     for name in sorted(labelled)[: source.limit]:
         path = there.get(name, folder / name)
         try:
@@ -312,11 +306,8 @@ def _read_files(dataset: DatasetFile, i: int) -> _Found:
             account.absent += name not in images
             there_are = by_image.get(name) or segments.get(name)
             by = there_are[0].file if there_are else source.part_boxes
-            alike = guesses.get(stem(name)) or guesses.get(name.rpartition("/")[2])
-            message = f"does not exist, but {by} has labels for it" + (f" (there is {alike})" if alike else "")
-            if not alike and unicodedata.normalize("NFC", name) in encoded:
-                message += " (there is a file of the same letters, accents encoded apart from them in one of the two)"
-            problems.append(Problem(str(path), message, ABSENT))
+            message = f"does not exist, but {by} has labels for it{spellings.hint(name)}"
+            problems.append(Problem(str(path), message, "add the image, or correct its name in the annotations"))
             continue
         for annotation in by_image.get(name) or [None]:  # type: ignore[list-item]
             files = layers.get(stem(name), ()) if dataset.overlapping else ()
@@ -476,11 +467,7 @@ def _record(dataset: DatasetFile, schema: Schema, i: int, draft: _Draft) -> Reco
     use = frozenset(STYLES if source.use is None else source.use)
     has = {"parts"} if draft.part_mask is not None or draft.part_segments or draft.part_files else set()
     if found is not None:
-        listed = np.array([name in schema.keypoints for name in found.keypoint_names], bool)
-        if found.keypoints is not None and (found.keypoints[listed, 2] > 0).any():
-            has.add("keypoints")
-        has |= {"mask"} if found.segmentation is not None or found.soft_mask is not None else set()
-        has |= {"box"} if found.box is not None else set()
+        has |= found.carries(schema.keypoints)
     has |= {"part_boxes"} if draft.part_boxes else set()
     has &= use | {"parts"}
     if not has:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ntpath
 import posixpath
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -42,6 +43,17 @@ class Annotation:
     box: np.ndarray | None = None
     segmentation: Any = None
     soft_mask: Path | None = None
+
+    def carries(self, keypoints: Collection[str]) -> set[str]:
+        """Its label styles, of its keypoints those of these names: a visible or hidden one has to be among them."""
+        there = {"keypoints"} if self.keypoints is not None and self._labelled(keypoints) else set()
+        there |= {"mask"} if self.segmentation is not None or self.soft_mask is not None else set()
+        return there | ({"box"} if self.box is not None else set())
+
+    def _labelled(self, names: Collection[str]) -> bool:
+        assert self.keypoints is not None
+        among = np.array([name in names for name in self.keypoint_names], bool)
+        return bool((self.keypoints[among, 2] > 0).any())
 
 
 def inside(name: Any) -> str:
