@@ -12,12 +12,9 @@ import pytest
 import torch
 from PIL import Image
 from pycocotools import mask as rle
-from toy import CHANGES
 
 import coarseparts
 from coarseparts import Model, Parts
-from coarseparts.data.build import build_store
-from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.sample import STYLES
 from coarseparts.data.schema import Schema
 from coarseparts.data.store import Store
@@ -25,7 +22,6 @@ from coarseparts.data.synthetic import birds
 from coarseparts.data.transforms import to_input
 from coarseparts.inference.folder import predict_folder
 from coarseparts.inference.predict import BATCH
-from coarseparts.training.experiment import Experiment
 from coarseparts.training.networks import build, resolve
 from coarseparts.training.settings import settings
 
@@ -308,50 +304,13 @@ def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
         coarseparts.load(tmp_path, device="gpu")
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A toy run folder, hardly trained, and its dataset file."""
-    root = tmp_path_factory.mktemp("trained")
-    made = birds.render(6, size=48, seed=3)
-    images, annotations = [], []
-    for split, first in (("train", 0), ("val", 3)):
-        for kind in ("image", "parts"):
-            (root / split / kind).mkdir(parents=True)
-        for i in range(first, first + 3):
-            for kind in ("image", "parts"):
-                Image.fromarray(made[kind][i]).save(root / split / kind / f"{i}.png")
-            images.append({"id": i, "file_name": f"{i}.png", "width": 48, "height": 48})
-            points = made["keypoints"][i].ravel().tolist()
-            annotations.append({"id": i, "image_id": i, "category_id": 1, "keypoints": points})
-        category = {"id": 1, "name": "bird", "keypoints": list(birds.SCHEMA.keypoints)}
-        coco = {
-            "images": images,
-            "annotations": annotations[: -1 if split == "val" else None],
-            "categories": [category],
-        }
-        (root / split / "coarse.json").write_text(json.dumps(coco))
-        images, annotations = [], []
-    lines = [f"parts: {list(birds.SCHEMA.parts)}", "size: 32", "sources:"]
-    for split in ("train", "val"):
-        lines.append(
-            f"  - {{split: {split}, images: {split}/image, part_masks: {split}/parts, coco: {split}/coarse.json}}"
-        )
-    (root / "birds.yaml").write_text("\n".join(lines))
-    store, _ = build_store(load_dataset_file(root / "birds.yaml"), root / "store")
-    chosen = resolve(settings(changes={**CHANGES, "precision": "float32"}), "cpu")
-    config = {"data": str(root / "birds.yaml"), "preset": "default"}
-    crop = {"to": "object", "margin": 0.1}
-    experiment = Experiment(store, chosen, root / "run", crop=crop, config=config)
-    Model.of(experiment, True).save(root / "run" / "model")
-    return root / "run"
-
-
-def test_evaluate_measures_and_says_what_is_noteworthy(run: Path) -> None:
-    result = coarseparts.evaluate(run, device="cpu")
-    assert result.images == 3 and set(result.iou) == set(birds.SCHEMA.parts)
+def test_evaluate_measures_and_says_what_is_noteworthy(ants: Path) -> None:
+    result = coarseparts.evaluate(ants / "runs" / "ants", device="cpu")
+    assert result.images == 3 and set(result.iou) == {"head", "thorax", "abdomen", "eye"}
     assert 0 <= result.ci95[0] <= result.part_miou <= result.ci95[1] + 1e-6 and 0 <= result.miou <= 100
     assert result.pck is not None and result.pck["points"] > 3
-    posterior = coarseparts.evaluate(str(run), "val", run.parent / "birds.yaml", "posterior", device="cpu")
+    run = str(ants / "runs" / "ants")
+    posterior = coarseparts.evaluate(run, "val", ants / "ants.yaml", "posterior", device="cpu")
     assert any("1 of 3 images have no coarse label" in str(p) for p in posterior.problems)
     assert json.loads(json.dumps(result.measures()))["images"] == 3 and "problems" not in result.measures()
 
@@ -361,18 +320,17 @@ def test_evaluate_measures_and_says_what_is_noteworthy(run: Path) -> None:
     [
         ({"split": "vla"}, "^split: is 'vla'; choose one of train, val, test"),
         ({"model": "em"}, "^model: is 'em'; choose one of part, posterior"),
-        ({"split": "test"}, r"birds\.yaml: has no source with split: test, only train, val"),
         ({"data": "nowhere.yaml"}, "nowhere.yaml"),
     ],
 )
-def test_what_cannot_be_measured_is_told(run: Path, wrong: dict[str, str], told: str) -> None:
+def test_what_cannot_be_measured_is_told(ants: Path, wrong: dict[str, str], told: str) -> None:
     with pytest.raises(coarseparts.CoarsepartsError, match=told):
-        coarseparts.evaluate(run, **wrong, device="cpu")  # type: ignore[arg-type]
+        coarseparts.evaluate(ants / "runs" / "ants", **wrong, device="cpu")  # type: ignore[arg-type]
 
 
-def test_check_gives_each_problem_with_file_remedy_and_severity(run: Path) -> None:
-    report = coarseparts.check(run.parent / "birds.yaml")
-    assert report.splits["train"]["samples"] == 3 and not report.errors
+def test_check_gives_each_problem_with_file_remedy_and_severity(ants: Path) -> None:
+    report = coarseparts.check(ants / "ants.yaml")
+    assert report.splits["train"]["samples"] == 12 and not report.errors
     assert all(p.file and p.message and p.severity in ("note", "repaired") for p in report.problems)
     with pytest.raises(coarseparts.CoarsepartsError, match=r"nowhere\.yaml"):
         coarseparts.check("nowhere.yaml")
