@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def each_of(image: Any, labels: Mapping[str, Any]) -> list[tuple[Any, dict[str, 
         return [(image, dict(labels), "")]
     for argument, values in labels.items():
         if values is not None and (not isinstance(values, list | tuple) or len(values) != len(image)):
-            came = f"{len(values)} of them" if isinstance(values, list | tuple) else f"a {type(values).__name__}"
+            came = f"{len(values)} of them" if isinstance(values, list | tuple) else f"one {type(values).__name__}"
             raise WrongArgument(f"{argument}: {came} for a list of {len(image)} images; give a list of as many")
     return [
         (one, {argument: values and values[i] for argument, values in labels.items()}, f"[{i}]")
@@ -87,7 +88,7 @@ def _image(given: Any, argument: str) -> tuple[np.ndarray, Notes]:
     if isinstance(given, Image.Image):
         return pixels(given, argument)
     if not isinstance(given, np.ndarray):
-        return decode(path_of(argument, given))
+        return decode(_file(given, argument))
     if given.ndim != 3 or given.shape[2] != 3 or given.dtype != np.uint8 or not given.size:
         remedy = "several images are given as a list, grey-scale ones as a PIL image"
         raise WrongArgument(f"{argument}: {_described(given)}, expected (H, W, 3) uint8 RGB; {remedy}")
@@ -121,7 +122,7 @@ def _mask(given: Any, argument: str, schema: Schema, size: tuple[int, int], note
     elif isinstance(given, Image.Image):
         values = _grey(given, argument)
     else:
-        path = path_of(argument, given)
+        path = _file(given, argument)
         with opened(path) as picture:
             values = _grey(picture, f"{argument} ({path})")
     if values.dtype not in (np.bool_, np.uint8) or values.shape != size[::-1]:
@@ -132,6 +133,12 @@ def _mask(given: Any, argument: str, schema: Schema, size: tuple[int, int], note
     if 1 < (highest := int(values.max())) < 128:
         raise WrongArgument(f"{argument}: its highest value is {highest}, expected 255 on the object; give mask > 0")
     return np.array(values, np.uint8) * (255 if highest == 1 else 1)
+
+
+def _file(given: Any, argument: str) -> Path:
+    if not isinstance(given, str | os.PathLike):
+        raise WrongArgument(f"{argument}: is of type {type(given).__name__}, expected a path, a PIL image or an array")
+    return path_of(argument, given)
 
 
 def _grey(picture: Image.Image, what: str) -> np.ndarray:
@@ -171,7 +178,7 @@ _READ = {"keypoints": _keypoints, "mask": _mask, "box": _box, "part_boxes": _par
 def _named(given: Any, argument: str, what: str, known: Sequence[str]) -> Mapping[str, Any]:
     """A mapping whose keys are known names."""
     if not isinstance(given, Mapping):
-        raise WrongArgument(f"{argument}: is a {type(given).__name__}, expected a dict by name of the {what}")
+        raise WrongArgument(f"{argument}: is of type {type(given).__name__}, expected a dict by name of the {what}")
     for name in given:
         if name not in known:
             raise WrongArgument(f"{argument}: {short(name)} is no {what} of this model; {nearest(str(name), known)}")

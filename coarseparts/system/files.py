@@ -19,7 +19,9 @@ def path_of(argument: str, value: object) -> Path:
         value = os.fspath(value)
     if isinstance(value, str):
         return Path(value)
-    raise WrongArgument(f"{argument}: is a {type(value).__name__}, expected a path; give a text or a pathlib.Path")
+    raise WrongArgument(
+        f"{argument}: is of type {type(value).__name__}, expected a path; give a text or a pathlib.Path"
+    )
 
 
 _UNFINISHED: set[Path] = set()

@@ -16,7 +16,8 @@ SCHEMA = Schema(parts=("head", "tail"), keypoints=("beak", "crown"))
 
 
 def read(folder: Path, names: list[str], named: list[str], schema: Schema = SCHEMA, **more: object) -> Labels:
-    """One object in each image, with keypoints so ``named``, all visible, and ``more``; a.png and b/c.png are the photographs."""
+    """One object in each image, with keypoints so ``named``, all visible, and ``more``. There are photographs a.png and
+    b/c.png."""
     images = [{"id": i, "file_name": name, "width": 48, "height": 48} for i, name in enumerate(names)]
     points = [v for k in range(len(named)) for v in (k + 1, 5, 2)]
     entries = [{"id": i, "image_id": i, "category_id": 1, "keypoints": points, **more} for i in range(len(names))]

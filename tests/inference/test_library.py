@@ -204,7 +204,7 @@ WRONG = [
     ({"keypoints": {"beak": (3,)}}, r"^keypoints\['beak'\]: is \(3,\), expected \(x, y\) or \(x, y, v\)"),
     ({"keypoints": {"beak": ("a", "b")}}, r"^keypoints\['beak'\]: is \('a', 'b'\), expected"),
     ({"keypoints": {"beak": (math.nan, 2)}}, r"^keypoints\['beak'\]: is \(nan, 2\), expected"),
-    ({"keypoints": [(3, 4)]}, "^keypoints: is a list, expected a dict by name of the keypoint"),
+    ({"keypoints": [(3, 4)]}, "^keypoints: is of type list, expected a dict by name of the keypoint"),
     ({"box": (70, 5, 90, 40)}, r"^box: \(70, 5, 90, 40\) lies outside the image of 64x48 pixels"),
     ({"box": (20, 5, 10, 40)}, r"^box: \(20, 5, 10, 40\) has no area, expected \(x0, y0, x1, y1\) with x0 < x1"),
     ({"box": (1, 2, 3)}, r"^box: is \(1, 2, 3\), expected \(x0, y0, x1, y1\)"),
@@ -217,7 +217,7 @@ WRONG = [
     ({"mask": np.zeros((48, 64), bool)}, "^mask: is empty"),
     ({"mask": mask_of() * np.uint8(5)}, "^mask: its highest value is 5, expected 255"),
     ({"mask": Image.new("RGB", (64, 48))}, "^mask: an image of mode RGB, expected a grey-scale one"),
-    ({"mask": 3}, "^mask: is a int, expected a path"),
+    ({"mask": 3}, "^mask: is of type int, expected a path, a PIL image or an array"),
     ({"mask": "nowhere.png"}, "^nowhere.png: does not exist"),
     ({"part_boxes": {"haed": BOX}}, r"^part_boxes: 'haed' is no part of this model; did you mean 'head'\?"),
     ({"part_boxes": {"head": (70, 5, 90, 40)}}, r"^part_boxes\['head'\]: .* lies outside the image"),
@@ -227,10 +227,10 @@ WRONG = [
     ),
     ({"image": np.zeros((48, 64, 3))}, r"^image: an array of shape \(48, 64, 3\) and type float64, expected"),
     ({"image": np.zeros((0, 64, 3), np.uint8)}, "^image: an array of shape"),
-    ({"image": None}, "^image: is a NoneType, expected a path"),
+    ({"image": None}, "^image: is of type NoneType, expected a path, a PIL image"),
     ({"image": "nowhere.jpg"}, "^nowhere.jpg: does not exist, expected an image"),
     ({"image": ["a.png", "b.png"], "box": BOX}, "^box: 4 of them for a list of 2 images; give a list of as many"),
-    ({"image": ["a.png"], "mask": mask_of()}, "^mask: a ndarray for a list of 1 images"),
+    ({"image": ["a.png"], "mask": mask_of()}, "^mask: one ndarray for a list of 1 images"),
     ({"image": [np.zeros((9, 9, 3), np.uint8)], "box": [(20, 20, 30, 30)]}, r"^box\[0\]: .* lies outside"),
 ]
 
@@ -298,7 +298,7 @@ def test_a_photograph_may_be_written_over_afterwards(model: Model, photograph: n
 def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(coarseparts.CoarsepartsError, match="holds no trained model"):
         coarseparts.load(tmp_path)
-    with pytest.raises(coarseparts.CoarsepartsError, match=r"^path: is a int, expected a path"):
+    with pytest.raises(coarseparts.CoarsepartsError, match=r"^path: is of type int, expected a path"):
         coarseparts.load(3)  # type: ignore[arg-type]
     with pytest.raises(coarseparts.CoarsepartsError, match=r"^device: is 'gpu'; choose one of auto, cpu, cuda"):
         coarseparts.load(tmp_path, device="gpu")
