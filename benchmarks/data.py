@@ -32,7 +32,7 @@ from torch import Tensor
 from coarseparts.data.batches import Feed
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
-from coarseparts.system.memory import keep_freed_memory
+from coarseparts.system.memory import keep_freed_memory, use_huge_pages
 from coarseparts.training.networks import build, resolve
 from coarseparts.training.settings import settings
 
@@ -85,7 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5, help="passes of each side over some of the images")
     parser.add_argument("--target", type=float, default=10, help="times as fast")
     o = parser.parse_args(arguments)
-    keep_freed_memory()  # as commands do
+    use_huge_pages()  # as commands do
+    keep_freed_memory()
     print(f"python benchmarks/data.py {' '.join(sys.argv[1:] if arguments is None else arguments)}".rstrip())
     print(f"{processor()}, {torch.get_num_threads()} threads; copy {copy_rate(o.device) / 1e9:.1f} GB/s ({o.device})")
     chosen = resolve(settings(changes={"weights": "random", "encoder": "resnet10"}), o.device)

@@ -49,7 +49,7 @@ from coarseparts.joint import JointModel
 from coarseparts.labels import Keypoints
 from coarseparts.networks import LabelModel, PartModel, Posterior
 from coarseparts.networks.decoder import PaperDecoder
-from coarseparts.system.memory import keep_freed_memory
+from coarseparts.system.memory import keep_freed_memory, use_huge_pages
 from coarseparts.training.networks import build
 from coarseparts.training.settings import Settings, settings
 
@@ -313,6 +313,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep-memory", action="store_true", help="both sides keep freed memory, as our commands do")
     parser.add_argument("--profile", type=int, default=0, metavar="ROWS", help="operators to list for each side")
     a = parser.parse_args(arguments)
+    use_huge_pages()  # as commands do
     if a.keep_memory:
         keep_freed_memory()
     changes = {"weights": "random", "encoder": a.encoder, "batch": a.batch, "labelled_batch": a.labelled}

@@ -27,7 +27,7 @@ from coarseparts.inference.folder import predict_folder
 from coarseparts.inference.model import Model
 from coarseparts.inference.predict import folded
 from coarseparts.networks.macs import macs
-from coarseparts.system.memory import keep_freed_memory
+from coarseparts.system.memory import keep_freed_memory, use_huge_pages
 from coarseparts.training.networks import build, resolve
 from coarseparts.training.settings import settings
 
@@ -102,7 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--target", type=float, default=14, help="images a second")
     o = parser.parse_args(arguments)
-    keep_freed_memory()  # as commands do
+    use_huge_pages()  # as commands do
+    keep_freed_memory()
     print(f"python benchmarks/inference.py {' '.join(sys.argv[1:] if arguments is None else arguments)}".rstrip())
     print(machine(o.device))
     print(f"part model of preset {o.preset}, {o.encoder}, {o.size}x{o.size}")

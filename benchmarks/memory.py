@@ -34,6 +34,7 @@ from rich.console import Console
 from coarseparts import em
 from coarseparts.data.store import LABELS, Store, Writer, layout
 from coarseparts.data.synthetic.birds import SCHEMA
+from coarseparts.system.memory import use_huge_pages
 from coarseparts.training.experiment import Experiment
 from coarseparts.training.networks import resolve
 from coarseparts.training.settings import settings
@@ -132,6 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)  # the fresh process: this store, JSON out
     o = parser.parse_args(arguments)
     if o.measure:
+        use_huge_pages()  # as commands do
         print(json.dumps(train(o.measure, o.measure.with_suffix(".run"), o.steps, o.batch)))
         return 0
 

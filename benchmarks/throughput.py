@@ -33,7 +33,7 @@ from coarseparts.joint import JointModel
 from coarseparts.labels import Keypoints
 from coarseparts.networks.macs import macs
 from coarseparts.system.device import compile_networks
-from coarseparts.system.memory import keep_freed_memory
+from coarseparts.system.memory import keep_freed_memory, use_huge_pages
 from coarseparts.training.networks import build, optimizer_of, resolve
 from coarseparts.training.settings import Settings, settings
 
@@ -87,7 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--profile", type=int, default=0, metavar="ROWS", help="operators to list of each step")
     o = parser.parse_args(arguments)
-    keep_freed_memory()  # as commands do
+    use_huge_pages()  # as commands do
+    keep_freed_memory()
     print(f"python benchmarks/throughput.py {' '.join(sys.argv[1:] if arguments is None else arguments)}".rstrip())
     print(machine(o.device))
     changes = {"weights": "random", "encoder": o.encoder, "precision": o.precision, "part_batch": o.batch}

@@ -1,7 +1,59 @@
-"""Segment the parts of objects from a few part masks and many coarse labels."""
+"""Segment the parts of objects from a few part masks and many coarse labels.
 
-import os
+    model = coarseparts.load("runs/ants")
+    parts = model.predict("photo.jpg", keypoints={"head_front": (412, 233)})
+    report = coarseparts.check("ants.yaml")
+    result = coarseparts.evaluate("runs/ants", split="test")
 
-# Large tensors on huge pages, where the system lends them: fresh tensors cost less. torch reads this when it first
-# allocates one, so it has to be said before.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+Each name is imported when it is first asked for, so that ``import coarseparts`` costs nothing and changes nothing.
+Whatever a user can mend is raised as a ``CoarsepartsError``, whose text says what to do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coarseparts.data.check import CheckReport as CheckReport
+    from coarseparts.data.check import check as check
+    from coarseparts.inference.evaluate import Evaluation as Evaluation
+    from coarseparts.inference.evaluate import evaluate as evaluate
+    from coarseparts.inference.model import Model as Model
+    from coarseparts.inference.model import load as load
+    from coarseparts.inference.parts import Parts as Parts
+    from coarseparts.system.errors import CoarsepartsError as CoarsepartsError
+
+    __version__: str
+
+_PLACES = {
+    "load": "inference.model",
+    "Model": "inference.model",
+    "Parts": "inference.parts",
+    "check": "data.check",
+    "CheckReport": "data.check",
+    "evaluate": "inference.evaluate",
+    "Evaluation": "inference.evaluate",
+    "CoarsepartsError": "system.errors",
+}
+"""The module of each public name; who adds one gives it a line here and one above."""
+
+__all__ = ["__version__", *_PLACES]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("coarseparts")
+    elif name in _PLACES:
+        from importlib import import_module
+
+        value = getattr(import_module(f"coarseparts.{_PLACES[name]}"), name)
+    else:
+        raise AttributeError(f"module 'coarseparts' has no attribute {name!r}; it has {', '.join(__all__)}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -11,3 +11,13 @@ SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 needs_shared = pytest.mark.skipif(
     not (SHARED / "data").is_dir(), reason=f"real data not found at {SHARED / 'data'}: nothing to try it on"
 )
+
+
+@pytest.fixture(scope="session")
+def ants(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that docs/library.md is written in: ants.yaml, runs/ants, photo.jpg, photos/, mask.png."""
+    from toy import write_ants  # here, for it takes a while to import
+
+    folder = tmp_path_factory.mktemp("ants")
+    write_ants(folder)
+    return folder

@@ -37,3 +37,15 @@ def test_files_that_the_readme_links_to_exist():
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_library_is_as_its_pages_say(ants, monkeypatch, capsys):
+    monkeypatch.chdir(ants)
+    for page in (ROOT / "README.md", ROOT / "docs" / "library.md"):
+        text, names = page.read_text(), {"__name__": page.stem}
+        blocks = list(re.finditer(r"```python\n(.*?)```", text, re.DOTALL))
+        assert blocks
+        for block in blocks:
+            line = text.count("\n", 0, block.start(1))
+            exec(compile("\n" * line + block[1], str(page), "exec"), names)
+    assert capsys.readouterr().out

@@ -1,12 +1,17 @@
 """A toy experiment of a few seconds, for tests; run as a script, it trains in a folder (to be killed and resumed)."""
 
+import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from rich.console import Console
 
 from coarseparts.cli import options
+from coarseparts.data.build import build_store
+from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
 from coarseparts.inference.model import Model
@@ -42,6 +47,56 @@ def toy(store: Path, run: Path, **changes: object) -> Experiment:
     """An experiment with 8 part masks and 24 coarse images."""
     chosen = resolve(settings(changes={**CHANGES, **changes}), "cpu")
     return Experiment(toy_store(store), chosen, run, part_limit=8, console=Console(quiet=True))
+
+
+ANTS = """
+parts: [head, thorax, abdomen, eye]
+size: 32
+sources:
+  - {split: train, images: train/images, part_masks: train/parts, coco: train/coarse.json}
+  - {split: val, images: val/images, part_masks: val/parts, coco: val/coarse.json}
+  - {split: test, images: test/images, part_masks: test/parts, coco: test/coarse.json}
+"""
+
+
+def write_ants(folder: Path) -> None:
+    """Ants as a user would have them, though they look like birds: a dataset file with its images, and a toy run."""
+    made = birds.render(18, size=48, seed=3)
+    made["parts"] = np.where(made["parts"] > 0, (made["parts"] - 1) % 4 + 1, 0).astype(np.uint8)
+    for split, first, count in (("train", 0, 12), ("val", 12, 3), ("test", 15, 3)):
+        images, annotations = [], []
+        for i in range(first, first + count):
+            name = f"{i:02d}.png"
+            for key, below in (("image", "images"), ("parts", "parts")):
+                (folder / split / below).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(made[key][i]).save(folder / split / below / name)
+            images.append({"id": i, "file_name": name, "width": 48, "height": 48})
+            points = made["keypoints"][i][:4].ravel().tolist()
+            x0, y0, x1, y1 = made["box"][i].tolist()
+            box = [x0, y0, x1 - x0, y1 - y0]
+            annotations.append({"id": i, "image_id": i, "category_id": 1, "keypoints": points, "bbox": box})
+        names = ["head_front", "head_back", "abdomen_tip", "left_eye"]
+        labelled = annotations[: -1 if split == "val" else None]  # one image has no coarse label
+        category = {"id": 1, "name": "ant", "keypoints": names}
+        labels = {"images": images, "annotations": labelled, "categories": [category]}
+        (folder / split / "coarse.json").write_text(json.dumps(labels))
+    (folder / "ants.yaml").write_text(ANTS)
+    (folder / "photos").mkdir()
+    for i, name in enumerate(("photo.jpg", "photos/one.jpg", "photos/two.jpg")):
+        Image.fromarray(made["image"][i]).resize((640, 480)).save(folder / name)
+    dataset = load_dataset_file(folder / "ants.yaml")
+    store, _ = build_store(dataset, folder / "store", for_training=True)
+    experiment = Experiment(
+        store,
+        resolve(settings(changes=CHANGES), "cpu"),
+        folder / "runs" / "ants",
+        part_limit=6,
+        crop=dataset.crop.model_dump(),
+        config={"data": str(folder / "ants.yaml"), "preset": "default"},
+        console=Console(quiet=True),
+    )
+    methods.train(experiment, "em")
+    Model.of(experiment, True).save(experiment.run.path / "model")
 
 
 if __name__ == "__main__":  # STORE RUN [METHOD,METHOD] [KEY=VALUE ...]

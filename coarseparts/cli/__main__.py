@@ -8,11 +8,13 @@ import sys
 from contextlib import suppress
 
 from coarseparts.system.interrupts import INTERRUPTS
+from coarseparts.system.memory import use_huge_pages
 
 
 def main() -> None:
     """Entry point of the command. A signal ends it with one line from its first moment on."""
     INTERRUPTS.install()
+    use_huge_pages()
     try:
         from coarseparts.cli.main import main as run
     except (ImportError, OSError, MemoryError, SystemError) as error:  # libraries that cannot be loaded

@@ -9,7 +9,6 @@ import typer
 
 from coarseparts.cli.terminal import out, progress, say
 from coarseparts.data.check import check as examine
-from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.report.contact_sheet import contact_sheet
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -22,7 +21,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """What is in my data, and what is wrong with it."""
-    found = examine(load_dataset_file(data), progress=progress("checking"))
+    found = examine(data, progress=progress("checking"))
     if as_json:
         print(found.to_json())
     else:

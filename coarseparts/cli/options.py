@@ -71,12 +71,10 @@ def nearest_of(value: str, allowed: Collection[str]) -> str:
 def device(name: str) -> str:
     """ "auto" is the GPU where torch sees one."""
     one_of("--device", name, ("auto", "cpu", "cuda"))
-    import torch  # here, for `check` does without it
+    from coarseparts.system.device import resolve  # here, for `check` does without torch
 
     room_for_networks()
-    if name == "cuda" and not torch.cuda.is_available():
-        raise BadInput(Problem("--device", "is cuda, but torch sees no GPU", "use --device cpu"))
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    return resolve(name)
 
 
 def own_gpu(device: str) -> str:

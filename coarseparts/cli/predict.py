@@ -12,7 +12,8 @@ from coarseparts.cli import options
 from coarseparts.cli.choices import Device, SkipBad
 from coarseparts.cli.terminal import note, notes, out, progress, say
 from coarseparts.data.problems import BadInput, Problem
-from coarseparts.inference.folder import predict_folder, run_model
+from coarseparts.inference.folder import predict_folder
+from coarseparts.inference.model import load
 from coarseparts.report.palette import colours
 from coarseparts.system.text import readable
 
@@ -37,7 +38,7 @@ def predict(
     if own[1] > 1 and coco is not None:
         remedy = "leave --coco out, and run once more without shards when all are done: nothing is predicted again"
         raise BadInput(Problem("--coco", "is a file of all images, and this is a share of them", remedy))
-    trained = run_model(run, options.own_gpu(options.device(device)))
+    trained = load(run, options.own_gpu(options.device(device)))
     bar = progress("predicting") if own[0] == 0 else None
     done = predict_folder(trained, images, target, labels, overlay, coco, skip_bad, bar, own, part_boxes, note)
     notes(done.problems)

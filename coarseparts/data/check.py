@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import defaultdict
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from rich.text import Text
 from coarseparts.data import accounts
 from coarseparts.data.accounts import Account
 from coarseparts.data.build import load_all
-from coarseparts.data.dataset_file import DatasetFile
+from coarseparts.data.dataset_file import DatasetFile, load_dataset_file
 from coarseparts.data.loading import AGREEMENT
 from coarseparts.data.problems import Problem, capped, counted, errors
 from coarseparts.data.records import Record, read_contents, without_part_masks
@@ -25,6 +26,7 @@ from coarseparts.data.sample import Sample
 from coarseparts.data.store import LABELS
 from coarseparts.labels import STYLES
 from coarseparts.labels.schema import IGNORE, Schema
+from coarseparts.system.files import path_of
 from coarseparts.system.text import readable
 
 OFF_MASK = 0.03
@@ -97,13 +99,23 @@ class CheckReport:
         return Group(*blocks)
 
 
-def check(dataset: DatasetFile, progress: Callable[[int, int], None] | None = None, samples: int = 24) -> CheckReport:
-    """Read every image of a data set once and say what is in it. Nothing is kept on disk.
+def check(
+    path: str | os.PathLike[str] | DatasetFile,
+    progress: Callable[[int, int], None] | None = None,
+    samples: int = 24,
+) -> CheckReport:
+    """Read every image of a data set once and say what is in it and what is wrong. Nothing is kept on disk.
 
-    ``progress(done, total)`` is called after each image; ``samples``: how many to keep for the contact sheet, spread
-    evenly over the sources. Problems of single images do not stop it. Raises BadInput where the sources' keypoint
-    names contradict each other, so that there is no schema to go by.
+    ``path``: of a dataset file, or one that is read already. ``progress(done, total)`` is called after each image;
+    ``samples``: how many to keep for the contact sheet, spread evenly over the sources. Problems of single images do
+    not stop it. Raises BadInput where the dataset file cannot be read, or its sources' keypoint names contradict each
+    other, so that there is no schema to go by.
+
+        report = coarseparts.check("ants.yaml")
+        for problem in report.errors:
+            print(problem.file, problem.message, problem.remedy)
     """
+    dataset = path if isinstance(path, DatasetFile) else load_dataset_file(path_of("path", path))
     training = any(source.split == "train" for source in dataset.sources)
     contents = read_contents(dataset, for_training=training)
     records, problems, schema = contents.records, contents.problems, contents.schema
@@ -213,7 +225,9 @@ class _Tally:
             counts[index] = self.schema.shows(parts, index).sum()
         return counts
 
-    def _add_keypoints(self, counts: np.ndarray, keypoints: np.ndarray, mask: np.ndarray | None) -> list:
+    def _add_keypoints(
+        self, counts: np.ndarray, keypoints: np.ndarray, mask: np.ndarray | None
+    ) -> list[tuple[str, str]]:
         for column, v in enumerate((2, 1, 0, -1)):
             counts[:, column] += keypoints[:, 2] == v
         if mask is None or not (mask >= 128).any():
@@ -244,7 +258,8 @@ class _Tally:
     def shown(self) -> np.ndarray:
         """(K,) bool: which keypoints an image shows, visible or hidden."""
         counts = sum(self.keypoints.values(), np.zeros((len(self.schema.keypoints), len(_KEYPOINT_COUNTS)), np.int64))
-        return np.any(counts[:, :2], 1)
+        shown: np.ndarray = np.any(counts[:, :2], 1)
+        return shown
 
     def report(self, file: str, problems: list[Problem], samples: list[Sample], accounts: list[Account]) -> CheckReport:
         notes = [Problem(file, message, remedy, "note") for message, remedy in self._of_all()]
@@ -320,7 +335,8 @@ def _near(points: np.ndarray, mask: np.ndarray, distance: float) -> np.ndarray:
     """(K,) bool: is any pixel of the mask within ``distance`` of the point?"""
     y, x = np.nonzero(mask)
     squared = (x + 0.5 - points[:, :1]) ** 2 + (y + 0.5 - points[:, 1:]) ** 2  # (K, pixels)
-    return squared.min(1) <= max(distance, 0.71) ** 2  # at least the pixel that holds it
+    near: np.ndarray = squared.min(1) <= max(distance, 0.71) ** 2  # at least the pixel that holds it
+    return near
 
 
 def _disagreement(parts: np.ndarray, mask: np.ndarray, overlapping: bool) -> list[tuple[str, str]]:

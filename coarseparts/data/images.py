@@ -51,7 +51,7 @@ def opened(path: str | Path, formats: tuple[str, ...] = FORMATS) -> Iterator[Ima
     ``with`` block fails. OSError where the machine refuses, of which no image can tell (``limits.is_machines``).
     """
     path = Path(path)
-    try:
+    with _told(str(path), formats):
         if not path.is_file():
             came = "is not a file" if path.exists() else "does not exist"
             raise BadInput(Problem(str(path), f"{came}, expected an image", "restore it or remove what refers to it"))
@@ -60,26 +60,32 @@ def opened(path: str | Path, formats: tuple[str, ...] = FORMATS) -> Iterator[Ima
         with _quiet():
             image = Image.open(path, formats=formats)
         with image:
-            if image.width * image.height > MAX_PIXELS:
-                raise _too_large(path, f"{image.width}x{image.height} pixels")
+            refuse_large(str(path), image.size)
             yield image
+
+
+@contextmanager
+def _told(name: str, formats: tuple[str, ...] = FORMATS) -> Iterator[None]:
+    """What goes wrong with an image inside, as BadInput that names it."""
+    try:
+        yield
     except BadInput:
         raise
     except Image.DecompressionBombError:
-        raise _too_large(path, f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels") from None
+        raise _too_large(name, f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels") from None
     except UnidentifiedImageError:
         message = f"is no image, expected one of {', '.join(formats)}"
-        raise BadInput(Problem(str(path), message, "convert it, or remove it and what refers to it")) from None
+        raise BadInput(Problem(name, message, "convert it, or remove it and what refers to it")) from None
     except PermissionError:
-        raise BadInput(Problem(str(path), "may not be read", "give yourself permission to read it")) from None
+        raise BadInput(Problem(name, "may not be read", "give yourself permission to read it")) from None
     except MemoryError:
-        raise BadInput(Problem(str(path), "needs more memory than there is", "scale it down")) from None
+        raise BadInput(Problem(name, "needs more memory than there is", "scale it down")) from None
     except _DAMAGE as error:
         if limits.is_machines(error):
             raise
         said = " ".join(str(error).split()) or type(error).__name__
         message = f"is damaged ({said}), expected a whole image"
-        raise BadInput(Problem(str(path), message, "copy it again or remove it")) from None
+        raise BadInput(Problem(name, message, "copy it again or remove it")) from None
 
 
 @contextmanager
@@ -106,21 +112,29 @@ def decode(path: str | Path) -> tuple[np.ndarray, list[Problem]]:
     the first is used. 16-bit grey is divided by a power of two such that its brightest pixel fits into 8 bits.
     Raises BadInput.
     """
-    done: list[str] = []
     with opened(path) as image:
+        return pixels(image, str(path))
+
+
+def pixels(image: Image.Image, name: str) -> tuple[np.ndarray, list[Problem]]:
+    """``decode`` of an image that is open already, of several frames the one that it stands at. ``name`` is what
+    messages call it. Raises BadInput."""
+    done: list[str] = []
+    with _told(name):
+        refuse_large(name, image.size)
         raw_modes = [str(tile[3]) for tile in getattr(image, "tile", [])]  # gone once the pixels are decoded
         image.load()
         with _quiet():
             frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":  # a phone's JPEG may carry a second view
-            done.append(f"has {frames} frames, the first is used")
+            done.append(f"has {frames} frames, {f'number {image.tell() + 1}' if image.tell() else 'the first'} is used")
         orientation = _orientation(image)
         if image.mode in ("RGB", "RGBA") and any("16" in raw for raw in raw_modes):
             done.append("16-bit colour, converted to 8 bits")
-        array = _to_rgb(image, str(path), done)
+        array = _to_rgb(image, name, done)
         if orientation > 1:
             done.append(f"EXIF orientation {orientation} applied; labels are taken to be in the upright image")
-    return array, [Problem(str(path), text, severity="repaired") for text in done]
+    return array, [Problem(name, text, severity="repaired") for text in done]
 
 
 def list_images(folder: Path) -> list[tuple[str, Path]]:
@@ -193,5 +207,11 @@ _NAMES = {
 }
 
 
-def _too_large(path: Path, came: str) -> BadInput:
-    return BadInput(Problem(str(path), f"has {came}, expected at most {MAX_PIXELS:,}", "scale it down"))
+def refuse_large(name: str, size: tuple[int, int]) -> None:
+    """Raises BadInput naming an image whose ``size`` (width, height) is more than ``MAX_PIXELS``."""
+    if size[0] * size[1] > MAX_PIXELS:
+        raise _too_large(name, f"{size[0]}x{size[1]} pixels")
+
+
+def _too_large(name: str, came: str) -> BadInput:
+    return BadInput(Problem(name, f"has {came}, expected at most {MAX_PIXELS:,}", "scale it down"))

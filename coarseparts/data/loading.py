@@ -79,8 +79,7 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
         raise BadInput(problems)
     crop = None
     if recipe.crop.to == "object":
-        extent = box if box is not None or part_boxes is None else around(part_boxes)
-        crop = object_crop(size, recipe.crop.margin, mask, extent, keypoints, parts)
+        crop = object_crop(size, recipe.crop.margin, mask, box, keypoints, parts, part_boxes)
     labels = {"keypoints": keypoints, "mask": mask, "box": box, "part_boxes": part_boxes}
     sample = Sample(
         name=name,
@@ -99,15 +98,17 @@ def object_crop(
     box: np.ndarray | None = None,
     keypoints: np.ndarray | None = None,
     parts: np.ndarray | None = None,
+    part_boxes: np.ndarray | None = None,
 ) -> np.ndarray | None:
     """(4,) float32: the object's box, ``margin`` times its width and height larger on each side; it may reach beyond
     the image. None, the whole image, when nothing says where the object is.
 
-    The box is that of the first of these: the mask (pixels of 128 and more), the box label, at least three keypoints,
-    the parts. A box label around the whole image means that somebody has cropped already: None as well.
+    The box is that of the first of these: the mask (pixels of 128 and more), the box label, the parts' boxes, at least
+    three keypoints, the parts. A box label around the whole image means that somebody has cropped already: None, too.
     """
     width, height = size
     extent: np.ndarray | None = None
+    box = box if box is not None or part_boxes is None else around(part_boxes)
     if mask is not None and (mask >= HALF).any():
         extent = _extent(mask >= HALF)
     elif box is not None:
@@ -174,34 +175,52 @@ def _keypoints(found: Annotation, recipe: Recipe, size: tuple[int, int], problem
         x, y, v = (float(value) for value in keypoints[row])
         if v <= 0:
             continue
-        outside = max(-x, -y, x - size[0], y - size[1])
-        if outside > TOLERANCE:
+        place = on_image((x, y), size)
+        if place is None:
             message = f"{found.where}: keypoint {name!r} at ({x:g}, {y:g}) lies outside the image of "
             message += f"{size[0]}x{size[1]} pixels"
             remedy = "move it, or set its visibility to 0"
             problems.append(Problem(found.file, message, remedy))
             continue
-        if not (0 <= x < size[0] and 0 <= y < size[1]):
+        if place != (x, y):
             message = f"{found.where}: keypoint {name!r} at ({x:g}, {y:g}) moved to the border of the image"
             problems.append(Problem(found.file, message, severity="repaired"))
-            keypoints[row, :2] = min(max(x, 0.5), size[0] - 0.5), min(max(y, 0.5), size[1] - 0.5)
+            keypoints[row, :2] = place
     return keypoints
+
+
+def on_image(point: tuple[float, float], size: tuple[int, int]) -> tuple[float, float] | None:
+    """A keypoint (x, y) in an image of ``size`` (width, height): one that lies outside is moved to its border, None
+    where it lies farther out than ``TOLERANCE``."""
+    (x, y), (width, height) = point, size
+    if max(-x, -y, x - width, y - height) > TOLERANCE:
+        return None
+    if 0 <= x < width and 0 <= y < height:
+        return point
+    return min(max(x, 0.5), width - 0.5), min(max(y, 0.5), height - 0.5)
+
+
+def cut_off(box: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray | None, bool]:
+    """What of a box (x0, y0, x1, y1) lies in an image of ``size`` (width, height), (4,) float32, None for nothing; and
+    whether more than ``TOLERANCE`` lay beyond."""
+    inside = np.clip(box, 0, [*size, *size]).astype(np.float32)
+    there = inside[2] > inside[0] and inside[3] > inside[1]
+    return (inside if there else None), bool(np.abs(inside - box).max() > TOLERANCE)
 
 
 def _box(found: Annotation, size: tuple[int, int], problems: list[Problem]) -> np.ndarray | None:
     if found.box is None:
         return None
-    box = found.box
-    clipped = np.clip(box, 0, [*size, *size]).astype(np.float32)
-    came = f"{found.where}: box {', '.join(f'{v:g}' for v in box)} (x0, y0, x1, y1)"
-    if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
+    box, beyond = cut_off(found.box, size)
+    came = f"{found.where}: box {', '.join(f'{v:g}' for v in found.box)} (x0, y0, x1, y1)"
+    if box is None:
         message = f"{came} lies outside the image of {size[0]}x{size[1]} pixels"
         problems.append(Problem(found.file, message, "draw it again or remove it"))
         return None
-    if np.abs(clipped - box).max() > TOLERANCE:
+    if beyond:
         message = f"{came} reaches beyond the image of {size[0]}x{size[1]} pixels, cut off there"
         problems.append(Problem(found.file, message, severity="repaired"))
-    return clipped
+    return box
 
 
 def _contradictions(
@@ -246,12 +265,13 @@ def _part_boxes(
             message += f"{size[0]}x{size[1]} when upright"
             problems.append(Problem(said.file, message, "put back the image that was annotated, or export again"))
             continue
-        box, came = np.clip(said.box, 0, [*size, *size]), ", ".join(f"{v:g}" for v in said.box)
-        if not (box[2] > box[0] and box[3] > box[1]):
+        box, beyond = cut_off(np.array(said.box), size)
+        came = ", ".join(f"{v:g}" for v in said.box)
+        if box is None:
             message = f"{said.where}: box {came} (x0, y0, x1, y1) lies outside the image of {size[0]}x{size[1]} pixels"
             problems.append(Problem(said.file, message, "draw it again or remove it"))
             continue
-        if np.abs(box - said.box).max() > TOLERANCE:
+        if beyond:
             message = (
                 f"{said.where}: box {came} (x0, y0, x1, y1) reaches beyond the image of {size[0]}x{size[1]} pixels"
             )

@@ -1,11 +1,15 @@
-"""Files that were probably meant to have one name: the same numbers in it, and nearly the same letters."""
+"""Files that were probably meant to have one name: the same numbers in it, and nearly the same letters; or the same
+name in another folder, with another suffix, with accents encoded otherwise."""
 
 from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+
+from coarseparts.data.images import stem as without_suffix
 
 MOST = 50
 """Names of the same numbers that one is compared with: names without numbers may be many."""
@@ -32,6 +36,22 @@ class Namesakes:
                 return name
         close = difflib.get_close_matches(letters, [other for other, _ in found], n=1, cutoff=0.7)
         return next((name for other, name in found if close and other == close[0]), None)
+
+
+class Spellings:
+    """Relative paths of files, among which the one is sought that another path was probably meant to be."""
+
+    def __init__(self, names: Collection[str]):
+        self._alike = {without_suffix(name): name for name in names} | {name: name for name in names}
+        self._encoded = {unicodedata.normalize("NFC", name) for name in names}
+
+    def hint(self, name: str) -> str:
+        """ " (there is b.png)", to be put behind a message that ``name`` is missing; "" where none is alike."""
+        if alike := self._alike.get(without_suffix(name)) or self._alike.get(name.rpartition("/")[2]):
+            return f" (there is {alike})"
+        if unicodedata.normalize("NFC", name) in self._encoded:
+            return " (there is a file of the same letters, accents encoded apart from them in one of the two)"
+        return ""
 
 
 def _parts(stem: str) -> tuple[tuple[str, ...], str]:

@@ -43,7 +43,7 @@ class BadInput(CoarsepartsError, ValueError):
         self.problems: list[Problem] = [problems] if isinstance(problems, Problem) else list(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[type[BadInput], tuple[list[Problem]]]:
         return BadInput, (self.problems,)  # so that it survives the way back from a worker process
 
 

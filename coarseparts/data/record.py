@@ -9,8 +9,6 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from coarseparts.data import loading
 from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.formats.annotation import Annotation
@@ -73,16 +71,7 @@ def record_of(dataset: DatasetFile, schema: Schema, i: int, found: Annotation) -
     source = dataset.sources[i]
     assert source.images is not None
     use = frozenset(STYLES if source.use is None else source.use)
-    listed = np.array([name in schema.keypoints for name in found.keypoint_names], bool)
-    seen = found.keypoints is not None and bool((found.keypoints[listed, 2] > 0).any())
-    there = {
-        "parts": found.has_parts,
-        "keypoints": seen,
-        "mask": found.has_mask,
-        "box": found.box is not None,
-        "part_boxes": bool(found.part_boxes),
-    }
-    has = {label for label, given in there.items() if given} & (use | {"parts"})
+    has = found.carries(schema.keypoints) & use | ({"parts"} if found.has_parts else set())
     if not has:
         return None
     unknown = source.unlabelled_keypoints == "unknown"

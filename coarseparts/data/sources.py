@@ -6,7 +6,6 @@ What is wrong as far as annotations and file names tell is told here; nothing is
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,13 +21,10 @@ from coarseparts.data.formats.mask_folder import find_masks
 from coarseparts.data.formats.names import read_names
 from coarseparts.data.formats.part_masks import find_overlapping_masks, find_part_masks
 from coarseparts.data.images import list_images, stem
-from coarseparts.data.namesakes import Namesakes
+from coarseparts.data.namesakes import Namesakes, Spellings
 from coarseparts.data.problems import SHOWN, BadInput, Problem
 from coarseparts.system import limits
 from coarseparts.system.text import listed
-
-ABSENT = "add the image, or correct its name in the annotations"
-"""The remedy for labels whose image is not there; who predicts may have labels of more images than are asked for."""
 
 Annotations = tuple[list[Annotation], list[Problem]]
 """What a reader gives: objects, and what is wrong with the file."""
@@ -117,7 +113,7 @@ def read_source(dataset: DatasetFile, i: int, read_coco: Callable[[Path], Annota
 
     objects: list[Annotation] = []
     masked: list[list[Annotation]] = []  # objects of images for which the folder of masks has one
-    near = _namesake(there)
+    spellings = Spellings(there)
     for name in sorted(labelled)[: source.limit]:
         path = there.get(name, folder / name)
         own, whole = labels.objects.get(name, []), labels.of_whole(name)
@@ -132,17 +128,17 @@ def read_source(dataset: DatasetFile, i: int, read_coco: Callable[[Path], Annota
         if not there_is:
             leave_out([name], accounts.UNREADABLE)  # a link that leads nowhere
             account.absent += name not in images
-            message = f"does not exist, but {(own + whole)[0].file} has labels for it{near(name)}"
-            problems.append(Problem(str(path), message, ABSENT))
+            message = f"does not exist, but {(own + whole)[0].file} has labels for it{spellings.hint(name)}"
+            problems.append(Problem(str(path), message, "add the image, or correct its name in the annotations"))
             continue
         if own and stem(name) in labels.mask_files:
             masked.append(own)
-        objects += _joined(own, whole)
+        objects += joined(own, whole)
     problems += _masks_not_used(source, masked)
     return Found(account, problems, objects, labels.keypoints, part_masks.keys() - stems_there)
 
 
-def _joined(objects: list[Annotation], whole: list[Annotation]) -> list[Annotation]:
+def joined(objects: list[Annotation], whole: list[Annotation]) -> list[Annotation]:
     """The objects of an image, each with what is said about the image as a whole; if there are none, the one object
     that this is about. A figure-ground mask of several objects is nobody's."""
     if not whole:
@@ -170,21 +166,6 @@ def _masks_not_used(source: Source, masked: list[list[Annotation]]) -> list[Prob
         remedy = "give each object its own segmentation in the COCO file"
         problems.append(Problem(str(source.masks), f"{message}: {listed(shared, SHOWN)}", remedy, "note"))
     return problems
-
-
-def _namesake(there: Collection[str]) -> Callable[[str], str]:
-    """For a name that is not among those of images: " (there is ...)" where one of them was probably meant."""
-    guesses = {stem(name): name for name in there} | {name: name for name in there}
-    encoded = {unicodedata.normalize("NFC", name) for name in there}
-
-    def near(name: str) -> str:
-        if alike := guesses.get(stem(name)) or guesses.get(name.rpartition("/")[2]):
-            return f" (there is {alike})"
-        if unicodedata.normalize("NFC", name) in encoded:
-            return " (there is a file of the same letters, accents encoded apart from them in one of the two)"
-        return ""
-
-    return near
 
 
 def _read_labels(

@@ -2,23 +2,131 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from coarseparts.data.batches import Feed
+from coarseparts.data.build import build_store
+from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.sample import Batch
 from coarseparts.data.store import Store
 from coarseparts.evaluation.iou import confusion, summary
 from coarseparts.evaluation.pck import pck, peaks
-from coarseparts.inference.model import Model
+from coarseparts.inference.model import Model, load
 from coarseparts.labels import Keypoints, Parts
 from coarseparts.labels.schema import IGNORE
-from coarseparts.system.errors import RunError
+from coarseparts.system.errors import RunError, WrongArgument
+from coarseparts.system.files import path_of
+from coarseparts.system.text import short
+from coarseparts.training.claims import look_through, read_config
 from coarseparts.training.measure import predictions
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How good a model is on ``images`` part-labelled images, in percent; nan where nothing shows it.
+
+    ``part_miou``: mean over the parts of their IoU, each pooled over the images; ``ci95``: its 95 % bootstrap interval
+    over the images; ``miou``: with the background; ``iou``: by part. ``pck``: keypoints within 10 % of the object's
+    longer side, "from_parts" (the true ones), "from_image" (the predicted parts), and the number of "points"; None
+    where model or images have no keypoints. ``problems``: what is noteworthy about the images.
+    """
+
+    images: int
+    part_miou: float
+    miou: float
+    iou: dict[str, float]
+    ci95: tuple[float, float]
+    pck: dict[str, float] | None
+    problems: list[Problem] = field(default_factory=list, repr=False)
+
+    def measures(self) -> dict[str, Any]:
+        """The numbers alone, for JSON."""
+        return {name: value for name, value in asdict(self).items() if name != "problems"}
+
+
+def evaluate(
+    run: str | os.PathLike[str],
+    split: Literal["train", "val", "test"] = "val",
+    data: str | os.PathLike[str] | None = None,
+    model: Literal["part", "posterior"] = "part",
+    *,
+    device: str = "auto",
+    skip_bad: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Measures the trained model of a run folder on the part-labelled images of a split, at the training size.
+
+    ``data``: another dataset file than the one that it was trained on. ``model``: "part" sees the image alone,
+    "posterior" its coarse labels, too. ``device`` as of ``load``. ``skip_bad``: images that cannot be used are left
+    out; otherwise they raise. ``progress(done, total)`` is called after each image that is read. Nothing is kept on
+    disk. Raises WrongArgument; BadInput naming what is wrong with the data, or where there is nothing to measure on;
+    RunError, DamagedRun where the run folder cannot be used or its model has no posterior.
+
+        result = coarseparts.evaluate("runs/ants", split="test")
+        print(f"{result.part_miou:.1f} %", result.iou["head"])
+    """
+    for argument, value, known in (("split", split, ("train", "val", "test")), ("model", model, ("part", "posterior"))):
+        if value not in known:
+            raise WrongArgument(f"{argument}: is {short(value)}; choose one of {', '.join(known)}")
+    folder = path_of("run", run)
+    if folder.is_dir():
+        look_through(folder)
+    trained = load(folder, device)
+    file = _dataset_of(folder) if data is None else path_of("data", data)
+    store, problems = _store_for(trained, file, split, skip_bad, progress)
+    measured = evaluate_store(trained, store, split, model)
+    rows = store.rows(split, has="parts")
+    bare = sum(not any(store.present[style][row] for style in trained.styles) for row in rows)
+    if model == "posterior" and bare:
+        message = f"{bare} of {measured['images']} images have no coarse label, and the posterior sees the image alone"
+        problems.append(Problem(str(file), message, "", "note"))
+    return Evaluation(**measured | {"ci95": tuple(measured["ci95"])}, problems=problems)
+
+
+def _dataset_of(run: Path) -> Path:
+    """The dataset file that a run was trained on."""
+    config = run / "config.yaml"
+    named = read_config(config).get("data") if config.is_file() else None
+    if not isinstance(named, str):
+        message = "does not say which data it was trained on"
+        raise BadInput(Problem(str(run), message, "name a dataset file as data (--data)"))
+    return Path(named)
+
+
+def _store_for(
+    trained: Model, data: Path, split: str, skip_bad: bool, progress: Callable[[int, int], None] | None
+) -> tuple[Store, list[Problem]]:
+    """The images of a split as the model was trained to see them, and what is noteworthy about them."""
+    dataset = load_dataset_file(data)
+    if dataset.parts != trained.schema.parts:
+        expected = f"has the parts {list(dataset.parts)}, the model {list(trained.schema.parts)}"
+        raise BadInput(Problem(str(data), expected, "use a dataset file with the same parts in the same order"))
+    if dataset.overlapping != trained.schema.overlapping:
+        expected = f"overlapping is {dataset.overlapping}, of the model {trained.schema.overlapping}".lower()
+        raise BadInput(Problem(str(data), expected, "use a dataset file whose parts are labelled as the model's were"))
+    same = {
+        "keypoints": trained.schema.keypoints or None,
+        "mirror": trained.schema.mirror,
+        "keypoint_mirror": trained.schema.keypoint_mirror,
+        "size": trained.size,
+        "sources": tuple(s for s in dataset.sources if s.split == split),
+    }
+    if not same["sources"]:
+        there = ", ".join(dict.fromkeys(s.split for s in dataset.sources))
+        raise BadInput(Problem(str(data), f"has no source with split: {split}, only {there}", "choose another split"))
+    with tempfile.TemporaryDirectory() as scratch:
+        store, problems = build_store(dataset.model_copy(update=same), Path(scratch), skip_bad, progress)
+        return store.in_memory(), problems
 
 
 @torch.no_grad()
@@ -31,10 +139,10 @@ def evaluate_store(model: Model, store: Store, split: str, kind: str = "part") -
     such labels. Raises BadInput when there is nothing to measure on, RunError when the model has no posterior.
     """
     if kind == "posterior" and not model.has_posterior:
-        raise RunError("this model has no posterior: it was trained by fine-tuning; use --model part")
+        raise RunError("this model has no posterior: it was trained by fine-tuning; take model part")
     rows = store.rows(split, has="parts")
     if not len(rows):
-        raise BadInput(Problem(split, "has no image with part masks to measure on", "choose another --split"))
+        raise BadInput(Problem(split, "has no image with part masks to measure on", "choose another split"))
     device = str(next(model.networks.part_model.parameters()).device)
     style = dict(model.networks.styles.items()).get("keypoints") if model.has_posterior else None
     y = model.networks.y

@@ -1,28 +1,34 @@
-"""A trained model on disk: all that prediction needs."""
+"""A trained model: saved, loaded, and asked for the parts of photographs. Everything on disk is untrusted."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from coarseparts.data.dataset_file import STRIDE, Crop, describe
+from coarseparts.data.dataset_file import STRIDE, Crop, describe, kind
+from coarseparts.inference.arguments import Box, Keypoints, Mask, PartBoxes, Photograph, each_of, sample_of
+from coarseparts.inference.parts import Parts
+from coarseparts.inference.predict import folded, predict_samples
 from coarseparts.joint import JointModel
 from coarseparts.labels.schema import Schema
-from coarseparts.networks import (
-    fastest,
-)
+from coarseparts.networks import fastest
 from coarseparts.system import limits
+from coarseparts.system.device import resolve
 from coarseparts.system.documents import DocumentError, load_json
 from coarseparts.system.errors import DamagedRun, RunError
+from coarseparts.system.files import path_of
 from coarseparts.system.text import short
 from coarseparts.training.claims import look_through, write
 from coarseparts.training.experiment import Experiment
@@ -32,12 +38,35 @@ from coarseparts.training.settings import Settings
 
 FORMAT = 2
 
+_BUILDING = threading.Lock()
+"""One model at a time is built: what that draws of torch's random numbers is put back afterwards."""
+
+
+def load(path: str | os.PathLike[str], device: str = "auto") -> Model:
+    """The trained model of a run folder, or of its ``model/`` folder alone.
+
+    ``device``: "cpu", "cuda", "cuda:1", or "auto", a GPU where torch sees one. Nothing that lies there can run code.
+    Raises RunError where there is no model, DamagedRun naming the file where one is damaged, WrongArgument.
+
+        model = coarseparts.load("runs/ants")
+    """
+    folder, where = path_of("path", path), resolve(device)
+    try:
+        if kind(folder) == "file":
+            raise RunError(f"{folder}: is a file, expected a run folder; name the folder that `train --out` wrote")
+        return Model.load(folder / "model" if kind(folder / "model") == "folder" else folder, where)
+    except OSError as error:
+        remedy = "give yourself permission to read it"
+        raise RunError(f"{error.filename or folder}: cannot be read: {error.strerror}; {remedy}") from error
+
 
 @dataclass
 class Model:
     """A trained model: networks in eval() mode, what they were built from, and what it was trained on.
 
-    ``kind`` "part" was trained without a posterior (fine-tuning), "full" has one. ``crop`` is the dataset file's.
+    ``schema``: the names of its parts and keypoints. ``styles``: the coarse labels that it was trained with, which
+    ``predict`` takes where there is a posterior (``has_posterior``; fine-tuning, for one, trains none). ``size`` at
+    which it looks, pixels. ``crop`` is the dataset file's.
     """
 
     networks: JointModel
@@ -47,6 +76,60 @@ class Model:
     size: int
     crop: dict[str, Any]
     has_posterior: bool
+
+    @overload
+    def predict(  # type: ignore[overload-overlap]  # a path that is a text is a sequence, too; it is meant here
+        self,
+        image: Photograph,
+        *,
+        keypoints: Keypoints | None = None,
+        mask: Mask | None = None,
+        box: Box | None = None,
+        part_boxes: PartBoxes | None = None,
+    ) -> Parts: ...
+
+    @overload
+    def predict(
+        self,
+        image: Sequence[Photograph],
+        *,
+        keypoints: Sequence[Keypoints | None] | None = None,
+        mask: Sequence[Mask | None] | None = None,
+        box: Sequence[Box | None] | None = None,
+        part_boxes: Sequence[PartBoxes | None] | None = None,
+    ) -> list[Parts]: ...
+
+    def predict(
+        self, image: Any, *, keypoints: Any = None, mask: Any = None, box: Any = None, part_boxes: Any = None
+    ) -> Parts | list[Parts]:
+        """The parts of a photograph, or of each of a list, from the image and whatever labels of its object there are.
+
+        ``image``: a path, a PIL image or (H, W, 3) uint8 RGB; an EXIF rotation is applied, and labels are those of the
+        upright image, in pixels, x to the right and y down, the centre of the first pixel at (0.5, 0.5).
+        ``keypoints``: {name: (x, y)} or {name: (x, y, v)} with v 2 visible, 1 hidden, 0 known not to be seen; those not
+        named are unknown. ``mask``: the object, as a path, a PIL image, (H, W) bool or uint8 (0..255 soft). ``box``:
+        (x0, y0, x1, y1) around it. ``part_boxes``: {part: box}; parts not named cannot be seen. Any of them, or none,
+        may be there; of a list of images each is a list, with None where an image has none.
+
+        The result is what ``coarseparts predict`` writes for the same image and labels. Raises WrongArgument for what
+        does not fit, BadInput for files that cannot be read. May be called from several threads at once.
+
+            parts = model.predict("photo.jpg", keypoints={"head_front": (412, 233)})
+            parts.index          # (H, W) uint8, 0 = background
+        """
+        given = {"keypoints": keypoints, "mask": mask, "box": box, "part_boxes": part_boxes}
+        usable, crop = self.styles if self.has_posterior else [], Crop(**self.crop)
+        read = [sample_of(self.schema, crop, usable, *each) for each in each_of(image, given)]
+        predicted = predict_samples(self._fast, [sample for sample, _ in read])
+        several = [
+            Parts(prediction, self.schema, sample.image, notes)
+            for prediction, (sample, notes) in zip(predicted, read, strict=True)
+        ]
+        return several if isinstance(image, list | tuple) else several[0]
+
+    @cached_property
+    def _fast(self) -> Model:
+        return folded(self)
 
     def save(self, folder: Path) -> None:
         """Writes model.json and one safetensors file a network, each whole or not at all.
@@ -119,7 +202,9 @@ class Model:
         weights = {name: _weights(folder / f"{name}.safetensors", card.id) for name in names}
         try:
             fits({name: shapes[name] for name in names}, weights)
-            model = cls._of(build(card.schema_, able, card.styles, weights=False), card)
+            with _BUILDING, torch.random.fork_rng(devices=[]):
+                networks = build(card.schema_, able, card.styles, weights=False)
+            model = cls._of(networks, card)
             load_all({name: model._parts()[name] for name in names}, weights)
         except ValueError as error:
             raise DamagedRun(f"{file}: does not fit the weights beside it ({_brief(error)}); train again") from error

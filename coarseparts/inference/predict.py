@@ -1,4 +1,4 @@
-"""A trained model and samples to part maps, several at a time; no training code and no files.
+"""A trained model and samples to their parts, several at a time; no training code and no files.
 
 What makes it fast is here: batches, batch norm folded into the convolutions before it.
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,12 +20,44 @@ from coarseparts.data.crops import crop_and_resize, uncrop, uncrop_probabilities
 from coarseparts.data.sample import Batch, Sample
 from coarseparts.data.store import Store
 from coarseparts.data.transforms import to_input
-from coarseparts.inference.model import Model
 from coarseparts.labels import STYLES
 from coarseparts.networks import Backbone
 
+if TYPE_CHECKING:
+    from coarseparts.inference.model import Model
+
 BATCH = 16
 """Samples that pass through a network together."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one sample, kept at the size of its crop and brought to the image's own size when asked for.
+
+    ``probability`` (P + 1, S, S) float32 of the background and each part, which sum to 1; of parts that overlap
+    (P, S, S), each by itself. ``crop`` (4,) the square of the image that was looked at, ``native`` the image's (width,
+    height), pixels.
+    """
+
+    probability: np.ndarray
+    crop: np.ndarray
+    native: tuple[int, int]
+    overlapping: bool
+
+    def part_map(self) -> np.ndarray:
+        """(H, W) uint8 part indices; bit fields where parts overlap. Background beyond the crop."""
+        if not self.overlapping:
+            return uncrop(self.probability, self.crop, self.native)
+        layers = uncrop_probabilities(self.probability, self.crop, self.native) > 0.5
+        bits: np.ndarray = np.bitwise_or.reduce([layer.astype(np.uint8) << p for p, layer in enumerate(layers)])
+        return bits
+
+    def at_native(self) -> np.ndarray:
+        """``probability`` at the image's own size, (P + 1 or P, H, W) float32; certainly background beyond the crop."""
+        there = uncrop_probabilities(self.probability, self.crop, self.native)
+        if not self.overlapping:
+            there[0][there.sum(0) == 0] = 1
+        return there
 
 
 def folded(model: Model) -> Model:
@@ -53,8 +85,8 @@ def _fold(module: nn.Module) -> None:
 @torch.no_grad()
 def predict_samples(
     model: Model, samples: Sequence[Sample], use_labels: bool = True, size: int = BATCH
-) -> list[np.ndarray]:
-    """Part maps of samples of any size, (H, W) uint8 at each image's own size; bit fields where parts overlap.
+) -> list[Prediction]:
+    """What a model says of samples of any size.
 
     A sample's ``crop`` is what the network sees; without one, and where the model was trained on object crops, the
     object is found first in the whole image and then looked at again from near. With ``use_labels`` the posterior
@@ -65,38 +97,52 @@ def predict_samples(
     labelled = [able and any(name in sample.labels for name in model.styles) for sample in samples]
     if model.crop.get("to") == "object":
         far = [i for i, sample in enumerate(samples) if sample.crop is None and not labelled[i]]
-        for i, figure in zip(far, _each(model, [samples[i] for i in far], False, size, find=True), strict=True):
+        for i, figure in zip(far, _figures(model, [samples[i] for i in far], size), strict=True):
             samples[i] = replace(samples[i], crop=_object(figure, float(model.crop.get("margin", 0.1))))
-    out: dict[int, np.ndarray] = {}
+    out: dict[int, Prediction] = {}
     for kind in (True, False):
         rows = [i for i, own in enumerate(labelled) if own == kind]
         out |= dict(zip(rows, _each(model, [samples[i] for i in rows], kind, size), strict=True))
     return [out[i] for i in range(len(samples))]
 
 
-def _each(model: Model, samples: list[Sample], labelled: bool, size: int, find: bool = False) -> Iterator[np.ndarray]:
-    """Part maps in order; with ``find`` the whole object where a learned p(ymask|y) says it, for parts need not fill
-    it."""
-    y, mask = model.networks.y, dict(model.networks.styles.items()).get("mask")
+def _each(model: Model, samples: list[Sample], labelled: bool, size: int) -> Iterator[Prediction]:
+    for chunk, crops, log_y in _forward(model, samples, labelled, size):
+        states = log_y.exp()
+        states = model.networks.y.there(states) if model.schema.overlapping else states
+        for sample, crop, each in zip(chunk, crops, states.cpu().numpy(), strict=True):
+            yield Prediction(each, crop, _native(sample), model.schema.overlapping)
+
+
+def _figures(model: Model, samples: list[Sample], size: int) -> Iterator[np.ndarray]:
+    """(H, W) where a first look at the whole image sees the object: its parts; where a learned p(ymask|y) says it, the
+    whole of it, for parts that overlap need not fill it."""
+    mask = dict(model.networks.styles.items()).get("mask")
+    if mask is None or not model.has_posterior or not model.schema.overlapping:
+        yield from (prediction.part_map() for prediction in _each(model, samples, False, size))
+        return
+    for chunk, crops, log_y in _forward(model, samples, False, size):
+        for sample, crop, there in zip(chunk, crops, mask.predict(log_y).sigmoid().cpu().numpy(), strict=True):
+            yield (uncrop_probabilities(there, crop, _native(sample))[0] > 0.5).astype(np.uint8)
+
+
+def _forward(
+    model: Model, samples: list[Sample], labelled: bool, size: int
+) -> Iterator[tuple[list[Sample], list[np.ndarray], Tensor]]:
+    """A batch of samples after the other: what was cropped of each, and log_y (B, S, H, W) of the crops."""
     for start in range(0, len(samples), size):
         chunk = samples[start : start + size]
-        crops, log_y = _forward(model, chunk, labelled)
-        if find and mask is not None and model.has_posterior and model.schema.overlapping:
-            for sample, crop, there in zip(chunk, crops, mask.predict(log_y).sigmoid().cpu().numpy(), strict=True):
-                yield (uncrop_probabilities(there, crop, _native(sample))[0] > 0.5).astype(np.uint8)
-            continue
-        for sample, crop, each in zip(chunk, crops, log_y.exp().cpu().numpy(), strict=True):
-            if not model.schema.overlapping:
-                yield uncrop(each, crop, _native(sample))
-            else:
-                there = y.there(torch.from_numpy(each)[None])[0].numpy()
-                layers = uncrop_probabilities(there, crop, _native(sample)) > 0.5
-                yield np.bitwise_or.reduce([layer.astype(np.uint8) << p for p, layer in enumerate(layers)])
+        made = [crop_and_resize(sample, model.size) for sample in chunk]
+        batch = _batch(model, made)
+        if labelled:
+            log_y = model.networks.infer(batch, model.settings.em.condition)
+        else:
+            log_y = model.networks.y.log_probability(model.networks.part_model(batch.image))
+        yield chunk, [np.asarray(arrays["crop"]) for arrays in made], log_y
 
 
-def _forward(model: Model, samples: list[Sample], labelled: bool) -> tuple[list[np.ndarray], Tensor]:
-    """What was cropped of each sample, and log_y (B, S, H, W) of the crops."""
-    made = [crop_and_resize(sample, model.size) for sample in samples]
+def _batch(model: Model, made: list[dict[str, np.ndarray | None]]) -> Batch:
+    """Samples at the model's size as its networks' input."""
 
     def stacked(name: str) -> np.ndarray | None:
         there = [value for value in (arrays[name] for arrays in made) if value is not None]
@@ -110,13 +156,9 @@ def _forward(model: Model, samples: list[Sample], labelled: bool) -> tuple[list[
     labels: Any = {name: stacked(name) for name in STYLES if model.schema.keypoints or name != "keypoints"}
     store = Store.from_arrays(model.schema, image, present=present, **labels)
     device = next(model.networks.part_model.parameters()).device
-    batch: Batch = to_input(store.batch(range(len(samples)), device), model.settings.preprocess)
+    batch = to_input(store.batch(range(len(made)), device), model.settings.preprocess)
     batch.image = batch.image.contiguous(memory_format=torch.channels_last)
-    if labelled:
-        log_y = model.networks.infer(batch, model.settings.em.condition)
-    else:
-        log_y = model.networks.y.log_probability(model.networks.part_model(batch.image))
-    return [np.asarray(arrays["crop"]) for arrays in made], log_y
+    return batch
 
 
 def _native(sample: Sample) -> tuple[int, int]:

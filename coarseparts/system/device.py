@@ -13,6 +13,22 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
+from coarseparts.system.errors import WrongArgument
+from coarseparts.system.text import short
+
+
+def resolve(name: str) -> str:
+    """ "auto" is the GPU where torch sees one, else the CPU; "cpu", "cuda" and "cuda:1" stay as they are. Raises
+    WrongArgument for another name, and for a GPU that torch does not see."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = str(name).partition(":")
+    if not (name == "cpu" or (kind == "cuda" and (number.isdecimal() or name == "cuda"))):
+        raise WrongArgument(f"device: is {short(name)}; choose one of auto, cpu, cuda, or cuda:0 and so on")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise WrongArgument(f"device: is {name}, but torch sees {torch.cuda.device_count() or 'no'} GPU; take cpu")
+    return str(name)
+
 
 def moved(tensor: Tensor, device: torch.device | str) -> Tensor:
     """The tensor on ``device``; from the host to a GPU through pinned memory, so that the host goes on at once."""

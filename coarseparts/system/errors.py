@@ -10,6 +10,10 @@ class CoarsepartsError(Exception):
     exit_code = 2
 
 
+class WrongArgument(CoarsepartsError, ValueError):
+    """An argument of a function of the library cannot be used: the text names it, what came and what was expected."""
+
+
 class RunError(CoarsepartsError, RuntimeError):
     """A run folder cannot be used for what is asked: it holds other things, or another run."""
 

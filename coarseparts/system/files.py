@@ -10,6 +10,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from coarseparts.system.errors import WrongArgument
+
+
+def path_of(argument: str, value: object) -> Path:
+    """An argument that is to be a path. Raises WrongArgument, naming it, for anything but a text or a path."""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if isinstance(value, str):
+        return Path(value)
+    raise WrongArgument(
+        f"{argument}: is of type {type(value).__name__}, expected a path; give a text or a pathlib.Path"
+    )
+
+
 _UNFINISHED: set[Path] = set()
 """What is being written beside its place, by any thread of this process."""
 

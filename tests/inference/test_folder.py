@@ -14,7 +14,6 @@ from coarseparts.data.formats.part_masks import find_part_masks
 from coarseparts.data.problems import BadInput
 from coarseparts.data.sample import Sample
 from coarseparts.data.synthetic import birds
-from coarseparts.inference import folder as predict
 from coarseparts.inference.folder import predict_folder
 from coarseparts.inference.model import Model
 from coarseparts.inference.predict import folded, predict_samples
@@ -56,6 +55,10 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def maps_of(model: Model, samples: list[Sample], use_labels: bool = True) -> list[np.ndarray]:
+    return [prediction.part_map() for prediction in predict_samples(model, samples, use_labels)]
+
+
 def maps(out: Path) -> dict[str, np.ndarray]:
     return {path.name: np.asarray(Image.open(path)) for path in sorted(out.glob("*.png")) if path.name[0] != "."}
 
@@ -84,11 +87,11 @@ def test_samples_together_and_alone_get_the_same_parts(model: Model) -> None:
         )
         for i in range(5)
     ]
-    together = predict_samples(model, samples)
+    together = maps_of(model, samples)
     for sample, whole in zip(samples, together, strict=True):
-        (alone,) = predict_samples(model, [sample])
+        (alone,) = maps_of(model, [sample])
         assert whole.shape == sample.image.shape[:2] and np.mean(whole != alone) < 0.01
-    bare = predict_samples(model, samples, use_labels=False)
+    bare = maps_of(model, samples, use_labels=False)
     assert np.array_equal(bare[0], together[0]) and not np.array_equal(bare[2], together[2])
 
 
@@ -148,7 +151,7 @@ def test_coco_holds_what_was_there_before_too(model: Model, images: Path, tmp_pa
     assert (done.kept, done.written) == (10, 10)
     fresh = predict_folder(model, images, tmp_path / "other", coco=tmp_path / "fresh.json")
     assert fresh.written == 20
-    both = [predict.json.loads((tmp_path / name).read_text()) for name in ("all.json", "fresh.json")]
+    both = [json.loads((tmp_path / name).read_text()) for name in ("all.json", "fresh.json")]
     assert [i["file_name"] for i in both[0]["images"]] == [i["file_name"] for i in both[1]["images"]]
     assert len(both[0]["images"]) == 20
 

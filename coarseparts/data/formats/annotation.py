@@ -5,6 +5,7 @@ from __future__ import annotations
 import ntpath
 import posixpath
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -78,10 +79,20 @@ class Annotation:
         """Whether it has part masks."""
         return bool(self.part_files or self.part_segments)
 
-    @property
-    def has_mask(self) -> bool:
-        """Whether it has a figure-ground mask."""
-        return self.segmentation is not None or self.mask_file is not None
+    def carries(self, keypoints: Collection[str]) -> set[str]:
+        """Its label styles, of its keypoints those of these names: a visible or hidden one has to be among them."""
+        given = {
+            "keypoints": self.keypoints is not None and self._labelled(keypoints),
+            "mask": self.segmentation is not None or self.mask_file is not None,
+            "box": self.box is not None,
+            "part_boxes": bool(self.part_boxes),
+        }
+        return {style for style, present in given.items() if present}
+
+    def _labelled(self, names: Collection[str]) -> bool:
+        assert self.keypoints is not None
+        among = np.array([name in names for name in self.keypoint_names], bool)
+        return bool((self.keypoints[among, 2] > 0).any())
 
 
 def inside(name: Any) -> str:

@@ -1,0 +1,199 @@
+"""The files that a prediction writes: part maps, pictures to look at, a COCO file; and what they must not overwrite."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from pycocotools import mask as rle
+
+from coarseparts.data.formats.part_masks import OVERLAY
+from coarseparts.data.images import stem
+from coarseparts.data.problems import BadInput, Problem, capped
+from coarseparts.labels.schema import Schema
+from coarseparts.report.overlay import overlay
+from coarseparts.report.palette import colours
+from coarseparts.system import limits
+from coarseparts.training.claims import write
+
+SEAL = "coarseparts"
+"""A text in every PNG that is written: a hash of its pixels, by which it is told from what others draw or change."""
+
+
+class Outputs:
+    """What is written into ``folder`` for images by name (paths relative to theirs).
+
+    ``<stem>.png`` holds part indices 0..P, with a palette so that any viewer shows colours; of parts that overlap there
+    is a mask of 0 and 255 each, ``<part>/<stem>.png``, which a dataset file reads again. With ``pictures`` there is
+    ``<stem>.overlay.png``, too.
+    """
+
+    def __init__(self, folder: Path, schema: Schema, pictures: bool):
+        self.folder, self.schema, self.pictures = folder, schema, pictures
+        self._colours = colours(len(schema.parts))
+        self._folders = [folder / part for part in schema.parts] if schema.overlapping else [folder]
+
+    def maps(self, name: str) -> list[Path]:
+        """The part map of an image, or one for each of the parts that overlap."""
+        return [folder / f"{stem(name)}.png" for folder in self._folders]
+
+    def files(self, name: str) -> list[Path]:
+        """Everything that is written for an image."""
+        return self.maps(name) + ([self._picture(name)] if self.pictures else [])
+
+    def _picture(self, name: str) -> Path:
+        return self.folder / f"{stem(name)}{OVERLAY}"
+
+    def save(self, name: str, image: np.ndarray, parts: np.ndarray) -> None:
+        """Writes the files of an image (H, W, 3) with its part map (H, W) uint8, bit fields where parts overlap."""
+        for index, file in enumerate(self.maps(name), 1):
+            if self.schema.overlapping:
+                _write_sealed(file, Image.fromarray(np.where(self.schema.shows(parts, index), 255, 0).astype(np.uint8)))
+            else:
+                picture = Image.fromarray(parts, "P")
+                picture.putpalette(np.concatenate([[[0, 0, 0]], self._colours]).astype(np.uint8).tobytes())
+                _write_sealed(file, picture)
+        if self.pictures:
+            laid_over = overlay(image, parts, self._colours, overlapping=self.schema.overlapping)
+            _write_sealed(self._picture(name), Image.fromarray(laid_over))
+
+    def read_back(self, name: str) -> np.ndarray:
+        """The part map (or bit field) that was written for an image. Raises BadInput naming a damaged file."""
+        layers = []
+        for file in self.maps(name):
+            try:
+                with Image.open(file) as picture:
+                    layers.append(np.asarray(picture))
+            except (OSError, ValueError, SyntaxError) as error:
+                if limits.is_machines(error):
+                    raise
+                message = f"cannot be read ({' '.join(str(error).split())})"
+                raise BadInput(Problem(str(file), message, "delete it and run the same command again")) from error
+        if not self.schema.overlapping:
+            return layers[0]
+        bits: np.ndarray = np.bitwise_or.reduce([(layer > 0).astype(np.uint8) << p for p, layer in enumerate(layers)])
+        return bits
+
+    def write_coco(self, file: Path, names: Iterable[str]) -> None:
+        """A COCO file of the images whose part maps are there: a category per part, one RLE annotation per part that an
+        image shows."""
+        images: list[dict[str, object]] = []
+        annotations: list[dict[str, object]] = []
+        for name in names:
+            if not self.maps(name)[0].is_file():
+                continue
+            parts = self.read_back(name)
+            images.append({"id": len(images) + 1, "file_name": name, "width": parts.shape[1], "height": parts.shape[0]})
+            for index in range(1, self.schema.channels):
+                inside = self.schema.shows(parts, index)
+                if not inside.any():
+                    continue
+                code = rle.encode(np.asfortranarray(inside.astype(np.uint8)))
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": len(images),
+                        "category_id": index,
+                        "iscrowd": 0,
+                        "segmentation": {"size": list(code["size"]), "counts": code["counts"].decode("ascii")},
+                        "area": int(inside.sum()),
+                        "bbox": [float(v) for v in rle.toBbox(code)],
+                    }
+                )
+        categories = [{"id": i, "name": name} for i, name in enumerate(self.schema.parts, start=1)]
+        write(file, json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+
+    def refuse_clashes(
+        self, photographs: Sequence[tuple[str, Path]], labels: Mapping[str, Path], coco: Path | None
+    ) -> None:
+        """Raises BadInput naming every file to write that is an image (name, path) or the labels (by option), or that
+        is to be written twice."""
+        writers: dict[Path, list[str]] = defaultdict(list)  # by target: what is to be written there
+        for name, path in photographs:
+            for file in self.maps(name):
+                writers[file].append(f"the part map of {path}")
+            if self.pictures:
+                writers[self._picture(name)].append(f"the overlay of {path}")
+        if coco is not None:
+            writers[coco].append("the COCO file of --coco")
+        used = {_place(path): "one of the images" for _, path in photographs}
+        used |= {_place(path): f"the file of {option}" for option, path in labels.items()}
+        inodes = {_inode(path) for path in [*(path for _, path in photographs), *labels.values()]}
+        there: dict[Path, list[str]] = defaultdict(list)
+        problems = []
+        for target, what in writers.items():
+            there[_place(target)] += what
+            known = used.get(_place(target))
+            if known is None and (inode := _inode(target)) is not None and inode in inodes:
+                known = "the same file as one of the images or as the labels"  # other spelling, or a link
+            if known is not None:
+                message = f"is {known} and would be overwritten by {' and '.join(what)}"
+                remedy = "choose a folder without images with --out, or another --coco"
+                problems.append(Problem(str(target), message, remedy))
+        for target, what in there.items():
+            if len(what) > 1:
+                message = f"would be written {len(what)} times: {', '.join(what)}"
+                problems.append(Problem(str(target), message, "rename one of the images, or choose another --coco"))
+        if problems:
+            raise BadInput(capped(problems))
+
+    def refuse_others(self, names: Iterable[str]) -> None:
+        """Raises BadInput naming every file of these images that is there and not as ``save`` wrote it: drawn or
+        corrected by hand."""
+        problems = [
+            Problem(
+                str(file),
+                "was not written by predict, or was changed since, and would be overwritten",
+                "move it away, or choose another folder with --out",
+            )
+            for name in names
+            for file in self.files(name)
+            if os.path.lexists(file) and not _as_written(file)
+        ]
+        if problems:
+            raise BadInput(capped(problems))
+
+
+def real(path: Path) -> Path:
+    """Where a path leads, absolute; a link that leads in a circle leads to itself (``Path.resolve`` would fail)."""
+    return Path(os.path.realpath(path))
+
+
+def _write_sealed(path: Path, picture: Image.Image) -> None:
+    seal = PngInfo()
+    seal.add_text(SEAL, _hash_of(picture))
+    write(path, lambda file: picture.save(file, "PNG", pnginfo=seal))
+
+
+def _hash_of(picture: Image.Image) -> str:
+    return hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest()[:16]
+
+
+def _as_written(path: Path) -> bool:
+    try:
+        with Image.open(path) as picture:
+            return bool(getattr(picture, "text", {}).get(SEAL) == _hash_of(picture))
+    except (OSError, ValueError, SyntaxError) as error:
+        if limits.is_machines(error):
+            raise
+        return False
+
+
+def _place(path: Path) -> Path:
+    """Where a file lies, the same however its folder is spelled; a link stays a link."""
+    return real(path.parent) / path.name
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino

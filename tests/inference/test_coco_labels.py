@@ -1,0 +1,70 @@
+"""Labels of photographs from COCO files: whose they are, what is misspelt, what is left out and told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from coarseparts.data.dataset_file import Crop
+from coarseparts.data.problems import BadInput
+from coarseparts.inference.coco_labels import Labels, read_labels
+from coarseparts.labels.schema import Schema
+
+SCHEMA = Schema(parts=("head", "tail"), keypoints=("beak", "crown"))
+
+
+def read(folder: Path, names: list[str], named: list[str], schema: Schema = SCHEMA, **more: object) -> Labels:
+    """One object in each image, with keypoints so ``named``, all visible, and ``more``. There are photographs a.png and
+    b/c.png."""
+    images = [{"id": i, "file_name": name, "width": 48, "height": 48} for i, name in enumerate(names)]
+    points = [v for k in range(len(named)) for v in (k + 1, 5, 2)]
+    entries = [{"id": i, "image_id": i, "category_id": 1, "keypoints": points, **more} for i in range(len(names))]
+    category = {"id": 1, "name": "bird", "keypoints": named}
+    file = folder / "coarse.json"
+    file.write_text(json.dumps({"images": images, "annotations": entries, "categories": [category]}))
+    photographs = {name: folder / "photos" / name for name in ("a.png", "b/c.png")}
+    return read_labels(schema, Crop(), photographs, file, None)
+
+
+def test_labels_go_to_the_photographs_that_they_name(tmp_path: Path) -> None:
+    found = read(tmp_path, ["a.png", "b/../b/c.png", "elsewhere.png"], ["beak", "crown"], bbox=[1, 2, 3, 4])
+    assert {name: one.use for name, (one,) in found.objects.items()} == {
+        "a.png": {"keypoints", "box"},
+        "b/c.png": {"keypoints", "box"},
+    }
+    assert found.objects["a.png"][0].image == tmp_path / "photos" / "a.png"
+    assert (found.problems, found.elsewhere, found.styles()) == ([], 1, {"keypoints", "box"})
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "photos/a.png"])
+def test_a_misspelt_photograph_is_an_error_with_the_right_name(tmp_path: Path, name: str) -> None:
+    found = read(tmp_path, [name], ["beak", "crown"])
+    (problem,) = found.problems
+    assert problem.severity == "error" and "(there is a.png)" in problem.message and not found.objects
+
+
+def test_keypoints_that_the_model_does_not_know_are_told(tmp_path: Path) -> None:
+    (problem,) = read(tmp_path, ["a.png"], ["beak", "corwn"]).problems
+    assert problem.severity == "error"
+    assert "keypoint 'corwn' is none of the model's; did you mean 'crown'?" in str(problem)
+    (problem,) = read(tmp_path, ["a.png"], ["beak", "crown", "toe"]).problems
+    assert problem.severity == "note" and "keypoints toe are none of the model's; they are left out" in str(problem)
+    (problem,) = read(tmp_path, ["a.png"], ["crown"]).problems
+    assert problem.severity == "note" and "has no keypoints beak" in str(problem)
+
+
+def test_a_model_without_keypoints_takes_them_to_find_the_object(tmp_path: Path) -> None:
+    found = read(tmp_path, ["a.png"], ["toe", "heel"], SCHEMA.model_copy(update={"keypoints": ()}))
+    assert found.objects["a.png"][0].schema.keypoints == ("toe", "heel") and not found.problems
+
+
+def test_objects_without_a_label_that_can_be_used_are_counted(tmp_path: Path) -> None:
+    found = read(tmp_path, ["a.png", "b/c.png"], ["beak", "crown"], keypoints=[0] * 6)
+    assert not found.objects and "2 objects have no keypoints that the model knows" in str(found.problems[0])
+
+
+def test_a_missing_file_is_told_with_its_option(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="is missing; name a COCO file with --part-boxes"):
+        read_labels(SCHEMA, Crop(), {}, None, tmp_path / "none.json")
