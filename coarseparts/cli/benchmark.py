@@ -72,7 +72,8 @@ def benchmark(
     options.one_of("--split", split, ("val", "test"))
     with nullcontext() if dry_run else benchmark_folder(run, note):
         with in_turn(run, note):
-            source = opened(data, run / "data", split, skip_bad, progress("reading images"), note)
+            bar = None if data in WORLDS else progress("reading images")
+            source = opened(data, run / "data", split, skip_bad, bar, note)
             notes(source.problems)
             limits = options.whole_numbers("--parts", parts) or [len(source.rows.part)]
             source.check(limits)

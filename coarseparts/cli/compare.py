@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from coarseparts.cli import options
+from coarseparts.cli import options, outcome
 from coarseparts.cli.choices import Changes, Device, SkipBad, Weights
-from coarseparts.cli.train import run_methods
+from coarseparts.cli.terminal import err, note, one_voice, progress
+from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.problems import BadInput, Problem
+from coarseparts.experiments import compare as comparing
+from coarseparts.experiments.data import from_file
+from coarseparts.labels import STYLES
+from coarseparts.system import parallel
 from coarseparts.training import methods
 from coarseparts.training import settings as presets
+from coarseparts.training.networks import resolve
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -38,4 +45,25 @@ def compare(
     if not chosen:
         raise BadInput(Problem("--methods", "names none", f"name some of {', '.join(methods.METHODS)}"))
     numbers = options.seeds(seeds)
-    run_methods(data, run, chosen, preset, weights, labels, parts_limit, changes, numbers, device, skip_bad)
+    dataset = load_dataset_file(data)
+    where = options.device(device)
+    given = options.changes(changes) | ({"weights": weights} if weights else {})
+    settings = resolve(presets.settings(preset, given), where)
+    styles = "+".join(options.names("--labels", labels, STYLES)) or "all"
+    with parallel.together(where) as where, one_voice(parallel.is_main()):
+        bar = progress("reading images")
+        done = comparing.compare(
+            partial(from_file, dataset, data, run / "store", skip_bad=skip_bad, progress=bar, tell=note),
+            settings,
+            chosen,
+            numbers,
+            run,
+            title=data.stem,
+            device=where,
+            labels=styles,
+            parts=parts_limit,
+            tell=note,
+            console=err,
+            preset=preset,
+        )
+        outcome.tell(done, run)

@@ -61,7 +61,8 @@ def sweep(
                 wrong = f"{short(value)} is no value of it: {error.errors()[0]['msg'].lower()}"
                 raise BadInput(Problem(f"--over {text}", wrong, "see `coarseparts settings`")) from None
     with alone(run, note):
-        source = opened(data, run / "data", "", skip_bad, progress("reading images"), note)
+        bar = None if data in WORLDS else progress("reading images")
+        source = opened(data, run / "data", "", skip_bad, bar, note)
         notes(source.problems)
         count = parts or len(source.rows.part)
         source.check([count])

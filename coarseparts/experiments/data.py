@@ -102,9 +102,9 @@ class Data:
             folder,
             conditions.seed,
             device,
-            wanted,
-            conditions.parts,
-            self.crop,
+            styles=wanted,
+            part_limit=conditions.parts,
+            crop=self.crop,
             measure=self.measure,
             config={"data": self.name, **config},
             keypoint_parts=self.keypoint_parts,
@@ -149,12 +149,7 @@ def from_file(
 
 
 def opened(
-    data: str,
-    cache: Path,
-    measure: str = "",
-    skip_bad: bool = False,
-    progress: Progress = None,
-    tell: Tell = silent,
+    data: str, cache: Path, measure: str = "", skip_bad: bool = False, progress: Progress = None, tell: Tell = silent
 ) -> Data:
     """A built-in world by its name, or a dataset file, for a benchmark or a sweep: with fewer part masks than there are
     the other part-labelled images of a dataset file are not used at all. ``measure``: val or test, by default val;

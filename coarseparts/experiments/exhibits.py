@@ -26,7 +26,8 @@ def page(
     its main method left them; ``tell`` hears of pictures that cannot be read."""
     e, seeds = experiment, len({r.seed for r in results})
     labels = ", ".join(e.styles) or "none"
-    own = [r for r in results if r.seed == e.seed and r.method == main_method(r.method for r in results)]
+    own = {r.method: r for r in results if r.seed == e.seed}
+    counts = own[main_method(own)].counts
     return Page(
         title,
         f"{len(e.rows.part)} part masks, {len(e.rows.coarse)} images with coarse labels ({labels}), "
@@ -37,7 +38,7 @@ def page(
             for epoch, key, value in stage.history
         ],
         strips=_strips(e, tell),
-        galleries=[_gallery(e, r.counts) for r in own if r.counts is not None],
+        galleries=[] if counts is None else [_gallery(e, counts)],
         facts=_facts(e),
         problems=problems,
     )
