@@ -1,5 +1,6 @@
 """Segment the parts of objects from a few part masks and many coarse labels.
 
+    run = coarseparts.train("ants.yaml", out="runs/ants")
     model = coarseparts.load("runs/ants")
     parts = model.predict("photo.jpg", keypoints={"head_front": (412, 233)})
     report = coarseparts.check("ants.yaml")
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from coarseparts.data.check import CheckReport as CheckReport
     from coarseparts.data.check import check as check
+    from coarseparts.experiments.train import Run as Run
+    from coarseparts.experiments.train import train as train
     from coarseparts.inference.evaluate import Evaluation as Evaluation
     from coarseparts.inference.evaluate import evaluate as evaluate
     from coarseparts.inference.model import Model as Model
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     __version__: str
 
 _PLACES = {
+    "train": "experiments.train",
+    "Run": "experiments.train",
     "load": "inference.model",
     "Model": "inference.model",
     "Parts": "inference.parts",

@@ -1,0 +1,61 @@
+"""``coarseparts.train``: what the command does, from Python, and nothing else in the process is changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from golden_runs import BIRDS, SHORT
+
+import coarseparts
+
+
+@pytest.fixture(scope="module")
+def birds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("birds") / "birds.yaml"
+    file.write_text(BIRDS)
+    return file
+
+
+def test_a_run_has_results_a_model_and_a_report_and_goes_on(
+    birds: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    lines: list[str] = []
+    run = coarseparts.train(birds, tmp_path / "run", progress=lines.append, **SHORT)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert [r.method for r in run.results] == ["posterior", "em-posterior", "em"]
+    assert 0 <= run.result.part_miou <= 100 and run.result.method == "em" and run.report.is_file()
+    assert any("part-model 2/2" in line for line in lines) and all("\n" not in line for line in lines)
+    parts = run.model("cpu").predict(np.zeros((40, 30, 3), np.uint8))
+    assert parts.index.shape == (40, 30)
+    again = coarseparts.train(str(birds), str(tmp_path / "run"), **SHORT)
+    assert again.result.part_miou == run.result.part_miou
+    told = capfd.readouterr()
+    assert told.out == "" and told.err == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "ems"}, r"method: is 'ems'; did you mean 'em'\?"),
+        ({"preset": "papers"}, r"preset: is 'papers'; did you mean 'paper'\?"),
+        ({"labels": ["maks"]}, r"labels: 'maks' is no label style; did you mean 'mask'\?"),
+        ({"batsh": 3}, "batsh: no such setting; did you mean batch"),
+        ({"batch": "many"}, "batch: is 'many'"),
+        ({"em.alpha": -1.0}, r"em\.alpha: is -1"),
+        ({"device": "tpu"}, "device: is"),
+        ({"parts_limit": 4, "labels": ["part_boxes"], "method": "upper-bound"}, "part masks beyond the part limit"),
+    ],
+)
+def test_wrong_arguments_are_told(birds: Path, tmp_path: Path, changes: dict, message: str) -> None:
+    with pytest.raises(coarseparts.CoarsepartsError, match=message):
+        coarseparts.train(birds, tmp_path / "run", **(SHORT | changes))
+
+
+def test_data_that_cannot_be_used_are_told_as_the_command_tells_them(tmp_path: Path) -> None:
+    with pytest.raises(coarseparts.CoarsepartsError, match=r"gone\.yaml: .*name an existing YAML file"):
+        coarseparts.train(tmp_path / "gone.yaml", tmp_path / "run")
