@@ -32,7 +32,8 @@ import torch
 from rich.console import Console
 
 from coarseparts import em
-from coarseparts.data.store import LABELS, Store, Writer, layout
+from coarseparts.data.store import Store
+from coarseparts.data.store_files import LABELS, Writer, layout
 from coarseparts.data.synthetic.birds import SCHEMA
 from coarseparts.system.memory import use_huge_pages
 from coarseparts.training.experiment import Experiment

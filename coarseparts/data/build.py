@@ -24,7 +24,8 @@ from coarseparts.data.loading import in_schema
 from coarseparts.data.problems import BadInput, Problem, capped, errors
 from coarseparts.data.records import Contents, Record, read_contents, without_part_masks
 from coarseparts.data.sample import Sample
-from coarseparts.data.store import FORMAT, LABELS, Store, Writer, layout
+from coarseparts.data.store import Store
+from coarseparts.data.store_files import FORMAT, LABELS, Writer, layout
 from coarseparts.data.synthetic import WORLDS, boxes_of_parts
 from coarseparts.labels import STYLES
 from coarseparts.labels.schema import IGNORE, Schema

@@ -23,7 +23,7 @@ from coarseparts.data.loading import AGREEMENT
 from coarseparts.data.problems import Problem, capped, counted, errors
 from coarseparts.data.records import Record, read_contents, without_part_masks
 from coarseparts.data.sample import Sample
-from coarseparts.data.store import LABELS
+from coarseparts.data.store_files import LABELS
 from coarseparts.labels import STYLES
 from coarseparts.labels.schema import IGNORE, Schema
 from coarseparts.system.files import path_of

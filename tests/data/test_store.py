@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from coarseparts.data.store import FORMAT, LABELS, Store, Writer
+from coarseparts.data.store import Store
+from coarseparts.data.store_files import FORMAT, LABELS, Writer
 from coarseparts.labels import STYLES
 from coarseparts.labels.schema import IGNORE, Schema
 
