@@ -112,7 +112,7 @@ def drawn_keypoints(batch: Batch, sigma: float) -> tuple[Tensor, Tensor]:
 def plain_step(n: Plain, batch: Batch, labelled: Batch) -> dict[str, Tensor]:
     """Lines 5-18 of Algorithm 1, each term weighted as in Appendix C and named as ``em.em_step`` names it."""
     o, x, xp, yp = n.o, batch.image, labelled.image, labelled.parts
-    lambdas = o.coarse or {}
+    lambdas = o.lambdas
     keypoints, y_kp = drawn_keypoints(batch, n.sigma)  #                                                     5
     y_mask = batch.labels["mask"]
     there = torch.ones_like(y_mask)  # both labels are there: the posterior's presence channels

@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +21,6 @@ import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from coarseparts import em, initialise
 from coarseparts.baselines import fine_tuning, point_sup
@@ -371,11 +371,11 @@ class Experiment:
             self.store, self.coarse_feed = store, feed
 
     def restore(self, name: str) -> None:
-        """Puts the best epoch of EM, of the stage ``name``, back into ``networks``."""
+        """Puts the best epoch of a stage that was trained back into ``networks``."""
         stage = self.run.stages[name]
         stage.load_best()
-        self.networks = self._trained[name]
-        self.networks.average = cast("AveragedModel | None", stage.modules.get("average"))
+        own = {key: stage.modules[key] for key in ("part_model", "posterior", "average") if key in stage.modules}
+        self.networks = replace(self._trained.get(name, self.networks), **own)  # type: ignore[arg-type]
 
     # ---- measures -----------------------------------------------------------------------------------------------
 

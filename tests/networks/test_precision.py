@@ -51,7 +51,7 @@ def test_auto_is_decided_once_by_what_the_machine_multiplies() -> None:
 @pytest.mark.parametrize(("kind", "format"), [("light", "float32"), ("paper", "bfloat16")])
 def test_a_large_label_model_computes_as_the_others_do(kind: str, format: str) -> None:
     chosen = resolve(settings(changes={"precision": "bfloat16", "label_model": kind}), "cpu")
-    styles = build(birds.SCHEMA, chosen, ["keypoints", "mask"]).styles
+    styles = build(birds.SCHEMA, chosen, ["keypoints", "mask"]).theta_k
     assert [m.precision for m in styles.modules() if isinstance(m, LabelModel)] == [format]
 
 

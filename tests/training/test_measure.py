@@ -17,7 +17,7 @@ class Known(Keypoints):
     """A keypoint model that says where the points are, ``shift`` pixels further right."""
 
     def __init__(self, truth: torch.Tensor, shift: float):
-        super().__init__(POINTS, lambda y: y, [1, 0, 2], sigma=0.05, stride=1, distance="l1")
+        super().__init__(POINTS, lambda y: y, sigma=0.05, stride=1, distance="l1")
         self.truth, self.shift = truth, shift
 
     def predict(self, log_y: torch.Tensor) -> torch.Tensor:
