@@ -17,9 +17,9 @@ from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
+from coarseparts.cli import help
 from coarseparts.cli.options import nearest_of
 from coarseparts.cli.terminal import end_bars
 from coarseparts.system import limits
@@ -43,10 +43,16 @@ VERBS = {
 }
 """Each is the file of its name in this folder, with a typer ``app``; imported when it is asked for."""
 
+EXAMPLES = (
+    "coarseparts demo",
+    "coarseparts train --help",
+    "coarseparts train ants.yaml --out runs/ants",
+)
+
 TRAINS = ("train", "compare", "demo", "benchmark", "sweep")
 
 
-class Verbs(TyperGroup):
+class Verbs(help.Verbs):
     """A group whose verbs are listed from ``VERBS`` and imported when one of them is called."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -66,9 +72,7 @@ class Verbs(TyperGroup):
         return name, command, args[1:]
 
 
-app = typer.Typer(
-    cls=Verbs, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
-)
+app = help.app(cls=Verbs, no_args_is_help=True, pretty_exceptions_enable=False, epilog="\n".join(EXAMPLES))
 
 
 def _print_version(asked: bool) -> None:
@@ -112,7 +116,7 @@ def main() -> None:
 def _run() -> int:
     """The status of the command; what went wrong is said."""
     try:
-        return app(standalone_mode=False) or 0
+        return app(standalone_mode=False, prog_name="coarseparts") or 0
     except BaseException as error:
         end_bars()
         if INTERRUPTS.count:  # whatever it became on its way here
@@ -129,7 +133,8 @@ def _said(error: BaseException) -> int:
         return _say(2, *str(error.format_message()).split("\n"))
     if isinstance(error, BrokenPipeError):  # whoever read our output has had enough
         return 1
-    if isinstance(error, ValidationError):
+    pydantic = sys.modules.get("pydantic")  # whose import takes a while; no error of its comes before that
+    if pydantic and isinstance(error, pydantic.ValidationError):
         told = error.errors(include_url=False)
         keys = [".".join(str(p) for p in each["loc"]) for each in told]
         lines = (f"--set {key}={short(e['input'])}: {e['msg']}" for key, e in zip(keys, told, strict=True))
