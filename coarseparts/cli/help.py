@@ -37,6 +37,10 @@ class Verbs(TyperGroup):
             option.default = False  # of None typer makes a bool by pydantic, which takes a while to import
         return option
 
+    def verb(self, name: str) -> Any:
+        """The command of that name, which ``list_commands`` has, with its options."""
+        return self.commands[name]
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         _write_options(self, ctx, formatter)
         self.format_commands(ctx, formatter)

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from coarseparts.cli import help
+from coarseparts.cli import completion, help
 from coarseparts.cli.options import nearest_of
 from coarseparts.cli.terminal import end_bars
 from coarseparts.system import limits
@@ -67,9 +67,12 @@ class Verbs(help.Verbs):
             ctx.fail(f"no such command {readable(name)!r}; {nearest_of(name, VERBS)}")
         if name not in VERBS:
             return super().resolve_command(ctx, args)
+        return name, self.verb(name), args[1:]
+
+    def verb(self, name: str) -> Any:
         command = typer.main.get_command(import_module(f"coarseparts.cli.{name}").app)
         command.name = name
-        return name, command, args[1:]
+        return command
 
 
 app = help.app(cls=Verbs, no_args_is_help=True, pretty_exceptions_enable=False, epilog="\n".join(EXAMPLES))
@@ -81,10 +84,32 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _install_completion(asked: bool) -> None:
+    if asked:
+        print(f"{readable(completion.install())}: written; new terminals complete with TAB")
+        raise typer.Exit
+
+
+def _show_completion(asked: bool) -> None:
+    if asked:
+        completion.show()
+        raise typer.Exit
+
+
 @app.callback()
 def start(
-    _: Annotated[
+    _version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="print the version and exit")
+    ] = False,
+    _install: Annotated[
+        bool,
+        typer.Option(
+            "--install-completion", is_eager=True, callback=_install_completion, help="completion by TAB for your SHELL"
+        ),
+    ] = False,
+    _show: Annotated[
+        bool,
+        typer.Option("--show-completion", is_eager=True, callback=_show_completion, help="print its script instead"),
     ] = False,
 ) -> None:
     """Segment the parts of objects from a few part masks and the coarse labels that you already have.
@@ -116,6 +141,9 @@ def main() -> None:
 def _run() -> int:
     """The status of the command; what went wrong is said."""
     try:
+        if (shell := os.environ.pop(completion.VARIABLE, "")) in completion.SCRIPTS:
+            completion.answer(shell, sys.argv[1:], typer.main.get_command(app))
+            return 0
         return app(standalone_mode=False, prog_name="coarseparts") or 0
     except BaseException as error:
         end_bars()

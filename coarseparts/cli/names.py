@@ -32,3 +32,27 @@ SAMPLERS = ("grid", "random", "tpe")
 
 BANNER = 20
 """``data.prepare.oid_aircraft.BANNER``."""
+
+_SETTINGS = {
+    "": (
+        "encoder encoder_factor stages weights start dilate decoder label_model precision compile "
+        "sync_batch_norm posterior_start posteriors label_width distance sigma box_corners optimizer "
+        "weight_decay part_lr posterior_lr posterior_encoder_factor label_lr em_part_lr em_posterior_lr "
+        "em_label_lr random_start_factor keypoint_epochs part_epochs posterior_epochs label_epochs em_epochs "
+        "epoch_steps em_epoch_steps label_steps part_batch batch labelled_batch label_dropout"
+    ),
+    "em": (
+        "alpha lambdas misfit evidence gamma entropy agreement unbounded learn_unbounded supervise target "
+        "dice delta1 delta2 train_label_models condition average joint_forward label_dropout clip"
+    ),
+    "pseudo_sup": ("rate start weight"),
+    "self_training": ("rate start"),
+    "multi_task": ("rate start parts mask keypoints"),
+    "point_sup": ("rate start points mask parts window"),
+    "uni_match": ("rate start confidence strong dropped drop momentum colour"),
+    "augmentation": ("flip scale rotation shear translation brightness contrast saturation hue grey"),
+    "preprocess": ("mean std"),
+}
+
+SETTINGS = tuple(f"{group}.{key}".lstrip(".") for group, keys in _SETTINGS.items() for key in keys.split())
+"""The keys of ``training.settings.Settings``."""

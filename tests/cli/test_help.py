@@ -72,7 +72,7 @@ def test_every_option_stands_under_a_heading() -> None:
     allowed = {help.DATA, help.TRAINING, help.OUTPUT, help.PLACE}
     for command, context in commands():
         for option in context.command.params:
-            if option.param_type_name == "option" and option.name != "_":
+            if option.param_type_name == "option" and command:
                 assert option.rich_help_panel in allowed, f"{command} {option.opts}"
 
 
@@ -119,6 +119,7 @@ def test_the_names_are_those_of_the_registries() -> None:
     assert names.WORLDS == tuple(worlds.WORLDS)
     assert names.STYLES == tuple(STYLES)
     assert names.SAMPLERS == sweep.SAMPLERS
+    assert names.SETTINGS == tuple(key for key, _, _ in presets.describe())
     assert names.BANNER == oid_aircraft.BANNER
 
 
