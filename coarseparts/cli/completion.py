@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from coarseparts.cli import help, names
+from coarseparts.cli import names
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.system.files import write_whole
 
@@ -169,7 +169,7 @@ def _candidates(top: Any, words: list[str]) -> list[tuple[str, str]]:
 
 def _commands(command: Any) -> list[str]:
     """The names of a group's commands."""
-    return command.list_commands(None) if isinstance(command, help.Verbs) else []
+    return command.list_commands(None) if hasattr(command, "list_commands") else []
 
 
 def _options(command: Any) -> list[Any]:
