@@ -9,47 +9,68 @@ from typing import Annotated
 
 import typer
 
-from coarseparts.cli import options, outcome
-from coarseparts.cli.choices import Changes, Device, SkipBad, Weights
+from coarseparts.cli import help, names, options
+from coarseparts.cli.choices import Changes, Device, Seeds, SkipBad, Weights
+from coarseparts.cli.help import DATA, OUTPUT, PLACE, TRAINING, verb
 from coarseparts.cli.terminal import err, note, notes, progress, say
-from coarseparts.experiments import benchmark as matrix
-from coarseparts.experiments.cells import STARTS, Cell, Outcome
-from coarseparts.experiments.data import opened
-from coarseparts.experiments.worlds import WORLDS
-from coarseparts.labels import STYLES
-from coarseparts.report.pages import write_folder
-from coarseparts.training import methods
-from coarseparts.training import settings as presets
-from coarseparts.training.claims import benchmark_folder, in_turn
-from coarseparts.training.experiment import Experiment
-from coarseparts.training.networks import resolve
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app = help.app()
 
 
-@app.command()
+@verb(
+    app,
+    examples=(
+        "coarseparts benchmark synthetic-birds --out runs/birds --dry-run",
+        "coarseparts benchmark ants.yaml --out runs/bench --parts 10,30 --labels all,mask",
+    ),
+)
 def benchmark(
-    data: Annotated[str, typer.Argument(help=f"{', '.join(WORLDS)}, or a dataset file (YAML)")],
-    run: Annotated[Path, typer.Option("--out", help="folder; the same command again does the cells that are left")],
-    names: Annotated[str, typer.Option("--methods", help=f"of {', '.join(methods.METHODS)} [all that fit]")] = "",
-    parts: Annotated[
-        str, typer.Option(help="numbers of part masks, e.g. 30,150 [all there are; synthetic birds: 30, aircraft: 60]")
+    data: Annotated[str, typer.Argument(help=f"{', '.join(names.WORLDS)}, or a dataset file (YAML)")],
+    run: Annotated[
+        Path,
+        typer.Option(
+            "--out", help="folder; the same command again does the cells that are left", rich_help_panel=OUTPUT
+        ),
+    ],
+    methods: Annotated[
+        str, typer.Option(help=f"of {', '.join(names.METHODS)} [all that fit]", rich_help_panel=TRAINING)
     ] = "",
-    labels: Annotated[str, typer.Option(help="coarse labels, e.g. all,mask,keypoints+box")] = "all",
+    parts: Annotated[
+        str,
+        typer.Option(
+            help="numbers of part masks, e.g. 30,150 [all there are; synthetic birds: 30, aircraft: 60]",
+            rich_help_panel=DATA,
+        ),
+    ] = "",
+    labels: Annotated[
+        str, typer.Option(help="coarse labels, e.g. all,mask,keypoints+box", rich_help_panel=DATA)
+    ] = "all",
     starts: Annotated[
-        str, typer.Option(help=f"where encoders begin: of {', '.join(STARTS)}; weights: as --weights says")
+        str,
+        typer.Option(
+            help=f"where encoders begin: of {', '.join(names.STARTS)}; weights: as --weights says",
+            rich_help_panel=TRAINING,
+        ),
     ] = "weights",
-    seeds: Annotated[str, typer.Option(help="e.g. 0,1,2")] = "0,1,2",
+    seeds: Seeds = "0,1,2",
     preset: Annotated[
         str,
-        typer.Option(help=f"one of {', '.join(presets.PRESETS)}, or {presets.PUBLISHED}: each cell the paper's own"),
+        typer.Option(
+            help=f"one of {', '.join(names.PRESETS)}, or {names.PUBLISHED}: each cell the paper's own",
+            rich_help_panel=TRAINING,
+        ),
     ] = "default",
     split: Annotated[
-        str, typer.Option(help="part-labelled images to measure on, val or test [val; built-in worlds: test]")
+        str,
+        typer.Option(
+            help="part-labelled images to measure on, val or test [val; built-in worlds: test]", rich_help_panel=DATA
+        ),
     ] = "",
     weights: Weights = "",
     changes: Changes = [],  # noqa: B006
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the cells and the time they may take")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="print the cells and the time they may take", rich_help_panel=PLACE)
+    ] = False,
     device: Device = "auto",
     skip_bad: SkipBad = False,
 ) -> None:
@@ -57,22 +78,33 @@ def benchmark(
 
     Under torchrun each process takes its share of the cells, one GPU each.
     """
-    where = options.own_gpu(options.device(device))
-    chosen = options.names("--methods", names, methods.METHODS)
+    chosen = options.names("--methods", methods, names.METHODS)
     styles = options.names("--labels", labels)
     for style in styles:
         for one in style.split("+"):
-            options.one_of("--labels", one, ("all", *STYLES))
-    begins, numbers = options.names("--starts", starts, STARTS), options.seeds(seeds)
+            options.one_of("--labels", one, ("all", *names.STYLES))
+    begins, numbers = options.names("--starts", starts, names.STARTS), options.seeds(seeds)
     given = options.changes(changes) | ({"weights": weights} if weights else {})
-    options.one_of("--preset", preset, (*presets.PRESETS, presets.PUBLISHED))
+    options.one_of("--preset", preset, (*names.PRESETS, names.PUBLISHED))
+    split = split or ("test" if data in names.WORLDS else "val")
+    options.one_of("--split", split, ("val", "test"))
+
+    from coarseparts.cli import outcome
+    from coarseparts.experiments import benchmark as matrix
+    from coarseparts.experiments.cells import STARTS, Cell, Outcome
+    from coarseparts.experiments.data import opened
+    from coarseparts.report.pages import write_folder
+    from coarseparts.training import settings as presets
+    from coarseparts.training.claims import benchmark_folder, in_turn
+    from coarseparts.training.experiment import Experiment
+    from coarseparts.training.networks import resolve
+
+    where = options.own_gpu(options.device(device))
     first = "paper" if preset == presets.PUBLISHED else preset
     resolve(presets.settings(first, given), where)  # a wrong setting is told before anything is read
-    split = split or ("test" if data in WORLDS else "val")
-    options.one_of("--split", split, ("val", "test"))
     with nullcontext() if dry_run else benchmark_folder(run, note):
         with in_turn(run, note):
-            bar = None if data in WORLDS else progress("reading images")
+            bar = None if data in names.WORLDS else progress("reading images")
             source = opened(data, run / "data", split, skip_bad, bar, note)
             notes(source.problems)
             limits = options.whole_numbers("--parts", parts) or [len(source.rows.part)]

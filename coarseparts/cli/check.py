@@ -7,20 +7,32 @@ from typing import Annotated
 
 import typer
 
+from coarseparts.cli import help
+from coarseparts.cli.choices import Json
+from coarseparts.cli.help import OUTPUT, verb
 from coarseparts.cli.terminal import out, progress, say
-from coarseparts.data.check import check as examine
-from coarseparts.report.contact_sheet import contact_sheet
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app = help.app()
 
 
-@app.command()
+@verb(
+    app,
+    examples=(
+        "coarseparts check ants.yaml",
+        "coarseparts check ants.yaml --sheet ants.png",
+    ),
+)
 def check(
     data: Annotated[Path, typer.Argument(help="dataset file (YAML)")],
-    sheet: Annotated[Path | None, typer.Option(help="contact sheet PNG to write [DATA-check.png]")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    sheet: Annotated[
+        Path | None, typer.Option(help="contact sheet PNG to write [DATA-check.png]", rich_help_panel=OUTPUT)
+    ] = None,
+    as_json: Json = False,
 ) -> None:
     """What is in my data, and what is wrong with it."""
+    from coarseparts.data.check import check as examine
+    from coarseparts.report.contact_sheet import contact_sheet
+
     found = examine(data, progress=progress("checking"))
     if as_json:
         print(found.to_json())

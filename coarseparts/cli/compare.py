@@ -8,48 +8,56 @@ from typing import Annotated
 
 import typer
 
-from coarseparts.cli import options, outcome
-from coarseparts.cli.choices import Changes, Device, SkipBad, Weights
+from coarseparts.cli import help, names, options
+from coarseparts.cli.choices import Changes, Device, PartsLimit, Preset, Seeds, SkipBad, Weights
+from coarseparts.cli.help import DATA, OUTPUT, TRAINING, verb
 from coarseparts.cli.terminal import err, note, one_voice, progress
-from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.problems import BadInput, Problem
-from coarseparts.experiments import compare as comparing
-from coarseparts.experiments.data import from_file
-from coarseparts.labels import STYLES
-from coarseparts.system import parallel
-from coarseparts.training import methods
-from coarseparts.training import settings as presets
-from coarseparts.training.networks import resolve
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app = help.app()
 
 
-@app.command()
+@verb(
+    app,
+    examples=(
+        "coarseparts compare ants.yaml --out runs/table --seeds 0,1,2",
+        "coarseparts compare ants.yaml --out runs/em --methods fine-tuning,em",
+    ),
+)
 def compare(
     data: Annotated[Path, typer.Argument(help="dataset file (YAML)")],
-    run: Annotated[Path, typer.Option("--out", help="folder; a run folder per seed in it")],
-    names: Annotated[
-        str, typer.Option("--methods", help=f"of {', '.join(methods.METHODS)}")
+    run: Annotated[Path, typer.Option("--out", help="folder; a run folder per seed in it", rich_help_panel=OUTPUT)],
+    methods: Annotated[
+        str, typer.Option(help=f"of {', '.join(names.METHODS)}", rich_help_panel=TRAINING)
     ] = "fine-tuning,distillation,em",
-    seeds: Annotated[str, typer.Option(help="e.g. 0,1,2")] = "0",
-    preset: Annotated[str, typer.Option(help=f"one of {', '.join(presets.PRESETS)}")] = "default",
+    seeds: Seeds = "0",
+    preset: Preset = "default",
     weights: Weights = "",
-    labels: Annotated[str, typer.Option(help="coarse labels to use [all there are]")] = "",
-    parts_limit: Annotated[int | None, typer.Option(min=1, help="use only the first N part masks")] = None,
+    labels: Annotated[str, typer.Option(help="coarse labels to use [all there are]", rich_help_panel=DATA)] = "",
+    parts_limit: PartsLimit = None,
     changes: Changes = [],  # noqa: B006
     device: Device = "auto",
     skip_bad: SkipBad = False,
 ) -> None:
     """Several methods and seeds on the same data, in one table."""
-    chosen = options.names("--methods", names, methods.METHODS)
+    chosen = options.names("--methods", methods, names.METHODS)
     if not chosen:
-        raise BadInput(Problem("--methods", "names none", f"name some of {', '.join(methods.METHODS)}"))
+        raise BadInput(Problem("--methods", "names none", f"name some of {', '.join(names.METHODS)}"))
     numbers = options.seeds(seeds)
+    styles = "+".join(options.names("--labels", labels, names.STYLES)) or "all"
+    given = options.changes(changes) | ({"weights": weights} if weights else {})
+
+    from coarseparts.cli import outcome
+    from coarseparts.data.dataset_file import load_dataset_file
+    from coarseparts.experiments import compare as comparing
+    from coarseparts.experiments.data import from_file
+    from coarseparts.system import parallel
+    from coarseparts.training import settings as presets
+    from coarseparts.training.networks import resolve
+
     dataset = load_dataset_file(data)
     where = options.device(device)
-    given = options.changes(changes) | ({"weights": weights} if weights else {})
     settings = resolve(presets.settings(preset, given), where)
-    styles = "+".join(options.names("--labels", labels, STYLES)) or "all"
     with parallel.together(where) as where, one_voice(parallel.is_main()):
         bar = progress("reading images")
         done = comparing.compare(

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from coarseparts.cli import options, outcome
-from coarseparts.cli.choices import Device
+from coarseparts.cli import help, options
+from coarseparts.cli.choices import Device, Seeds
+from coarseparts.cli.help import OUTPUT, verb
 from coarseparts.cli.terminal import err, note, one_voice
-from coarseparts.experiments.compare import compare
-from coarseparts.experiments.data import built_in
-from coarseparts.experiments.worlds import WORLDS
-from coarseparts.system import parallel
-from coarseparts.training.networks import resolve
-from coarseparts.training.settings import settings
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+if TYPE_CHECKING:
+    from coarseparts.training.settings import Settings
+
+app = help.app()
 
 METHODS = ("fine-tuning", "em")
 
@@ -26,18 +24,32 @@ EPOCHS = 7
 """Of EM, and as many steps of fine-tuning; the ``default`` preset has 12, which take that much longer."""
 
 
-@app.command()
+@verb(
+    app,
+    examples=(
+        "coarseparts demo",
+        "coarseparts demo --out runs/demo3 --seeds 0,1,2",
+    ),
+)
 def demo(
-    run: Annotated[Path, typer.Option("--out", help="folder to write")] = Path("runs/demo"),
-    seeds: Annotated[str, typer.Option(help="e.g. 0,1,2")] = "0",
+    run: Annotated[Path, typer.Option("--out", help="folder to write", rich_help_panel=OUTPUT)] = Path("runs/demo"),
+    seeds: Seeds = "0",
     device: Device = "auto",
 ) -> None:
     """The whole method on the built-in synthetic birds: a table of methods and a report to look at."""
     numbers = options.seeds(seeds)
+
+    from coarseparts.cli import outcome
+    from coarseparts.experiments.compare import compare
+    from coarseparts.experiments.data import built_in
+    from coarseparts.experiments.worlds import WORLDS
+    from coarseparts.system import parallel
+    from coarseparts.training.networks import resolve
+
     with parallel.together(options.device(device)) as where, one_voice(parallel.is_main()):
         done = compare(
             partial(built_in, "synthetic-birds", lambda seed: run / f"seed{seed}" / "store", name="demo"),
-            resolve(settings(changes={"em_epochs": EPOCHS}), where),
+            resolve(settings({"em_epochs": EPOCHS}), where),
             METHODS,
             numbers,
             run,
@@ -49,3 +61,10 @@ def demo(
             console=err,
         )
         outcome.tell(done, run)
+
+
+def settings(changes: dict[str, Any]) -> Settings:
+    """The ``default`` preset with some changes."""
+    from coarseparts.training import settings as presets
+
+    return presets.settings(changes=changes)

@@ -7,30 +7,41 @@ from typing import Annotated, Any
 
 import typer
 
-from coarseparts.cli import options
-from coarseparts.cli.choices import Device, SkipBad
+from coarseparts.cli import help, options
+from coarseparts.cli.choices import Device, Json, SkipBad
+from coarseparts.cli.help import DATA, verb
 from coarseparts.cli.terminal import notes, progress, say
-from coarseparts.evaluation.iou import to_json
-from coarseparts.inference.evaluate import evaluate as measure
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app = help.app()
 
 
-@app.command()
+@verb(
+    app,
+    examples=(
+        "coarseparts evaluate runs/ants",
+        "coarseparts evaluate runs/ants --split test --model posterior --json",
+    ),
+)
 def evaluate(
     run: Annotated[Path, typer.Argument(help="run folder")],
-    data: Annotated[Path | None, typer.Option(help="another dataset file [the one it was trained on]")] = None,
-    split: Annotated[str, typer.Option(help="train, val or test")] = "val",
+    data: Annotated[
+        Path | None, typer.Option(help="another dataset file [the one it was trained on]", rich_help_panel=DATA)
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, val or test", rich_help_panel=DATA)] = "val",
     model: Annotated[
-        str, typer.Option(help="part (sees the image) or posterior (sees the coarse labels, too)")
+        str, typer.Option(help="part (sees the image) or posterior (sees the coarse labels, too)", rich_help_panel=DATA)
     ] = "part",
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+    as_json: Json = False,
     device: Device = "auto",
     skip_bad: SkipBad = False,
 ) -> None:
     """Part IoU of a trained model on part-labelled images, and PCK of its keypoints, in percent."""
     options.one_of("--model", model, ("part", "posterior"))
     options.one_of("--split", split, ("train", "val", "test"))
+
+    from coarseparts.evaluation.iou import to_json
+    from coarseparts.inference.evaluate import evaluate as measure
+
     where, bar = options.device(device), progress("reading images")
     chosen: dict[str, Any] = {"split": split, "data": data, "model": model}
     result = measure(run, **chosen, device=where, skip_bad=skip_bad, progress=bar)

@@ -17,9 +17,9 @@ from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
+from coarseparts.cli import completion, help
 from coarseparts.cli.options import nearest_of
 from coarseparts.cli.terminal import end_bars
 from coarseparts.system import limits
@@ -43,10 +43,16 @@ VERBS = {
 }
 """Each is the file of its name in this folder, with a typer ``app``; imported when it is asked for."""
 
+EXAMPLES = (
+    "coarseparts demo",
+    "coarseparts train --help",
+    "coarseparts train ants.yaml --out runs/ants",
+)
+
 TRAINS = ("train", "compare", "demo", "benchmark", "sweep")
 
 
-class Verbs(TyperGroup):
+class Verbs(help.Verbs):
     """A group whose verbs are listed from ``VERBS`` and imported when one of them is called."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -61,14 +67,15 @@ class Verbs(TyperGroup):
             ctx.fail(f"no such command {readable(name)!r}; {nearest_of(name, VERBS)}")
         if name not in VERBS:
             return super().resolve_command(ctx, args)
+        return name, self.verb(name), args[1:]
+
+    def verb(self, name: str) -> Any:
         command = typer.main.get_command(import_module(f"coarseparts.cli.{name}").app)
         command.name = name
-        return name, command, args[1:]
+        return command
 
 
-app = typer.Typer(
-    cls=Verbs, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
-)
+app = help.app(cls=Verbs, no_args_is_help=True, pretty_exceptions_enable=False, epilog="\n".join(EXAMPLES))
 
 
 def _print_version(asked: bool) -> None:
@@ -77,10 +84,32 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _install_completion(asked: bool) -> None:
+    if asked:
+        print(f"{readable(completion.install())}: written; new terminals complete with TAB")
+        raise typer.Exit
+
+
+def _show_completion(asked: bool) -> None:
+    if asked:
+        completion.show()
+        raise typer.Exit
+
+
 @app.callback()
 def start(
-    _: Annotated[
+    _version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="print the version and exit")
+    ] = False,
+    _install: Annotated[
+        bool,
+        typer.Option(
+            "--install-completion", is_eager=True, callback=_install_completion, help="completion by TAB for your SHELL"
+        ),
+    ] = False,
+    _show: Annotated[
+        bool,
+        typer.Option("--show-completion", is_eager=True, callback=_show_completion, help="print its script instead"),
     ] = False,
 ) -> None:
     """Segment the parts of objects from a few part masks and the coarse labels that you already have.
@@ -112,7 +141,10 @@ def main() -> None:
 def _run() -> int:
     """The status of the command; what went wrong is said."""
     try:
-        return app(standalone_mode=False) or 0
+        if (shell := os.environ.pop(completion.VARIABLE, "")) in completion.SCRIPTS:
+            completion.answer(shell, sys.argv[1:], typer.main.get_command(app))
+            return 0
+        return app(standalone_mode=False, prog_name="coarseparts") or 0
     except BaseException as error:
         end_bars()
         if INTERRUPTS.count:  # whatever it became on its way here
@@ -129,7 +161,8 @@ def _said(error: BaseException) -> int:
         return _say(2, *str(error.format_message()).split("\n"))
     if isinstance(error, BrokenPipeError):  # whoever read our output has had enough
         return 1
-    if isinstance(error, ValidationError):
+    pydantic = sys.modules.get("pydantic")  # whose import takes a while; no error of its comes before that
+    if pydantic and isinstance(error, pydantic.ValidationError):
         told = error.errors(include_url=False)
         keys = [".".join(str(p) for p in each["loc"]) for each in told]
         lines = (f"--set {key}={short(e['input'])}: {e['msg']}" for key, e in zip(keys, told, strict=True))

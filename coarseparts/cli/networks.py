@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import typer
-
+from coarseparts.cli import help
+from coarseparts.cli.help import verb
 from coarseparts.cli.terminal import say
-from coarseparts.networks.macs import network_table
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app = help.app()
 
 
-@app.command()
+@verb(app, examples=("coarseparts networks",))
 def networks() -> None:
     """Multiply-accumulates and parameters of the paper's networks (Fig. 6) for one 256 x 256 image."""
+    from coarseparts.networks.macs import network_table
+
     for row in network_table():
         say(f"{row.name:16s} {row.macs / 1e9:7.2f} G MAC {row.parameters / 1e6:7.2f} M parameters")

@@ -8,13 +8,14 @@ from collections.abc import Collection
 from typing import Any
 
 from coarseparts.data.problems import BadInput, Problem
-from coarseparts.system.documents import DocumentError, parse_yaml
 from coarseparts.system.limits import room_for_networks
 from coarseparts.system.text import short
 
 
 def changes(texts: list[str]) -> dict[str, Any]:
     """["batch=8", "em.alpha=0.5"] -> {"batch": 8, "em.alpha": 0.5}."""
+    from coarseparts.system.documents import DocumentError, parse_yaml  # here, for no help text needs a parser
+
     pairs: dict[str, Any] = {}
     for text in texts:
         key, equals, value = text.partition("=")

@@ -8,28 +8,46 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from coarseparts.cli import options
+from coarseparts.cli import help, options
 from coarseparts.cli.choices import Device, SkipBad
+from coarseparts.cli.help import DATA, OUTPUT, PLACE, verb
 from coarseparts.cli.terminal import note, notes, out, progress, say
 from coarseparts.data.problems import BadInput, Problem
-from coarseparts.inference.folder import predict_folder
-from coarseparts.inference.model import load
-from coarseparts.report.palette import colours
 from coarseparts.system.text import readable
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app = help.app()
 
 
-@app.command()
+@verb(
+    app,
+    examples=(
+        "coarseparts predict runs/ants photos --out parts --overlay",
+        "coarseparts predict runs/ants photos --out parts --labels coarse.json",
+    ),
+)
 def predict(
     run: Annotated[Path, typer.Argument(help="run folder")],
     images: Annotated[Path, typer.Argument(help="folder of photographs, or one")],
-    target: Annotated[Path, typer.Option("--out", help="folder for <stem>.png: part indices at the image's own size")],
-    labels: Annotated[Path | None, typer.Option(help="COCO file with coarse labels of these images")] = None,
-    part_boxes: Annotated[Path | None, typer.Option(help="COCO file with boxes of parts of these images")] = None,
-    overlay: Annotated[bool, typer.Option("--overlay", help="also write pictures to look at")] = False,
-    coco: Annotated[Path | None, typer.Option(help="also write a COCO file")] = None,
-    shard: Annotated[str, typer.Option(help="I/N: every N-th image from the I-th on [all; torchrun: its own]")] = "",
+    target: Annotated[
+        Path,
+        typer.Option(
+            "--out", help="folder for <stem>.png: part indices at the image's own size", rich_help_panel=OUTPUT
+        ),
+    ],
+    labels: Annotated[
+        Path | None, typer.Option(help="COCO file with coarse labels of these images", rich_help_panel=DATA)
+    ] = None,
+    part_boxes: Annotated[
+        Path | None, typer.Option(help="COCO file with boxes of parts of these images", rich_help_panel=DATA)
+    ] = None,
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="also write pictures to look at", rich_help_panel=OUTPUT)
+    ] = False,
+    coco: Annotated[Path | None, typer.Option(help="also write a COCO file", rich_help_panel=OUTPUT)] = None,
+    shard: Annotated[
+        str,
+        typer.Option(help="I/N: every N-th image from the I-th on [all; torchrun: its own]", rich_help_panel=PLACE),
+    ] = "",
     device: Device = "auto",
     skip_bad: SkipBad = False,
 ) -> None:
@@ -38,6 +56,11 @@ def predict(
     if own[1] > 1 and coco is not None:
         remedy = "leave --coco out, and run once more without shards when all are done: nothing is predicted again"
         raise BadInput(Problem("--coco", "is a file of all images, and this is a share of them", remedy))
+
+    from coarseparts.inference.folder import predict_folder
+    from coarseparts.inference.model import load
+    from coarseparts.report.palette import colours
+
     trained = load(run, options.own_gpu(options.device(device)))
     bar = progress("predicting") if own[0] == 0 else None
     done = predict_folder(trained, images, target, labels, overlay, coco, skip_bad, bar, own, part_boxes, note)

@@ -5,30 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from coarseparts.cli import options
+from coarseparts.cli import help, names, options
+from coarseparts.cli.help import DATA, OUTPUT, verb
 from coarseparts.cli.terminal import err, out, say
-from coarseparts.data.prepare.archives import Archives
-from coarseparts.data.prepare.cub import prepare_cub
-from coarseparts.data.prepare.nabirds import prepare_nabirds
-from coarseparts.data.prepare.oid_aircraft import BANNER, prepare_oid_aircraft, propose_clean
-from coarseparts.data.prepare.pascal_birds import PAPER_BIRDS, PARTS, Rules
-from coarseparts.data.prepare.pascub import Choices, Pascub, prepare_pascub
 from coarseparts.data.problems import BadInput, Problem, capped
 
-app = typer.Typer(
-    add_completion=False,
+if TYPE_CHECKING:
+    from coarseparts.data.prepare.pascub import Pascub
+
+app = help.app(
+    cls=help.Verbs,
     no_args_is_help=True,
-    rich_markup_mode=None,
     help="Public data sets into dataset files, from their unpacked archives.",
+    epilog="coarseparts prepare cub CUB_200_2011 --out data/cub\ncoarseparts prepare pascub --help",
 )
-Out = Annotated[Path, typer.Option("--out", help="folder to write; the same command again goes on, or finds it done")]
+_OUT = "folder to write; the same command again goes on, or finds it done"
+Out = Annotated[Path, typer.Option("--out", help=_OUT, rich_help_panel=OUTPUT)]
 
 
 @app.callback()
@@ -36,34 +35,68 @@ def prepare() -> None:
     """Public data sets into dataset files, from their unpacked archives."""
 
 
-@app.command()
+@verb(app, examples=("coarseparts prepare pascub --cub CUB_200_2011 --parts CUB_Parts --out data/pascub",))
 def pascub(
-    cub: Annotated[Path, typer.Option(metavar="DIR", help="CUB_200_2011, as unpacked; used from there")],
-    parts: Annotated[Path, typer.Option(metavar="DIR", help="CUB_Parts of PASCUB: images_train, parts_train, ...")],
+    cub: Annotated[
+        Path, typer.Option(metavar="DIR", help="CUB_200_2011, as unpacked; used from there", rich_help_panel=DATA)
+    ],
+    parts: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="CUB_Parts of PASCUB: images_train, parts_train, ...", rich_help_panel=DATA),
+    ],
     folder: Out,
-    voc: Annotated[Path | None, typer.Option(metavar="DIR", help="VOC2010: JPEGImages, ImageSets")] = None,
+    voc: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="VOC2010: JPEGImages, ImageSets", rich_help_panel=DATA)
+    ] = None,
     pascal_parts: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="PASCAL-Part's .mat files: Annotations_Part")
+        Path | None,
+        typer.Option(metavar="DIR", help="PASCAL-Part's .mat files: Annotations_Part", rich_help_panel=DATA),
     ] = None,
     pascal_crops: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="PASCAL_Parts of PASCUB, instead of --voc and --pascal-parts")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="PASCAL_Parts of PASCUB, instead of --voc and --pascal-parts", rich_help_panel=DATA
+        ),
     ] = None,
     segmentations: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="CUB's figure-ground masks (default: in or beside --cub)")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="CUB's figure-ground masks (default: in or beside --cub)", rich_help_panel=DATA
+        ),
     ] = None,
-    neck: Annotated[str, typer.Option(help="head: it belongs to it; drop: no part of its own")] = "head",
-    body: Annotated[str, typer.Option(help="what is weighed against the head: torso, or rest")] = "torso",
+    neck: Annotated[
+        str, typer.Option(help="head: it belongs to it; drop: no part of its own", rich_help_panel=DATA)
+    ] = "head",
+    body: Annotated[
+        str, typer.Option(help="what is weighed against the head: torso, or rest", rich_help_panel=DATA)
+    ] = "torso",
     part_order: Annotated[
-        str, typer.Option(help="parts of the indices 1 to 10 of CUB_Parts (default: found from CUB's keypoints)")
+        str,
+        typer.Option(
+            help="parts of the indices 1 to 10 of CUB_Parts (default: found from CUB's keypoints)", rich_help_panel=DATA
+        ),
     ] = "",
-    split_file: Annotated[Path | None, typer.Option(help='lines "name val" for birds of PASCAL and CUB')] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="deals the other images to val and test")] = 0,
-    as_paper: Annotated[bool, typer.Option("--as-paper", help="train on val and test images' coarse labels")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="other numbers than the paper's are errors")] = False,
+    split_file: Annotated[
+        Path | None, typer.Option(help='lines "name val" for birds of PASCAL and CUB', rich_help_panel=DATA)
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="deals the other images to val and test", rich_help_panel=DATA)
+    ] = 0,
+    as_paper: Annotated[
+        bool, typer.Option("--as-paper", help="train on val and test images' coarse labels", rich_help_panel=DATA)
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="other numbers than the paper's are errors", rich_help_panel=DATA)
+    ] = False,
 ) -> None:
     """PASCUB: birds of PASCAL-Part and CUB Parts with part masks, CUB-200-2011 with coarse labels (section 4.1)."""
     options.one_of("--neck", neck, ("head", "drop"))
     options.one_of("--body", body, ("torso", "rest"))
+
+    from coarseparts.data.prepare.archives import Archives
+    from coarseparts.data.prepare.pascal_birds import PARTS, Rules
+    from coarseparts.data.prepare.pascub import Choices, prepare_pascub
+
     order = tuple(options.names("--part-order", part_order, PARTS)) or None
     if order is not None and len(order) != len(PARTS):
         remedy = f"name each of {', '.join(PARTS)} once"
@@ -79,40 +112,61 @@ def pascub(
     _print_pascub(made)
 
 
-@app.command()
+@verb(app, examples=("coarseparts prepare cub CUB_200_2011 --out data/cub",))
 def cub(
     archive: Annotated[Path, typer.Argument(metavar="DIR", help="CUB_200_2011, as unpacked; used from there")],
     folder: Out,
     segmentations: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="CUB's figure-ground masks (default: in or beside DIR)")
+        Path | None,
+        typer.Option(metavar="DIR", help="CUB's figure-ground masks (default: in or beside DIR)", rich_help_panel=DATA),
     ] = None,
 ) -> None:
     """CUB-200-2011: keypoints, boxes and figure-ground masks, in its official split."""
+    from coarseparts.data.prepare.cub import prepare_cub
+
     with _progress() as advance:
         changed, problems = prepare_cub(archive, folder, segmentations, advance)
     _print_done(folder / "cub.yaml", changed, problems)
 
 
-@app.command("oid-aircraft")
+@verb(
+    app,
+    "oid-aircraft",
+    examples=(
+        "coarseparts prepare oid-aircraft oid-aircraft-beta-1 --propose clean.txt",
+        "coarseparts prepare oid-aircraft oid-aircraft-beta-1 --out data/oid --clean clean.txt",
+    ),
+)
 def oid_aircraft(
     archive: Annotated[Path, typer.Argument(metavar="DIR", help="oid-aircraft-beta-1, as unpacked")],
-    folder: Annotated[
-        Path | None, typer.Option("--out", help="folder to write; the same command again goes on, or finds it done")
-    ] = None,
+    folder: Annotated[Path | None, typer.Option("--out", help=_OUT, rich_help_panel=OUTPUT)] = None,
     clean: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help='part labels are used of these photographs: lines "train 0034309"'),
+        typer.Option(
+            metavar="FILE",
+            help='part labels are used of these photographs: lines "train 0034309"',
+            rich_help_panel=DATA,
+        ),
     ] = None,
     propose: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="write such a list, of labels that fit together, to look through"),
+        typer.Option(
+            metavar="FILE",
+            help="write such a list, of labels that fit together, to look through",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
-    banner: Annotated[int, typer.Option(min=0, help="rows to cut off at the bottom of each photograph")] = BANNER,
+    banner: Annotated[
+        int, typer.Option(min=0, help="rows to cut off at the bottom of each photograph", rich_help_panel=DATA)
+    ] = names.BANNER,
 ) -> None:
     """OID Aircraft: outlines of aeroplanes, and polygons of four parts of those you choose (section 4.2)."""
     if (folder is None) == (propose is None) or (propose is not None and clean is not None):
         message = "need one of them: --propose FILE writes a list, --out DIR [--clean FILE] prepares the data"
         raise BadInput(Problem("--out, --propose", message, "name one"))
+
+    from coarseparts.data.prepare.oid_aircraft import prepare_oid_aircraft, propose_clean
+
     if propose is not None:
         changed = propose_clean(archive, propose, banner)
         say(f"{propose}: {'look through it, then give it to --clean' if changed else 'was there already'}")
@@ -122,16 +176,26 @@ def oid_aircraft(
         _print_done(folder / "oid-aircraft.yaml", changed, problems)
 
 
-@app.command()
+@verb(
+    app,
+    examples=(
+        "coarseparts prepare nabirds nabirds --out data/nabirds",
+        "coarseparts prepare nabirds nabirds --out data/nabirds --with data/pascub/pascub.yaml",
+    ),
+)
 def nabirds(
     archive: Annotated[Path, typer.Argument(metavar="DIR", help="nabirds, as unpacked; used from there")],
     folder: Out,
     beside: Annotated[
         Path | None,
-        typer.Option("--with", metavar="YAML", help="also a dataset file of this one's sources and NABirds"),
+        typer.Option(
+            "--with", metavar="YAML", help="also a dataset file of this one's sources and NABirds", rich_help_panel=DATA
+        ),
     ] = None,
 ) -> None:
     """NABirds: keypoints and boxes, alone and as a further coarse source beside PASCUB."""
+    from coarseparts.data.prepare.nabirds import prepare_nabirds
+
     with _progress() as advance:
         changed, problems = prepare_nabirds(archive, folder, beside, advance)
     made = folder / ("nabirds.yaml" if beside is None else f"{beside.stem}-nabirds.yaml")
@@ -147,6 +211,8 @@ def _print_done(dataset: Path, changed: bool, problems: list[Problem]) -> None:
 
 
 def _print_pascub(made: Pascub) -> None:
+    from coarseparts.data.prepare.pascal_birds import PAPER_BIRDS
+
     sizes = _table("images", "set", "split", "paper", "found", "used")
     for row in made.sizes:
         sizes.add_row(*map(str, row))

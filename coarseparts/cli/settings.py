@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import typer
-
+from coarseparts.cli import help
+from coarseparts.cli.help import verb
 from coarseparts.cli.terminal import out
-from coarseparts.training import settings as presets
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app = help.app()
 
 
-@app.command()
+@verb(app, examples=("coarseparts settings",))
 def settings() -> None:
     """Every setting with its default, for --set KEY=VALUE."""
+    from coarseparts.training import settings as presets
+
     for key, default, text in presets.describe():
         out.print(f"{key} = {default}\n    {text}")

@@ -6,41 +6,53 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from pydantic import ValidationError
 
-from coarseparts.cli import options
-from coarseparts.cli.choices import Changes, Device, Seed, SkipBad, Weights
+from coarseparts.cli import help, names, options
+from coarseparts.cli.choices import Changes, Device, Preset, Seed, SkipBad, Weights
+from coarseparts.cli.help import DATA, OUTPUT, TRAINING, verb
 from coarseparts.cli.terminal import err, note, notes, progress, say
-from coarseparts.data.accounts import in_training
 from coarseparts.data.problems import BadInput, Problem
-from coarseparts.experiments import sweep as sweeping
-from coarseparts.experiments.benchmark import facts
-from coarseparts.experiments.cells import Conditions
-from coarseparts.experiments.data import opened
-from coarseparts.experiments.worlds import WORLDS
 from coarseparts.system.errors import Failed
 from coarseparts.system.text import short
-from coarseparts.training import methods
-from coarseparts.training import settings as presets
-from coarseparts.training.claims import alone
-from coarseparts.training.networks import resolve
-from coarseparts.updates import TrainingDiverged
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app = help.app()
 
 
-@app.command()
+@verb(
+    app,
+    examples=(
+        "coarseparts sweep ants.yaml --out runs/sweep --over em.alpha=0.01:1:log",
+        "coarseparts sweep ants.yaml --out runs/grid --over batch=8,16 --sampler grid",
+    ),
+)
 def sweep(
-    data: Annotated[str, typer.Argument(help=f"{', '.join(WORLDS)}, or a dataset file (YAML)")],
-    run: Annotated[Path, typer.Option("--out", help="folder; the same command again does the trials that are left")],
-    over: Annotated[list[str], typer.Option(metavar="KEY=A,B,.. or KEY=LOW:HIGH[:log]", help="a setting to vary")],
-    method: Annotated[str, typer.Option(help=f"one of {', '.join(methods.METHODS)}")] = "em",
-    sampler: Annotated[str, typer.Option(help=f"one of {', '.join(sweeping.SAMPLERS)}")] = "random",
-    trials: Annotated[int, typer.Option(min=1, help="how many settings to try; a grid tries all")] = 20,
+    data: Annotated[str, typer.Argument(help=f"{', '.join(names.WORLDS)}, or a dataset file (YAML)")],
+    run: Annotated[
+        Path,
+        typer.Option(
+            "--out", help="folder; the same command again does the trials that are left", rich_help_panel=OUTPUT
+        ),
+    ],
+    over: Annotated[
+        list[str],
+        typer.Option(metavar="KEY=A,B,.. or KEY=LOW:HIGH[:log]", help="a setting to vary", rich_help_panel=TRAINING),
+    ],
+    method: Annotated[str, typer.Option(help=f"one of {', '.join(names.METHODS)}", rich_help_panel=TRAINING)] = "em",
+    sampler: Annotated[
+        str, typer.Option(help=f"one of {', '.join(names.SAMPLERS)}", rich_help_panel=TRAINING)
+    ] = "random",
+    trials: Annotated[
+        int, typer.Option(min=1, help="how many settings to try; a grid tries all", rich_help_panel=TRAINING)
+    ] = 20,
     parts: Annotated[
-        int | None, typer.Option(min=1, help="number of part masks [all there are; synthetic birds: 30, aircraft: 60]")
+        int | None,
+        typer.Option(
+            min=1,
+            help="number of part masks [all there are; synthetic birds: 30, aircraft: 60]",
+            rich_help_panel=DATA,
+        ),
     ] = None,
-    preset: Annotated[str, typer.Option(help=f"one of {', '.join(presets.PRESETS)}")] = "default",
+    preset: Preset = "default",
     weights: Weights = "",
     changes: Changes = [],  # noqa: B006
     seed: Seed = 0,
@@ -48,11 +60,25 @@ def sweep(
     skip_bad: SkipBad = False,
 ) -> None:
     """Choose settings on the validation images (Appendix C): a table of trials and the best ones as --set options."""
-    where = options.device(device)
-    options.one_of("--method", method, methods.METHODS)
-    options.one_of("--sampler", sampler, sweeping.SAMPLERS)
-    axes = [sweeping.axis(text) for text in over]
+    options.one_of("--method", method, names.METHODS)
+    options.one_of("--sampler", sampler, names.SAMPLERS)
     given = options.changes(changes) | ({"weights": weights} if weights else {})
+
+    from pydantic import ValidationError
+
+    from coarseparts.data.accounts import in_training
+    from coarseparts.experiments import sweep as sweeping
+    from coarseparts.experiments.benchmark import facts
+    from coarseparts.experiments.cells import Conditions
+    from coarseparts.experiments.data import opened
+    from coarseparts.training import methods
+    from coarseparts.training import settings as presets
+    from coarseparts.training.claims import alone
+    from coarseparts.training.networks import resolve
+    from coarseparts.updates import TrainingDiverged
+
+    where = options.device(device)
+    axes = [sweeping.axis(text) for text in over]
     for one, text in zip(axes, over, strict=True):  # a wrong key or value is told before anything is read
         for value in one.values or (one.example,):
             try:
@@ -61,7 +87,7 @@ def sweep(
                 wrong = f"{short(value)} is no value of it: {error.errors()[0]['msg'].lower()}"
                 raise BadInput(Problem(f"--over {text}", wrong, "see `coarseparts settings`")) from None
     with alone(run, note):
-        bar = None if data in WORLDS else progress("reading images")
+        bar = None if data in names.WORLDS else progress("reading images")
         source = opened(data, run / "data", "", skip_bad, bar, note)
         notes(source.problems)
         count = parts or len(source.rows.part)

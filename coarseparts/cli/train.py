@@ -7,29 +7,42 @@ from typing import Annotated
 
 import typer
 
-from coarseparts.cli import options
-from coarseparts.cli.choices import Changes, Device, Seed, SkipBad, Weights
+from coarseparts.cli import help, names, options
+from coarseparts.cli.choices import Changes, Device, PartsLimit, Preset, Seed, SkipBad, Weights
 from coarseparts.cli.compare import compare
-from coarseparts.training import methods
-from coarseparts.training import settings as presets
+from coarseparts.cli.help import DATA, OUTPUT, TRAINING, verb
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app = help.app()
 
 
-@app.command()
+@verb(
+    app,
+    examples=(
+        "coarseparts train ants.yaml --out runs/ants --weights imagenet",
+        "coarseparts train ants.yaml --out runs/masks --labels mask --set batch=16",
+    ),
+)
 def train(
     data: Annotated[Path, typer.Argument(help="dataset file (YAML)")],
-    run: Annotated[Path, typer.Option("--out", help="run folder; the same command again goes on where it stopped")],
-    method: Annotated[str, typer.Option(help=f"one of {', '.join(methods.METHODS)}")] = "em",
-    preset: Annotated[str, typer.Option(help=f"one of {', '.join(presets.PRESETS)}")] = "default",
+    run: Annotated[
+        Path,
+        typer.Option(
+            "--out", help="run folder; the same command again goes on where it stopped", rich_help_panel=OUTPUT
+        ),
+    ],
+    method: Annotated[str, typer.Option(help=f"one of {', '.join(names.METHODS)}", rich_help_panel=TRAINING)] = "em",
+    preset: Preset = "default",
     weights: Weights = "",
-    labels: Annotated[str, typer.Option(help="coarse labels to use, e.g. keypoints,mask,box [all there are]")] = "",
-    parts_limit: Annotated[int | None, typer.Option(min=1, help="use only the first N part masks")] = None,
+    labels: Annotated[
+        str,
+        typer.Option(help="coarse labels to use, e.g. keypoints,mask,box [all there are]", rich_help_panel=DATA),
+    ] = "",
+    parts_limit: PartsLimit = None,
     changes: Changes = [],  # noqa: B006 - typer copies it
     seed: Seed = 0,
     device: Device = "auto",
     skip_bad: SkipBad = False,
 ) -> None:
     """Train on a dataset file and measure on its validation split; ends with a table and report.html."""
-    options.one_of("--method", method, methods.METHODS)
+    options.one_of("--method", method, names.METHODS)
     compare(data, run, method, str(seed), preset, weights, labels, parts_limit, changes, device, skip_bad)

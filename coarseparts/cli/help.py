@@ -1,0 +1,78 @@
+"""What ``--help`` looks like: options under headings, and examples that can be typed as they stand.
+
+The headings are typer's ``rich_help_panel``, written by click's plain formatter: with rich's markup, which stays off,
+brackets in a text would be commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+DATA, TRAINING, OUTPUT, PLACE, OTHER = "Data", "Training", "Output", "Where it runs", "Other"
+"""Headings, in the order in which they stand."""
+
+_HEADINGS = ("Arguments", DATA, TRAINING, OUTPUT, PLACE, OTHER)
+
+
+class Verb(TyperCommand):
+    """A command with its options under headings; the lines of ``epilog`` are its examples."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        _write_options(self, ctx, formatter)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        _write_examples(self, formatter)
+
+
+class Verbs(TyperGroup):
+    """A group of commands whose help is written as that of ``Verb``."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.default = False  # of None typer makes a bool by pydantic, which takes a while to import
+        return option
+
+    def verb(self, name: str) -> Any:
+        """The command of that name, which ``list_commands`` has, with its options."""
+        return self.commands[name]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        _write_options(self, ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        _write_examples(self, formatter)
+
+
+def app(**more: Any) -> typer.Typer:
+    """A typer app without markup, and without options for completion of its own."""
+    return typer.Typer(add_completion=False, rich_markup_mode=None, **more)
+
+
+def verb(to: typer.Typer, name: str | None = None, *, examples: tuple[str, ...]) -> Callable[[Any], Any]:
+    """The decorator that makes a function a verb ``name`` of ``to``; ``examples`` are whole command lines."""
+    return to.command(name, cls=Verb, epilog="\n".join(examples))
+
+
+def _write_options(command: Any, ctx: Any, formatter: Any) -> None:
+    lines: dict[str, list[tuple[str, str]]] = {heading: [] for heading in _HEADINGS}
+    for param in command.get_params(ctx):
+        record = param.get_help_record(ctx)
+        if record is not None:
+            argument = param.param_type_name == "argument"
+            lines["Arguments" if argument else getattr(param, "rich_help_panel", None) or OTHER].append(record)
+    for heading in filter(lines.get, lines):
+        with formatter.section(heading):
+            formatter.write_dl(lines[heading])
+
+
+def _write_examples(command: Any, formatter: Any) -> None:
+    if command.epilog:
+        with formatter.section("Examples"):
+            for line in command.epilog.split("\n"):
+                formatter.write(f"  {line}\n")
