@@ -25,7 +25,6 @@ from torch import nn
 from coarseparts.data.synthetic import birds
 from coarseparts.inference.folder import predict_folder
 from coarseparts.inference.model import Model
-from coarseparts.inference.predict import folded
 from coarseparts.networks.macs import macs
 from coarseparts.system.memory import keep_freed_memory, use_huge_pages
 from coarseparts.training.networks import build, resolve
@@ -49,7 +48,7 @@ def network_rates(preset: str, encoder: str, size: int, batch: int, device: str,
     peaks = {name: matrix_rate(device, dtype) for name, dtype in DTYPES.items()}
     for precision in DTYPES:
         plain = model_of(preset, encoder, size, device, precision)
-        fast = folded(plain)
+        fast = plain.fast
         rows: list[tuple[str, nn.Module, int]] = [
             ("one at a time", plain.networks.part_model, 1),
             (f"{batch} at a time", plain.networks.part_model, batch),

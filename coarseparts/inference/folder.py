@@ -28,7 +28,7 @@ from coarseparts.inference.coco_labels import Labels, read_labels
 from coarseparts.inference.journal import Journal, digest, held, refuse_company
 from coarseparts.inference.model import Model
 from coarseparts.inference.outputs import Outputs, real
-from coarseparts.inference.predict import BATCH, folded, predict_samples
+from coarseparts.inference.predict import BATCH, predict_samples
 from coarseparts.system.locks import Tell, silent
 
 
@@ -116,7 +116,7 @@ def predict_folder(
             bad += each.problems if each.image is None else []
         if bad:
             raise BadInput(capped(dict.fromkeys(bad)))
-    fast = folded(model)
+    fast = model.fast
 
     def save(name: str, path: Path, image: np.ndarray, parts: np.ndarray) -> tuple[str, Path]:
         outputs.save(name, image, parts)

@@ -9,7 +9,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,14 +20,26 @@ from coarseparts.data.crops import crop_and_resize, uncrop, uncrop_probabilities
 from coarseparts.data.sample import Batch, Sample
 from coarseparts.data.store import Store
 from coarseparts.data.transforms import to_input
+from coarseparts.joint import JointModel
 from coarseparts.labels import STYLES
+from coarseparts.labels.schema import Schema
 from coarseparts.networks import Backbone
-
-if TYPE_CHECKING:
-    from coarseparts.inference.model import Model
+from coarseparts.training.settings import Settings
 
 BATCH = 16
 """Samples that pass through a network together."""
+
+
+class Model(Protocol):
+    """What of a trained model (``inference.model.Model``) predicts."""
+
+    networks: JointModel
+    schema: Schema
+    settings: Settings
+    styles: list[str]
+    size: int
+    crop: dict[str, Any]
+    has_posterior: bool
 
 
 @dataclass(frozen=True)
@@ -60,15 +72,15 @@ class Prediction:
         return there
 
 
-def folded(model: Model) -> Model:
+def folded(networks: JointModel) -> JointModel:
     """A copy that computes the same with every batch norm multiplied into the convolution before it.
 
     ResNets and decoders only: of other backbones it is not known what runs before what.
     """
-    networks = copy.deepcopy(model.networks)
+    networks = copy.deepcopy(networks)
     for network in (networks.part_model, networks.posterior):
         _fold(network.eval())
-    return replace(model, networks=networks)
+    return networks
 
 
 def _fold(module: nn.Module) -> None:

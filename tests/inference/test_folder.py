@@ -16,7 +16,7 @@ from coarseparts.data.sample import Sample
 from coarseparts.data.synthetic import birds
 from coarseparts.inference.folder import predict_folder
 from coarseparts.inference.model import Model
-from coarseparts.inference.predict import folded, predict_samples
+from coarseparts.inference.predict import predict_samples
 from coarseparts.training.networks import build, resolve
 from coarseparts.training.settings import settings
 
@@ -66,7 +66,7 @@ def maps(out: Path) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("decoder", ["paper", "stride2"])
 def test_folded_norms_change_nothing_but_the_last_bits(decoder: str) -> None:
     plain = model_of(decoder)
-    fast = folded(plain)
+    fast = plain.fast
     left = [m for m in fast.networks.part_model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     before = [m for m in plain.networks.part_model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert not left and before, "every norm is folded, in the copy alone"
