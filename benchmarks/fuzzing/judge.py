@@ -31,7 +31,7 @@ SAME, TOLD, SAME_OR_TOLD, REFUSED, ANY = "same", "told", "same or told", "same o
 an exit with a message; any exit of 0 or 2 as long as what was not damaged keeps its values, or is told of."""
 
 TEXTS = (".csv", ".html", ".md", ".yaml", ".svg", ".json", ".txt")
-MARKUP = re.compile(r"<(script|img src=x|svg onload|b>hostile)", re.I)
+MARKUP = re.compile(r"(?<!\\)<(script|img src=x|svg onload|b>hostile)", re.I)
 REMEDY = re.compile(r"; .|delete|remove|another --out|again|anew")
 PYTHONS = re.compile(
     r"codec can't|NoneType|has no attribute|unexpected keyword|subscriptable|index out of range|invalid literal"

@@ -250,9 +250,9 @@ def _misused(place: Path, base: Path, rng: Random) -> Case:
     else:
         words += [option, value] if option else [value]
     core = max(re.findall(r"[\w ./=,+-]+", value, re.ASCII) or [""], key=len)[:12].strip()
-    named = tuple(
-        word for word in (option, core, value.partition("=")[0], option.strip("-").replace("-", "_")) if word
-    ) or ("rror", "ption")
+    visible = "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in value)[:12]
+    words_of_it = (option, core, visible, value.partition("=")[0], option.strip("-").replace("-", "_"))
+    named = tuple(word for word in words_of_it if word) or ("rror", "ption")
     return Case(
         f"{command[0]}, {option} {value!r:.40}",
         [tuple(words)],

@@ -7,6 +7,7 @@ brackets in a text would be commands.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -20,6 +21,15 @@ _HEADINGS = ("Arguments", DATA, TRAINING, OUTPUT, PLACE, OTHER)
 
 class Verb(TyperCommand):
     """A command with its options under headings; the lines of ``epilog`` are its examples."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Raises BadParameter for an empty path as well, which Python takes for the folder one is in."""
+        empty = any(arg == "" or (arg.startswith("--") and arg.endswith("=")) for arg in args)
+        rest = super().parse_args(ctx, args)
+        for param in self.params if empty else ():
+            if isinstance(ctx.params.get(param.name), Path) and ctx.params[param.name] == Path():
+                raise typer.BadParameter("is empty; name a file or a folder", ctx=ctx, param=param)
+        return rest
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         _write_options(self, ctx, formatter)

@@ -134,3 +134,17 @@ def test_brackets_in_a_help_text_are_no_markup() -> None:
     assert "[all there are" in helped("train")[0].replace("\n", " ")
     for _, context in commands():
         assert context.command.rich_markup_mode is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("check", ""),
+        ("predict", "runs/x", "", "--out", "y"),
+        ("prepare", "cub", "", "--out", "x"),
+        ("train", "d.yaml", "--out="),
+    ],
+)
+def test_an_empty_path_is_not_the_folder_one_is_in(words: tuple[str, ...]) -> None:
+    with pytest.raises(typer.BadParameter, match="is empty; name a file or a folder"):
+        app(list(words), standalone_mode=False)
