@@ -15,9 +15,8 @@ from coarseparts.baselines.baseline import Baseline, BaselineOptions, Start, bot
 from coarseparts.data.sample import Batch
 from coarseparts.initialise import supervised_terms
 from coarseparts.labels import Mask, Parts
+from coarseparts.labels.schema import IGNORE
 from coarseparts.updates import Terms
-
-IGNORE = 255
 
 
 class Options(BaselineOptions):

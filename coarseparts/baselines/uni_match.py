@@ -17,11 +17,10 @@ from coarseparts.baselines.baseline import Baseline, BaselineOptions, Start
 from coarseparts.data.sample import Batch
 from coarseparts.initialise import supervised_terms
 from coarseparts.labels import Parts
+from coarseparts.labels.schema import IGNORE
 from coarseparts.networks import PartModel, computing_in
 from coarseparts.system import parallel
 from coarseparts.updates import Terms, moving_average
-
-IGNORE = 255
 
 
 class Options(BaselineOptions):

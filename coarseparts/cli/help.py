@@ -26,7 +26,8 @@ class Verb(TyperCommand):
         """Raises BadParameter for an empty path as well, which Python takes for the folder one is in."""
         empty = any(arg == "" or (arg.startswith("--") and arg.endswith("=")) for arg in args)
         rest = super().parse_args(ctx, args)
-        for param in self.params if empty else ():
+        own: Any = self.params  # typer's own kind of them
+        for param in own if empty else ():
             if isinstance(ctx.params.get(param.name), Path) and ctx.params[param.name] == Path():
                 raise typer.BadParameter("is empty; name a file or a folder", ctx=ctx, param=param)
         return rest

@@ -12,7 +12,7 @@ from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.drawing import draw, draw_parts
 from coarseparts.data.formats.mask_folder import HALF, read_mask
 from coarseparts.data.formats.part_masks import is_smoothed, read_overlapping_masks, read_part_mask
-from coarseparts.data.formats.units import overlap
+from coarseparts.data.formats.units import box_iou
 from coarseparts.data.images import decode
 from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.sample import Sample
@@ -229,8 +229,8 @@ def _contradictions(
     """Notes of a box that does not fit the object's other labels."""
     extent = _figure(mask, None)
     messages = []
-    if box is not None and extent is not None and overlap(box, extent) < AGREEMENT:
-        messages.append(f"box and figure-ground mask agree by an IoU of {overlap(box, extent):.2f} only")
+    if box is not None and extent is not None and box_iou(box, extent) < AGREEMENT:
+        messages.append(f"box and figure-ground mask agree by an IoU of {box_iou(box, extent):.2f} only")
     elif box is not None and extent is None and keypoints is not None:
         points = keypoints[keypoints[:, 2] == 2, :2]
         more = KEYPOINT_MARGIN * (box[2:] - box[:2])

@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
+from coarseparts.labels.schema import IGNORE
 from coarseparts.report.palette import fitting, font
 from coarseparts.system.text import abridged
-
-IGNORE = 255
-"""Value of a part map that says "not labelled here"; drawn as grey hatching."""
 
 _GAP, _LINE = 8, 18  # pixels of a sheet: space between tiles, height of a line of text
 _PAPER, _INK = (255, 255, 255), (28, 30, 34)

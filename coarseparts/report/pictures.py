@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from coarseparts.evaluation.iou import confusion, iou
-from coarseparts.report.overlay import IGNORE, overlay
+from coarseparts.labels.schema import IGNORE
+from coarseparts.report.overlay import overlay
 from coarseparts.report.palette import colours
 
 _LARGEST = 256  # pixels: longer sides of pictures are reduced to it, or a report of large photographs gets too big

@@ -79,8 +79,8 @@ def test_boxes_of_parts(tmp_path):
 
 def test_overlap():
     a = np.array([0.0, 0, 2, 2])
-    assert units.overlap(a, a) == 1 and units.overlap(a, np.array([1.0, 0, 3, 2])) == pytest.approx(1 / 3)
-    assert units.overlap(a, np.array([5.0, 5, 6, 6])) == 0
+    assert units.box_iou(a, a) == 1 and units.box_iou(a, np.array([1.0, 0, 3, 2])) == pytest.approx(1 / 3)
+    assert units.box_iou(a, np.array([5.0, 5, 6, 6])) == 0
 
 
 @needs_shared

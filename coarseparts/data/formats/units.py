@@ -57,7 +57,7 @@ def _vote(box: np.ndarray, size: tuple[int, int] | None, outline: np.ndarray | N
         return -1
     if outline is not None:
         extent = np.concatenate([outline.min(0), outline.max(0)])
-        as_it_is, as_corners = overlap(box, extent), overlap(other, extent)
+        as_it_is, as_corners = box_iou(box, extent), box_iou(other, extent)
         return int(as_corners >= TIGHT > as_it_is) - int(as_it_is >= TIGHT > as_corners)
     if size is not None:
         beyond = max(right - size[0], bottom - size[1])
@@ -65,7 +65,7 @@ def _vote(box: np.ndarray, size: tuple[int, int] | None, outline: np.ndarray | N
     return 0
 
 
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
+def box_iou(a: np.ndarray, b: np.ndarray) -> float:
     """Intersection over union of two boxes (x0, y0, x1, y1) with an area."""
     sides = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
     both = float(np.prod(np.maximum(sides, 0)))
