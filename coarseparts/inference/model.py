@@ -14,7 +14,6 @@ from typing import Any, overload
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from coarseparts.data.dataset_file import STRIDE, Crop, describe, kind
@@ -33,7 +32,7 @@ from coarseparts.system.text import short
 from coarseparts.training.claims import look_through, write
 from coarseparts.training.experiment import Experiment
 from coarseparts.training.networks import build
-from coarseparts.training.run_folder import fits, load_all, read_tensors
+from coarseparts.training.run_folder import fits, load_all, read_tensors, tensor_file
 from coarseparts.training.settings import Settings
 
 FORMAT = 2
@@ -157,7 +156,7 @@ class Model:
         text["id"] = digest.hexdigest()[:24]
         for name, each in tensors.items():
             if each:
-                write(folder / f"{name}.safetensors", save(each, {"model": text["id"]}))
+                write(folder / f"{name}.safetensors", tensor_file(each, {"model": text["id"]}))
         write(folder / "model.json", json.dumps(text, indent=1))
 
     @classmethod

@@ -82,7 +82,7 @@ class Stage:
                 for key, value in module.state_dict().items()
             }
             # A kill between the two writes repeats this epoch and writes the same best file again.
-            write(self.folder / "best.safetensors", save(tensors, {"run": self.run, "epoch": str(epoch)}))
+            write(self.folder / "best.safetensors", tensor_file(tensors, {"run": self.run, "epoch": str(epoch)}))
         state = {
             "version": CHECKPOINT,
             "run": self.run,
@@ -160,9 +160,24 @@ MOST_WEIGHTS = 2**33
 """Bytes of a file of weights; a file without content can say that it has any number."""
 
 
+def tensor_file(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> bytes:
+    """A safetensors file of tensors on the CPU, with what is said about them and a digest that ``read_tensors`` checks:
+    a weight that changed on a disk is a number like any other."""
+    return save(dict(tensors), {**about, "sha256": _digest(tensors)})
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors of a safetensors file and what it says about them. Raises ValueError where they are no finite
-    numbers, and whatever safetensors raises for a damaged file."""
+    numbers or not those of its digest (earlier versions wrote none), and whatever safetensors raises for a damaged
+    file."""
     if (size := path.stat().st_size) > MOST_WEIGHTS:
         raise ValueError(f"it has {size:,} bytes, expected at most {MOST_WEIGHTS:,}")
     content = path.read_bytes()  # safetensors opens no file whose name is not UTF-8
@@ -171,7 +186,10 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     odd = [name for name, t in tensors.items() if t.is_floating_point() and not torch.isfinite(t).all()]
     if odd:
         raise ValueError(f"{short(odd[0])} holds numbers that are not finite")
-    return tensors, header.get("__metadata__", {})
+    about = header.get("__metadata__", {})
+    if about.get("sha256", digest := _digest(tensors)) != digest:
+        raise ValueError("its weights are not those that were written")
+    return tensors, about
 
 
 def load_all(modules: Mapping[str, nn.Module], weights: Mapping[str, Mapping[str, Tensor]]) -> None:

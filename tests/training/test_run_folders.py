@@ -92,10 +92,23 @@ def test_a_damaged_file_of_a_model_is_named(model, name, damage):
         Model.load(model)
 
 
+def another_weight(file: Path) -> None:
+    """A bit of a number flips, which stays a number."""
+    content = bytearray(file.read_bytes())
+    content[-4] ^= 1
+    file.write_bytes(content)
+
+
 def promises_ten_terabytes(file: Path) -> None:
     header = {"x": {"dtype": "F32", "shape": [2_500_000_000_000], "data_offsets": [0, 10_000_000_000_000]}}
     text = json.dumps(header).encode()
     file.write_bytes(struct.pack("<Q", len(text)) + text)
+
+
+def test_a_weight_that_changed_on_the_disk_is_told(model):
+    another_weight(model / "posterior.safetensors")
+    with pytest.raises(DamagedRun, match=r"posterior\.safetensors: .*its weights are not those that were written"):
+        Model.load(model)
 
 
 def has_no_numbers(file: Path) -> None:
@@ -204,7 +217,7 @@ def test_a_damaged_checkpoint_is_named_with_what_to_delete(trained, damage):
         stage(trained)
 
 
-@pytest.mark.parametrize("damage", [truncated, empty, noise, has_no_numbers, promises_ten_terabytes])
+@pytest.mark.parametrize("damage", [truncated, empty, noise, has_no_numbers, another_weight, promises_ten_terabytes])
 def test_damaged_best_weights_are_named(trained, damage):
     damage(trained / "best.safetensors")
     with pytest.raises(DamagedRun, match=r"em/best\.safetensors: cannot be read"):
