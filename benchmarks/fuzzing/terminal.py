@@ -252,7 +252,7 @@ def _misused(place: Path, base: Path, rng: Random) -> Case:
     core = max(re.findall(r"[\w ./=,+-]+", value, re.ASCII) or [""], key=len)[:12].strip()
     visible = "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in value)[:12]
     words_of_it = (option, core, visible, value.partition("=")[0], option.strip("-").replace("-", "_"))
-    named = tuple(word for word in words_of_it if word) or ("rror", "ption")
+    named = tuple(word for word in words_of_it if word) if value else (option, "is empty")
     return Case(
         f"{command[0]}, {option} {value!r:.40}",
         [tuple(words)],
