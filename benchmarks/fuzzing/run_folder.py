@@ -58,6 +58,7 @@ def make(place: Path, base: Path, number: int, rng: Random) -> Case:
         REFUSED,
         (relative, str(Path(relative).parent)),
         values,
+        user=("data",) if (target.name, way) == ("store", "a link out") else ("data", "outside"),  # a cache may be one
         twin=name,
         statuses=(0, 1, 2) if foreign else (0, 2),  # a run of other settings is no damaged one
     )

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +32,7 @@ from coarseparts.system.text import short
 from coarseparts.training.claims import look_through, write
 from coarseparts.training.experiment import Experiment
 from coarseparts.training.networks import build
-from coarseparts.training.run_folder import fits, load_all, read_tensors, tensor_file
+from coarseparts.training.run_folder import digest_of, fits, load_all, read_tensors, tensor_file
 from coarseparts.training.settings import Settings
 
 FORMAT = 2
@@ -149,11 +149,7 @@ class Model:
             name: {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
             for name, module in self._parts().items()
         }
-        digest = hashlib.sha256(json.dumps(text).encode())
-        for each in tensors.values():
-            for tensor in each.values():
-                digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
-        text["id"] = digest.hexdigest()[:24]
+        text["id"] = _id_of(text, tensors)
         for name, each in tensors.items():
             if each:
                 write(folder / f"{name}.safetensors", tensor_file(each, {"model": text["id"]}))
@@ -208,6 +204,8 @@ class Model:
             load_all({name: model._parts()[name] for name in names}, weights)
         except ValueError as error:
             raise DamagedRun(f"{file}: does not fit the weights beside it ({_brief(error)}); train again") from error
+        if card.id and card.id != _id_of({key: value for key, value in found.items() if key != "id"}, weights):
+            raise DamagedRun(f"{file}: is not what was written with the weights beside it; train again")
         for module in model._parts().values():
             module.eval().to(device)
         return model
@@ -251,6 +249,12 @@ def _weights(file: Path, model: str) -> dict[str, Tensor]:
         if limits.is_machines(error):
             raise
         raise DamagedRun(f"{file}: cannot be read ({_brief(error)}); train again") from error
+
+
+def _id_of(text: dict[str, Any], weights: Mapping[str, Mapping[str, Tensor]]) -> str:
+    """What names a model: a digest of what its model.json says, but for this, and of its weights."""
+    digests = [digest_of(weights[name]) for name in sorted(weights) if weights[name]]
+    return hashlib.sha256("".join([json.dumps(text), *digests]).encode()).hexdigest()[:24]
 
 
 def _brief(error: Exception) -> str:

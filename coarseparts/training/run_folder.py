@@ -163,10 +163,11 @@ MOST_WEIGHTS = 2**33
 def tensor_file(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> bytes:
     """A safetensors file of tensors on the CPU, with what is said about them and a digest that ``read_tensors`` checks:
     a weight that changed on a disk is a number like any other."""
-    return save(dict(tensors), {**about, "sha256": _digest(tensors)})
+    return save(dict(tensors), {**about, "sha256": digest_of(tensors)})
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
+def digest_of(tensors: Mapping[str, Tensor]) -> str:
+    """A digest of tensors on the CPU by name, of names and content, in whatever order they stand."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(name.encode())
@@ -187,7 +188,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if odd:
         raise ValueError(f"{short(odd[0])} holds numbers that are not finite")
     about = header.get("__metadata__", {})
-    if about.get("sha256", digest := _digest(tensors)) != digest:
+    if about.get("sha256", digest := digest_of(tensors)) != digest:
         raise ValueError("its weights are not those that were written")
     return tensors, about
 

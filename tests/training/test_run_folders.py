@@ -111,6 +111,14 @@ def test_a_weight_that_changed_on_the_disk_is_told(model):
         Model.load(model)
 
 
+def test_a_model_json_that_was_changed_is_told(model):
+    said = json.loads((model / "model.json").read_text())
+    said["schema"]["keypoints"][0] = "nose"
+    (model / "model.json").write_text(json.dumps(said, indent=1))
+    with pytest.raises(DamagedRun, match=r"model\.json: is not what was written with the weights beside it"):
+        Model.load(model)
+
+
 def has_no_numbers(file: Path) -> None:
     tensors = load_file(file)
     name = next(key for key, value in tensors.items() if value.is_floating_point() and value.numel() > 3)
