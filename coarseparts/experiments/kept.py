@@ -64,6 +64,9 @@ def read(folder: Path, cell: Cell) -> Result:
         numbers = [values[n] for n in ("part_miou", "miou", "ci95_low", "ci95_high", "seconds", "peak_mib")]
         if not whole or not all(isinstance(v, int | float) for v in numbers) or values["method"] != cell.method:
             raise ValueError(f"it is no result of {cell.method}")
+        c = cell.conditions
+        if (values["labels"], values["start"], values["seed"]) != (c.labels, c.start, c.seed):
+            raise ValueError("it was measured under other conditions")
         if arrays["counts"].shape[1] != len(names) + 1 and names:
             raise ValueError(f"it has {len(names)} part names for {arrays['counts'].shape[1] - 1} parts")
         return Result(**values, counts=arrays["counts"], names=names)
