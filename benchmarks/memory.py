@@ -29,16 +29,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
 
 from coarseparts import em
 from coarseparts.data.store import Store
 from coarseparts.data.store_files import LABELS, Writer, layout
 from coarseparts.data.synthetic.birds import SCHEMA
 from coarseparts.system.memory import use_huge_pages
-from coarseparts.training.experiment import Experiment
 from coarseparts.training.networks import resolve
 from coarseparts.training.settings import settings
+from coarseparts.training.stages import untrained
+from coarseparts.training.task import Task
+from coarseparts.updates import Epochs
 
 CHUNK = 100
 LABELLED = 40
@@ -101,18 +102,17 @@ def write_store(folder: Path, images: int, size: int) -> None:
             writer.append(arrays, names, splits, ["random"] * n)
 
 
-def train(folder: Path, run: Path, steps: int, batch: int) -> dict[str, float]:
+def train(folder: Path, steps: int, batch: int) -> dict[str, float]:
     """``steps`` EM steps and the rest of a pass over the store in ``folder``; the peaks in bytes."""
     with PeakMemory() as memory:
         chosen = resolve(settings(changes={"batch": batch}), "cpu")
-        experiment = Experiment(Store.open(folder), chosen, run, console=Console(quiet=True))
-        n = experiment.networks
-        modules = n.part_model, n.posterior, n.theta_k
-        optimizers = em.Optimizers(*(torch.optim.AdamW(m.parameters(), lr=1e-4) for m in modules))
-        pass_over_all = experiment.coarse_feed.epoch(0)
-        labelled = experiment.labelled_feed.epoch(0, steps)
+        task = Task.of(Store.open(folder), chosen)
+        joint = untrained(task)
+        optimizers = em.Optimizers(*(torch.optim.AdamW(m.parameters(), lr=1e-4) for m in joint.trained))
+        pass_over_all = task.coarse_feed.epoch(0)
+        labelled = task.labelled_feed.epoch(0, steps)
         pairs = zip(labelled, pass_over_all, strict=False)  # stops when the steps are done, and the pass goes on below
-        em.train(n, optimizers, lambda epoch: pairs, chosen.em, 1, steps, lambda epoch, terms: None)
+        em.train(joint, optimizers, chosen.em, Epochs(lambda epoch: pairs, 1, steps, lambda epoch, terms: None))
         after_steps = resident_bytes()
         for _ in pass_over_all:
             pass
@@ -135,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     o = parser.parse_args(arguments)
     if o.measure:
         use_huge_pages()  # as commands do
-        print(json.dumps(train(o.measure, o.measure.with_suffix(".run"), o.steps, o.batch)))
+        print(json.dumps(train(o.measure, o.steps, o.batch)))
         return 0
 
     print(f"python benchmarks/memory.py {' '.join(sys.argv[1:] if arguments is None else arguments)}".rstrip())

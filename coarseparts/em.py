@@ -16,7 +16,6 @@ Losses are means over pixels and images, in nats; a label that an image lacks ad
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,7 +26,7 @@ from torch import Tensor
 from coarseparts.data.sample import Batch
 from coarseparts.joint import JointModel
 from coarseparts.labels import Parts
-from coarseparts.updates import OnEpoch, Terms, frozen, on_both, train_epochs, update
+from coarseparts.updates import Epochs, Terms, frozen, on_both, train_epochs, update
 
 
 @dataclass
@@ -148,27 +147,14 @@ def label_step(joint: JointModel, batch: Batch, log_q: Tensor, o: Options) -> Te
     }
 
 
-def train(
-    joint: JointModel,
-    optimizers: Optimizers,
-    batches: Callable[[int], Iterable[tuple[Batch, Batch]]],
-    o: Options,
-    epochs: int,
-    steps: int,
-    on_epoch: OnEpoch,
-    seed: int = 0,
-    start: int = 0,
-) -> None:
-    """The whole of Algorithm 1: ``epochs`` epochs of ``steps`` steps from ``start`` on, cosine learning rates.
-
-    ``batches``: epoch -> (part-labelled, coarse) batches, augmented; the same epoch gives the same batches.
-    """
+def train(joint: JointModel, optimizers: Optimizers, o: Options, epochs: Epochs[tuple[Batch, Batch]]) -> None:
+    """The whole of Algorithm 1; ``epochs`` gives (part-labelled, coarse) pairs of batches, augmented."""
 
     def step(pair: tuple[Batch, Batch], generator: torch.Generator) -> Terms:  #                          4, 5
         labelled, batch = pair
         return em_step(joint, optimizers, batch, labelled, o, generator)
 
-    train_epochs(step, joint.trained, optimizers.each(), batches, epochs, steps, on_epoch, seed, start)  #   3
+    train_epochs(step, joint.trained, optimizers.each(), epochs)  #                                          3
 
 
 class Options(BaseModel):

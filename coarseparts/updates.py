@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -52,45 +53,51 @@ def update(optimizer: torch.optim.Optimizer, terms: Mapping[str, Tensor], clip: 
     optimizer.zero_grad(set_to_none=True)
 
 
+@dataclass(frozen=True)
+class Epochs(Generic[Data]):
+    """How long a training lasts and what it is fed: ``count`` epochs of ``steps`` steps, from epoch ``start`` on.
+
+    ``batches``: an epoch's number, from 0 -> its batches, the same ones whenever it is asked; ``on_end`` hears of each
+    epoch's end; what is random in a step follows from ``seed`` and the epoch.
+    """
+
+    batches: Callable[[int], Iterable[Data]]
+    count: int
+    steps: int
+    on_end: OnEpoch
+    seed: int = 0
+    start: int = 0
+
+
 def train_epochs(
     step: Callable[[Data, torch.Generator], Mapping[str, Tensor]],
     modules: Sequence[nn.Module],
     optimizers: Sequence[torch.optim.Optimizer],
-    batches: Callable[[int], Iterable[Data]],
-    epochs: int,
-    steps: int,
-    on_epoch: OnEpoch,
-    seed: int = 0,
-    start: int = 0,
+    epochs: Epochs[Data],
 ) -> None:
-    """Epochs of ``steps`` steps from ``start`` on, with cosine learning rates; modules are in train() mode.
+    """``epochs`` with cosine learning rates; modules are in train() mode.
 
-    ``step`` takes what ``batches(epoch)`` gives and a generator that follows from seed and epoch, moves the modules and
-    returns its loss's named terms. Raises TrainingDiverged at the first loss that is not finite.
+    ``step`` takes one of the batches and a generator, moves the modules and returns its loss's named terms. Raises
+    TrainingDiverged at the first loss that is not finite.
     """
-    for epoch in range(start, epochs):
-        generator = torch.Generator().manual_seed(seed * 100_003 + epoch)
+    for epoch in range(epochs.start, epochs.count):
+        generator = torch.Generator().manual_seed(epochs.seed * 100_003 + epoch)
         for module in modules:
             module.train()
         sums: Terms = {}
-        for number, batch in enumerate(batches(epoch)):
+        for number, batch in enumerate(epochs.batches(epoch)):
             for optimizer in optimizers:
-                set_rate(optimizer, (epoch + number / steps) / epochs)
+                set_rate(optimizer, (epoch + number / epochs.steps) / epochs.count)
             for name, value in step(batch, generator).items():
                 sums[name] = sums.get(name, torch.zeros(())).to(value.device) + value.detach()
-        on_epoch(epoch + 1, epoch_means(sums, steps, optimizers))
+        epochs.on_end(epoch + 1, epoch_means(sums, epochs.steps, optimizers))
 
 
 def fit(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     loss: Callable[[Data, torch.Generator], Terms],
-    batches: Callable[[int], Iterable[Data]],
-    epochs: int,
-    steps: int,
-    on_epoch: OnEpoch,
-    seed: int = 0,
-    start: int = 0,
+    epochs: Epochs[Data],
     clip: float = 1.0,
 ) -> None:
     """Moves ``network`` down ``loss``, gradients clipped; everything else as in ``train_epochs``."""
@@ -100,7 +107,7 @@ def fit(
         update(optimizer, terms, clip)
         return terms
 
-    train_epochs(step, [network], [optimizer], batches, epochs, steps, on_epoch, seed, start)
+    train_epochs(step, [network], [optimizer], epochs)
 
 
 def epoch_means(

@@ -14,7 +14,7 @@ from torch import nn
 from coarseparts import em, updates
 from coarseparts.data.sample import Batch
 from coarseparts.em import Options
-from coarseparts.updates import TrainingDiverged, frozen
+from coarseparts.updates import Epochs, TrainingDiverged, frozen
 
 # --- each update moves one network ------------------------------------------------------------------------------------
 
@@ -192,7 +192,8 @@ def test_the_rate_follows_a_cosine_from_each_groups_own_base() -> None:
 def test_training_calls_back_after_each_epoch_with_the_means() -> None:
     networks, optimizers = make()
     seen: list[tuple[int, dict[str, float]]] = []
-    em.train(networks, optimizers, pairs, options(), 2, 2, lambda epoch, means: seen.append((epoch, means)))
+    epochs = Epochs(pairs, 2, 2, lambda epoch, means: seen.append((epoch, means)))
+    em.train(networks, optimizers, options(), epochs)
     assert [epoch for epoch, _ in seen] == [1, 2]
     assert all(math.isfinite(value) for _, means in seen for value in means.values())
     assert set(seen[0][1]) == set(step(networks, optimizers, options()))
@@ -201,7 +202,7 @@ def test_training_calls_back_after_each_epoch_with_the_means() -> None:
 def test_the_step_lowers_the_part_models_losses_on_a_toy() -> None:
     networks, optimizers = make(optimizer="adam")
     seen: list[dict[str, float]] = []
-    em.train(networks, optimizers, pairs, options(), 6, 2, lambda _, means: seen.append(means))
+    em.train(networks, optimizers, options(), Epochs(pairs, 6, 2, lambda _, means: seen.append(means)))
     assert seen[-1]["m/labelled"] < 0.85 * seen[0]["m/labelled"]
     assert seen[-1]["e/mask"] < seen[0]["e/mask"]
 
@@ -210,7 +211,7 @@ def test_the_step_lowers_the_part_models_losses_on_a_toy() -> None:
 def test_training_resumed_after_an_epoch_ends_at_the_same_weights(target: str) -> None:
     o = options(target=target, label_dropout=0.3)
     whole, whole_optimizers = make(optimizer="adam")
-    em.train(whole, whole_optimizers, pairs, o, 2, 2, lambda *_: None, seed=7)
+    em.train(whole, whole_optimizers, o, Epochs(pairs, 2, 2, lambda *_: None, seed=7))
 
     first, first_optimizers = make(optimizer="adam")
 
@@ -221,14 +222,14 @@ def test_training_resumed_after_an_epoch_ends_at_the_same_weights(target: str) -
         raise Killed
 
     with pytest.raises(Killed):
-        em.train(first, first_optimizers, pairs, o, 2, 2, stop, seed=7)
+        em.train(first, first_optimizers, o, Epochs(pairs, 2, 2, stop, seed=7))
     second, second_optimizers = make(optimizer="adam")
     torch.rand(17)  # the global generator is not where it was: nothing may depend on it
     for name, network in of(second).items():
         network.load_state_dict(of(first)[name].state_dict())
     for new, old in zip(second_optimizers.each(), first_optimizers.each(), strict=True):
         new.load_state_dict(old.state_dict())
-    em.train(second, second_optimizers, pairs, o, 2, 2, lambda *_: None, seed=7, start=1)
+    em.train(second, second_optimizers, o, Epochs(pairs, 2, 2, lambda *_: None, seed=7, start=1))
     for name, network in of(second).items():
         assert not moved(network, weights(of(whole)[name]), buffers=True), name
 

@@ -1,4 +1,4 @@
-"""A toy experiment of a few seconds, for tests; run as a script, it trains in a folder (to be killed and resumed)."""
+"""A toy task of a few seconds, for tests; run as a script, it trains in a folder (to be killed and resumed)."""
 
 import json
 import sys
@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from rich.console import Console
 
 from coarseparts.cli import options
 from coarseparts.data.build import build_store
@@ -17,9 +16,10 @@ from coarseparts.data.synthetic import birds
 from coarseparts.inference.model import Model
 from coarseparts.system import parallel
 from coarseparts.training import methods
-from coarseparts.training.experiment import Experiment
 from coarseparts.training.networks import resolve
+from coarseparts.training.run_folder import RunFolder
 from coarseparts.training.settings import settings
+from coarseparts.training.task import Task
 
 CHANGES = {
     "part_epochs": 2,
@@ -43,10 +43,11 @@ def toy_store(folder: Path) -> Store:
     return Store.open(folder)
 
 
-def toy(store: Path, run: Path, **changes: object) -> Experiment:
-    """An experiment with 8 part masks and 24 coarse images."""
+def toy(store: Path, run: Path, **changes: object) -> tuple[Task, RunFolder]:
+    """A task with 8 part masks and 24 coarse images, and its run."""
     chosen = resolve(settings(changes={**CHANGES, **changes}), "cpu")
-    return Experiment(toy_store(store), chosen, run, part_limit=8, console=Console(quiet=True))
+    task = Task.of(toy_store(store), chosen, part_limit=8)
+    return task, RunFolder.of(run, task)
 
 
 ANTS = """
@@ -86,25 +87,18 @@ def write_ants(folder: Path) -> None:
         Image.fromarray(made["image"][i]).resize((640, 480)).save(folder / name)
     dataset = load_dataset_file(folder / "ants.yaml")
     store, _ = build_store(dataset, folder / "store", for_training=True)
-    experiment = Experiment(
-        store,
-        resolve(settings(changes=CHANGES), "cpu"),
-        folder / "runs" / "ants",
-        part_limit=6,
-        crop=dataset.crop.model_dump(),
-        config={"data": str(folder / "ants.yaml"), "preset": "default"},
-        console=Console(quiet=True),
-    )
-    methods.train(experiment, "em")
-    Model.of(experiment, True).save(experiment.run.path / "model")
+    chosen = resolve(settings(changes=CHANGES), "cpu")
+    task = Task.of(store, chosen, part_limit=6, crop=dataset.crop.model_dump())
+    run = RunFolder.of(folder / "runs" / "ants", task, data=str(folder / "ants.yaml"), preset="default")
+    Model.of(task, methods.train(task, run, "em").joint, True).save(run.path / "model")
 
 
 if __name__ == "__main__":  # STORE RUN [METHOD,METHOD] [KEY=VALUE ...]
     torch.set_num_threads(1)  # the same in every process, so that sums are taken in the same order
     store, run, wanted, *texts = (*sys.argv[1:], *["em"] * (len(sys.argv) == 3))
     with parallel.together("cpu"):
-        experiment = toy(Path(store), Path(run), **options.changes(texts))
+        task, folder = toy(Path(store), Path(run), **options.changes(texts))
         for method in wanted.split(","):
-            methods.train(experiment, method)
-        if "em" in wanted.split(","):
-            Model.of(experiment, True).save(experiment.run.path / "model")
+            joint, _ = methods.train(task, folder, method)
+            if method == "em":
+                Model.of(task, joint, True).save(folder.path / "model")

@@ -96,8 +96,9 @@ def benchmark(
     from coarseparts.report.pages import write_folder
     from coarseparts.training import settings as presets
     from coarseparts.training.claims import benchmark_folder, in_turn
-    from coarseparts.training.experiment import Experiment
     from coarseparts.training.networks import resolve
+    from coarseparts.training.run_folder import RunFolder
+    from coarseparts.training.task import Task
 
     where = options.own_gpu(options.device(device))
     first = "paper" if preset == presets.PUBLISHED else preset
@@ -117,20 +118,20 @@ def benchmark(
 
         cells = matrix.plan(chosen or source.fitting(), limits, styles, begins, numbers, own)
 
-        def experiment(cell: Cell, folder: Path) -> Experiment:
+        def task(cell: Cell, folder: Path) -> tuple[Task, RunFolder]:
             begin = STARTS[cell.conditions.start]
             settings = resolve(presets.settings(cell.preset or preset, given | begin), where)
-            return source.experiment(cell.conditions, folder, settings, where, err)
+            return source.opened(cell.conditions, folder, settings, where, err)
 
         if dry_run:
             with tempfile.TemporaryDirectory() as place:
-                rows = matrix.estimate(cells, run, lambda cell: experiment(cell, Path(place)).probe())
+                rows = matrix.estimate(cells, run, lambda cell: matrix.seconds_of_em(task(cell, Path(place))[0]))
             for line in matrix.in_words(rows):
                 say(line)
             return
 
         failed: list[str] = []
-        results = matrix.run(cells, run, experiment, failed, note)
+        results = matrix.run(cells, run, task, failed, note)
         about = {"preset": preset, "settings": ", ".join(changes) or "as the preset", "device": where}
         problems = [*failed, *map(str, source.problems)]
         page = matrix.page(cells, run, data, split, problems, **about)

@@ -75,6 +75,7 @@ def sweep(
     from coarseparts.training import settings as presets
     from coarseparts.training.claims import alone
     from coarseparts.training.networks import resolve
+    from coarseparts.training.stages import validated
     from coarseparts.updates import TrainingDiverged
 
     where = options.device(device)
@@ -99,16 +100,16 @@ def sweep(
 
         def measure(chosen: dict[str, Any], folder: Path) -> float:
             settings = resolve(presets.settings(preset, given | chosen), where)
-            experiment = source.experiment(conditions, folder, settings, where, err)
+            task, trial = source.opened(conditions, folder, settings, where, err)
             if not told:
-                told.append(in_training(experiment.rows, experiment.styles))
+                told.append(in_training(task.rows, task.styles))
                 note(told[0])
             try:
-                methods.train(experiment, method)
+                joint, _ = methods.train(task, trial, method)
             except TrainingDiverged as error:
                 note(f"failed: {', '.join(f'{k}={v}' for k, v in chosen.items())}: {error}")
                 raise
-            return float(experiment.evaluate("part")["part_miou"])
+            return float(validated(task, joint, "part")["part_miou"])
 
         done = sweeping.run(axes, cast(sweeping.Sampler, sampler), trials, run, measure, seed, common)
         best = sweeping.write_results(run, done)

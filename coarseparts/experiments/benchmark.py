@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from coarseparts import em
 from coarseparts.experiments import kept
 from coarseparts.experiments.cells import Cell, Conditions, Open, trained
 from coarseparts.experiments.data import Data
@@ -24,10 +27,13 @@ from coarseparts.report.pages import Page
 from coarseparts.report.published import PUBLISHED
 from coarseparts.report.results import Result
 from coarseparts.report.tables import duration
+from coarseparts.system.device import machine
 from coarseparts.system.locks import Tell, silent
 from coarseparts.training import methods
 from coarseparts.training.claims import claimed, same_as_before
-from coarseparts.training.run_folder import machine
+from coarseparts.training.networks import optimizer_of
+from coarseparts.training.stages import untrained
+from coarseparts.training.task import Task
 
 
 def facts(data: str, opened: Data, given: Mapping[str, Any], **others: Any) -> dict[str, Any]:
@@ -66,9 +72,7 @@ def plan(
     ]
 
 
-def run(
-    cells: Sequence[Cell], folder: Path, open_experiment: Open, failed: list[str], tell: Tell = silent
-) -> list[Result]:
+def run(cells: Sequence[Cell], folder: Path, open_task: Open, failed: list[str], tell: Tell = silent) -> list[Result]:
     """Does what is left of ``cells``, and returns all their results. Under torchrun this process does its share.
 
     A cell whose training diverges is left out and told in ``failed``, and the others go on. Raises ValueError, before
@@ -83,8 +87,8 @@ def run(
         left = [cell for cell in together if not kept.is_kept(folder, cell)]
         if left:
             with claimed(folder / place, tell):
-                for cell, experiment, found in trained(left, folder / place, open_experiment, failed, tell):
-                    kept.keep(folder, cell, experiment, found[-1])
+                for done in trained(left, folder / place, open_task, failed, tell):
+                    kept.keep(folder, done)
     return collect(cells, folder)
 
 
@@ -133,16 +137,39 @@ def estimate(
     that are done, or else from ``probe``: a cell -> seconds of EM. Without either, seconds are nan.
     """
     done = {cell: kept.read(folder, cell).seconds for cell in cells if kept.is_kept(folder, cell)}
-    em = [seconds / methods.METHODS[cell.method].cost for cell, seconds in done.items()]
-    if not em and probe is not None and cells:
-        em = [probe(cells[0])]
+    of_em = [seconds / methods.METHODS[cell.method].cost for cell, seconds in done.items()]
+    if not of_em and probe is not None and cells:
+        of_em = [probe(cells[0])]
     rows = []
     for cell in cells:
         alike = [s for c, s in done.items() if c.method == cell.method]
-        usual = float(np.mean(em)) * methods.METHODS[cell.method].cost if em else math.nan
+        usual = float(np.mean(of_em)) * methods.METHODS[cell.method].cost if of_em else math.nan
         seconds = done.get(cell, float(np.mean(alike)) if alike else usual)
         rows.append((cell, "done" if cell in done else "open", seconds))
     return rows
+
+
+def seconds_of_em(task: Task, steps: int = 2) -> float:
+    """About how many seconds EM and the stages before it would take, from the time of a few of its steps, which no run
+    keeps. Without coarse images: nan."""
+    if not len(task.rows.coarse):
+        return math.nan
+    s, joint = task.settings, untrained(task)
+    learned = any(style.learned for style in joint.styles.values())
+    part_model, posterior, styles = (optimizer_of(s, [(m, 1e-6)], m is not joint.theta_k) for m in joint.trained)
+    optimizers = em.Optimizers(part_model, posterior, styles if learned else None)
+    took = []
+    for _, (labelled, batch) in zip(range(steps + 1), task.pairs(0), strict=False):
+        begin = time.perf_counter()
+        em.em_step(joint, optimizers, batch, labelled, s.em)
+        if task.device != "cpu":
+            torch.cuda.synchronize()
+        took.append(time.perf_counter() - begin)
+    step = sum(took[1:]) / max(1, len(took) - 1)  # the first one warms up
+    # An EM step passes b + bp images about 2.3 times forward and back through a network of the part model's size.
+    supervised = s.part_batch / (s.batch + s.labelled_batch) / 2.3
+    before = (s.part_epochs + s.posterior_epochs) * task.part_steps * supervised
+    return step * (s.em_epochs * task.em_steps + before)
 
 
 def in_words(rows: Sequence[tuple[Cell, str, float]]) -> list[str]:

@@ -7,15 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from coarseparts.data.accounts import in_training
+from coarseparts.joint import JointModel
 from coarseparts.report.results import Result, title
 from coarseparts.report.tables import Table
 from coarseparts.system import parallel
 from coarseparts.system.locks import Tell, silent
+from coarseparts.system.memory import PeakMemory
 from coarseparts.training import methods
-from coarseparts.training.experiment import Experiment
-from coarseparts.training.run_folder import PeakMemory
+from coarseparts.training.measure import part_maps
+from coarseparts.training.run_folder import RunFolder
 from coarseparts.training.settings import Settings
+from coarseparts.training.task import Task
 from coarseparts.updates import TrainingDiverged
 
 STARTS = {
@@ -69,8 +74,23 @@ class Cell:
         return f"{self.method} ({self.conditions})"
 
 
-Open = Callable[[Cell, Path], Experiment]
-"""A cell and a run folder -> the experiment, of all cells that differ in nothing but the method."""
+Open = Callable[[Cell, Path], tuple[Task, RunFolder]]
+"""A cell and a folder -> the task, of all cells that differ in nothing but the method, and the run in that folder."""
+
+
+class Done(NamedTuple):
+    """A cell that has been trained: the networks that came of it and its results, the method's own last (before it, of
+    EM, its posterior's)."""
+
+    cell: Cell
+    task: Task
+    run: RunFolder
+    joint: JointModel
+    results: list[Result]
+
+    def maps(self, rows: np.ndarray, model: str = "part") -> np.ndarray:
+        """(N, S, S) uint8: what the part model, or the "posterior", says of some rows of the task's store."""
+        return part_maps(self.task, self.joint, model, rows)
 
 
 class Outcome(NamedTuple):
@@ -82,46 +102,41 @@ class Outcome(NamedTuple):
 
 
 def trained(
-    cells: Sequence[Cell], folder: Path, open_experiment: Open, failed: list[str], tell: Tell = silent
-) -> Iterator[tuple[Cell, Experiment, list[Result]]]:
-    """Trains cells that share a run folder; each with its experiment, whose networks are as the method left them, and
-    its results, the method's own last (before it, for EM, its posterior's).
+    cells: Sequence[Cell], folder: Path, open_task: Open, failed: list[str], tell: Tell = silent
+) -> Iterator[Done]:
+    """Trains cells that share a run folder.
 
     A method whose training diverges is told in ``failed``, and the others go on. Raises ValueError, before anything is
     trained, where the data do not allow a method, and TrainingDiverged where several processes train together.
     """
-    first = open_experiment(cells[0], folder)
-    methods.check(first, [cell.method for cell in cells])
-    tell(_about(first))
-    usable: Experiment | None = first
+    task, run = open_task(cells[0], folder)
+    methods.check(task, [cell.method for cell in cells])
+    tell(about(task))
     for cell in cells:
-        experiment = usable or open_experiment(cell, folder)
-        usable = None  # where it diverges its numbers may not be finite: the next method has networks of its own
         tell(str(cell))
         try:
-            with PeakMemory(experiment.device) as peak:
-                rows = methods.train(experiment, cell.method)
+            with PeakMemory(task.device) as peak:
+                joint, rows = methods.train(task, run, cell.method)
         except TrainingDiverged as error:
             if parallel.count() > 1:
                 raise
             failed.append(f"{cell}: {error}")
             tell(f"failed: {failed[-1]}")
             continue
-        usable = experiment
-        yield cell, experiment, [_result(cell.conditions, experiment, row, peak.mib) for row in rows]
+        yield Done(cell, task, run, joint, [_result(cell.conditions, task, row, peak.mib) for row in rows])
 
 
-def _about(experiment: Experiment) -> str:
+def about(task: Task) -> str:
     """What is trained on and measured on, in a line."""
     processes = f", {parallel.count()} processes" if parallel.count() > 1 else ""
     return (
-        f"{in_training(experiment.rows, experiment.styles)}; {experiment.settings.encoder}, {experiment.size} px, "
-        f"{experiment.device}, seed {experiment.seed}{processes}"
+        f"{in_training(task.rows, task.styles)}; {task.settings.encoder}, {task.size} px, "
+        f"{task.device}, seed {task.seed}{processes}"
     )
 
 
-def _result(c: Conditions, experiment: Experiment, row: dict[str, Any], peak: float) -> Result:
-    method, rows = methods.METHODS.get(row["method"]), experiment.rows
+def _result(c: Conditions, task: Task, row: dict[str, Any], peak: float) -> Result:
+    method, rows = methods.METHODS.get(row["method"]), task.rows
     usable = len(rows.part) + len(rows.val) * rows.held_out
     return Result(
         parts=len(rows.part) if c.parts is None else min(c.parts, usable),
@@ -130,6 +145,6 @@ def _result(c: Conditions, experiment: Experiment, row: dict[str, Any], peak: fl
         seed=c.seed,
         role=method.role if method else "posterior",
         peak_mib=peak,
-        names=tuple(experiment.schema.parts),
+        names=tuple(task.schema.parts),
         **{key: value for key, value in row.items() if key not in ("seed", "iou")},
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from coarseparts.experiments import exhibits
-from coarseparts.experiments.cells import Cell, Conditions, Outcome, start_of, trained
+from coarseparts.experiments.cells import Cell, Conditions, Done, Outcome, start_of, trained
 from coarseparts.experiments.data import Data
 from coarseparts.inference.model import Model
 from coarseparts.report.csv_files import read_csv
@@ -21,9 +21,10 @@ from coarseparts.system.errors import RunError
 from coarseparts.system.locks import Tell, silent
 from coarseparts.system.text import from_csv_cell
 from coarseparts.training.claims import claimed, read_config
-from coarseparts.training.experiment import Experiment
 from coarseparts.training.methods import METHODS
+from coarseparts.training.run_folder import RunFolder
 from coarseparts.training.settings import Settings
+from coarseparts.training.task import Task
 
 
 def compare(
@@ -58,7 +59,7 @@ def compare(
     exported = main_method(methods)
     results: list[Result] = []
     failed: list[str] = []
-    shown: Experiment | None = None
+    shown: Done | None = None
     with claimed(folder, tell):
         earlier = _earlier(folder)
         _nothing_dropped(folder, earlier, methods, seeds)
@@ -67,25 +68,25 @@ def compare(
         for problem in data.problems:
             tell(str(problem))
 
-        def opened(cell: Cell, place: Path) -> Experiment:
-            return data.experiment(cell.conditions, place, settings, device, console, **config)
+        def opened(cell: Cell, place: Path) -> tuple[Task, RunFolder]:
+            return data.opened(cell.conditions, place, settings, device, console, **config)
 
         for seed in seeds:
             several = (seed_folders or len(seeds) > 1) and not _is_run_of(folder, seed)
             own = folder / f"seed{seed}" if several else folder
             conditions, before = Conditions(parts, labels, start_of(settings), seed), len(failed)
             cells = [Cell(conditions, method) for method in methods]
-            for cell, experiment, found in trained(cells, own, opened, failed, tell):
-                for result in found:
+            of_seed: dict[str, Done] = {}
+            for done in trained(cells, own, opened, failed, tell):
+                for result in done.results:
                     seconds, peak = earlier.get((result.method, result.seed), (math.nan, math.nan))
                     trained_then = seconds == result.seconds  # and nothing now: that call knows the memory it took
                     results.append(replace(result, peak_mib=peak) if trained_then else result)
-                if cell.method == exported:
-                    Model.of(experiment, METHODS[exported].posterior).save(own / "model")
+                of_seed[done.cell.method] = done
+                if done.cell.method == exported:
+                    Model.of(done.task, done.joint, METHODS[exported].posterior).save(own / "model")
             if len(failed) == before:
-                shown = experiment
-        if shown and exported == "em":
-            shown.restore("em")  # the pictures are EM's, whichever method was trained last
+                shown = of_seed[exported]
         if not parallel.is_main() or not results:
             return Outcome(results, [], failed)
         problems = [*failed, *map(str, data.problems)]

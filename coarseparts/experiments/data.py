@@ -24,8 +24,9 @@ from coarseparts.system import parallel
 from coarseparts.system.locks import Tell, silent
 from coarseparts.training import methods
 from coarseparts.training.claims import in_turn
-from coarseparts.training.experiment import Experiment
+from coarseparts.training.run_folder import RunFolder
 from coarseparts.training.settings import Settings
+from coarseparts.training.task import Task
 
 Progress = Callable[[int, int], None] | None
 
@@ -81,7 +82,7 @@ class Data:
 
         return [name for name, method in methods.METHODS.items() if fits(method.asks)]
 
-    def experiment(
+    def opened(
         self,
         conditions: Conditions,
         folder: Path,
@@ -89,28 +90,26 @@ class Data:
         device: str = "cpu",
         console: Console | None = None,
         **config: str,
-    ) -> Experiment:
-        """The experiment of some conditions in a run folder, whose config.yaml holds ``config``, too; without a
+    ) -> tuple[Task, RunFolder]:
+        """The task of some conditions and its run in a folder, whose config.yaml holds ``config``, too; without a
         ``console`` it is silent. Raises ValueError for labels that the data have not."""
         wanted = None if conditions.labels == "all" else conditions.labels.split("+")
         lacking = [style for style in wanted or () if style not in self.styles]
         if lacking:
             raise ValueError(f"--labels {conditions.labels}: no training image has {', '.join(lacking)}")
-        return Experiment(
+        task = Task.of(
             self.store(conditions.seed),
             settings,
-            folder,
             conditions.seed,
             device,
-            styles=wanted,
-            part_limit=conditions.parts,
-            crop=self.crop,
-            measure=self.measure,
-            config={"data": self.name, **config},
-            keypoint_parts=self.keypoint_parts,
-            console=console or Console(quiet=True),
-            drop_rest=self.drop_rest,
+            wanted,
+            conditions.parts,
+            self.crop,
+            self.measure,
+            self.keypoint_parts,
+            self.drop_rest,
         )
+        return task, RunFolder.of(folder, task, console, data=self.name, **config)
 
 
 def built_in(world: str, place: Callable[[int], Path], measure: str = "test", name: str = "") -> Data:

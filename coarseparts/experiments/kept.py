@@ -10,14 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from coarseparts.experiments.cells import Cell
+from coarseparts.experiments.cells import Cell, Done
 from coarseparts.report.pictures import Gallery, Legend
 from coarseparts.report.results import COLUMNS, Result, title
 from coarseparts.system import limits
 from coarseparts.system.documents import load_json
 from coarseparts.system.errors import DamagedRun
 from coarseparts.training.claims import write
-from coarseparts.training.experiment import Experiment
 
 SHOWN = 12
 """Measured images whose predictions are kept for the report."""
@@ -31,23 +30,23 @@ def is_kept(folder: Path, cell: Cell) -> bool:
     return os.path.lexists(_file(folder, cell))
 
 
-def keep(folder: Path, cell: Cell, experiment: Experiment, result: Result) -> None:
-    """Writes a cell's result and what its part model, as it is now, says of some evenly chosen measured images; the
-    JSON file last: where it is, all is."""
-    rows = experiment.measure_feed.rows
-    rows = rows[np.unique(np.linspace(0, len(rows) - 1, SHOWN).astype(int))]
-    view = experiment.store.subset(rows)
+def keep(folder: Path, done: Done) -> None:
+    """Writes a cell's result and what its part model says of some evenly chosen measured images; the JSON file last:
+    where it is, all is."""
+    task, result = done.task, done.results[-1]
+    rows = task.measured[np.unique(np.linspace(0, len(task.measured) - 1, SHOWN).astype(int))]
+    view = task.store.subset(rows)
     assert result.counts is not None
     arrays = {
         "counts": result.counts,
         "images": np.asarray(view.image),
         "truth": np.asarray(view.parts),
-        "shown": experiment.part_maps("part", rows),
+        "shown": done.maps(rows),
         "names": np.array(view.names),
-        "parts": np.array(experiment.schema.parts),
-        "overlapping": np.array(experiment.schema.overlapping),
+        "parts": np.array(task.schema.parts),
+        "overlapping": np.array(task.schema.overlapping),
     }
-    file = _file(folder, cell)
+    file = _file(folder, done.cell)
     write(file.with_suffix(".npz"), lambda out: np.savez_compressed(out, **arrays))  # type: ignore[arg-type]
     write(file, json.dumps({name: getattr(result, name) for name in COLUMNS}, indent=1))
 

@@ -29,11 +29,11 @@ from coarseparts.system.documents import DocumentError, load_json
 from coarseparts.system.errors import DamagedRun, RunError
 from coarseparts.system.files import path_of
 from coarseparts.system.text import short
+from coarseparts.training.checkpoints import digest_of, fits, load_all, read_tensors, tensor_file
 from coarseparts.training.claims import look_through, write
-from coarseparts.training.experiment import Experiment
 from coarseparts.training.networks import build
-from coarseparts.training.run_folder import digest_of, fits, load_all, read_tensors, tensor_file
 from coarseparts.training.settings import Settings
+from coarseparts.training.task import Task
 
 FORMAT = 2
 
@@ -156,10 +156,9 @@ class Model:
         write(folder / "model.json", json.dumps(text, indent=1))
 
     @classmethod
-    def of(cls, experiment: Experiment, has_posterior: bool) -> Model:
-        """An experiment's networks as they are now, with all that prediction needs."""
-        e = experiment
-        return cls(e.networks, e.schema, e.settings, e.styles, e.size, e.crop, has_posterior)
+    def of(cls, task: Task, joint: JointModel, has_posterior: bool) -> Model:
+        """Networks that a task has trained, with all that prediction needs."""
+        return cls(joint, task.schema, task.settings, task.styles, task.size, task.crop, has_posterior)
 
     def _parts(self) -> dict[str, nn.Module]:
         parts = {"part_model": self.networks.part_model}

@@ -5,6 +5,8 @@ On a CPU all of that does the plain thing.
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
@@ -15,6 +17,12 @@ from torch.utils._pytree import tree_map_only
 
 from coarseparts.system.errors import WrongArgument
 from coarseparts.system.text import short
+
+
+def machine() -> str:
+    """The machine that a number was measured on: processor kind, cores, torch, GPU if any."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return f"{platform.machine()}, {os.cpu_count()} cores, {gpu}, torch {torch.__version__}"
 
 
 def resolve(name: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
+import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,6 +25,8 @@ def path_of(argument: str, value: object) -> Path:
         f"{argument}: is of type {type(value).__name__}, expected a path; give a text or a pathlib.Path"
     )
 
+
+_OF_SEVERAL = re.compile(r"\.[0-9a-f]{32}\.part")
 
 _UNFINISHED: set[Path] = set()
 """What is being written beside its place, by any thread of this process."""
@@ -41,7 +45,8 @@ def write_whole(
     """Writes a file beside its place first and moves it there; folders on the way are made.
 
     ``content``: the bytes, or a function that writes them. ``several``: other processes may be writing it, too; the
-    last one wins. ``sync``: returns when it is on the disk. A link stays one: what it leads to is written.
+    last one wins, and ``remove_unfinished`` takes away what one that was killed has left. ``sync``: returns when it is
+    on the disk. A link stays one: what it leads to is written.
 
     Raises OSError when it cannot be written, and where the place is taken by a folder, a device or a pipe, which the
     move would destroy. What was there before stays then, and nothing is left beside it.
@@ -53,7 +58,10 @@ def write_whole(
     if path.exists() and not path.is_file():
         raise OSError(errno.EEXIST, "it is a device or a pipe and would be replaced by a file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{uuid.uuid4().hex}.part" if several or len(path.name) > 60 else f".{path.name}.part")
+    name = uuid.uuid4().hex if several else path.name
+    if len(name) > 60:
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
+    part = path.with_name(f".{name}.part")
     _UNFINISHED.add(part)
     try:
         with open(part, "wb") as file:
@@ -71,3 +79,14 @@ def write_whole(
         raise
     finally:
         _UNFINISHED.discard(part)
+
+
+def remove_unfinished(folder: Path, others: Container[str] = ()) -> None:
+    """Takes away what processes that were killed have left half written in a folder, which nobody writes into now, and
+    in those below it, but for those of the names ``others``."""
+    for parent, folders, files in os.walk(folder):
+        for name in files:
+            if _OF_SEVERAL.fullmatch(name):
+                with suppress(OSError):
+                    Path(parent, name).unlink()
+        folders[:] = [name for name in folders if name not in others]

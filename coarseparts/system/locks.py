@@ -51,7 +51,7 @@ def hold(file: Path, wait: float = 0.0, tell: Tell = silent) -> Iterator[None]:
     card = file.with_name(f"{file.name}.json")
     try:
         with suppress(OSError):  # who holds it is for the message of the next one: the lock is the lock
-            write_whole(card, json.dumps(_self()).encode(), several=True)
+            write_whole(card, json.dumps(_self()).encode())
         yield
     finally:
         with suppress(OSError):

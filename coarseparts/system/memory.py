@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
+from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
 
 _OWN_ALLOCATOR = ("LD_PRELOAD", "GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of mallopt's parameters, malloc.h
@@ -36,6 +39,39 @@ def give_back_memory() -> None:
     trim = getattr(_libc(), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+class PeakMemory:
+    """``with PeakMemory(device) as peak: ...; peak.mib``: most memory that was held meanwhile, MiB.
+
+    Of the GPU where ``device`` is one, else of the whole process, other data included; nan where the system does not
+    let the highest mark be set back (only Linux does).
+    """
+
+    def __init__(self, device: str = "cpu"):
+        self.device, self.mib, self._known = device, math.nan, False
+
+    def __enter__(self) -> PeakMemory:
+        if self.device.startswith("cuda"):
+            import torch  # here: commands ask for huge pages before torch is imported
+
+            torch.cuda.reset_peak_memory_stats(self.device)
+        else:
+            give_back_memory()
+            with suppress(OSError):
+                Path("/proc/self/clear_refs").write_text("5")
+                self._known = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.device.startswith("cuda"):
+            import torch
+
+            self.mib = torch.cuda.max_memory_allocated(self.device) / 2**20
+        elif self._known:
+            with suppress(OSError):
+                lines = Path("/proc/self/status").read_text().splitlines()
+                self.mib = next((int(w.split()[1]) / 1024 for w in lines if w.startswith("VmHWM:")), math.nan)
 
 
 @lru_cache(maxsize=1)

@@ -18,7 +18,7 @@ from typing import Any
 from coarseparts.system import parallel
 from coarseparts.system.documents import DocumentError, dump_yaml, load_yaml, parse_yaml
 from coarseparts.system.errors import DamagedRun, Failed, RunError
-from coarseparts.system.files import write_whole
+from coarseparts.system.files import remove_unfinished, write_whole
 from coarseparts.system.locks import LONGEST_WAIT, Tell, hold, silent
 from coarseparts.system.text import short
 
@@ -92,14 +92,14 @@ def benchmark_folder(path: Path, tell: Tell = silent) -> Iterator[None]:
     strange = [p.name for p in path.iterdir() if not own.fullmatch(p.name)] if path.is_dir() else []
     if strange:
         raise RunError(f"{path}: holds {short(strange[0])}, which is no part of a benchmark; take another --out")
-    with nullcontext() if int(os.environ.get("RANK", "0")) else _locked(path, tell):
+    with nullcontext() if int(os.environ.get("RANK", "0")) else _locked(path, tell, whole="RANK" not in os.environ):
         yield
 
 
 @contextmanager
 def in_turn(path: Path, tell: Tell = silent) -> Iterator[None]:
     """Inside, of several processes that work in this folder only one reads its data; the others wait for it."""
-    with _locked(path, tell, ".turn", LONGEST_WAIT):
+    with _locked(path, tell, ".turn", LONGEST_WAIT, whole=False):
         yield
 
 
@@ -111,8 +111,9 @@ def alone(path: Path, tell: Tell = silent) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(path: Path, tell: Tell, name: str = ".lock", wait: float = 0.0) -> Iterator[None]:
-    """A folder, made if need be, looked through, that this process alone has."""
+def _locked(path: Path, tell: Tell, name: str = ".lock", wait: float = 0.0, whole: bool = True) -> Iterator[None]:
+    """A folder, made if need be, looked through, that this process alone has; all that is in it, too, if ``whole``:
+    what a process that was killed has left half written is then taken away."""
     if path.is_file():
         raise RunError(f"{path}: is a file; name a folder, or one that is to be made, with --out")
     try:
@@ -125,6 +126,8 @@ def _locked(path: Path, tell: Tell, name: str = ".lock", wait: float = 0.0) -> I
             held.enter_context(hold(path / name, wait, tell))
         except OSError as error:
             raise explained(path / name, error) from error
+        if whole:
+            remove_unfinished(path, CACHES)
         yield
 
 

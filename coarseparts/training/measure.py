@@ -15,6 +15,7 @@ from coarseparts.evaluation.iou import confusion, summary
 from coarseparts.joint import JointModel
 from coarseparts.labels.schema import Schema
 from coarseparts.system import parallel
+from coarseparts.training.task import Task
 
 
 @torch.no_grad()
@@ -25,7 +26,7 @@ def predictions(
 
     ``model`` "part" sees the image, "posterior" its coarse labels, too; ``condition`` as in ``JointModel.infer``.
     """
-    for module in (networks.part_model, networks.posterior, networks.theta_k):
+    for module in networks.trained:
         module.eval()
     for batch in batches:
         if model == "part":
@@ -42,6 +43,12 @@ def measured(networks: JointModel, schema: Schema, model: str, feed: Feed, condi
     ]
     total = np.concatenate(parallel.gathered(counts))
     return summary(total, schema.parts) | {"counts": total}
+
+
+def part_maps(task: Task, joint: JointModel, model: str, rows: np.ndarray) -> np.ndarray:
+    """(N, S, S) uint8: what ``model`` says of some rows of the task's store."""
+    each = predictions(joint, model, task.feed(rows, len(rows), 0).plain(), task.settings.em.condition)
+    return np.concatenate([joint.y.mode(log_y).to(torch.uint8).cpu().numpy() for _, log_y in each])
 
 
 @torch.no_grad()

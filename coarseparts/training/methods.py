@@ -1,16 +1,15 @@
 """Every method by name: what it is, what it asks of the data, how it is trained and which rows it gives.
 
-All methods of one experiment share networks, augmentation, batches and the number of optimizer steps; what they have
+All methods of one task share networks, augmentation, batches and the number of optimizer steps; what they have
 in common (the fine-tuned part model, the initial posterior) is trained once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, cast
 
-import numpy as np
 import torch
 from rich.text import Text
 
@@ -21,18 +20,29 @@ from coarseparts.baselines.point_sup import PointSup
 from coarseparts.baselines.pseudo_sup import PseudoSup
 from coarseparts.baselines.uni_match import UniMatch
 from coarseparts.data.roles import Rows
+from coarseparts.joint import JointModel
 from coarseparts.labels import STYLES
 from coarseparts.networks import PartModel
 from coarseparts.system.text import readable
-from coarseparts.training.experiment import INITIAL, Experiment
+from coarseparts.training import stages
+from coarseparts.training.measure import measured
 from coarseparts.training.networks import keypoint_decoder, mask_decoder
+from coarseparts.training.run_folder import RunFolder
+from coarseparts.training.stages import INITIAL
+from coarseparts.training.task import Task
 
-Results = list[dict[str, Any]]
+
+class Trained(NamedTuple):
+    """What a method comes to: the networks, and its rows of results (method, seed, measures, seconds of training), its
+    own last; before it, of EM, its posterior's before and after."""
+
+    joint: JointModel
+    rows: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Method:
-    """``role`` says what a table may conclude from it; ``train`` gives result rows, the method's own last.
+    """``role`` says what a table may conclude from it; ``train`` in a run folder.
 
     ``cost``: time relative to EM's with all that comes before it, as measured on the synthetic birds; ``asks``: what it
     cannot do without, see ``lack``; ``posterior``: whether it leaves one that may be exported.
@@ -40,7 +50,7 @@ class Method:
 
     role: Literal["ours", "baseline", "opponent", "control", "bound"]
     text: str
-    train: Callable[[Experiment], Results]
+    train: Callable[[Task, RunFolder], Trained]
     cost: float
     asks: tuple[str, ...] = ()
     posterior: bool = False
@@ -51,7 +61,7 @@ class Method:
         return bool({"labels", "points or masks", "points or filled masks", "masks"} & set(self.asks))
 
 
-def check(experiment: Experiment, methods: Sequence[str]) -> None:
+def check(task: Task, methods: Sequence[str]) -> None:
     """Raises ValueError, naming all reasons, when the data set does not allow one of ``methods``."""
     reasons = []
     for name in methods:
@@ -59,23 +69,20 @@ def check(experiment: Experiment, methods: Sequence[str]) -> None:
             reasons.append(f"method {name!r} is unknown; choose one of {', '.join(METHODS)}")
             continue
         for ask in METHODS[name].asks:
-            if what := lack(experiment.rows, experiment.styles, ask, experiment.schema.overlapping):
+            if what := lack(task.rows, task.styles, ask, task.schema.overlapping):
                 reasons.append(f"{name} needs {what}")
                 break
-    unknown = sorted(set(experiment.settings.em.lambdas) - set(STYLES))
+    unknown = sorted(set(task.settings.em.lambdas) - set(STYLES))
     if unknown:
         reasons.append(f"em.lambdas: {', '.join(unknown)} is no label style; there are {', '.join(STYLES)}")
     if reasons:
         raise ValueError("\n".join(reasons))
 
 
-def train(experiment: Experiment, method: str) -> Results:
-    """Trains one method and returns its result rows: method, seed, measures, seconds of training.
-
-    For "em" that is also the posterior before and after. Raises ValueError as ``check`` does.
-    """
-    check(experiment, [method])
-    return METHODS[method].train(experiment)
+def train(task: Task, run: RunFolder, method: str) -> Trained:
+    """Trains one method, or reads what it came to. Raises ValueError as ``check`` does."""
+    check(task, [method])
+    return METHODS[method].train(task, run)
 
 
 def lack(rows: Rows, styles: Iterable[str], ask: str, overlapping: bool = False) -> str:
@@ -101,103 +108,131 @@ def lack(rows: Rows, styles: Iterable[str], ask: str, overlapping: bool = False)
 # ---- ours -------------------------------------------------------------------------------------------------------
 
 
-def _em(e: Experiment) -> Results:
-    e.initialise()
-    before = e.before
-    e.train_em()
-    return [
-        e.result("posterior", before, *INITIAL),
-        e.result("em-posterior", e.measure("posterior"), *INITIAL, "em"),
-        e.result("em", e.measure("part"), *INITIAL, "em"),
-    ]
+def _em(task: Task, run: RunFolder) -> Trained:
+    joint = stages.initialised(task, run)
+    before = _row(task, run, joint, "posterior", "posterior", *INITIAL)
+    stages.expectation_maximisation(task, run, joint)
+    after = _row(task, run, joint, "em-posterior", "posterior", *INITIAL, "em")
+    return Trained(joint, [before, after, _row(task, run, joint, "em", "part", *INITIAL, "em")])
 
 
 # ---- section 5.1's baselines and a modern opponent --------------------------------------------------------------
 
 
-def _fine_tuning(e: Experiment) -> Results:
-    e.train_fine_tuning()
-    return [e.result("fine-tuning", e.measure("part"), "fine-tuning")]
+def _fine_tuning(task: Task, run: RunFolder) -> Trained:
+    return _measured(task, run, stages.fine_tuned(task, run, "fine-tuning"), "fine-tuning")
 
 
-def _with_baseline(name: str, build: Callable[[Experiment, PartModel], Baseline]) -> Callable[[Experiment], Results]:
-    def run(e: Experiment) -> Results:
-        o: BaselineOptions = getattr(e.settings, name.replace("-", "_"))
-        e.fit_baseline(name, build(e, e.fine_tuned(o.start)), o.rate)
+def _with_baseline(
+    name: str, build: Callable[[Task, RunFolder, JointModel], Baseline]
+) -> Callable[[Task, RunFolder], Trained]:
+    def train(task: Task, run: RunFolder) -> Trained:
+        o: BaselineOptions = getattr(task.settings, name.replace("-", "_"))
+        joint = stages.fine_tuned(task, run, o.start)
+        stages.baseline(task, run, joint, name, build(task, run, joint), o.rate)
         twin = [f"{o.start}-2"] if name == "pseudo-sup" else []
-        return [e.result(name, e.measure("part"), o.start, *twin, name)]
+        return _measured(task, run, joint, name, o.start, *twin)
 
-    return run
-
-
-def _pseudo_sup(e: Experiment, network: PartModel) -> Baseline:
-    o = e.settings.pseudo_sup
-    return PseudoSup(network, e.fine_tuned(o.start, 1), o, e.networks.y, e.settings.em.dice)
+    return train
 
 
-def _multi_task(e: Experiment, network: PartModel) -> Baseline:
-    s = e.settings
-    torch.manual_seed(e.seed + 1)
-    decoder, keypoints = keypoint_decoder(network, e.schema, s) if "keypoints" in e.styles else (None, None)
-    figure = mask_decoder(network, s) if "mask" in e.styles and e.schema.overlapping else None
-    use_mask = "mask" in e.styles
-    return MultiTask(network, decoder, keypoints, use_mask, s.multi_task, e.networks.y, s.em.dice, figure)
+def _pseudo_sup(task: Task, run: RunFolder, joint: JointModel) -> Baseline:
+    o = task.settings.pseudo_sup
+    other = stages.fine_tuned(task, run, o.start, 1).part_model
+    return PseudoSup(cast(PartModel, joint.part_model), cast(PartModel, other), o, joint.y, task.settings.em.dice)
 
 
-def _point_sup(e: Experiment, network: PartModel) -> Baseline:
-    s = e.settings
+def _multi_task(task: Task, run: RunFolder, joint: JointModel) -> Baseline:
+    s, network = task.settings, cast(PartModel, joint.part_model)
+    torch.manual_seed(task.seed + 1)
+    decoder, keypoints = keypoint_decoder(network, task.schema, s) if "keypoints" in task.styles else (None, None)
+    figure = mask_decoder(network, s) if "mask" in task.styles and task.schema.overlapping else None
+    use_mask = "mask" in task.styles
+    return MultiTask(network, decoder, keypoints, use_mask, s.multi_task, joint.y, s.em.dice, figure)
+
+
+def _point_sup(task: Task, run: RunFolder, joint: JointModel) -> Baseline:
+    s, schema = task.settings, task.schema
     assigned: list[int] = []
-    if "keypoints" in e.styles:
-        assigned = e.assigned or point_sup.propose(e.part_feed.plain(), len(e.schema.keypoints), e.networks.y)
-    names = ("-", *e.schema.parts)
-    for name, part in zip(e.schema.keypoints, assigned, strict=False):
-        e.console.print(Text(readable(f"  {name}: {names[part]}")))
-    use_mask = "mask" in e.styles and not e.schema.overlapping  # parts that overlap do not fill it
-    return PointSup(network, assigned, use_mask, s.point_sup, e.networks.y, s.em.dice)
+    if "keypoints" in task.styles:
+        assigned = task.keypoint_parts or point_sup.propose(task.part_feed.plain(), len(schema.keypoints), joint.y)
+    names = ("-", *schema.parts)
+    for name, part in zip(schema.keypoints, assigned, strict=False):
+        run.console.print(Text(readable(f"  {name}: {names[part]}")))
+    use_mask = "mask" in task.styles and not schema.overlapping  # parts that overlap do not fill it
+    return PointSup(cast(PartModel, joint.part_model), assigned, use_mask, s.point_sup, joint.y, s.em.dice)
 
 
-def _uni_match(e: Experiment, network: PartModel) -> Baseline:
-    return UniMatch(network, e.schema.value_flip(), e.settings.uni_match, e.networks.y, e.settings.em.dice)
+def _uni_match(task: Task, run: RunFolder, joint: JointModel) -> Baseline:
+    s, network = task.settings, cast(PartModel, joint.part_model)
+    return UniMatch(network, task.schema.value_flip(), s.uni_match, joint.y, s.em.dice)
 
 
 # ---- controls: what else could explain the gain -----------------------------------------------------------------
 
 
-def _distillation(e: Experiment) -> Results:
-    return _taught(e, "distillation", taught.posterior(e.initialised(), e.settings.em.condition), *INITIAL)
+def _distillation(task: Task, run: RunFolder) -> Trained:
+    joint = stages.initialised(task, run)
+    return _taught(task, run, joint, "distillation", taught.posterior(joint, task.settings.em.condition), *INITIAL)
 
 
-def _mask_only(e: Experiment) -> Results:
-    return _taught(e, "mask-only", taught.closed_form(e.initialised()), "part-model")
+def _mask_only(task: Task, run: RunFolder) -> Trained:
+    joint = stages.initialised(task, run)
+    return _taught(task, run, joint, "mask-only", taught.closed_form(joint), "part-model")
 
 
-def _taught(e: Experiment, name: str, teacher: taught.Teacher, *stages: str) -> Results:
-    e.fit_baseline(name, taught.Taught(e.networks.part_model, teacher, e.settings.em, e.networks.y))
-    return [e.result(name, e.measure("part"), *stages, name)]
+def _taught(task: Task, run: RunFolder, joint: JointModel, name: str, teacher: taught.Teacher, *before: str) -> Trained:
+    stages.baseline(task, run, joint, name, taught.Taught(joint.part_model, teacher, task.settings.em, joint.y))
+    return _measured(task, run, joint, name, *before)
 
 
-def _self_training(e: Experiment, network: PartModel) -> Baseline:
-    return taught.Taught(network, taught.itself(network, e.networks.y), e.settings.em, e.networks.y)
+def _self_training(task: Task, run: RunFolder, joint: JointModel) -> Baseline:
+    teacher = taught.itself(joint.part_model, joint.y)
+    return taught.Taught(joint.part_model, teacher, task.settings.em, joint.y)
 
 
-def _ada_bn(e: Experiment) -> Results:
-    e.train_fine_tuning()
-    network = ada_bn.adapted(e.networks.part_model, e.coarse_feed.plain())
-    e.networks.part_model = network
-    return [e.result("ada-bn", e.measure("part"), "fine-tuning")]
+def _ada_bn(task: Task, run: RunFolder) -> Trained:
+    joint = stages.fine_tuned(task, run, "fine-tuning")
+    adapted = ada_bn.adapted(joint.part_model, task.coarse_feed.plain())
+    return _measured(task, run, replace(joint, part_model=adapted), "ada-bn", "fine-tuning")
 
 
-def _shuffled(e: Experiment) -> Results:
-    e.initialise()
-    with e.labels_shuffled():
-        e.train_label_models("shuffled-label-models")
-        e.train_em("shuffled-labels")
-    return [e.result("shuffled-labels", e.measure("part"), *INITIAL[:2], "shuffled-label-models", "shuffled-labels")]
+def _shuffled(task: Task, run: RunFolder) -> Trained:
+    joint, shuffled = stages.initialised(task, run), task.with_labels_shuffled()
+    joint.theta_k.load_state_dict(stages.fresh(task, run).theta_k.state_dict())
+    stages.label_models(shuffled, run, joint, "shuffled-label-models")
+    stages.expectation_maximisation(shuffled, run, joint, "shuffled-labels")
+    return _measured(task, run, joint, "shuffled-labels", *INITIAL[:2], "shuffled-label-models")
 
 
-def _upper_bound(e: Experiment) -> Results:
-    e.train_fine_tuning("upper-bound", np.concatenate([e.rows.part, e.rows.hidden]))
-    return [e.result("upper-bound", e.measure("part"), "upper-bound")]
+def _upper_bound(task: Task, run: RunFolder) -> Trained:
+    return _measured(task, run, stages.upper_bound(task, run), "upper-bound")
+
+
+# ---- rows -------------------------------------------------------------------------------------------------------
+
+
+def _measured(task: Task, run: RunFolder, joint: JointModel, name: str, *before: str) -> Trained:
+    """What a method comes to that is one part model, trained by the stages ``before`` and one of its own name."""
+    return Trained(joint, [_row(task, run, joint, name, "part", *before, name)])
+
+
+def _row(task: Task, run: RunFolder, joint: JointModel, name: str, model: str, *trained: str) -> dict[str, Any]:
+    """A row of results: method, seed, measures in percent, the seconds that some stages ``trained`` for, and the
+    confusion counts of each measured image."""
+    measures = measured(joint, task.schema, model, task.measured_feed, task.settings.em.condition)
+    low, high = measures["ci95"]
+    return {
+        "method": name,
+        "seed": task.seed,
+        "part_miou": measures["part_miou"],
+        "miou": measures["miou"],
+        "ci95_low": low,
+        "ci95_high": high,
+        "seconds": run.seconds(*dict.fromkeys(trained), stages.BEFORE_ALL),
+        "iou": measures["iou"],
+        "counts": measures["counts"],
+    }
 
 
 METHODS = {

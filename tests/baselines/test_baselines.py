@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,9 +122,9 @@ def test_the_table_is_proposed_from_where_points_lie_on_part_labelled_images() -
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict:
     """Every baseline trained for some steps in one run, and the stages by name."""
     folder = tmp_path_factory.mktemp("baselines")
-    experiment = toy(folder / "store", folder / "run", **{"part_epochs": 1, "em_epochs": 1})  # type: ignore[arg-type]
-    rows = {method: methods.train(experiment, method)[0] for method in BASELINES}
-    return {"rows": rows, "experiment": experiment, "folder": folder}
+    task, run = toy(folder / "store", folder / "run", **{"part_epochs": 1, "em_epochs": 1})  # type: ignore[arg-type]
+    rows = {method: methods.train(task, run, method).rows[0] for method in BASELINES}
+    return {"rows": rows, "task": task, "run": run, "folder": folder}
 
 
 def test_every_baseline_runs_and_takes_ems_steps_from_the_fine_tuned_model(runs: dict) -> None:
@@ -131,8 +132,7 @@ def test_every_baseline_runs_and_takes_ems_steps_from_the_fine_tuned_model(runs:
         row = runs["rows"][method]
         assert row["method"] == method
         assert 0 <= row["part_miou"] <= 100
-        stage = runs["experiment"].run.stages[method]
-        assert stage.epoch == runs["experiment"].settings.em_epochs
+        assert runs["run"].stages[method].epoch == runs["task"].settings.em_epochs
     assert (Path(runs["folder"]) / "run" / "stages" / "fine-tuning-2" / "best.safetensors").is_file()
 
 
@@ -140,12 +140,11 @@ def test_a_baseline_resumes_from_its_stage_with_the_same_result(runs: dict) -> N
     folder = runs["folder"]
     again = toy(folder / "store", folder / "run", **{"part_epochs": 1, "em_epochs": 1})
     for method in BASELINES[::-1]:
-        assert methods.train(again, method)[0]["part_miou"] == runs["rows"][method]["part_miou"]
+        assert methods.train(*again, method).rows[0]["part_miou"] == runs["rows"][method]["part_miou"]
 
 
 def test_what_a_baseline_cannot_learn_from_is_said(tmp_path: Path) -> None:
-    experiment = toy(toy_folder := tmp_path / "store", tmp_path / "run")
-    experiment.styles = ["box"]
+    task, run = toy(toy_folder := tmp_path / "store", tmp_path / "run")
     with pytest.raises(ValueError, match="multi-task needs keypoints or masks"):
-        methods.train(experiment, "multi-task")
+        methods.train(replace(task, styles=["box"]), run, "multi-task")
     assert len(toy_store(toy_folder)) == 40

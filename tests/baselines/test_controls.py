@@ -17,6 +17,8 @@ from coarseparts.baselines.taught import Taught
 from coarseparts.baselines.uni_match import UniMatch
 from coarseparts.networks import Encoder, PartModel
 from coarseparts.training import methods
+from coarseparts.training.run_folder import RunFolder
+from coarseparts.training.task import Task
 
 
 def pair() -> tuple:
@@ -138,38 +140,32 @@ def test_a_strong_view_and_its_labels_move_together() -> None:
 
 
 @pytest.fixture(scope="module")
-def experiment(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def opened(tmp_path_factory: pytest.TempPathFactory) -> tuple[Task, RunFolder]:
     folder = tmp_path_factory.mktemp("controls")
     return toy(folder / "store", folder / "run", **{"part_epochs": 1, "posterior_epochs": 1, "em_epochs": 1})
 
 
-def test_every_control_runs_and_leaves_the_experiment_as_it_was(experiment: Any) -> None:
-    store, feed = experiment.store, experiment.coarse_feed
+def test_every_control_runs(opened: tuple[Task, RunFolder]) -> None:
     for name in ("shuffled-labels", "mask-only", "ada-bn", "em"):
-        rows = methods.train(experiment, name)
+        _, rows = methods.train(*opened, name)
         assert rows[-1]["method"] == name
         assert 0 <= rows[-1]["part_miou"] <= 100
         assert rows[-1]["seconds"] > 0
-    assert experiment.store is store
-    assert experiment.coarse_feed is feed
-    stages = experiment.run.stages
+    stages = opened[1].stages
     assert stages["shuffled-labels"].epoch == stages["mask-only"].epoch == stages["em"].epoch
     assert not [k for _, k, _ in stages["mask-only"].history[2:] if "posterior" in k], "it has no posterior to measure"
 
 
-def test_shuffled_labels_are_seen_by_label_models_and_em_but_not_by_the_evaluation(experiment: Any) -> None:
-    original = experiment.store
-    with experiment.labels_shuffled():
-        coarse = experiment.rows.coarse
-        assert not np.array_equal(experiment.store.label("mask")[coarse], original.label("mask")[coarse])
-        np.testing.assert_array_equal(
-            experiment.store.label("mask")[experiment.rows.part], original.label("mask")[experiment.rows.part]
-        )
-        np.testing.assert_array_equal(
-            experiment.store.label("mask")[experiment.rows.val], original.label("mask")[experiment.rows.val]
-        )
-        assert experiment.coarse_feed.store is experiment.store
-    assert experiment.store is original
+def test_shuffled_labels_are_seen_by_label_models_and_em_but_not_by_the_evaluation(
+    opened: tuple[Task, RunFolder],
+) -> None:
+    task = opened[0]
+    shuffled = task.with_labels_shuffled()
+    ours, theirs = task.store.label("mask"), shuffled.store.label("mask")
+    assert not np.array_equal(theirs[task.rows.coarse], ours[task.rows.coarse])
+    for rows in (task.rows.part, task.rows.val):
+        np.testing.assert_array_equal(theirs[rows], ours[rows])
+    assert shuffled.coarse_feed.store is shuffled.store is not task.store is task.coarse_feed.store
 
 
 def test_every_method_says_what_it_is(tmp_path: Path) -> None:

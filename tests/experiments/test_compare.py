@@ -94,10 +94,10 @@ def test_a_method_that_diverges_is_told_and_the_others_are_kept(
 ) -> None:
     real = cells.methods.train
 
-    def train(experiment: Any, method: str) -> Any:
+    def train(task: Any, run: Any, method: str) -> Any:
         if method == "multi-task":
             raise TrainingDiverged("the loss is not finite")
-        return real(experiment, method)
+        return real(task, run, method)
 
     monkeypatch.setattr(cells.methods, "train", train)
     alone = compared(["multi-task"])

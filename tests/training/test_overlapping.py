@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 from toy import CHANGES
 
 from coarseparts.data.batches import Feed
@@ -34,9 +33,12 @@ from coarseparts.labels.schema import Schema
 from coarseparts.report.overlay import overlay
 from coarseparts.report.palette import colours
 from coarseparts.training import methods
-from coarseparts.training.experiment import Experiment
+from coarseparts.training.measure import predictions
 from coarseparts.training.networks import resolve
+from coarseparts.training.run_folder import RunFolder
 from coarseparts.training.settings import settings
+from coarseparts.training.stages import validated
+from coarseparts.training.task import Task
 
 SCHEMA = Schema(
     parts=("front", "body", "left wing", "right wing"),
@@ -62,9 +64,9 @@ def store() -> Store:
     return Store.from_arrays(SCHEMA, **world(40), splits=["train"] * 32 + ["val"] * 8)
 
 
-def experiment(store: Store, run: Path, **changes: object) -> Experiment:
-    chosen = resolve(settings(changes={**CHANGES, **changes}), "cpu")
-    return Experiment(store, chosen, run, part_limit=8, console=Console(quiet=True))
+def opened(store: Store, run: Path, **changes: object) -> tuple[Task, RunFolder]:
+    task = Task.of(store, resolve(settings(changes={**CHANGES, **changes}), "cpu"), part_limit=8)
+    return task, RunFolder.of(run, task)
 
 
 def test_every_method_trains_and_is_measured(store: Store, tmp_path: Path) -> None:
@@ -78,29 +80,28 @@ def test_every_method_trains_and_is_measured(store: Store, tmp_path: Path) -> No
     page = (tmp_path / "report.html").read_text()
     assert "left wing" in page and page.count("data:image") > 8
 
-    opened = data.experiment(Conditions(8, "all", "random", 0), tmp_path, chosen)
-    methods.train(opened, "em")
-    assert list(opened.networks.styles.values())[1].learned, "the mask's likelihood is learned"
+    task, run = data.opened(Conditions(8, "all", "random", 0), tmp_path, chosen)
+    joint, _ = methods.train(task, run, "em")
+    assert list(joint.styles.values())[1].learned, "the mask's likelihood is learned"
     with pytest.raises(ValueError, match="mask-only needs parts that exclude each other"):
-        methods.train(opened, "mask-only")
+        methods.train(task, run, "mask-only")
 
     model = Model.load(tmp_path / "model")
-    opened.restore("em")
     for kind in ("part", "posterior"):
         np.testing.assert_allclose(
-            evaluate_store(model, store, "val", kind)["part_miou"], opened.evaluate(kind)["part_miou"]
+            evaluate_store(model, store, "val", kind)["part_miou"], validated(task, joint, kind)["part_miou"]
         )
 
 
 def test_em_learns_parts_that_overlap(store: Store, tmp_path: Path) -> None:
-    opened = experiment(store, tmp_path, part_epochs=60, posterior_epochs=60, em_epochs=2)
-    row = methods.train(opened, "em")[1]
+    task, run = opened(store, tmp_path, part_epochs=60, posterior_epochs=60, em_epochs=2)
+    joint, (_, row, _) = methods.train(task, run, "em")
     truth = store.subset(store.rows("val")).parts
     for index, name in ((1, "front"), (2, "body")):
         everywhere = 100 * SCHEMA.shows(truth, index).mean()  # IoU of "this part is everywhere"
         assert row["iou"][name] > 1.5 * everywhere, name
-    (_, log_y), *_ = opened.predictions("posterior", opened.val_feed.plain())
-    bits = opened.networks.y.mode(log_y)
+    (_, log_y), *_ = predictions(joint, "posterior", task.val_feed.plain(), task.settings.em.condition)
+    bits = joint.y.mode(log_y)
     assert ((bits & 3) == 3).any(), "some pixels belong to two parts"
 
 
@@ -253,9 +254,8 @@ def test_what_is_wrong_with_overlapping_masks_is_named(tmp_path: Path) -> None:
 
 
 def test_predictions_are_a_mask_a_part_that_a_dataset_file_reads_again(store: Store, tmp_path: Path) -> None:
-    opened = experiment(store, tmp_path / "run", part_epochs=20, posterior_epochs=1, label_epochs=1, em_epochs=1)
-    methods.train(opened, "em")
-    Model.of(opened, True).save(opened.run.path / "model")
+    task, run = opened(store, tmp_path / "run", part_epochs=20, posterior_epochs=1, label_epochs=1, em_epochs=1)
+    Model.of(task, methods.train(task, run, "em").joint, True).save(run.path / "model")
     model = Model.load(tmp_path / "run" / "model")
     write_files(tmp_path / "data", world(3))
     out, coco = tmp_path / "out", tmp_path / "parts.json"

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 from toy import CHANGES
 
 from coarseparts.data.build import build_store
@@ -22,9 +21,11 @@ from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds, boxes_of_parts
 from coarseparts.data.transforms import augment, mirror
 from coarseparts.training import methods
-from coarseparts.training.experiment import Experiment
+from coarseparts.training.measure import predictions
 from coarseparts.training.networks import resolve
+from coarseparts.training.run_folder import RunFolder
 from coarseparts.training.settings import settings
+from coarseparts.training.task import Task
 
 PARTS = ("head", "tail")
 
@@ -154,11 +155,11 @@ def test_boxes_move_with_the_image(store: Store) -> None:
 
 def test_em_learns_from_part_boxes(store: Store, tmp_path: Path) -> None:
     chosen = resolve(settings(changes={**CHANGES, "part_epochs": 20, "posterior_epochs": 20}), "cpu")
-    experiment = Experiment(store, chosen, tmp_path, part_limit=8, console=Console(quiet=True))
-    assert experiment.styles == ["part_boxes"]
-    before, after, _ = methods.train(experiment, "em")
+    task = Task.of(store, chosen, part_limit=8)
+    assert task.styles == ["part_boxes"]
+    joint, (before, after, _) = methods.train(task, RunFolder.of(tmp_path, task), "em")
     assert before["part_miou"] > 5 and after["part_miou"] > 5
-    (batch, log_y), *_ = experiment.predictions("posterior", experiment.val_feed.plain())
-    label, style = batch.labels["part_boxes"], experiment.networks.styles["part_boxes"]
+    (batch, log_y), *_ = predictions(joint, "posterior", task.val_feed.plain(), task.settings.em.condition)
+    label, style = batch.labels["part_boxes"], joint.styles["part_boxes"]
     outside = style.draw(label, 32) == 0
     assert float(log_y.exp()[:, 1:][outside].max()) < 0.5, "no part is seen beyond its box"

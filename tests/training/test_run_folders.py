@@ -15,8 +15,9 @@ from coarseparts.data.synthetic import birds
 from coarseparts.inference.model import Model
 from coarseparts.system.errors import DamagedRun, RunError
 from coarseparts.training import claims
+from coarseparts.training.checkpoints import Stage
 from coarseparts.training.networks import build, resolve
-from coarseparts.training.run_folder import RunFolder, Stage
+from coarseparts.training.run_folder import RunFolder
 from coarseparts.training.settings import settings
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,10 @@ from coarseparts.inference.evaluate import evaluate_store
 from coarseparts.inference.model import Model
 from coarseparts.networks import members
 from coarseparts.system.errors import RunError
-from coarseparts.training import methods
-from coarseparts.training import run_folder as runs
-from coarseparts.training.claims import claimed, write
+from coarseparts.training import claims, methods
+from coarseparts.training.claims import claimed, in_turn, write
+from coarseparts.training.measure import measured
+from coarseparts.training.stages import fine_tuned, fresh, initialised, validated
 from coarseparts.updates import TrainingDiverged
 
 SCRIPT = [sys.executable, str(Path(__file__).parents[1] / "toy.py")]
@@ -56,26 +58,24 @@ def test_a_run_leaves_all_that_is_needed(undisturbed):
 
 
 def test_a_posterior_that_was_averaged_is_the_one_that_is_kept(store, tmp_path):
-    experiment = toy(store, tmp_path / "run", **{"em.average": 0.5})
-    methods.train(experiment, "em")
+    joint, _ = methods.train(*toy(store, tmp_path / "run", **{"em.average": 0.5}), "em")
     best = load_file(tmp_path / "run" / "stages" / "em" / "best.safetensors")
-    own = experiment.networks.posterior.state_dict()
+    own = joint.posterior.state_dict()
     assert all(torch.equal(own[name], best[f"average/module.{name}"]) for name in own)
     assert any(not torch.equal(own[name], best[f"posterior/{name}"]) for name in own)
-    again = toy(store, tmp_path / "run", **{"em.average": 0.5})
-    methods.train(again, "em")
-    assert all(torch.equal(own[name], value) for name, value in again.networks.posterior.state_dict().items())
+    again, _ = methods.train(*toy(store, tmp_path / "run", **{"em.average": 0.5}), "em")
+    assert all(torch.equal(own[name], value) for name, value in again.posterior.state_dict().items())
 
 
 def test_the_model_folder_predicts_as_the_run_did(undisturbed, store):
     model = Model.load(undisturbed / "model")
-    experiment = toy(store, undisturbed)  # finished: every stage is restored, nothing is trained
-    methods.train(experiment, "em")
+    task, run = toy(store, undisturbed)  # finished: every stage is restored, nothing is trained
+    joint, _ = methods.train(task, run, "em")
     image = torch.zeros(1, 3, 32, 32)
     with torch.no_grad():
-        experiment.networks.part_model.eval()
-        assert torch.equal(model.networks.part_model(image), experiment.networks.part_model(image))
-    assert model.schema == experiment.schema
+        joint.part_model.eval()
+        assert torch.equal(model.networks.part_model(image), joint.part_model(image))
+    assert model.schema == task.schema
 
 
 @pytest.mark.slow
@@ -116,50 +116,49 @@ def test_a_killed_run_ends_with_the_same_bits(store, undisturbed, tmp_path):
 
 def test_methods_do_not_depend_on_the_order_in_which_they_run(store, tmp_path):
     one, other = toy(store, tmp_path / "a"), toy(store, tmp_path / "b")
-    first = {r["method"]: r["part_miou"] for m in ("fine-tuning", "distillation", "em") for r in methods.train(one, m)}
-    second = {
-        r["method"]: r["part_miou"] for m in ("em", "distillation", "fine-tuning") for r in methods.train(other, m)
-    }
+    names = ("fine-tuning", "distillation", "em")
+    first = {r["method"]: r["part_miou"] for name in names for r in methods.train(*one, name).rows}
+    second = {r["method"]: r["part_miou"] for name in names[::-1] for r in methods.train(*other, name).rows}
     assert first == second
 
 
 def test_every_method_is_measured_on_the_split_that_was_asked_for(store, tmp_path):
-    experiment = toy(store, tmp_path / "run")
-    experiment.measure_feed.rows = experiment.rows.val[:3]  # other images than those that choose the epoch
-    rows = [row for method in ("fine-tuning", "distillation", "em") for row in methods.train(experiment, method)]
-    assert len(rows) == 5
-    ours, theirs = (rows[-1], "part", "em"), (rows[1], "part", "distillation")
-    for row, model, stage in (ours, theirs, ours):
-        experiment.restore(stage)
-        assert row["part_miou"] == experiment.measure(model)["part_miou"] != experiment.evaluate(model)["part_miou"]
+    task, run = toy(store, tmp_path / "run")
+    task = replace(task, measured=task.rows.val[:3])  # other images than those that choose the epoch
+    rows = 0
+    for method in ("fine-tuning", "distillation", "em"):
+        done = methods.train(task, run, method)
+        rows += len(done.rows)
+        found = measured(done.joint, task.schema, "part", task.measured_feed, task.settings.em.condition)
+        chosen = validated(task, done.joint, "part")
+        assert done.rows[-1]["part_miou"] == found["part_miou"] != chosen["part_miou"]
+    assert rows == 5
 
 
 def test_fine_tuning_takes_at_least_as_many_steps_as_em(store, tmp_path):
-    experiment = toy(store, tmp_path / "run")
-    methods.train(experiment, "em")
-    methods.train(experiment, "fine-tuning")
-    stages, part_steps = experiment.run.stages, experiment.part_steps
-    em_steps = stages["part-model"].epoch * part_steps + stages["em"].epoch * experiment.em_steps
-    assert stages["fine-tuning"].epoch * part_steps >= em_steps
+    task, run = toy(store, tmp_path / "run")
+    for method in ("em", "fine-tuning"):
+        methods.train(task, run, method)
+    epochs = {name: stage.epoch for name, stage in run.stages.items()}
+    em_steps = epochs["part-model"] * task.part_steps + epochs["em"] * task.em_steps
+    assert epochs["fine-tuning"] * task.part_steps >= em_steps
 
 
 def test_distillation_moves_neither_posterior_nor_label_models(store, tmp_path):
-    experiment = toy(store, tmp_path / "run")
-    experiment.initialise()
-    before = {k: v.clone() for k, v in experiment.networks.posterior.state_dict().items()}
-    labels = {k: v.clone() for k, v in experiment.networks.theta_k.state_dict().items() if "num_batches" not in k}
-    methods.train(experiment, "distillation")
-    after, labels_after = experiment.networks.posterior.state_dict(), experiment.networks.theta_k.state_dict()
-    weights = [k for k, _ in experiment.networks.posterior.named_parameters()]
-    assert weights and all(torch.equal(before[k], after[k]) for k in weights)
-    assert all(torch.equal(labels[k], labels_after[k]) for k, _ in experiment.networks.theta_k.named_parameters())
+    task, run = toy(store, tmp_path / "run")
+    before, after = initialised(task, run), methods.train(task, run, "distillation").joint
+    for was, now in ((before.posterior, after.posterior), (before.theta_k, after.theta_k)):
+        weights = dict(was.named_parameters())
+        assert weights and all(torch.equal(weights[k], v) for k, v in now.named_parameters())
+    decoder, moved = (joint.part_model.decoder.state_dict() for joint in (before, after))
+    assert any(not torch.equal(decoder[k], moved[k]) for k in decoder)
 
 
 def test_only_the_upper_bound_sees_hidden_part_masks(store, tmp_path):
-    experiment = toy(store, tmp_path / "run")
-    assert len(experiment.rows.hidden) == 24
-    assert not experiment.store.present["parts"][experiment.rows.hidden].any()
-    batch = next(experiment.coarse_feed.epoch(0))
+    task, _ = toy(store, tmp_path / "run")
+    assert len(task.rows.hidden) == 24
+    assert not task.store.present["parts"][task.rows.hidden].any()
+    batch = next(task.coarse_feed.epoch(0))
     assert not batch.present["parts"].any() and (batch.parts == 255).all()
 
 
@@ -178,21 +177,21 @@ def test_a_folder_with_other_settings_is_refused_and_named(store, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_why(store, tmp_path):
-    experiment = toy(store, tmp_path / "run", part_lr=1e30)
+    run = toy(store, tmp_path / "run", part_lr=1e30)
     with pytest.raises(TrainingDiverged, match="learning rate"):
-        methods.train(experiment, "fine-tuning")
+        methods.train(*run, "fine-tuning")
 
 
 def test_a_full_disk_leaves_the_old_file_and_names_the_new(tmp_path, monkeypatch):
     target = tmp_path / "state.pt"
-    runs.write(target, b"old")
+    write(target, b"old")
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(runs.os, "fsync", full)
+    monkeypatch.setattr(claims.os, "fsync", full)
     with pytest.raises(RunError, match=r"state\.pt.*disk is full"):
-        runs.write(target, b"new")
+        write(target, b"new")
     assert target.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]
 
@@ -201,17 +200,16 @@ def test_a_read_only_folder_is_named_with_the_remedy(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(runs.os, "replace", refuse)
+    monkeypatch.setattr(claims.os, "replace", refuse)
     with pytest.raises(RunError, match=r"read-only.*--out"):
-        runs.write(tmp_path / "config.yaml", "x")
+        write(tmp_path / "config.yaml", "x")
 
 
 def test_a_damaged_state_is_named(store, tmp_path):
-    experiment = toy(store, tmp_path / "run")
-    experiment.train_part_model()
+    fine_tuned(*toy(store, tmp_path / "run"), "part-model")
     (tmp_path / "run" / "stages" / "part-model" / "state.pt").write_bytes(b"PK\x03\x04 broken")
     with pytest.raises(RunError, match=r"part-model/state\.pt.*delete"):
-        toy(store, tmp_path / "run").train_part_model()
+        fine_tuned(*toy(store, tmp_path / "run"), "part-model")
 
 
 def test_without_validation_images_some_are_held_out(store):
@@ -252,6 +250,19 @@ def test_a_folder_is_claimed_by_one_process_at_a_time(tmp_path):
         pass
 
 
+def test_what_a_killed_process_left_half_written_is_taken_away(tmp_path):
+    stage = tmp_path / "run" / "stages" / "em"
+    stage.mkdir(parents=True)
+    (tmp_path / "run" / "config.yaml").write_text("seed: 0")
+    left, others = stage / f".{'0a' * 16}.part", stage / ".mine.part"
+    for file in (left, others):
+        file.write_bytes(b"half")
+    with in_turn(tmp_path / "run"):  # where others may be at work
+        assert left.exists()
+    with claimed(tmp_path / "run"):
+        assert not left.exists() and others.exists()
+
+
 def test_ctrl_c_while_a_file_is_written_is_no_full_disk(tmp_path):
     def interrupted(file):
         try:
@@ -265,10 +276,9 @@ def test_ctrl_c_while_a_file_is_written_is_no_full_disk(tmp_path):
 
 
 def test_what_the_data_do_not_allow_is_said_before_anything_is_trained(store, tmp_path):
-    experiment = toy(store, tmp_path / "run", **{"em": {"lambdas": {"wing": 5.0}}})
-    experiment.styles = []
+    task, _ = toy(store, tmp_path / "run", **{"em": {"lambdas": {"wing": 5.0}}})
     with pytest.raises(ValueError, match="unknown") as told:
-        methods.check(experiment, ["em", "magic", "point-sup", "fine-tuning"])
+        methods.check(replace(task, styles=[]), ["em", "magic", "point-sup", "fine-tuning"])
     text = str(told.value)
     assert "em needs coarse labels" in text
     assert "point-sup needs keypoints, or masks" in text
@@ -277,11 +287,11 @@ def test_what_the_data_do_not_allow_is_said_before_anything_is_trained(store, tm
 
 
 def test_a_damaged_best_file_is_named(store, tmp_path):
-    toy(store, tmp_path / "run", em_epochs=1).train_part_model()
+    fine_tuned(*toy(store, tmp_path / "run", em_epochs=1), "part-model")
     best = tmp_path / "run" / "stages" / "part-model" / "best.safetensors"
     best.write_bytes(best.read_bytes()[:100])
     with pytest.raises(RunError, match=r"part-model/best\.safetensors: cannot be read.*delete"):
-        toy(store, tmp_path / "run", em_epochs=1).train_part_model()
+        fine_tuned(*toy(store, tmp_path / "run", em_epochs=1), "part-model")
 
 
 @pytest.mark.parametrize("text", ["[]", "a: [", "\xff"])
@@ -300,10 +310,9 @@ def test_a_damaged_model_file_is_named(tmp_path, text):
 
 
 def test_encoders_may_begin_by_learning_keypoints(store, tmp_path):
-    experiment = toy(store, tmp_path / "run", start="keypoints", keypoint_epochs=2)
-    plain = toy(store, tmp_path / "plain").fresh()
-    networks = experiment.fresh()
-    stage = experiment.run.stages["keypoint-start"]
+    task, run = toy(store, tmp_path / "run", start="keypoints", keypoint_epochs=2)
+    plain, networks = fresh(*toy(store, tmp_path / "plain")), fresh(task, run)
+    stage = run.stages["keypoint-start"]
     losses = [value for _, name, value in stage.history if name == "keypoints"]
     assert len(losses) == 2
     assert losses[1] < losses[0]
@@ -313,21 +322,20 @@ def test_encoders_may_begin_by_learning_keypoints(store, tmp_path):
     own, untouched = networks.part_model.decoder.state_dict(), plain.part_model.decoder.state_dict()
     assert all(torch.equal(v, untouched[k]) for k, v in own.items()), "only the encoder knows keypoints"
     again = toy(store, tmp_path / "run", start="keypoints", keypoint_epochs=2)
-    resumed = again.fresh().part_model.encoder.state_dict()
+    resumed = fresh(*again).part_model.encoder.state_dict()
     assert all(torch.equal(v, learned[k]) for k, v in resumed.items())
-    row = methods.train(again, "fine-tuning")[0]
+    row = methods.train(*again, "fine-tuning").rows[0]
     assert row["seconds"] > stage.seconds
-    blind = toy(store, tmp_path / "blind", start="keypoints")
-    blind.store = blind.store.labels_limited(["mask"])
+    blind = replace(task, store=task.store.labels_limited(["mask"]))
     with pytest.raises(ValueError, match="needs training images with keypoints"):
-        blind.fresh()
+        fresh(blind, run)
 
 
 def test_a_posterior_for_each_subset_of_labels_is_trained_saved_and_read(store, tmp_path):
-    experiment = toy(store, tmp_path / "run", posteriors="separate", part_epochs=1, posterior_epochs=1, em_epochs=1)
-    methods.train(experiment, "em")
-    Model.of(experiment, True).save(experiment.run.path / "model")
+    task, run = toy(store, tmp_path / "run", posteriors="separate", part_epochs=1, posterior_epochs=1, em_epochs=1)
+    joint, _ = methods.train(task, run, "em")
+    Model.of(task, joint, True).save(run.path / "model")
     model = Model.load(tmp_path / "run" / "model")
-    assert len(members(model.networks.posterior)) == 2 ** len(experiment.styles)
-    measured = evaluate_store(model, experiment.store, "val", "posterior")
-    assert measured["part_miou"] == pytest.approx(experiment.evaluate("posterior")["part_miou"])
+    assert len(members(model.networks.posterior)) == 2 ** len(task.styles)
+    found = evaluate_store(model, task.store, "val", "posterior")
+    assert found["part_miou"] == pytest.approx(validated(task, joint, "posterior")["part_miou"])
