@@ -32,7 +32,7 @@ import torch
 
 from coarseparts import em
 from coarseparts.data.store import Store
-from coarseparts.data.store_files import LABELS, Writer, layout
+from coarseparts.data.store_files import Writer, layout
 from coarseparts.data.synthetic.birds import SCHEMA
 from coarseparts.system.memory import use_huge_pages
 from coarseparts.training.networks import resolve
@@ -41,6 +41,7 @@ from coarseparts.training.stages import untrained
 from coarseparts.training.task import Task
 from coarseparts.updates import Epochs
 
+LABELS = ("keypoints", "mask", "box")
 CHUNK = 100
 LABELLED = 40
 MIB = 2**20
@@ -85,18 +86,20 @@ class PeakMemory:
 def write_store(folder: Path, images: int, size: int) -> None:
     """A store of ``images`` random images with every coarse label; the first 2 x ``LABELLED`` have part masks."""
     random = np.random.default_rng(0)
-    with Writer(folder, SCHEMA, size) as writer:
+    with Writer(folder, SCHEMA, size, LABELS) as writer:
         for start in range(0, images, CHUNK):
             n = min(CHUNK, images - start)
-            arrays = {name: np.zeros((n, *shape), dtype) for name, (dtype, shape) in layout(size, SCHEMA).items()}
+            arrays = {
+                name: np.zeros((n, *shape), dtype) for name, (dtype, shape) in layout(size, SCHEMA, LABELS).items()
+            }
             arrays["image"] = random.integers(0, 256, arrays["image"].shape, np.uint8)
             arrays["parts"] = random.integers(0, SCHEMA.channels, arrays["parts"].shape, np.uint8)
             arrays["mask"] = (arrays["parts"] > 0).astype(np.uint8) * 255
             arrays["keypoints"][:, :, :2] = random.uniform(0, size, (n, 15, 2))
             arrays["keypoints"][:, :, 2] = 2
             arrays["box"][:] = (0, 0, size, size)
-            arrays["present"][:] = [label != "part_boxes" for label in LABELS]
-            arrays["present"][:, LABELS.index("parts")] = np.arange(start, start + n) < 2 * LABELLED
+            arrays["present"][:] = True
+            arrays["present"][:, 0] = np.arange(start, start + n) < 2 * LABELLED
             names = [f"{i:06d}" for i in range(start, start + n)]
             splits = ["val" if LABELLED <= i < 2 * LABELLED else "train" for i in range(start, start + n)]
             writer.append(arrays, names, splits, ["random"] * n)

@@ -13,7 +13,7 @@ from coarseparts import initialise, updates
 from coarseparts.data.sample import Batch
 from coarseparts.joint import JointModel
 from coarseparts.labels import ExclusiveParts, Keypoints, LabelStyle, Mask
-from coarseparts.updates import TrainingDiverged
+from coarseparts.updates import Epochs, TrainingDiverged
 
 SIZE, CLASSES = 16, 3
 Y = ExclusiveParts(2)
@@ -66,7 +66,7 @@ def feed(epoch: int) -> Iterator[Batch]:
 def fitted(network: nn.Module, loss: Loss, epochs: int = 8, seed: int = 0) -> list[dict[str, float]]:
     seen: list[dict[str, float]] = []
     optimizer = torch.optim.Adam(network.parameters(), 0.05)
-    updates.fit(network, optimizer, loss, feed, epochs, 3, lambda _, means: seen.append(means), seed)
+    updates.fit(network, optimizer, loss, Epochs(feed, epochs, 3, lambda _, means: seen.append(means), seed))
     return seen
 
 
@@ -132,10 +132,10 @@ def test_fitting_goes_on_where_it_was_left() -> None:
         raise Killed
 
     with pytest.raises(Killed):
-        updates.fit(part.part_model, optimizer, loss, feed, 2, 3, stop, seed=3)
+        updates.fit(part.part_model, optimizer, loss, Epochs(feed, 2, 3, stop, seed=3))
     resumed = torch.optim.Adam(part.part_model.parameters(), 0.05)
     resumed.load_state_dict(optimizer.state_dict())
-    updates.fit(part.part_model, resumed, loss, feed, 2, 3, lambda *_: None, seed=3, start=1)
+    updates.fit(part.part_model, resumed, loss, Epochs(feed, 2, 3, lambda *_: None, seed=3, start=1))
     for a, b in zip(whole.part_model.parameters(), part.part_model.parameters(), strict=True):
         assert torch.equal(a, b)
 

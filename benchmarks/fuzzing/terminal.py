@@ -102,7 +102,7 @@ OPTIONS: dict[tuple[str, ...], Sequence[str]] = {
     (*world.TRAIN,): ("data/birds.yaml", "--method", "--preset", "--weights", "--labels", "--parts-limit", "--set"),
     (*world.TRAIN, "--seed", "0"): ("--seed", "--device", "--out"),
     world.EVALUATE: ("run", "--data", "--split", "--model", "--device", "--nonsense"),
-    world.PREDICT: ("run", "data/many/images", "--out", "--labels", "--part-boxes", "--coco", "--shard", "--device"),
+    world.PREDICT: ("run", "data/many/images", "--out", "--labels", "--coco", "--shard", "--device"),
     ("compare", "data/birds.yaml", "--out", "run", *world.SMALL): ("--methods", "--seeds", "--preset", "--set"),
     (*world.BENCHMARK, "--dry-run"): ("--methods", "--parts", "--labels", "--starts", "--seeds", "--preset", "--split"),
     world.SWEEP: ("--over", "--method", "--sampler", "--trials", "--parts"),

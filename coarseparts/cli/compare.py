@@ -12,7 +12,7 @@ from coarseparts.cli import help, names, options
 from coarseparts.cli.choices import Changes, Device, PartsLimit, Preset, Seeds, SkipBad, Weights
 from coarseparts.cli.help import DATA, OUTPUT, TRAINING, verb
 from coarseparts.cli.terminal import err, note, one_voice, progress
-from coarseparts.data.problems import BadInput, Problem
+from coarseparts.system.problems import BadInput, Problem
 
 app = help.app()
 

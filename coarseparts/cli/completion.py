@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from coarseparts.cli import names
-from coarseparts.data.problems import BadInput, Problem
 from coarseparts.system.files import write_whole
+from coarseparts.system.problems import BadInput, Problem
 
 VARIABLE = "_COARSEPARTS_COMPLETE"
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
-from coarseparts.data.problems import BadInput, Problem
 from coarseparts.system.limits import room_for_networks
+from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import short
 
 
@@ -26,6 +27,23 @@ def changes(texts: list[str]) -> dict[str, Any]:
         except DocumentError as error:
             raise BadInput(Problem(f"--set {text}", str(error), "write e.g. --set batch=8")) from None
     return pairs
+
+
+def label_files(texts: list[str], keys: Collection[str]) -> dict[str, Path]:
+    """["coarse.json", "masks=silhouettes"] -> {"coco": Path("coarse.json"), "masks": Path("silhouettes")}."""
+    files: dict[str, Path] = {}
+    for text in texts:
+        key, equals, path = text.partition("=")
+        if not equals or (key not in keys and os.path.lexists(text)):  # a file's name may hold a sign of equality
+            key, path = "coco", text
+        elif key not in keys:
+            raise BadInput(Problem(f"--labels {text}", f"{short(key)} is no kind of labels", nearest_of(key, keys)))
+        if not path.strip():
+            raise BadInput(Problem(f"--labels {text}", "is empty", "name a file or a folder"))
+        if key in files:
+            raise BadInput(Problem(f"--labels {text}", f"there is {files[key]} for it, too", "name one"))
+        files[key] = Path(path)
+    return files
 
 
 def seeds(text: str) -> list[int]:

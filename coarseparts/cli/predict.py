@@ -12,7 +12,7 @@ from coarseparts.cli import help, options
 from coarseparts.cli.choices import Device, SkipBad
 from coarseparts.cli.help import DATA, OUTPUT, PLACE, verb
 from coarseparts.cli.terminal import note, notes, out, progress, say
-from coarseparts.data.problems import BadInput, Problem
+from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import readable
 
 app = help.app()
@@ -35,11 +35,14 @@ def predict(
         ),
     ],
     labels: Annotated[
-        Path | None, typer.Option(help="COCO file with coarse labels of these images", rich_help_panel=DATA)
-    ] = None,
-    part_boxes: Annotated[
-        Path | None, typer.Option(help="COCO file with boxes of parts of these images", rich_help_panel=DATA)
-    ] = None,
+        list[str],
+        typer.Option(
+            metavar="FILE or KEY=PATH",
+            help="COCO file with coarse labels of these images; or, by the key of a dataset file's source, "
+            "labels of one style, e.g. masks=FOLDER; may be repeated",
+            rich_help_panel=DATA,
+        ),
+    ] = [],  # noqa: B006
     overlay: Annotated[
         bool, typer.Option("--overlay", help="also write pictures to look at", rich_help_panel=OUTPUT)
     ] = False,
@@ -57,13 +60,15 @@ def predict(
         remedy = "leave --coco out, and run once more without shards when all are done: nothing is predicted again"
         raise BadInput(Problem("--coco", "is a file of all images, and this is a share of them", remedy))
 
+    from coarseparts.data.dataset_file import OF_STYLES
     from coarseparts.inference.folder import predict_folder
     from coarseparts.inference.model import load
     from coarseparts.report.palette import colours
 
+    files = options.label_files(labels, OF_STYLES)
     trained = load(run, options.own_gpu(options.device(device)))
     bar = progress("predicting") if own[0] == 0 else None
-    done = predict_folder(trained, images, target, labels, overlay, coco, skip_bad, bar, own, part_boxes, note)
+    done = predict_folder(trained, images, target, files, overlay, coco, skip_bad, bar, own, note)
     notes(done.problems)
     part = f"shard {own[0] + 1} of {own[1]}: " if own[1] > 1 else ""
     sums = f"{done.written} written + {done.kept} there before + {done.left_out} left out"

@@ -15,7 +15,7 @@ from rich.text import Text
 from coarseparts.cli import help, names, options
 from coarseparts.cli.help import DATA, OUTPUT, verb
 from coarseparts.cli.terminal import err, out, say
-from coarseparts.data.problems import BadInput, Problem, capped
+from coarseparts.system.problems import BadInput, Problem, capped
 
 if TYPE_CHECKING:
     from coarseparts.data.prepare.pascub import Pascub

@@ -11,8 +11,8 @@ from coarseparts.cli import help, names, options
 from coarseparts.cli.choices import Changes, Device, Preset, Seed, SkipBad, Weights
 from coarseparts.cli.help import DATA, OUTPUT, TRAINING, verb
 from coarseparts.cli.terminal import err, note, notes, progress, say
-from coarseparts.data.problems import BadInput, Problem
 from coarseparts.system.errors import Failed
+from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import short
 
 app = help.app()

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from coarseparts.data.dataset_file import DatasetFile
-from coarseparts.data.problems import Problem
 from coarseparts.data.roles import Rows
 from coarseparts.labels.schema import Schema
+from coarseparts.system.problems import Problem
 from coarseparts.system.text import listed
 
 NO_LABELS = "without labels that can be used"

@@ -20,18 +20,18 @@ import numpy as np
 from coarseparts.data import accounts
 from coarseparts.data.crops import crop_and_resize
 from coarseparts.data.dataset_file import DatasetFile
-from coarseparts.data.loading import in_schema
-from coarseparts.data.problems import BadInput, Problem, capped, errors
 from coarseparts.data.records import Contents, Record, read_contents, without_part_masks
 from coarseparts.data.sample import Sample
 from coarseparts.data.store import Store
-from coarseparts.data.store_files import FORMAT, LABELS, Writer, layout
+from coarseparts.data.store_files import FORMAT, Writer, layout
 from coarseparts.data.synthetic import WORLDS, boxes_of_parts
 from coarseparts.labels import STYLES
+from coarseparts.labels.keypoints import in_schema
 from coarseparts.labels.schema import IGNORE, Schema
 from coarseparts.system import limits
 from coarseparts.system.documents import load_json
 from coarseparts.system.locks import LONGEST_WAIT, Tell, hold, silent
+from coarseparts.system.problems import BadInput, Problem, capped, errors
 
 CHUNK = 64
 """Synthetic images rendered at a time."""
@@ -75,7 +75,7 @@ def build_store(
             found = _cached(folder, records)  # somebody else may have built it while we waited
             if found is None:
                 _clear(cache_dir, folder)
-                _check_room(cache_dir, len(records), schema, dataset.size)
+                _check_room(cache_dir, records, schema, dataset.size)
                 found = _build(folder, records, problems, schema, dataset.size, skip_bad, progress)
     store, of_images = found
     problems = problems + of_images
@@ -205,7 +205,7 @@ def _build(
 ) -> tuple[Store, list[Problem]]:
     """Write the store, from where a stopped build was. Problems come from the images alone; ``before`` are those found
     before, told with them."""
-    with Writer(folder, schema, size, resumable=True) as writer:
+    with Writer(folder, schema, size, _styles(records), resumable=True) as writer:
         writer.notes = writer.notes or {"dropped": [], "problems": []}
         dropped: list[str] = writer.notes["dropped"]
         problems = [Problem(**problem) for problem in writer.notes["problems"]]
@@ -217,7 +217,7 @@ def _build(
                 dropped.append(loaded.record.name)
             else:
                 record = loaded.record
-                rows = _row(loaded.arrays, schema, size)
+                rows = _row(loaded.arrays, schema, size, writer.styles)
                 writer.append(rows, [record.name], [record.split], [f"sources[{record.source}]"])
             if time.monotonic() - since > KEEP_EVERY:
                 writer.keep()
@@ -228,13 +228,13 @@ def _build(
     return Store.open(folder), problems
 
 
-def _row(arrays: dict[str, np.ndarray | None], schema: Schema, size: int) -> dict[str, np.ndarray]:
+def _row(arrays: dict[str, np.ndarray | None], schema: Schema, size: int, styles: list[str]) -> dict[str, np.ndarray]:
     """One row of every array of the store, blank where a label is absent."""
     values = dict(arrays)
     values["crops"] = values.pop("crop")
-    values["present"] = np.array([values[label] is not None for label in LABELS])
+    values["present"] = np.array([values[label] is not None for label in ("parts", *styles)])
     row = {}
-    for name, (dtype, shape) in layout(size, schema).items():
+    for name, (dtype, shape) in layout(size, schema, styles).items():
         value = values[name]
         blank = IGNORE if name == "parts" else 0
         row[name] = (np.full(shape, blank, dtype) if value is None else np.asarray(value, dtype))[None]
@@ -281,8 +281,14 @@ def _clear(cache_dir: Path, folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _check_room(cache_dir: Path, rows: int, schema: Schema, size: int) -> None:
-    per_row = sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in layout(size, schema).values())
+def _styles(records: list[Record]) -> set[str]:
+    """Those of which there is a label."""
+    return {label for record in records for label in record.has} & STYLES.keys()
+
+
+def _check_room(cache_dir: Path, records: list[Record], schema: Schema, size: int) -> None:
+    rows, arrays = len(records), layout(size, schema, _styles(records))
+    per_row = sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in arrays.values())
     free = shutil.disk_usage(cache_dir).free
     if free < rows * per_row:
         need = rows * per_row

@@ -20,13 +20,13 @@ from coarseparts.data.accounts import Account
 from coarseparts.data.build import load_all
 from coarseparts.data.dataset_file import DatasetFile, load_dataset_file
 from coarseparts.data.loading import AGREEMENT
-from coarseparts.data.problems import Problem, capped, counted, errors
 from coarseparts.data.records import Record, read_contents, without_part_masks
 from coarseparts.data.sample import Sample
 from coarseparts.data.store_files import LABELS
 from coarseparts.labels import STYLES
 from coarseparts.labels.schema import IGNORE, Schema
 from coarseparts.system.files import path_of
+from coarseparts.system.problems import Problem, capped, counted, errors
 from coarseparts.system.text import readable
 
 OFF_MASK = 0.03

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import shlex
 import stat
-from collections.abc import Collection, Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,20 +15,29 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
-from coarseparts.data.problems import BadInput, Problem, capped, unreadable
+from coarseparts.labels import STYLES
 from coarseparts.labels.schema import MOST_KEYPOINTS, MOST_PARTS, Schema
 from coarseparts.system.documents import DocumentError, load_yaml
-from coarseparts.system.text import abridged, listed, readable, short
+from coarseparts.system.problems import BadInput, Problem, capped, unreadable
+from coarseparts.system.text import abridged, listed, nearest, readable, short, strangers
 
-FOLDERS = ("images", "part_masks", "masks")
-FILES = ("part_coco", "coco", "part_boxes", "only")
-"""Keys of a source that name a folder, and those that name a file."""
+OF_STYLES = {style.key: name for name, style in STYLES.items() if style.key}
+"""Keys of a source whose files are labels of one style, and that style."""
+
+FOLDERS = ("images", "part_masks", *(key for key, name in OF_STYLES.items() if STYLES[name].folder))
+FILES = ("part_coco", "coco", *(key for key, name in OF_STYLES.items() if STYLES[name].coco), "only")
+"""Keys of a source that may name a folder, and those that may name a file."""
+
+_PATHS = tuple(dict.fromkeys((*FOLDERS, *FILES)))
+_COLLECTED = ":styles"
 
 ARCHIVES = ("cub", "nabirds")
 """Keys of earlier versions that named a public archive, which ``coarseparts prepare <key>`` turns into a source."""
@@ -43,11 +50,8 @@ MOST_SOURCES = 1000
 
 _MOST = {"parts": MOST_PARTS, "keypoints": MOST_KEYPOINTS, "keypoint_parts": MOST_KEYPOINTS, "sources": MOST_SOURCES}
 
-TOLD, MOST_FINDINGS = 12, 100
-"""Unknown names that are told one by one, and mistakes of a dataset file."""
-
-COMPARED, BEGINNING = 500, 60
-"""Known names that an unknown one is compared with, and characters of each."""
+MOST_FINDINGS = 100
+"""Mistakes of a dataset file that are told."""
 
 
 def _no_truth(value: Any) -> Any:
@@ -57,6 +61,14 @@ def _no_truth(value: Any) -> Any:
     return value
 
 
+def _no_nothing(path: Any) -> Any:
+    """An empty text names the folder that one is in."""
+    if isinstance(path, str) and not path.strip():
+        raise ValueError("is empty; write a path, or remove the key")
+    return path
+
+
+Some = Annotated[Path, BeforeValidator(_no_nothing)]
 Whole = Annotated[int, BeforeValidator(_no_truth)]
 
 
@@ -82,20 +94,14 @@ class Source(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     split: Literal["train", "val", "test"] = Field(description="what the images are for")
-    images: Path | None = Field(default=None, description="folder of photographs")
-    part_masks: Path | None = Field(default=None, description="folder of PNGs, pixel value = part index, 255 = ignore")
-    part_coco: Path | None = Field(
+    images: Some | None = Field(default=None, description="folder of photographs")
+    part_masks: Some | None = Field(default=None, description="folder of PNGs, pixel value = part index, 255 = ignore")
+    part_coco: Some | None = Field(
         default=None, description="COCO file with a category per part, instead of part_masks"
     )
-    masks: Path | None = Field(
-        default=None,
-        description="folder of figure-ground masks with the photographs' stems: 0 or not 0, or grey 0..255 as soft",
-    )
-    coco: Path | None = Field(default=None, description="COCO file with keypoints, segmentation = figure-ground, bbox")
-    part_boxes: Path | None = Field(
-        default=None, description="COCO file with a category per part, of which the boxes (bbox) are a coarse label"
-    )
-    only: Path | None = Field(default=None, description="text file of image names, one a line, to be used alone")
+    coco: Some | None = Field(default=None, description="COCO file with keypoints, segmentation = figure-ground, bbox")
+    of_styles: dict[str, Some] = Field(default_factory=dict, alias=_COLLECTED, description="by key of OF_STYLES")
+    only: Some | None = Field(default=None, description="text file of image names, one a line, to be used alone")
     synthetic: Literal["birds", "aircraft"] | None = Field(
         default=None, description="a built-in world, instead of files"
     )
@@ -103,7 +109,7 @@ class Source(BaseModel):
     first: Whole | None = Field(default=None, ge=0, description="synthetic: number of the first image (default 0)")
     seed: Whole | None = Field(default=None, ge=0, description="synthetic: seed (default 0)")
     parts: bool | None = Field(default=None, description="synthetic: whether the part masks are given (default true)")
-    use: tuple[Literal["keypoints", "mask", "box", "part_boxes"], ...] | None = Field(
+    use: tuple[str, ...] | None = Field(
         default=None, description="coarse styles; default all, of synthetic sources all but part_boxes"
     )
     limit: Whole | None = Field(default=None, ge=1, description="the first N images by file name")
@@ -117,24 +123,29 @@ class Source(BaseModel):
     def _names_no_archive(cls, source: Any) -> Any:
         if isinstance(source, dict) and (key := _former(source)):
             raise ValueError(_instead(key, source[key], source.get("segmentations")))
-        return source
+        if not isinstance(source, dict):
+            return source
+        of_styles = {key: path for key, path in source.items() if key in OF_STYLES and path is not None}
+        return {key: value for key, value in source.items() if key not in OF_STYLES} | {_COLLECTED: of_styles}
 
-    @field_validator(*FOLDERS, *FILES, mode="before")
+    @field_validator("use")
     @classmethod
-    def _names_something(cls, path: Any) -> Any:
-        if isinstance(path, str) and not path.strip():
-            raise ValueError("is empty; write a path, or remove the key")
-        return path
+    def _are_styles(cls, use: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        unknown = [f"{name} is no label style; {remedy}" for name, remedy in strangers(use or (), STYLES)]
+        if unknown:
+            raise ValueError("\n".join(unknown))
+        return use
 
     @model_validator(mode="after")
     def _goes_together(self) -> Source:
         wrong = []
-        given = [key for key in (*FOLDERS, *FILES) if getattr(self, key) is not None]
+        given = [key for key in _PATHS if key in self.of_styles or getattr(self, key, None) is not None]
         if self.synthetic is not None:
             wrong += [f"{key} and synthetic exclude each other; make them two sources" for key in given]
         else:
             if not set(given) - {"images", "only"}:
-                wrong.append("no labels; add part_masks, part_coco, masks, coco or part_boxes, or synthetic: birds")
+                keys = listed(key for key in _PATHS if key not in ("images", "only"))
+                wrong.append(f"no labels; add one of {keys}, or synthetic: birds")
             elif self.images is None:
                 wrong.append("images is missing; name the folder of the photographs")
             for key in ("count", "first", "seed", "parts"):
@@ -147,6 +158,16 @@ class Source(BaseModel):
         if wrong:
             raise ValueError("\n".join(wrong))  # one problem a line, taken apart again below
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        keys: dict[str, Any] = usual(self)
+        return {key: value for key, value in keys.items() if key != "of_styles"} | keys.get("of_styles", {})
+
+    @property
+    def labels(self) -> dict[str, Path]:
+        """Folders and files of labels of one style, by style."""
+        return {OF_STYLES[key]: path for key, path in self.of_styles.items()}
 
     @property
     def has_parts(self) -> bool:
@@ -288,7 +309,7 @@ def _parse(path: Path) -> dict:
 
 def _resolved(source: dict, base: Path) -> dict:
     """The source with its paths joined to ``base``; a value that is no text is left for the model to refuse."""
-    keys = (*FOLDERS, *FILES, *ARCHIVES, "segmentations")
+    keys = (*_PATHS, *ARCHIVES, "segmentations")
     paths = {k: v for k, v in source.items() if k in keys and isinstance(v, str) and v.strip()}
     return source | {k: base / _expanded(v) for k, v in paths.items()}
 
@@ -331,15 +352,16 @@ def kind(path: Path) -> Literal["folder", "file", "other"] | None:
 
 
 def _missing(path: Path, i: int, source: dict) -> Iterator[Problem]:
-    for key in FOLDERS + FILES:
+    for key in _PATHS:
         target = source.get(key)
         if not isinstance(target, Path):
             continue
-        what = "folder" if key in FOLDERS else "file"
+        may_be = [what for what, keys in (("folder", FOLDERS), ("file", FILES)) if key in keys]
+        what = " or a ".join(may_be)
         try:
             found = kind(target)
-            came = "" if found == what else f"is not a {what}" if found else "does not exist"
-            if found == what == "folder" and os.path.samefile(target, target / ".."):
+            came = "" if found in may_be else f"is not a {what}" if found else "does not exist"
+            if not came and found == "folder" and os.path.samefile(target, target / ".."):
                 came = "is the whole disk"
         except OSError as error:
             came = unreadable(target, error, "").message
@@ -348,40 +370,11 @@ def _missing(path: Path, i: int, source: dict) -> Iterator[Problem]:
             yield Problem(str(path), f"sources[{i}].{key}: {abridged(target, 400)} {came}", remedy)
 
 
-def close_to(name: str, known: Iterable[str]) -> str | None:
-    """The name among the first ``COMPARED`` known ones that one was probably meant to be; None where none is similar.
-    Beginnings are compared, which takes no longer for longer names."""
-    beginnings = {other[:BEGINNING]: other for other in islice(known, COMPARED)}
-    close = difflib.get_close_matches(name[:BEGINNING], beginnings, n=1)
-    return beginnings[close[0]] if close else None
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``did you mean 'x'?`` when something similar is known, else the list of what is known, or its beginning."""
-    known = list(known)
-    close = close_to(name, known)
-    if close:
-        return f"did you mean {short(close, 60)}?"
-    return f"expected one of {listed(map(abridged, known))}" if known else "none are known"
-
-
-def strangers(names: Collection[str], known: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Those of ``names`` that are not among the known ones, as a message names them, and a remedy each; the last one
-    stands for all beyond ``TOLD``."""
-    there = set(known)
-    unknown = [name for name in names if name not in there]
-    for name in unknown[: TOLD - 1]:
-        yield short(name, 60), nearest(name, known)
-    if left := unknown[TOLD - 1 :]:
-        more = f" and {len(left) - 1:,} more, each" if len(left) > 1 else ""
-        yield short(left[0], 60) + more, nearest(left[0], known)
-
-
 def describe(error: ValidationError, file: str, model: type[BaseModel]) -> Iterator[Problem]:
     """Pydantic's findings as problems of ``file``: where in it, what came, what was expected; of very many some."""
     all_of = error.errors(include_url=False)
     for found in all_of[:MOST_FINDINGS]:
-        place = (f"[{p}]" if isinstance(p, int) else f".{abridged(p)}" for p in found["loc"])
+        place = (f"[{p}]" if isinstance(p, int) else f".{abridged(p)}" for p in found["loc"] if p != _COLLECTED)
         where, kind, value = "".join(place).lstrip("."), found["type"], found["input"]
         if kind == "extra_forbidden":
             keys = _keys(model, found["loc"][:-1])
@@ -408,4 +401,4 @@ def _keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     inner: dict[str, type[BaseModel]] = {"sources": Source, "crop": Crop}
     if loc:
         model = inner.get(str(loc[0]), model)
-    return list(model.model_fields)
+    return [key for key in model.model_fields if key != "of_styles"] + [*OF_STYLES] * (model is Source)

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from coarseparts.data.problems import BadInput, Problem
 from coarseparts.system import limits
+from coarseparts.system.problems import BadInput, Problem
 
 MAX_PIXELS = 100_000_000
 """Larger images are refused from their header alone: a few kilobytes can claim more pixels than memory holds."""

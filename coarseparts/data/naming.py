@@ -15,11 +15,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from coarseparts.data.dataset_file import DatasetFile, close_to, describe, strangers
-from coarseparts.data.problems import SHOWN, Problem
+from coarseparts.data.dataset_file import DatasetFile, describe
 from coarseparts.data.record import Record
 from coarseparts.labels.schema import MOST_KEYPOINTS, Schema
-from coarseparts.system.text import abridged, listed, short
+from coarseparts.system.problems import SHOWN, Problem
+from coarseparts.system.text import abridged, close_to, listed, short, strangers
 
 
 def schema_of(dataset: DatasetFile, annotated: Collection[str]) -> tuple[Schema | None, list[Problem]]:

@@ -4,8 +4,6 @@ a synthetic world."""
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,12 +11,14 @@ from coarseparts.data import loading
 from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.images import stem
-from coarseparts.data.loading import Recipe, in_schema
-from coarseparts.data.problems import Problem
+from coarseparts.data.loading import Recipe
 from coarseparts.data.sample import Sample
 from coarseparts.data.synthetic import WORLDS, boxes_of_parts
 from coarseparts.labels import STYLES
+from coarseparts.labels.given import mark
+from coarseparts.labels.keypoints import in_schema
 from coarseparts.labels.schema import Schema
+from coarseparts.system.problems import Problem
 from coarseparts.system.text import readable
 
 
@@ -26,8 +26,8 @@ from coarseparts.system.text import readable
 class Record:
     """One sample of a dataset, not yet decoded.
 
-    ``name``: unique over the dataset; ``source``: position in ``DatasetFile.sources``; ``has``: which of "parts",
-    "keypoints", "mask", "box" and "part_boxes" it carries; ``fingerprint``: changes whenever ``load`` would return
+    ``name``: unique over the dataset; ``source``: position in ``DatasetFile.sources``; ``has``: which of "parts"
+    and the label styles it carries; ``fingerprint``: changes whenever ``load`` would return
     something else. A record of a synthetic source has no ``image`` but ``synthetic`` = (world, seed, number): rendering
     many at once (``WORLDS[world].render(count, size, seed, first)``, its keypoints through ``in_schema``) is much
     faster than one ``load`` each, and gives the same.
@@ -82,22 +82,8 @@ def record_of(dataset: DatasetFile, schema: Schema, i: int, found: Annotation) -
 
 def _fingerprint(recipe: Recipe) -> str:
     """sha256 over the identity of the files (path, size, time of last change) and the content of the annotations."""
-    digest = hashlib.sha256()
     found = recipe.annotation
-    for path in (recipe.image, *(path for _, path in found.part_files), found.mask_file):
-        if path is not None:
-            try:
-                stat = path.stat()
-                state = f"{stat.st_size}|{stat.st_mtime_ns}"
-            except OSError:
-                state = "not there"  # found when it is loaded
-            digest.update(os.fsencode(path.absolute()) + f"|{state}\n".encode())
-    for array in (found.keypoints, found.box):
-        digest.update(b"-" if array is None else array.tobytes())
-    boxes = [(box.index, box.box, box.size) for box in found.part_boxes]
-    segments = [(segment.index, segment.segmentation) for segment in found.part_segments]
-    parts = [index for index, _ in found.part_files]
-    labels = [found.keypoint_names, found.segmentation, found.size, found.alone, boxes, segments, parts]
-    digest.update(json.dumps([labels, sorted(recipe.use), recipe.unlabelled_unknown]).encode())
-    digest.update((recipe.schema.model_dump_json() + recipe.crop.model_dump_json()).encode())
-    return digest.hexdigest()
+    said = [recipe.image, found.part_files, found.part_segments, found.labels, found.alone]
+    how = [sorted(recipe.use), recipe.unlabelled_unknown]
+    names = recipe.schema.model_dump_json() + recipe.crop.model_dump_json()
+    return hashlib.sha256(mark([said, how, names]).encode(errors="surrogatepass")).hexdigest()

@@ -17,12 +17,12 @@ from coarseparts.data.formats.coco import read_coco
 from coarseparts.data.images import stem
 from coarseparts.data.namesakes import Namesakes
 from coarseparts.data.naming import named_apart, schema_of
-from coarseparts.data.problems import SHOWN, BadInput, Problem, capped, errors
 from coarseparts.data.record import Record, record_of
 from coarseparts.data.sources import Found, read_source
 from coarseparts.data.synthetic import WORLD_LABELS, WORLDS
 from coarseparts.labels.schema import Schema
 from coarseparts.system import limits
+from coarseparts.system.problems import SHOWN, BadInput, Problem, capped, errors
 from coarseparts.system.text import listed
 
 __all__ = ["Contents", "Record", "read_contents", "read_dataset", "without_part_masks"]

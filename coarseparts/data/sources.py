@@ -16,14 +16,15 @@ from coarseparts.data import accounts
 from coarseparts.data.accounts import Account
 from coarseparts.data.dataset_file import DatasetFile, Source, kind
 from coarseparts.data.formats.annotation import Annotation
-from coarseparts.data.formats.coco import read_part_boxes, read_part_coco
-from coarseparts.data.formats.mask_folder import find_masks
+from coarseparts.data.formats.coco import read_of_parts, read_part_coco
+from coarseparts.data.formats.mask_folder import find_maps, of_map
 from coarseparts.data.formats.names import read_names
 from coarseparts.data.formats.part_masks import find_overlapping_masks, find_part_masks
 from coarseparts.data.images import list_images, stem
 from coarseparts.data.namesakes import Namesakes, Spellings
-from coarseparts.data.problems import SHOWN, BadInput, Problem
+from coarseparts.labels import STYLES
 from coarseparts.system import limits
+from coarseparts.system.problems import SHOWN, BadInput, Problem
 from coarseparts.system.text import listed
 
 Annotations = tuple[list[Annotation], list[Problem]]
@@ -46,13 +47,13 @@ class Found:
 @dataclass
 class _Labels:
     """What a source's label files say, before it is known which images there are: ``objects`` by image; ``whole``:
-    labels of images as a whole, by image; files of part masks, as ``Annotation.part_files``, and of figure-ground masks
-    by their stem; all names of ``keypoints``, in the order in which the objects of the file have them."""
+    labels of images as a whole, by image; files of part masks, as ``Annotation.part_files``, and, by style, of maps, by
+    their stem; all names of ``keypoints``, in the order in which the objects of the file have them."""
 
     objects: dict[str, list[Annotation]] = field(default_factory=lambda: defaultdict(list))
     whole: dict[str, list[Annotation]] = field(default_factory=lambda: defaultdict(list))
     part_files: dict[str, tuple[tuple[int, Path], ...]] = field(default_factory=dict)
-    mask_files: dict[str, Path] = field(default_factory=dict)
+    maps: dict[str, dict[str, Path]] = field(default_factory=dict)
     keypoints: dict[str, None] = field(default_factory=dict)
 
     def of_whole(self, name: str) -> list[Annotation]:
@@ -60,8 +61,9 @@ class _Labels:
         found = list(self.whole.get(name, ()))
         if files := self.part_files.get(stem(name)):
             found.append(Annotation(str(files[0][1]), name, name, part_files=files))
-        if mask := self.mask_files.get(stem(name)):
-            found.append(Annotation(str(mask), name, name, mask_file=mask))
+        for style, files_of in self.maps.items():
+            if path := files_of.get(stem(name)):
+                found.append(of_map(path, name, style))
         return found
 
 
@@ -78,7 +80,7 @@ def read_source(dataset: DatasetFile, i: int, read_coco: Callable[[Path], Annota
     if any(p.file == str(folder) for p in unreadable):
         return Found(account, problems, keypoints=labels.keypoints)
     there = dict(list_images(folder))
-    of_stem = labels.part_files.keys() | labels.mask_files.keys()
+    of_stem = labels.part_files.keys() | {stem for files in labels.maps.values() for stem in files}
     labelled = labels.objects.keys() | labels.whole.keys() | {name for name in there if stem(name) in of_stem}
     # Labels may name files that do not look like images from their names: they are images of this source as well.
     images = there | {name: folder / name for name in labelled - there.keys() if _is_file(folder / name)}
@@ -104,7 +106,7 @@ def read_source(dataset: DatasetFile, i: int, read_coco: Callable[[Path], Annota
         leave_out([name], accounts.SAME_STEM)
         labelled.discard(name)
     part_masks = {name: files[0][1] for name, files in labels.part_files.items()}
-    for masks, what in ((part_masks, "part mask"), (labels.mask_files, "figure-ground mask")):
+    for masks, what in ((part_masks, "part mask"), *((maps, style) for style, maps in labels.maps.items())):
         problems += _without_image(masks, stems_there, images, folder, what)
     if without:
         message = f"{len(without)} of {len(images)} images have no labels that can be used and are left out"
@@ -131,7 +133,7 @@ def read_source(dataset: DatasetFile, i: int, read_coco: Callable[[Path], Annota
             message = f"does not exist, but {(own + whole)[0].file} has labels for it{spellings.hint(name)}"
             problems.append(Problem(str(path), message, "add the image, or correct its name in the annotations"))
             continue
-        if own and stem(name) in labels.mask_files:
+        if own and stem(name) in labels.maps.get("mask", ()):
             masked.append(own)
         objects += joined(own, whole)
     problems += _masks_not_used(source, masked)
@@ -143,28 +145,27 @@ def joined(objects: list[Annotation], whole: list[Annotation]) -> list[Annotatio
     that this is about. A figure-ground mask of several objects is nobody's."""
     if not whole:
         return objects
-    keys = ("mask_file", "part_files", "part_segments", "part_boxes")
-    given: dict[str, Any] = {key: value for found in whole for key in keys if (value := getattr(found, key))}
-    if any(not each.alone for each in objects):
-        given.pop("mask_file", None)
-    if "mask_file" in given:
-        given["segmentation"] = None
-    return [replace(each, **given) for each in objects or whole[:1]]
+    masks = {key: value for one in whole for key in ("part_files", "part_segments") if (value := getattr(one, key))}
+    several = any(not each.alone for each in objects)
+    given = {
+        style: label for one in whole for style, label in one.labels.items() if STYLES[style].of_image or not several
+    }
+    return [replace(each, labels={**each.labels, **given}, **masks) for each in objects or whole[:1]]
 
 
 def _masks_not_used(source: Source, masked: list[list[Annotation]]) -> list[Problem]:
     """Notes on objects with two masks, and on masks of several objects. ``masked``: the objects of each image that has
     a mask in the folder."""
     problems = []
-    twice = [own[0].image for own in masked if own[0].alone and own[0].segmentation is not None]
+    twice = [own[0].image for own in masked if own[0].alone and "mask" in own[0].labels]
     if twice:
         message = f"{len(twice)} images have a mask here and one in {source.coco}; that of this folder is used"
-        problems.append(Problem(str(source.masks), f"{message}: {listed(twice, SHOWN)}", "", "note"))
+        problems.append(Problem(str(source.labels["mask"]), f"{message}: {listed(twice, SHOWN)}", "", "note"))
     shared = [own[0].image for own in masked if not own[0].alone]
     if shared:
         message = f"{len(shared)} images show several objects, and their mask does not say whose it is; it is not used"
         remedy = "give each object its own segmentation in the COCO file"
-        problems.append(Problem(str(source.masks), f"{message}: {listed(shared, SHOWN)}", remedy, "note"))
+        problems.append(Problem(str(source.labels["mask"]), f"{message}: {listed(shared, SHOWN)}", remedy, "note"))
     return problems
 
 
@@ -192,7 +193,7 @@ def _read_labels(
         problems.extend(wrong)
         return found
 
-    coco, parts, masks, boxes, grey = source.coco, source.part_coco, source.part_masks, source.part_boxes, source.masks
+    coco, parts, masks = source.coco, source.part_coco, source.part_masks
     if coco is not None:
         add(labels.objects, lambda: read_coco(coco))
     if masks is not None and dataset.overlapping:
@@ -202,10 +203,12 @@ def _read_labels(
         labels.part_files = {name: ((0, path),) for name, path in found.items()}
     elif parts is not None:
         add(labels.whole, lambda: read_part_coco(parts, dataset.parts))
-    if boxes is not None:
-        add(labels.whole, lambda: read_part_boxes(boxes, dataset.parts))
-    if grey is not None:
-        labels.mask_files = files(grey, lambda: find_masks(grey))
+    for name, path in source.labels.items():
+        style = STYLES[name]
+        if kind(path) == "folder":
+            labels.maps[name] = files(path, lambda path=path: find_maps(path))  # type: ignore[misc]
+        else:
+            add(labels.whole, lambda path=path, style=style: read_of_parts(path, dataset.parts, style))  # type: ignore[misc]
     return labels, problems
 
 

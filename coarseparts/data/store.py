@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class Store:
     """N samples of S x S pixels with whatever labels each has; coordinates as in ``data.sample``, at store size.
 
-    ``names``, ``splits``, ``sources``: a string per row. ``present``: (N,) bool for each of LABELS. The arrays are
+    ``names``, ``splits``, ``sources``: a string per row. ``present``: (N,) bool for each of LABELS. ``styles``: whose
+    labels a batch has, in the order of STYLES. The arrays are
     properties: of a whole store they are the memory maps themselves, of a view they are copies of its rows, so ask a
     large view for ``batch`` instead. ``key``: 24 hexadecimal digits that name what a store on disk holds, the same
     wherever and whenever it was written ("" of a store in memory; a view has that of the whole).
@@ -39,6 +40,7 @@ class Store:
     names: list[str]
     splits: list[str]
     sources: list[str]
+    styles: tuple[str, ...]
     present: dict[str, np.ndarray]
     _arrays: Mapping[str, np.ndarray] = field(repr=False)
     _rows: np.ndarray | None = field(default=None, repr=False)  # None: all rows of the arrays, in order
@@ -73,7 +75,8 @@ class Store:
             raise TypeError(f"there is no label style {sorted(strange)[0]!r}; expected some of {list(STYLES)}")
         given = {"image": image, "parts": parts} | labels
         arrays: dict[str, np.ndarray] = {}
-        for name, (dtype, shape) in layout(size, schema).items():
+        styles = tuple(style for style in STYLES if labels.get(style) is not None)
+        for name, (dtype, shape) in layout(size, schema, styles).items():
             value = given.get(name)
             if value is None:
                 arrays[name] = np.full((n, *shape), IGNORE if name == "parts" else 0, dtype)
@@ -94,14 +97,16 @@ class Store:
                 raise ValueError(f"present[{name!r}] of shape {np.shape(rows)}; expected ({n},) bool for {LABELS}")
             there[name] = np.asarray(rows, bool)
         for name, rows in there.items():
-            if not rows.all():  # an absent label is blank, whatever was given there; the caller's array is not touched
+            if (
+                name in arrays and not rows.all()
+            ):  # an absent label is blank, whatever was given there; the caller's array is not touched
                 arrays[name] = np.where(_rows_like(rows, arrays[name]), arrays[name], _blank(name))
         texts = (
             _one_per_row(names if names is not None else [f"{i:06d}" for i in range(n)], n, "names"),
             _one_per_row(splits, n, "splits"),
             _one_per_row(sources, n, "sources"),
         )
-        return cls(schema, size, *texts, there, arrays)
+        return cls(schema, size, *texts, styles, there, arrays)
 
     @classmethod
     def open(cls, folder: str | Path) -> Store:
@@ -110,10 +115,10 @@ class Store:
         folder = Path(folder)
         if not os.path.isfile(folder / "store.json"):
             raise FileNotFoundError(f"{folder}: no store.json there; expected the folder of a packed store")
-        schema, size, texts, key = read_meta(folder)
+        schema, size, styles, texts, key = read_meta(folder)
         n, remedy = len(texts[0]), f"delete the store folder {folder}, it is made anew"
         arrays = {}
-        for name, (dtype, shape) in layout(size, schema).items():
+        for name, (dtype, shape) in layout(size, schema, styles).items():
             try:
                 array = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
             except (OSError, EOFError, ValueError) as error:
@@ -122,17 +127,19 @@ class Store:
                 came = f"{array.shape} {array.dtype}, expected {(n, *shape)} {dtype}"
                 raise ValueError(f"{folder / name}.npy: {came}; {remedy}")
             arrays[name] = array
-        present = {label: np.array(arrays["present"][:, i]) for i, label in enumerate(LABELS)}
-        return cls(schema, size, *texts, present, arrays, key=key)
+        present = {label: np.zeros(n, bool) for label in LABELS}
+        present |= {label: np.array(arrays["present"][:, i]) for i, label in enumerate(("parts", *styles))}
+        return cls(schema, size, *texts, tuple(styles), present, arrays, key=key)
 
     def save(self, folder: str | Path) -> None:
         """Write the rows of this store or view to ``folder``: beside it first, then moved there in one step. A store
         that lies there already is replaced. Raises FileExistsError if something else does."""
-        with Writer(Path(folder), self.schema, self.size) as writer:
+        stored = [style for style in STYLES if style in self._arrays]
+        with Writer(Path(folder), self.schema, self.size, stored) as writer:
             for start in range(0, len(self), 64):
                 rows = np.arange(start, min(start + 64, len(self)))
                 arrays = {name: self._get(name, rows) for name in self._arrays}
-                arrays["present"] = np.stack([self.present[label][rows] for label in LABELS], 1)
+                arrays["present"] = np.stack([self.present[label][rows] for label in ("parts", *stored)], 1)
                 writer.append(arrays, *([t[i] for i in rows] for t in (self.names, self.splits, self.sources)))
 
     def __len__(self) -> int:
@@ -182,13 +189,13 @@ class Store:
         if isinstance(rows, torch.Tensor):
             rows = rows.cpu().numpy()
         rows = np.asarray(rows if isinstance(rows, np.ndarray) else list(rows), np.int64)
-        get = {name: torch.from_numpy(self._get(name, rows)) for name in ("image", *STYLES)}
+        get = {name: torch.from_numpy(self._get(name, rows)) for name in ("image", *self.styles)}
         shape = len(rows), self.size, self.size
         labelled = self.present["parts"][rows].any()
         batch = Batch(
             image=get["image"].permute(0, 3, 1, 2).contiguous(),  # (B, 3, S, S)
             parts=torch.from_numpy(self._get("parts", rows)) if labelled else no_parts(shape),
-            labels={name: style.stacked(get[name]) for name, style in STYLES.items()},
+            labels={name: STYLES[name].stacked(get[name]) for name in self.styles},
             present={label: torch.from_numpy(self.present[label][rows]) for label in LABELS},
             index=torch.from_numpy(rows.copy()),
         )
@@ -212,12 +219,13 @@ class Store:
         )
 
     def labels_limited(self, styles: Iterable[str]) -> Store:
-        """A view in which only these coarse styles are present; part masks stay. Raises ValueError for an unknown
-        style."""
+        """A view in which only these coarse styles are present, and that has all of them, if no label of some; part
+        masks stay. Raises ValueError for an unknown style."""
         styles = set(styles)
         if not styles <= STYLES.keys():
             raise ValueError(f"unknown label styles {sorted(styles - STYLES.keys())}; expected some of {list(STYLES)}")
-        return self._hide({style: np.arange(len(self)) for style in STYLES if style not in styles})
+        hidden = self._hide({style: np.arange(len(self)) for style in STYLES if style not in styles})
+        return replace(hidden, styles=tuple(style for style in STYLES if style in styles))
 
     def without_parts(self, rows: Iterable[int] | np.ndarray | None = None) -> Store:
         """A view in which these rows (all of them by default) have no part mask, so that they count as coarse."""
@@ -244,7 +252,7 @@ class Store:
         names, splits, sources = list(self.names), list(self.splits), list(self.sources)
         present = {label: there.copy() for label, there in self.present.items()}
         arrays = {name: self._get(name, np.arange(len(self))) for name in self._arrays}
-        return Store(self.schema, self.size, names, splits, sources, present, arrays)
+        return Store(self.schema, self.size, names, splits, sources, self.styles, present, arrays)
 
     def _hide(self, hidden: dict[str, np.ndarray]) -> Store:
         present = {label: there.copy() for label, there in self.present.items()}
@@ -255,6 +263,9 @@ class Store:
 
     def _get(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
         """Rows of one array, always a copy unless all of a whole store is asked for; hidden labels are blanked."""
+        if name not in self._arrays:
+            dtype, shape = STYLES[name].layout(self.schema, self.size)
+            return np.zeros((len(self) if rows is None else len(rows), *shape), dtype)
         array = self._arrays[name]
         if rows is None and self._rows is None:
             return array

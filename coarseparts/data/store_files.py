@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -16,27 +17,32 @@ from coarseparts.labels.schema import Schema
 from coarseparts.system.documents import load_json
 
 LABELS = ("parts", *STYLES)
-"""What a row may carry: the part mask and each coarse style; the columns of ``present.npy``."""
+"""What a row may carry: the part mask and each coarse style."""
 
-FORMAT = 3
+FORMAT = 4
 """Version of the folder's layout; a store of another version is built anew."""
 
 
-def layout(size: int, schema: Schema) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
-    """Name, type and shape per row of each array of a store of S x S pixels (S = ``size``)."""
+def layout(size: int, schema: Schema, styles: Collection[str]) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+    """Name, type and shape per row of each array of a store of S x S pixels (S = ``size``) that has labels of some
+    styles; the columns of "present" are "parts" and those, in the order of LABELS."""
     u8, f32, i32 = np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.int32)
     return {
         "image": (u8, (size, size, 3)),
         "parts": (u8, (size, size)),
-        **{name: style.layout(schema, size) for name, style in STYLES.items()},
+        **{name: style.layout(schema, size) for name, style in STYLES.items() if name in styles},
         "crops": (f32, (4,)),
         "native": (i32, (2,)),
-        "present": (np.dtype(bool), (len(LABELS),)),
+        "present": (np.dtype(bool), (1 + len(styles),)),
     }
 
 
-def read_meta(folder: Path) -> tuple[Schema, int, tuple[list[str], list[str], list[str]], str]:
-    """Schema, size, (names, splits, sources) and key. Raises ValueError naming ``store.json`` and the remedy."""
+Meta = tuple[Schema, int, list[str], tuple[list[str], list[str], list[str]], str]
+
+
+def read_meta(folder: Path) -> Meta:
+    """Schema, size, label styles, (names, splits, sources) and key. Raises ValueError naming ``store.json`` and the
+    remedy."""
     file, remedy = folder / "store.json", f"delete the store folder {folder}, it is made anew"
     try:
         meta = load_json(file)
@@ -46,7 +52,7 @@ def read_meta(folder: Path) -> tuple[Schema, int, tuple[list[str], list[str], li
         raise ValueError(f"{file}: is damaged (a {type(meta).__name__}, expected an object); {remedy}")
     if meta.get("format") != FORMAT:
         raise ValueError(f"{file}: store of format {meta.get('format')}, expected {FORMAT}; {remedy}")
-    keys = ("schema", "size", "names", "splits", "sources", "key")
+    keys = ("schema", "size", "styles", "names", "splits", "sources", "key")
     lacking = [key for key in keys if key not in meta]
     if lacking:
         raise ValueError(f"{file}: is damaged (lacks {', '.join(lacking)}); {remedy}")
@@ -54,12 +60,14 @@ def read_meta(folder: Path) -> tuple[Schema, int, tuple[list[str], list[str], li
         schema = Schema.model_validate(meta["schema"])
     except ValueError:
         raise ValueError(f"{file}: is damaged (schema); {remedy}") from None
-    size, texts = meta["size"], (meta["names"], meta["splits"], meta["sources"])
+    size, styles, texts = meta["size"], meta["styles"], (meta["names"], meta["splits"], meta["sources"])
     if type(size) is not int or size < 1:
         raise ValueError(f"{file}: is damaged (size {size!r}); {remedy}")
+    if not isinstance(styles, list) or styles != [style for style in STYLES if style in styles]:
+        raise ValueError(f"{file}: is damaged (styles); {remedy}")
     if not all(isinstance(t, list) and len(t) == len(texts[0]) and all(isinstance(v, str) for v in t) for t in texts):
         raise ValueError(f"{file}: is damaged (names, splits and sources, expected a text per row each); {remedy}")
-    return schema, size, texts, str(meta["key"])
+    return schema, size, styles, texts, str(meta["key"])
 
 
 class Writer:
@@ -72,8 +80,9 @@ class Writer:
     come.
     """
 
-    def __init__(self, folder: Path, schema: Schema, size: int, resumable: bool = False):
+    def __init__(self, folder: Path, schema: Schema, size: int, styles: Collection[str], resumable: bool = False):
         self.folder, self.schema, self.size, self.resumable = folder, schema, size, resumable
+        self.styles = [style for style in STYLES if style in styles]
         self.names: list[str] = []
         self.splits: list[str] = []
         self.sources: list[str] = []
@@ -85,7 +94,7 @@ class Writer:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         end = "part" if self.resumable else f"tmp-{uuid.uuid4().hex[:8]}"
         self.temporary = self.folder.parent / f".{self.folder.name}.{end}"
-        self._layout = layout(self.size, self.schema)
+        self._layout = layout(self.size, self.schema, self.styles)
         begun = self._kept() if self.resumable else None
         if begun is None:
             shutil.rmtree(self.temporary, ignore_errors=True)
@@ -171,7 +180,8 @@ class Writer:
             file.flush()
             os.fsync(file.fileno())
             file.close()
-        meta = {"format": FORMAT, "size": self.size, "schema": self.schema.model_dump(mode="json")}
+        meta = {"format": FORMAT, "size": self.size, "styles": self.styles}
+        meta |= {"schema": self.schema.model_dump(mode="json")}
         meta |= {"names": self.names, "splits": self.splits, "sources": self.sources}
         meta |= {"key": self._key(meta), "notes": self.notes}
         (self.temporary / "store.json").write_text(json.dumps(meta), encoding="utf-8")

@@ -13,8 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from coarseparts.data.build import build_store
-from coarseparts.data.dataset_file import DatasetFile, load_dataset_file, nearest
-from coarseparts.data.problems import BadInput, Problem
+from coarseparts.data.dataset_file import DatasetFile, load_dataset_file
 from coarseparts.data.roles import Rows, split_rows
 from coarseparts.data.store import Store
 from coarseparts.experiments.cells import Conditions
@@ -22,6 +21,8 @@ from coarseparts.experiments.worlds import WORLDS
 from coarseparts.labels import STYLES
 from coarseparts.system import parallel
 from coarseparts.system.locks import Tell, silent
+from coarseparts.system.problems import BadInput, Problem
+from coarseparts.system.text import nearest
 from coarseparts.training import methods
 from coarseparts.training.claims import in_turn
 from coarseparts.training.run_folder import RunFolder

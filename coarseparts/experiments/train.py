@@ -15,7 +15,7 @@ import torch
 from pydantic import ValidationError
 from rich.console import Console
 
-from coarseparts.data.dataset_file import load_dataset_file, nearest
+from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.experiments.compare import compare
 from coarseparts.experiments.data import from_file
 from coarseparts.inference.model import Model, load
@@ -25,7 +25,7 @@ from coarseparts.system import device as devices
 from coarseparts.system.errors import CoarsepartsError, Failed, WrongArgument
 from coarseparts.system.files import path_of
 from coarseparts.system.locks import silent
-from coarseparts.system.text import short
+from coarseparts.system.text import nearest, short
 from coarseparts.training import settings as presets
 from coarseparts.training.methods import METHODS
 from coarseparts.training.networks import resolve

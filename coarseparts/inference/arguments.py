@@ -6,7 +6,6 @@ file that cannot be read).
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,15 +14,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from coarseparts.data.dataset_file import Crop, nearest
+from coarseparts.data.dataset_file import Crop
 from coarseparts.data.images import decode, opened, pixels, refuse_large
-from coarseparts.data.loading import cut_off, object_crop, on_image
-from coarseparts.data.problems import Problem
+from coarseparts.data.loading import object_crop
 from coarseparts.data.sample import Sample
+from coarseparts.labels import STYLES
+from coarseparts.labels.given import Canvas, Given
 from coarseparts.labels.schema import Schema
 from coarseparts.system.errors import WrongArgument
 from coarseparts.system.files import path_of
-from coarseparts.system.text import listed, short
+from coarseparts.system.problems import Problem, errors
+from coarseparts.system.text import listed
 
 Photograph = str | os.PathLike[str] | Image.Image | np.ndarray
 """A path, a PIL image, or (H, W, 3) uint8 RGB."""
@@ -70,18 +71,27 @@ def sample_of(
     """
     array, notes = _image(image, f"image{which}")
     size = (array.shape[1], array.shape[0])
+    canvas = Canvas("the image", size, schema, notes)
     found: dict[str, np.ndarray] = {}
-    for style, read in _READ.items():
-        given, argument = labels.get(style), f"{style}{which}"
-        if given is None or (isinstance(given, Mapping) and not given):
+    for style, reader in STYLES.items():
+        value, argument = labels.get(style), f"{style}{which}"
+        if value is None or (isinstance(value, Mapping) and not value):
             continue
         if style not in styles:
             knows = f"it uses {listed(styles)}" if styles else "it has no posterior and sees the image alone"
             raise WrongArgument(f"{argument}: this model was trained without such labels, {knows}; leave them out")
-        if (label := read(given, argument, schema, size, notes)) is not None:
+        if reader.folder and isinstance(value, str | os.PathLike):
+            with opened(path_of(argument, value)) as picture:
+                picture.load()
+                value = picture
+        given = reader.argument(value, canvas, argument)
+        label = None if given is None else reader.read(Given(given, argument, ""), canvas)
+        if label is not None:
             found[style] = label
+    if wrong := errors(canvas.problems):
+        raise WrongArgument("\n".join(map(str, wrong)))
     region = object_crop(size, crop.margin, **found) if crop.to == "object" else None
-    return Sample("photograph", array, None, found, region), notes
+    return Sample("photograph", array, None, found, region), canvas.problems
 
 
 def _image(given: Any, argument: str) -> tuple[np.ndarray, Notes]:
@@ -97,104 +107,10 @@ def _image(given: Any, argument: str) -> tuple[np.ndarray, Notes]:
     return np.array(given), []
 
 
-def _keypoints(given: Any, argument: str, schema: Schema, size: tuple[int, int], notes: Notes) -> np.ndarray | None:
-    """(K, 3); points that are not named are unknown, v = -1. None where none is there."""
-    points = np.zeros((len(schema.keypoints), 3), np.float32)
-    points[:, 2] = -1
-    for name, value in _named(given, argument, "keypoint", schema.keypoints).items():
-        where = f"{argument}[{short(name)}]"
-        x, y, *more = _numbers(value, where, "(x, y) or (x, y, v)", (2, 3)).tolist()
-        v = more[0] if more else 2.0
-        if v not in (0, 1, 2):
-            raise WrongArgument(f"{where}: visibility {v:g}, expected 2 visible, 1 hidden, or 0 known not to be seen")
-        place = on_image((x, y), size) if v else (0.0, 0.0)
-        if place is None:
-            raise WrongArgument(f"{where}: ({x:g}, {y:g}) lies outside the image of {size[0]}x{size[1]} pixels")
-        if v and place != (x, y):
-            notes.append(Problem(where, f"({x:g}, {y:g}) moved to the border of the image", severity="repaired"))
-        points[schema.keypoints.index(name)] = *place, v
-    return points if (points[:, 2] > 0).any() else None
-
-
-def _mask(given: Any, argument: str, schema: Schema, size: tuple[int, int], notes: Notes) -> np.ndarray:
-    """(H, W) uint8, 0..255."""
-    if isinstance(given, np.ndarray):
-        values = given
-    elif isinstance(given, Image.Image):
-        values = _grey(given, argument)
-    else:
-        path = _file(given, argument)
-        with opened(path) as picture:
-            values = _grey(picture, f"{argument} ({path})")
-    if values.dtype not in (np.bool_, np.uint8) or values.shape != size[::-1]:
-        expected = f"({size[1]}, {size[0]}) bool or uint8, as high and wide as the image"
-        raise WrongArgument(f"{argument}: {_described(values)}, expected {expected}")
-    if not values.any():
-        raise WrongArgument(f"{argument}: is empty, expected a pixel of the object at least; leave it out")
-    if 1 < (highest := int(values.max())) < 128:
-        raise WrongArgument(f"{argument}: its highest value is {highest}, expected 255 on the object; give mask > 0")
-    return np.array(values, np.uint8) * (255 if highest == 1 else 1)
-
-
 def _file(given: Any, argument: str) -> Path:
     if not isinstance(given, str | os.PathLike):
         raise WrongArgument(f"{argument}: is of type {type(given).__name__}, expected a path, a PIL image or an array")
     return path_of(argument, given)
-
-
-def _grey(picture: Image.Image, what: str) -> np.ndarray:
-    """(H, W) bool or uint8; of a palette image where it is not of the first colour."""
-    if picture.mode not in ("1", "L", "P"):
-        raise WrongArgument(f"{what}: an image of mode {picture.mode}, expected a grey-scale one, mode L")
-    return np.asarray(picture) != 0 if picture.mode == "P" else np.asarray(picture)
-
-
-def _box(given: Any, argument: str, schema: Schema, size: tuple[int, int], notes: Notes) -> np.ndarray:
-    """(4,) float32, cut off at the image's border."""
-    came = _numbers(given, argument, "(x0, y0, x1, y1)", (4,)).astype(np.float32)
-    told = f"({', '.join(f'{v:g}' for v in came)})"
-    if came[0] >= came[2] or came[1] >= came[3]:
-        raise WrongArgument(f"{argument}: {told} has no area, expected (x0, y0, x1, y1) with x0 < x1 and y0 < y1")
-    box, beyond = cut_off(came, size)
-    if box is None:
-        raise WrongArgument(f"{argument}: {told} lies outside the image of {size[0]}x{size[1]} pixels")
-    if beyond:
-        message = f"{told} reaches beyond the image of {size[0]}x{size[1]} pixels, cut off there"
-        notes.append(Problem(argument, message, severity="repaired"))
-    return box
-
-
-def _part_boxes(given: Any, argument: str, schema: Schema, size: tuple[int, int], notes: Notes) -> np.ndarray:
-    """(P, 4), zeros for parts without one."""
-    boxes = np.zeros((len(schema.parts), 4), np.float32)
-    for name, value in _named(given, argument, "part", schema.parts).items():
-        boxes[schema.parts.index(name)] = _box(value, f"{argument}[{short(name)}]", schema, size, notes)
-    return boxes
-
-
-_READ = {"keypoints": _keypoints, "mask": _mask, "box": _box, "part_boxes": _part_boxes}
-"""What reads the argument of each label style."""
-
-
-def _named(given: Any, argument: str, what: str, known: Sequence[str]) -> Mapping[str, Any]:
-    """A mapping whose keys are known names."""
-    if not isinstance(given, Mapping):
-        raise WrongArgument(f"{argument}: is of type {type(given).__name__}, expected a dict by name of the {what}")
-    for name in given:
-        if name not in known:
-            raise WrongArgument(f"{argument}: {short(name)} is no {what} of this model; {nearest(str(name), known)}")
-    return given
-
-
-def _numbers(given: Any, argument: str, expected: str, lengths: tuple[int, ...]) -> np.ndarray:
-    """(n,) float64, n one of ``lengths``, all finite."""
-    try:
-        numbers = np.asarray(given, np.float64)
-    except (TypeError, ValueError, OverflowError):
-        numbers = np.zeros(0)
-    if numbers.ndim != 1 or len(numbers) not in lengths or not all(map(math.isfinite, numbers)):
-        raise WrongArgument(f"{argument}: is {short(given)}, expected {expected}, numbers of pixels")
-    return numbers
 
 
 def _described(array: np.ndarray) -> str:

@@ -16,7 +16,6 @@ from torch import Tensor
 from coarseparts.data.batches import Feed
 from coarseparts.data.build import build_store
 from coarseparts.data.dataset_file import load_dataset_file
-from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.sample import Batch
 from coarseparts.data.store import Store
 from coarseparts.evaluation.iou import confusion, summary
@@ -26,6 +25,7 @@ from coarseparts.labels import Keypoints, Parts
 from coarseparts.labels.schema import IGNORE
 from coarseparts.system.errors import RunError, WrongArgument
 from coarseparts.system.files import path_of
+from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import short
 from coarseparts.training.claims import look_through, read_config
 from coarseparts.training.measure import predictions
@@ -140,6 +140,7 @@ def evaluate_store(model: Model, store: Store, split: str, kind: str = "part") -
     """
     if kind == "posterior" and not model.has_posterior:
         raise RunError("this model has no posterior: it was trained by fine-tuning; take model part")
+    store = store.labels_limited(model.styles)
     rows = store.rows(split, has="parts")
     if not len(rows):
         raise BadInput(Problem(split, "has no image with part masks to measure on", "choose another split"))

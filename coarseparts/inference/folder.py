@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,14 +22,14 @@ from coarseparts.data.crops import square_crop
 from coarseparts.data.dataset_file import Crop, kind
 from coarseparts.data.images import decode, list_images, stem
 from coarseparts.data.loading import Recipe
-from coarseparts.data.problems import BadInput, Problem, capped, errors
 from coarseparts.data.sample import Sample
-from coarseparts.inference.coco_labels import Labels, read_labels
 from coarseparts.inference.journal import Journal, digest, held, refuse_company
+from coarseparts.inference.label_files import Labels, read_labels
 from coarseparts.inference.model import Model
 from coarseparts.inference.outputs import Outputs, real
 from coarseparts.inference.predict import BATCH, predict_samples
 from coarseparts.system.locks import Tell, silent
+from coarseparts.system.problems import BadInput, Problem, capped, errors
 
 
 @dataclass
@@ -68,19 +68,18 @@ def predict_folder(
     model: Model,
     images: Path,
     out: Path,
-    labels: Path | None = None,
+    labels: Path | Mapping[str, Path] | None = None,
     with_overlay: bool = False,
     coco: Path | None = None,
     skip_bad: bool = False,
     progress: Callable[[int, int], None] | None = None,
     shard: tuple[int, int] = (0, 1),
-    part_boxes: Path | None = None,
     tell: Tell = silent,
 ) -> Summary:
     """Writes ``out/<stem>.png`` for every image in a folder (or for one image file), as ``Outputs`` describes.
 
     ``labels``: a COCO file with keypoints, masks or boxes of these images; the posterior uses them, an object each,
-    later objects over earlier ones. ``part_boxes``: a COCO file with boxes of the parts (a category each), likewise.
+    later objects over earlier ones; or files and folders by key as ``label_files.read_labels`` takes them.
     ``with_overlay`` adds ``<stem>.overlay.png``; ``coco`` a COCO file, one annotation per part.
     ``shard`` (i, n): only every n-th image, from the i-th on (0..n-1); the folder's other images are other processes'.
     What the same model has predicted already of the same image and labels is not predicted again.
@@ -94,11 +93,11 @@ def predict_folder(
     found = _photographs(images, done := Summary())
     _refuse_places(images, out, coco)
     outputs = Outputs(out, model.schema, with_overlay)
-    files = {o: file for o, file in (("--labels", labels), ("--part-boxes", part_boxes)) if file is not None}
+    files = {"coco": labels} if isinstance(labels, Path) else dict(labels or {})
     outputs.refuse_clashes(found, files, coco)
     objects: dict[str, list[Recipe]] = {}
     if files:
-        read = read_labels(model.schema, Crop(**model.crop), dict(found), labels, part_boxes)
+        read = read_labels(model.schema, Crop(**model.crop), dict(found), files)
         done.problems += read.problems + _notes_of(read, model, images, found, [str(file) for file in files.values()])
         objects = read.objects
     own = found[shard[0] :: shard[1]]

@@ -12,7 +12,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from coarseparts.data.images import list_images
 from coarseparts.inference.model import Model
+from coarseparts.labels.given import mark
 from coarseparts.system.errors import Busy
 from coarseparts.system.locks import Tell, hold, holder
 from coarseparts.system.text import csv_cell
@@ -88,8 +90,9 @@ def digest(model: Model, labels: Iterable[Path], with_overlay: bool) -> str:
     for module in modules:
         for tensor in module.state_dict().values():
             found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    for file in labels:
-        found.update(file.read_bytes())
+    for path in labels:
+        each = [file for _, file in list_images(path)] if path.is_dir() else []
+        found.update(mark(each).encode(errors="surrogatepass") if path.is_dir() else path.read_bytes())
     found.update(bytes([with_overlay]))
     return found.hexdigest()[:16]
 

@@ -21,14 +21,15 @@ from coarseparts.inference.arguments import Box, Keypoints, Mask, PartBoxes, Pho
 from coarseparts.inference.parts import Parts
 from coarseparts.inference.predict import folded, predict_samples
 from coarseparts.joint import JointModel
+from coarseparts.labels import STYLES
 from coarseparts.labels.schema import Schema
 from coarseparts.networks import fastest
 from coarseparts.system import limits
 from coarseparts.system.device import resolve
 from coarseparts.system.documents import DocumentError, load_json
-from coarseparts.system.errors import DamagedRun, RunError
+from coarseparts.system.errors import DamagedRun, RunError, WrongArgument
 from coarseparts.system.files import path_of
-from coarseparts.system.text import short
+from coarseparts.system.text import short, strangers
 from coarseparts.training.checkpoints import digest_of, fits, load_all, read_tensors, tensor_file
 from coarseparts.training.claims import look_through, write
 from coarseparts.training.networks import build
@@ -85,6 +86,7 @@ class Model:
         mask: Mask | None = None,
         box: Box | None = None,
         part_boxes: PartBoxes | None = None,
+        **others: Any,
     ) -> Parts: ...
 
     @overload
@@ -96,10 +98,18 @@ class Model:
         mask: Sequence[Mask | None] | None = None,
         box: Sequence[Box | None] | None = None,
         part_boxes: Sequence[PartBoxes | None] | None = None,
+        **others: Any,
     ) -> list[Parts]: ...
 
     def predict(
-        self, image: Any, *, keypoints: Any = None, mask: Any = None, box: Any = None, part_boxes: Any = None
+        self,
+        image: Any,
+        *,
+        keypoints: Any = None,
+        mask: Any = None,
+        box: Any = None,
+        part_boxes: Any = None,
+        **others: Any,
     ) -> Parts | list[Parts]:
         """The parts of a photograph, or of each of a list, from the image and whatever labels of its object there are.
 
@@ -107,8 +117,9 @@ class Model:
         upright image, in pixels, x to the right and y down, the centre of the first pixel at (0.5, 0.5).
         ``keypoints``: {name: (x, y)} or {name: (x, y, v)} with v 2 visible, 1 hidden, 0 known not to be seen; those not
         named are unknown. ``mask``: the object, as a path, a PIL image, (H, W) bool or uint8 (0..255 soft). ``box``:
-        (x0, y0, x1, y1) around it. ``part_boxes``: {part: box}; parts not named cannot be seen. Any of them, or none,
-        may be there; of a list of images each is a list, with None where an image has none.
+        (x0, y0, x1, y1) around it. ``part_boxes``: {part: box}; parts not named cannot be seen. ``others``: labels of
+        other styles (``labels.STYLES``) by their names. Any of them, or none, may be there; of a list of images each is
+        a list, with None where an image has none.
 
         The result is what ``coarseparts predict`` writes for the same image and labels. Raises WrongArgument for what
         does not fit, BadInput for files that cannot be read. May be called from several threads at once.
@@ -116,7 +127,9 @@ class Model:
             parts = model.predict("photo.jpg", keypoints={"head_front": (412, 233)})
             parts.index          # (H, W) uint8, 0 = background
         """
-        given = {"keypoints": keypoints, "mask": mask, "box": box, "part_boxes": part_boxes}
+        if unknown := [f"{name} is no label style; {remedy}" for name, remedy in strangers(others, STYLES)]:
+            raise WrongArgument("\n".join(unknown))
+        given = {"keypoints": keypoints, "mask": mask, "box": box, "part_boxes": part_boxes, **others}
         usable, crop = self.styles if self.has_posterior else [], Crop(**self.crop)
         read = [sample_of(self.schema, crop, usable, *each) for each in each_of(image, given)]
         predicted = predict_samples(self.fast, [sample for sample, _ in read])

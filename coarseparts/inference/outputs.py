@@ -16,11 +16,11 @@ from pycocotools import mask as rle
 
 from coarseparts.data.formats.part_masks import OVERLAY
 from coarseparts.data.images import stem
-from coarseparts.data.problems import BadInput, Problem, capped
 from coarseparts.labels.schema import Schema
 from coarseparts.report.overlay import overlay
 from coarseparts.report.palette import colours
 from coarseparts.system import limits
+from coarseparts.system.problems import BadInput, Problem, capped
 from coarseparts.training.claims import write
 
 SEAL = "coarseparts"
@@ -113,7 +113,7 @@ class Outputs:
     def refuse_clashes(
         self, photographs: Sequence[tuple[str, Path]], labels: Mapping[str, Path], coco: Path | None
     ) -> None:
-        """Raises BadInput naming every file to write that is an image (name, path) or the labels (by option), or that
+        """Raises BadInput naming every file to write that is an image (name, path) or the labels (by key), or that
         is to be written twice."""
         writers: dict[Path, list[str]] = defaultdict(list)  # by target: what is to be written there
         for name, path in photographs:
@@ -124,7 +124,7 @@ class Outputs:
         if coco is not None:
             writers[coco].append("the COCO file of --coco")
         used = {_place(path): "one of the images" for _, path in photographs}
-        used |= {_place(path): f"the file of {option}" for option, path in labels.items()}
+        used |= {_place(path): f"the file of --labels {key}" for key, path in labels.items()}
         inodes = {_inode(path) for path in [*(path for _, path in photographs), *labels.values()]}
         there: dict[Path, list[str]] = defaultdict(list)
         problems = []

@@ -9,12 +9,12 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from coarseparts.data.problems import Problem
 from coarseparts.inference.predict import Prediction
 from coarseparts.labels.schema import Schema
 from coarseparts.report.notebook import with_legend
 from coarseparts.report.overlay import overlay
 from coarseparts.report.palette import colours
+from coarseparts.system.problems import Problem
 from coarseparts.system.text import abridged, listed
 
 SHOWN = 800

@@ -166,7 +166,7 @@ def _batch(model: Model, made: list[dict[str, np.ndarray | None]]) -> Batch:
     # A mask without a pixel is a label, too, so that it has to be said which sample has one.
     present = {name: np.array([arrays[name] is not None for arrays in made]) for name in STYLES}
     labels: Any = {name: stacked(name) for name in STYLES if model.schema.keypoints or name != "keypoints"}
-    store = Store.from_arrays(model.schema, image, present=present, **labels)
+    store = Store.from_arrays(model.schema, image, present=present, **labels).labels_limited(model.styles)
     device = next(model.networks.part_model.parameters()).device
     batch = to_input(store.batch(range(len(made)), device), model.settings.preprocess)
     batch.image = batch.image.contiguous(memory_format=torch.channels_last)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from coarseparts.labels import arguments
 from coarseparts.labels.frames import CropFrame, Move
+from coarseparts.labels.given import Canvas, Given
 from coarseparts.labels.parts import Parts
 from coarseparts.labels.schema import Schema
-from coarseparts.labels.style import LabelNetwork, LabelStyle, StyleSettings
+from coarseparts.labels.style import LabelNetwork, LabelStyle, Pen, StyleSettings
 from coarseparts.system.lazy import Lazy
 
 if TYPE_CHECKING:
@@ -46,6 +48,20 @@ class Box(LabelStyle):
     @staticmethod
     def cropped(label: np.ndarray, frame: CropFrame) -> np.ndarray | None:
         return frame.box(label)
+
+    @staticmethod
+    def read(given: Given, canvas: Canvas) -> np.ndarray | None:
+        """(4,) float32 (x0, y0, x1, y1), cut off at the image's border."""
+        return canvas.box(given.value, given)
+
+    @staticmethod
+    def argument(value: Any, canvas: Canvas, name: str) -> np.ndarray:
+        """(x0, y0, x1, y1)."""
+        return arguments.box(value, name)
+
+    @staticmethod
+    def sketch(label: np.ndarray, pen: Pen) -> None:
+        pen.box(label)
 
     @staticmethod
     def mirror(label: Tensor, size: int, schema: Schema) -> Tensor:

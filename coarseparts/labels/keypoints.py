@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from coarseparts.labels.arguments import named, numbers
 from coarseparts.labels.frames import CropFrame, Move
+from coarseparts.labels.given import Canvas, Given, Points
 from coarseparts.labels.parts import Parts
 from coarseparts.labels.schema import Schema
-from coarseparts.labels.style import LabelNetwork, LabelStyle, StyleSettings
+from coarseparts.labels.style import LabelNetwork, LabelStyle, Pen, StyleSettings
+from coarseparts.system.errors import WrongArgument
 from coarseparts.system.lazy import Lazy
+from coarseparts.system.text import short
 
 if TYPE_CHECKING:
     import torch
@@ -59,6 +63,46 @@ class Keypoints(LabelStyle):
         out[:, 2] = np.where(outside & (out[:, 2] > 0), 0, out[:, 2])
         out[out[:, 2] < 1, :2] = 0
         return out
+
+    @staticmethod
+    def says_something(value: Points, keypoints: Collection[str]) -> bool:
+        among = np.array([name in keypoints for name in value.names], bool)
+        return bool((value.xyv[among, 2] > 0).any())
+
+    @staticmethod
+    def read(given: Given, canvas: Canvas) -> np.ndarray | None:
+        """(K, 3) in the schema's order, every labelled point inside the image."""
+        points = in_schema(given.value.xyv, given.value.names, canvas.schema)
+        if canvas.unlabelled_unknown:
+            points[points[:, 2] == 0, 2] = -1
+        for row, name in enumerate(canvas.schema.keypoints):
+            x, y, v = (float(value) for value in points[row])
+            place = canvas.point(name, x, y, given) if v > 0 else None
+            if place is not None:
+                points[row, :2] = place
+        return points
+
+    @staticmethod
+    def argument(value: Any, canvas: Canvas, name: str) -> Points | None:
+        """(x, y) or (x, y, v) by name; those that are not named are unknown. None where none is there."""
+        found = named(value, name, "keypoint", canvas.schema.keypoints)
+        points = np.zeros((len(found), 3), np.float32)
+        for row, (point, given) in enumerate(found.items()):
+            where = f"{name}[{short(point)}]"
+            x, y, *more = numbers(given, where, "(x, y) or (x, y, v)", (2, 3)).tolist()
+            v = more[0] if more else 2.0
+            if v not in (0, 1, 2):
+                expected = "expected 2 visible, 1 hidden, or 0 known not to be seen"
+                raise WrongArgument(f"{where}: visibility {v:g}, {expected}")
+            points[row] = (x, y, v) if v else 0
+        return Points(tuple(found), points) if (points[:, 2] > 0).any() else None
+
+    @staticmethod
+    def sketch(label: np.ndarray, pen: Pen) -> None:
+        """By number, filled where they are visible."""
+        for number, (x, y, v) in enumerate(label.tolist(), 1):
+            if v > 0:
+                pen.point(x, y, number, v == 2)
 
     @staticmethod
     def mirror(label: Tensor, size: int, schema: Schema) -> Tensor:
@@ -182,3 +226,15 @@ class Keypoints(LabelStyle):
         gx = torch.exp(-0.5 * ((centres - label[..., 0:1] * shrink) / width) ** 2)
         gy = torch.exp(-0.5 * ((centres - label[..., 1:2] * shrink) / width) ** 2)
         return torch.mul((gy * height[..., None])[..., :, None], gx[..., None, :], out=out)
+
+
+def in_schema(keypoints: np.ndarray, names: tuple[str, ...], schema: Schema) -> np.ndarray:
+    """Keypoints (..., k, 3) named ``names`` as (..., K, 3) in the schema's order, a copy; (0, 0, -1) for keypoints that
+    are not among ``names``, while those that the schema lacks are left out."""
+    out = np.zeros((*keypoints.shape[:-2], len(schema.keypoints), 3), np.float32)
+    out[..., 2] = -1
+    column = {name: i for i, name in enumerate(names)}
+    for row, name in enumerate(schema.keypoints):
+        if name in column:
+            out[..., row, :] = keypoints[..., column[name], :]
+    return out

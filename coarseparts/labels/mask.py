@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from PIL import Image
 
+from coarseparts.labels.arguments import plane
 from coarseparts.labels.frames import CropFrame, Move
+from coarseparts.labels.given import Canvas, Decoded, Given
 from coarseparts.labels.parts import Parts
 from coarseparts.labels.schema import Schema
-from coarseparts.labels.style import LabelNetwork, LabelStyle, StyleSettings
+from coarseparts.labels.style import LabelNetwork, LabelStyle, Pen, StyleSettings
+from coarseparts.system.errors import WrongArgument
 from coarseparts.system.lazy import Lazy
+from coarseparts.system.problems import BadInput
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +24,10 @@ if TYPE_CHECKING:
     from torch.nn import functional as F
 else:
     torch, F = Lazy("torch"), Lazy("torch.nn.functional")
+
+
+HALF = 128
+"""Grey levels from here on are rather the object's than the background's."""
 
 
 class Mask(LabelStyle):
@@ -38,7 +47,10 @@ class Mask(LabelStyle):
     """
 
     name = "mask"
+    key = "masks"
+    folder = True
     is_plane = True
+    described = "folder of figure-ground masks with the photographs' stems: 0 or not 0, or grey 0..255 as soft"
     channels = 1
 
     @staticmethod
@@ -53,6 +65,43 @@ class Mask(LabelStyle):
     @staticmethod
     def cropped(label: np.ndarray, frame: CropFrame) -> np.ndarray:
         return np.rint(frame.area_mean(label)).astype(np.uint8)
+
+    @staticmethod
+    def read(given: Given, canvas: Canvas) -> np.ndarray | None:
+        """(H, W) uint8, 0..255."""
+        try:
+            mask: np.ndarray = given.value.grey(canvas.size)
+        except BadInput as bad:
+            canvas.problems += bad.problems
+            return None
+        if (highest := int(mask.max())) < HALF:
+            message = f"its brightest grey is {highest} of 255: nowhere rather the object than the background"
+            canvas.say(given, message, "if all that is not 0 is the object, make it 255", "note", where="")
+        return mask
+
+    @staticmethod
+    def argument(value: Any, canvas: Canvas, name: str) -> Decoded:
+        """(H, W) bool or uint8 (of 0 and 1 alone, or 0..255 soft), or a grey-scale picture; of one with a palette, all
+        but the first colour."""
+        if isinstance(value, Image.Image):
+            if value.mode not in ("1", "L", "P"):
+                raise WrongArgument(f"{name}: an image of mode {value.mode}, expected a grey-scale one, mode L")
+            value = np.asarray(value) != 0 if value.mode == "P" else np.asarray(value)
+        if not isinstance(value, np.ndarray):
+            expected = "expected a path, a PIL image or an array"
+            raise WrongArgument(f"{name}: is of type {type(value).__name__}, {expected}")
+        values = plane(value, name, canvas.size)
+        if not values.any():
+            raise WrongArgument(f"{name}: is empty, expected a pixel of the object at least; leave it out")
+        if 1 < (highest := int(values.max())) < HALF:
+            message = f"its highest value is {highest}, expected 255 on the object; give mask > 0"
+            raise WrongArgument(f"{name}: {message}")
+        return Decoded(np.array(values, np.uint8) * (255 if highest == 1 else 1))
+
+    @staticmethod
+    def sketch(label: np.ndarray, pen: Pen) -> None:
+        """Its outline, where it passes one half."""
+        pen.outline(label >= HALF)
 
     @staticmethod
     def stacked(rows: Tensor) -> Tensor:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from coarseparts.labels import arguments
 from coarseparts.labels.box import inside, mirrored, misfit, noise
 from coarseparts.labels.frames import CropFrame, Move
+from coarseparts.labels.given import Canvas, Given, OfPart
 from coarseparts.labels.parts import Parts
 from coarseparts.labels.schema import Schema
-from coarseparts.labels.style import LabelNetwork, LabelStyle, StyleSettings
+from coarseparts.labels.style import LabelNetwork, LabelStyle, Pen, StyleSettings
 from coarseparts.system.lazy import Lazy
+from coarseparts.system.text import short
 
 if TYPE_CHECKING:
     import torch
@@ -32,6 +35,10 @@ class PartBoxes(LabelStyle):
     """
 
     name = "part_boxes"
+    key = "part_boxes"
+    coco = "bbox"
+    of_image = True
+    described = "COCO file with a category per part, of which the boxes (bbox) are a coarse label"
 
     @staticmethod
     def layout(schema: Schema, size: int) -> tuple[np.dtype, tuple[int, ...]]:
@@ -47,6 +54,36 @@ class PartBoxes(LabelStyle):
         moved = [frame.box(box) if box[2] > box[0] else None for box in label]
         out = np.stack([np.zeros(4, np.float32) if box is None else box for box in moved])
         return out if out.any() else None
+
+    @staticmethod
+    def read(given: Given, canvas: Canvas) -> np.ndarray | None:
+        """(P, 4) the box around each part's boxes, zeros for parts without; in an image with several objects of those
+        that are centred in this one."""
+        boxes = np.zeros((len(canvas.schema.parts), 4), np.float32)
+        for entry in given.value:
+            box = canvas.box(entry.value, given, entry.where)
+            if box is None:
+                continue
+            x, y = (box[:2] + box[2:]) / 2
+            if canvas.region is not None and not canvas.in_region(x, y):
+                continue  # another object's
+            boxes[entry.index - 1] = around(np.stack([boxes[entry.index - 1], box]))
+        return boxes if boxes.any() else None
+
+    @staticmethod
+    def argument(value: Any, canvas: Canvas, name: str) -> tuple[OfPart, ...]:
+        """Boxes by the name of their part; of the other parts it says that they cannot be seen."""
+        parts = canvas.schema.parts
+        return tuple(
+            OfPart(parts.index(part) + 1, arguments.box(box, f"{name}[{short(part)}]"), short(part))
+            for part, box in arguments.named(value, name, "part", parts).items()
+        )
+
+    @staticmethod
+    def sketch(label: np.ndarray, pen: Pen) -> None:
+        for index, box in enumerate(label, 1):
+            if box[2] > box[0]:
+                pen.box(box, index)
 
     @staticmethod
     def mirror(label: Tensor, size: int, schema: Schema) -> Tensor:
@@ -103,3 +140,9 @@ class PartBoxes(LabelStyle):
     def _each(self, label: Tensor, log_not: Tensor, wrong: Tensor) -> Tensor:
         each = misfit(label.flatten(0, 1), log_not.flatten(0, 1), wrong)
         return each.unflatten(0, label.shape[:2]).sum(1)
+
+
+def around(boxes: np.ndarray) -> np.ndarray:
+    """(4,) the box around those of (n, 4) boxes that are not zeros."""
+    there = boxes[boxes[:, 2] > boxes[:, 0]]
+    return np.concatenate([there[:, :2].min(0), there[:, 2:].max(0)])

@@ -9,12 +9,13 @@ certain parts in exact use.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
 from coarseparts.labels.frames import CropFrame, Move
+from coarseparts.labels.given import Canvas, Given
 from coarseparts.labels.parts import Parts
 from coarseparts.labels.schema import Schema
 from coarseparts.system.lazy import Lazy
@@ -37,6 +38,23 @@ class StyleSettings(Protocol):
     def box_corners(self) -> bool: ...
 
 
+class Pen(Protocol):
+    """What draws on a picture of a sample; colours are the picture's own: of a part by its index from 1, 0 for what is
+    of the object as a whole."""
+
+    def outline(self, inside: np.ndarray) -> None:
+        """The border of a region (S, S) bool."""
+
+    def box(self, box: np.ndarray, part: int = 0) -> None:
+        """A box (x0, y0, x1, y1)."""
+
+    def point(self, x: float, y: float, number: int, filled: bool) -> None:
+        """A numbered point."""
+
+    def fill(self, region: np.ndarray, part: int) -> None:
+        """A region (S, S) bool in a part's colour; 0: the background's."""
+
+
 LabelNetwork = Callable[[int, bool], Any]
 """(maps, full) -> a network from part probabilities (B, S, H, W) to logits of maps, at full resolution or at its own
 ``stride``: where p(yk|y) has to be learned."""
@@ -45,12 +63,22 @@ LabelNetwork = Callable[[int, bool], Any]
 class LabelStyle(ABC):
     """One style of coarse label. Final classes implement the abstract members and add nothing public.
 
-    ``name``: the style's name in dataset files; ``is_plane``: its label is a map that is resampled with the image;
-    ``channels``: those of ``draw``; ``theta``: what of p(yk|y) is learned or fitted, with ``scale``, the (n,) scales of
-    its likelihood, and ``model``, a network or None.
+    ``name``: the style's name in dataset files. ``key``: of a source that has such labels in files of their own, ""
+    where they come with the objects of a COCO file; ``folder``: whether that may be a folder with a map for each image;
+    ``coco``: what is read of a COCO file with a category for each part, "" where it may be no such file;
+    ``of_background``: whether one may be called "background", index 0. ``described``:
+    the key in words. ``of_image``: it is said of the image as a whole, whatever objects it shows. ``is_plane``: its
+    label is a map that is resampled with the image. ``channels``: those of ``draw``. ``theta``: what of p(yk|y) is
+    learned or fitted, with ``scale``, the (n,) scales of its likelihood, and ``model``, a network or None.
     """
 
     name: ClassVar[str]
+    key: ClassVar[str] = ""
+    folder: ClassVar[bool] = False
+    coco: ClassVar[Literal["", "bbox", "polylines"]] = ""
+    of_background: ClassVar[bool] = False
+    of_image: ClassVar[bool] = False
+    described: ClassVar[str] = ""
     is_plane: ClassVar[bool] = False
     channels: int
 
@@ -70,6 +98,31 @@ class LabelStyle(ABC):
     @abstractmethod
     def cropped(label: np.ndarray, frame: CropFrame) -> np.ndarray | None:
         """The label of the whole image, in its pixels, as that of a crop of it; None if nothing of it is left."""
+
+    # ---- how it is read: from files, from a caller, and looked at ---------------------------------------------------
+
+    @staticmethod
+    def says_something(value: Any, keypoints: Collection[str]) -> bool:
+        """Whether what a file gives is a label at all, of keypoints those of these names being used."""
+        return True
+
+    @staticmethod
+    @abstractmethod
+    def read(given: Given, canvas: Canvas) -> np.ndarray | None:
+        """The label of the whole image, in its pixels, checked against it; None if there is none, or it is wrong, which
+        ``canvas`` is told. ``given.value``: of what comes with objects as the file's reader gives it; of a style with a
+        ``key`` a ``Drawn`` or a tuple of ``OfPart``."""
+
+    @staticmethod
+    @abstractmethod
+    def argument(value: Any, canvas: Canvas, name: str) -> Any:
+        """What ``read`` takes, from the argument ``name`` of ``Model.predict``, a file of a ``folder`` style being
+        opened as a PIL image; None if it says nothing. Raises WrongArgument for a wrong form."""
+
+    @staticmethod
+    @abstractmethod
+    def sketch(label: np.ndarray, pen: Pen) -> None:
+        """Draws a cropped label for somebody who looks through the data."""
 
     # ---- what happens to it in a batch: tensors ---------------------------------------------------------------------
 

@@ -12,17 +12,18 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from coarseparts.data.crops import crop_and_resize
-from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.sample import Sample
 from coarseparts.data.store import Store
 from coarseparts.labels import STYLES
 from coarseparts.labels.schema import IGNORE, Schema
 from coarseparts.report.palette import colours, fitting, font
 from coarseparts.system.files import write_whole
+from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import abridged
 
 _CAPTION, _GAP = 16, 6  # pixels: height of a line of text, space between tiles
-_MASK, _BOX, _PAPER, _INK = (255, 255, 255), (255, 0, 200), (250, 250, 250), (20, 20, 20)
+_MASK, _BOX, _DOT = (255, 255, 255), (255, 0, 200), (0, 230, 255)
+_PAPER, _INK = (250, 250, 250), (20, 20, 20)
 
 
 def _palette(parts: int) -> np.ndarray:
@@ -99,33 +100,47 @@ def _tile(sample: Sample, schema: Schema, size: int) -> Image.Image:
     assert pixels is not None
     if shown["parts"] is not None:
         pixels = _overlay(pixels, shown["parts"], schema, 0.45)
-    if shown["mask"] is not None:
-        pixels = np.where(_outline(shown["mask"] >= 128)[..., None], np.array(_MASK, np.uint8), pixels)
     tile = Image.new("RGB", (size, size + _CAPTION), _PAPER)
     tile.paste(Image.fromarray(pixels), (0, 0))
+    pen = _Pen(tile, _palette(len(schema.parts)))
+    for name, style in reversed(STYLES.items()):  # keypoints on top
+        if (label := shown[name]) is not None:
+            style.sketch(label, pen)
     draw = ImageDraw.Draw(tile)
-    if shown["box"] is not None:
-        x0, y0, x1, y1 = shown["box"].tolist()
-        draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=_BOX)
-    if shown["part_boxes"] is not None:
-        for (x0, y0, x1, y1), colour in zip(
-            shown["part_boxes"].tolist(), _palette(len(schema.parts))[1:], strict=False
-        ):
-            if x1 > x0:
-                draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=tuple(colour.tolist()))
-    if shown["keypoints"] is not None:
-        for number, (x, y, v) in enumerate(shown["keypoints"].tolist(), 1):
-            if v > 0:
-                _dot(draw, x - 0.5, y - 0.5, number, filled=v == 2)  # PIL counts from the centre of the first pixel
     draw.text((1, size + 1), fitting(sample.name, size, 12), fill=_INK, font=font(12))
     return tile
 
 
-def _dot(draw: ImageDraw.ImageDraw, x: float, y: float, number: int, filled: bool) -> None:
-    draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=(0, 230, 255) if filled else None, outline=(0, 0, 0), width=1)
-    if not filled:
-        draw.ellipse((x - 2, y - 2, x + 2, y + 2), outline=(0, 230, 255), width=1)
-    draw.text((x + 4, y - 7), str(number), fill=(255, 255, 255), font=font(11), stroke_width=1, stroke_fill=(0, 0, 0))
+class _Pen:
+    """``labels.style.Pen`` on a tile."""
+
+    def __init__(self, tile: Image.Image, palette: np.ndarray) -> None:
+        self.tile, self.draw, self.palette = tile, ImageDraw.Draw(tile), palette
+
+    def outline(self, inside: np.ndarray) -> None:
+        self._stamp(_outline(inside), _MASK)
+
+    def box(self, box: np.ndarray, part: int = 0) -> None:
+        x0, y0, x1, y1 = box.tolist()
+        colour = self._colour(part) if part else _BOX
+        self.draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=colour)
+
+    def point(self, x: float, y: float, number: int, filled: bool) -> None:
+        x, y = x - 0.5, y - 0.5  # PIL counts from the centre of the first pixel
+        self.draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=_DOT if filled else None, outline=(0, 0, 0), width=1)
+        if not filled:
+            self.draw.ellipse((x - 2, y - 2, x + 2, y + 2), outline=_DOT, width=1)
+        white, black = (255, 255, 255), (0, 0, 0)
+        self.draw.text((x + 4, y - 7), str(number), fill=white, font=font(11), stroke_width=1, stroke_fill=black)
+
+    def fill(self, region: np.ndarray, part: int) -> None:
+        self._stamp(region, self._colour(part) if part else (0, 0, 0))
+
+    def _colour(self, part: int) -> tuple[int, ...]:
+        return tuple(self.palette[part].tolist())
+
+    def _stamp(self, region: np.ndarray, colour: tuple[int, ...]) -> None:
+        self.tile.paste(colour, (0, 0), Image.fromarray(region.astype(np.uint8) * 255))
 
 
 def _outline(inside: np.ndarray) -> np.ndarray:

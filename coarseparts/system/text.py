@@ -2,6 +2,7 @@
 
 One function a target, used wherever such a text goes there: ``readable`` for terminals, logs, pages (whose template
 escapes markup besides) and pictures, ``csv_cell`` for tables that a spreadsheet opens, ``markdown_cell`` for Markdown.
+And of names that are not known, the nearest known one.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import os
 import re
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 _FORMULA = " *['=+\\-@\uff1d\uff0b\uff0d\uff20]"
@@ -73,3 +75,41 @@ def listed(names: Iterable[str], most: int = 12) -> str:
     names = list(names)
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+TOLD = 12
+"""Unknown names that are told one by one."""
+
+COMPARED, BEGINNING = 500, 60
+"""Known names that an unknown one is compared with, and characters of each."""
+
+
+def close_to(name: str, known: Iterable[str]) -> str | None:
+    """The name among the first ``COMPARED`` known ones that one was probably meant to be; None where none is similar.
+    Beginnings are compared, which takes no longer for longer names."""
+    import difflib  # here: every command imports this file
+
+    beginnings = {other[:BEGINNING]: other for other in islice(known, COMPARED)}
+    close = difflib.get_close_matches(name[:BEGINNING], beginnings, n=1)
+    return beginnings[close[0]] if close else None
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``did you mean 'x'?`` when something similar is known, else the list of what is known, or its beginning."""
+    known = list(known)
+    close = close_to(name, known)
+    if close:
+        return f"did you mean {short(close, 60)}?"
+    return f"expected one of {listed(map(abridged, known))}" if known else "none are known"
+
+
+def strangers(names: Collection[str], known: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Those of ``names`` that are not among the known ones, as a message names them, and a remedy each; the last one
+    stands for all beyond ``TOLD``."""
+    there = set(known)
+    unknown = [name for name in names if name not in there]
+    for name in unknown[: TOLD - 1]:
+        yield short(name, 60), nearest(name, known)
+    if left := unknown[TOLD - 1 :]:
+        more = f" and {len(left) - 1:,} more, each" if len(left) > 1 else ""
+        yield short(left[0], 60) + more, nearest(left[0], known)

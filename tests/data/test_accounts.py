@@ -20,11 +20,11 @@ from coarseparts.data.build import build_store
 from coarseparts.data.check import check
 from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.namesakes import Namesakes
-from coarseparts.data.problems import BadInput
 from coarseparts.data.records import read_contents, read_dataset
 from coarseparts.data.roles import split_rows
 from coarseparts.data.store import Store
 from coarseparts.labels.schema import Schema
+from coarseparts.system.problems import BadInput
 
 W, H = 16, 12
 SPLITS = ("train", "val", "test")

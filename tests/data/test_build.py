@@ -13,12 +13,12 @@ from coarseparts.data import build
 from coarseparts.data.build import build_store
 from coarseparts.data.crops import crop_and_resize
 from coarseparts.data.dataset_file import DatasetFile
-from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.records import Record, read_dataset
 from coarseparts.data.store import Store
 from coarseparts.data.store_files import Writer
 from coarseparts.data.synthetic import birds
 from coarseparts.labels import STYLES
+from coarseparts.system.problems import BadInput, Problem
 
 W, H, COUNT = 40, 30, 7
 

@@ -12,12 +12,12 @@ from rich.console import Console
 
 from coarseparts.data.check import check
 from coarseparts.data.dataset_file import DatasetFile
-from coarseparts.data.problems import BadInput
 from coarseparts.data.sample import Sample
 from coarseparts.data.store import Store
 from coarseparts.labels.schema import Schema
 from coarseparts.report.contact_sheet import contact_sheet, samples_of
 from coarseparts.report.palette import colours
+from coarseparts.system.problems import BadInput
 
 S = 32
 PARTS = ("body", "left_eye", "right_eye")

@@ -11,7 +11,7 @@ from pycocotools import mask as coco_mask
 
 from coarseparts.data.formats.coco import read_coco, read_part_coco
 from coarseparts.data.formats.drawing import draw, draw_parts
-from coarseparts.data.problems import BadInput
+from coarseparts.system.problems import BadInput
 
 SQUARE = [[1, 1, 5, 1, 5, 4, 1, 4]]
 
@@ -45,8 +45,8 @@ def test_everything_of_an_annotation(tmp_path):
     assert (found.image, found.object_id, found.alone, found.size) == ("a b.jpg", "5", True, (8, 6))
     assert found.keypoint_names == ("head", "eye", "tail")
     np.testing.assert_array_equal(found.keypoints, [[1.5, 2, 2], [0, 0, 0], [4, 3.25, 1]])
-    np.testing.assert_array_equal(found.box, [1, 1, 5, 4])
-    assert found.segmentation == SQUARE
+    np.testing.assert_array_equal(found.label("box"), [1, 1, 5, 4])
+    assert found.label("mask").segmentation == SQUARE
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,8 @@ def test_everything_of_an_annotation(tmp_path):
 def test_what_counts_as_missing(tmp_path, changes, lacking):
     (found,), problems = read(tmp_path, content(**changes))
     assert problems == []
-    assert {k for k in ("keypoints", "box", "segmentation") if getattr(found, k) is None} == lacking
+    names = {"keypoints": "keypoints", "box": "box", "mask": "segmentation"}
+    assert {names[style] for style in names if found.label(style) is None} == lacking
 
 
 @pytest.mark.parametrize(
@@ -299,10 +300,10 @@ def test_ants_as_pycocotools_reads_them():
     assert problems == [] and len(objects) == len(raw["annotations"]) == 60
     for found, entry in list(zip(objects, raw["annotations"], strict=True))[:8]:
         np.testing.assert_allclose(found.keypoints, np.array(entry["keypoints"]).reshape(-1, 3), rtol=1e-6)
-        mask = draw(found.segmentation, found.size)
+        mask = draw(found.label("mask").segmentation, found.size)
         np.testing.assert_array_equal(mask, coco_mask.decode(entry["segmentation"]))
         assert mask.sum() == entry["area"]
         x, y, w, h = entry["bbox"]
         rows, columns = np.nonzero(mask)
         assert (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) == (x, y, x + w, y + h)
-        np.testing.assert_array_equal(found.box, [x, y, x + w, y + h])
+        np.testing.assert_array_equal(found.label("box"), [x, y, x + w, y + h])

@@ -35,7 +35,7 @@ def test_the_official_split_and_exact_coordinates(folder):
     assert (first.image, first.object_id, first.alone) == ("001.Alba tross/A_1.jpg", "1", True)
     assert first.keypoint_names == ("beak", "left eye", "right eye")
     np.testing.assert_array_equal(first.keypoints, [[312, 182, 2], [0, 0, 0], [186.5, 45, 2]])
-    np.testing.assert_array_equal(first.box, [60, 27, 385, 331])
+    np.testing.assert_array_equal(first.label("box"), [60, 27, 385, 331])
     assert last.keypoints is None and last.image == "002.Crow/C 4.jpg"
     (test,), _ = read_cub(folder, "test")
     np.testing.assert_array_equal(test.keypoints, [[7, 8, 2], [1, 1, 2], [0, 0, 0]])
@@ -46,7 +46,7 @@ def test_segmentations_where_they_are(folder):
     (folder / "segmentations" / "002.Crow").mkdir(parents=True)
     (folder / "segmentations" / "002.Crow" / "C 4.png").write_bytes(b"x")
     first, last = read_cub(folder, "train", folder / "segmentations")[0]
-    assert first.mask_file is None and last.mask_file == folder / "segmentations" / "002.Crow" / "C 4.png"
+    assert first.label("mask") is None and last.label("mask").path == folder / "segmentations" / "002.Crow" / "C 4.png"
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -122,7 +122,7 @@ def test_all_of_cub():
     by_number = {a.object_id: a for a in [*train, *test]}
     for number, x, y, w, h in rows("bounding_boxes.txt")[::997]:
         box = [float(x), float(y), float(x) + float(w), float(y) + float(h)]
-        np.testing.assert_allclose(by_number[number].box, box, rtol=1e-6)
+        np.testing.assert_allclose(by_number[number].label("box"), box, rtol=1e-6)
     for number, part, x, y, seen in rows("parts/part_locs.txt")[::1013]:
         expected = [float(x), float(y), 2] if seen == "1" else [0, 0, 0]
         np.testing.assert_allclose(by_number[number].keypoints[int(part) - 1], expected, rtol=1e-6)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from coarseparts.data.dataset_file import Crop, DatasetFile, load_dataset_file, training_problems
-from coarseparts.data.problems import BadInput
+from coarseparts.system.problems import BadInput
 
 GOOD = """
 parts: [head, left_eye, right_eye]
@@ -68,7 +68,7 @@ def test_defaults(folder):
 
 def test_a_folder_of_masks_is_a_label(folder):
     (source,) = load(folder, "parts: [a]\nsources: [{split: train, images: im ages, masks: masks}]").sources
-    assert source.masks == folder / "masks" and not source.has_parts
+    assert source.labels == {"mask": folder / "masks"} and not source.has_parts
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_what_became_of_the_keys_of_public_archives(folder, source, expected):
         (("size: 128", "size: big"), ["size: got 'big'", "integer"]),
         (("[head,", "[no,"), ["parts[0]: got False", "write it in quotes"]),
         (("split: val", "split: valid"), ["sources[1].split: got 'valid'", "'train', 'val' or 'test'"]),
-        (("[keypoints, mask]", "[keypoints, masks]"), ["sources[0].use[1]: got 'masks'", "'mask'"]),
+        (("[keypoints, mask]", "[keypoints, masks]"), ["sources[0].use: 'masks' is no label style", "'mask'"]),
         (("images: im ages", "images: [im]"), ["sources[0].images: got ['im']"]),
         (("masks\n", "mosks\n"), ["sources[0].part_masks", "mosks does not exist", "name a folder"]),
         (("coco: c.json}", "coco: masks}"), ["sources[1].coco", "is not a file"]),
@@ -117,7 +117,7 @@ def test_what_became_of_the_keys_of_public_archives(folder, source, expected):
         (("[head, left_eye", "[left_eye, left_eye"), ["names must differ"]),
         (("count: 5", "count: 5, images: im ages"), ["sources[2]: images and synthetic exclude each other"]),
         (("limit: 3", "count: 3"), ["sources[0]: count belongs to synthetic sources"]),
-        (("coco: c.json}", "limit: 2}"), ["sources[1]: no labels; add part_masks"]),
+        (("coco: c.json}", "limit: 2}"), ["sources[1]: no labels; add one of part_masks"]),
         (("images: im ages, coco", "coco"), ["sources[1]: images is missing"]),
         (("use:", "part_coco: c.json\n    use:"), ["part_masks and part_coco"]),
         (("coco: c.json}", "masks: mosks}"), ["sources[1].masks", "mosks does not exist", "name a folder"]),
@@ -127,7 +127,7 @@ def test_what_became_of_the_keys_of_public_archives(folder, source, expected):
         (("limit: 3", "only: list.txt"), ["sources[0].only", "list.txt does not exist", "name a file"]),
         (("limit: 3", "only: masks"), ["sources[0].only", "is not a file"]),
         (("count: 5", "count: 5, only: c.json"), ["sources[2]: only and synthetic exclude each other"]),
-        (("images: im ages, coco: c.json}", "only: c.json}"), ["sources[1]: no labels; add part_masks"]),
+        (("images: im ages, coco: c.json}", "only: c.json}"), ["sources[1]: no labels; add one of part_masks"]),
         (("size: 128", "across_splits: both"), ["across_splits: got 'both'", "'refuse' or 'keep'"]),
         (("size: 128", "size: 33"), ["size: got 33, expected a multiple of 16; write 32 or 48"]),
         (("size: 128", "[a]: 1"), ["is not valid YAML: line 4", "key"]),

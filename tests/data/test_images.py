@@ -11,7 +11,7 @@ from PIL import Image
 
 from coarseparts.data import images
 from coarseparts.data.images import decode, list_images, probe, stem
-from coarseparts.data.problems import BadInput
+from coarseparts.system.problems import BadInput
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (5, 7, 3)).astype(np.uint8)

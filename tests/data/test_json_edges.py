@@ -4,6 +4,7 @@ import errno
 import json
 import random
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,13 @@ from coarseparts.data import images
 from coarseparts.data.build import load_all
 from coarseparts.data.dataset_file import DatasetFile, load_dataset_file
 from coarseparts.data.formats import coco_file as reader
-from coarseparts.data.formats.coco import read_coco, read_part_boxes, read_part_coco
+from coarseparts.data.formats.coco import read_coco, read_of_parts, read_part_coco
 from coarseparts.data.formats.drawing import draw
 from coarseparts.data.formats.names import read_names
-from coarseparts.data.problems import BadInput, Problem
 from coarseparts.data.records import read_contents, read_dataset
+from coarseparts.labels import PartBoxes
+from coarseparts.labels.given import mark
+from coarseparts.system.problems import BadInput, Problem
 
 PARTS = ("head", "tail")
 
@@ -69,7 +72,7 @@ def told(world: Path, raw: bytes) -> list[Problem]:
     path = world / "c.json"
     path.write_bytes(raw)
     found: list[Problem] = []
-    for read in (read_coco, lambda p: read_part_coco(p, PARTS), lambda p: read_part_boxes(p, PARTS)):
+    for read in (read_coco, lambda p: read_part_coco(p, PARTS), lambda p: read_of_parts(p, PARTS, PartBoxes)):
         try:
             found += read(path)[1]
         except BadInput as bad:
@@ -249,8 +252,8 @@ def test_an_undamaged_twin_gives_the_same_objects(world, encoding, change):
     def everything():
         dataset = load_dataset_file(world / "coarse.yaml")
         records, problems, _ = read_dataset(dataset)
-        boxes = read_part_boxes(world / "c.json", PARTS)
-        return boxes, [(r.name, r.fingerprint) for r in records], [str(p) for p in problems]
+        boxes = read_of_parts(world / "c.json", PARTS, PartBoxes)
+        return mark(boxes), [(r.name, r.fingerprint) for r in records], [str(p) for p in problems]
 
     (world / "c.json").write_text(json.dumps(whole))
     plain = everything()
@@ -539,5 +542,5 @@ def test_an_image_that_lost_an_annotation_is_not_taken_for_complete(world):
     whole["annotations"].append(whole["annotations"][0] | {"id": 3, "category_id": 9})
     (world / "c.json").write_text(json.dumps(whole))
     assert [(o.image, o.alone) for o in read_coco(world / "c.json")[0]] == [("1.png", False), ("2.png", True)]
-    for read in (read_part_coco, read_part_boxes):
+    for read in (read_part_coco, partial(read_of_parts, style=PartBoxes)):
         assert {a.image for a in read(world / "c.json", PARTS)[0]} == {"2.png"}, "a part would count as not to be seen"

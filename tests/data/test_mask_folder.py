@@ -9,9 +9,9 @@ from PIL import Image
 
 from coarseparts.data.build import build_store
 from coarseparts.data.dataset_file import load_dataset_file
-from coarseparts.data.formats.mask_folder import find_masks, read_mask
-from coarseparts.data.problems import BadInput, errors
+from coarseparts.data.formats.mask_folder import find_maps, read_mask
 from coarseparts.data.records import read_contents, read_dataset
+from coarseparts.system.problems import BadInput, errors
 
 W, H = 20, 16
 
@@ -137,7 +137,7 @@ def test_masks_and_images_that_lack_each_other(folder):
     assert [r.name for r in contents.records] == ["sub/a"]
     (problem,) = errors(contents.problems)
     assert problem.file.endswith("bee_mask.png") and "(there is sub/bee.jpg)" in problem.message
-    assert problem.remedy == "add the image, rename the figure-ground mask, or remove it"
+    assert problem.remedy == "add the image, rename the mask, or remove it"
     (account,) = contents.accounts
     assert str(account) == "sources[0] train: 3 images = 1 used + 2 left out (2 without labels that can be used)"
 
@@ -145,10 +145,10 @@ def test_masks_and_images_that_lack_each_other(folder):
 def test_what_is_wrong_with_a_folder_of_masks(folder):
     save(folder / "grey/sub/a.tif", figure())
     save(folder / "grey/sub/a.overlay.png", np.zeros((H, W, 3), np.uint8))
-    found, (problem,) = find_masks(folder / "grey")
+    found, (problem,) = find_maps(folder / "grey")
     assert set(found) == {"sub/a", "sub/b"} and "has the same stem as a.png" in problem.message
     (folder / "none").mkdir()
-    assert [p.message for p in find_masks(folder / "none")[1]] == ["holds no image"]
+    assert [p.message for p in find_maps(folder / "none")[1]] == ["holds no image"]
 
 
 def test_a_changed_mask_is_another_record(folder):

@@ -41,8 +41,8 @@ def test_the_official_split_and_exact_coordinates(folder):
     expected = np.zeros((11, 3))
     expected[0], expected[10] = [468, 121, 2], [401, 200, 2]
     np.testing.assert_array_equal(first.keypoints, expected)
-    np.testing.assert_array_equal(first.box, [328, 88, 491, 386])
-    assert last.keypoints is None and last.mask_file is None
+    np.testing.assert_array_equal(first.label("box"), [328, 88, 491, 386])
+    assert last.keypoints is None and last.label("mask") is None
     (test,), _ = read_nabirds(folder, "test")
     assert test.object_id == A and [a.image for a in read_nabirds(folder, "val")[0]] == [test.image]
 

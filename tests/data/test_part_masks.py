@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from coarseparts.data.formats.part_masks import find_part_masks, is_smoothed, read_part_mask
-from coarseparts.data.problems import BadInput
+from coarseparts.system.problems import BadInput
 
 PARTS = ("head", "thorax", "eye")
 VALUES = np.array([[0, 1, 2, 3], [0, 0, 255, 1], [3, 3, 3, 0]], np.uint8)

@@ -9,7 +9,7 @@ from conftest import SHARED, needs_shared
 from scipy.io import loadmat, savemat
 
 from coarseparts.data.formats.pascal_part import read_pascal_part
-from coarseparts.data.problems import BadInput
+from coarseparts.system.problems import BadInput
 
 EXAMPLES = SHARED / "data" / "pascal_part_examples"
 AREA = np.zeros((6, 8), np.uint8)

@@ -13,12 +13,13 @@ from conftest import SHARED, needs_shared
 from PIL import Image
 
 from coarseparts.data.dataset_file import DatasetFile
-from coarseparts.data.loading import in_schema, object_crop
+from coarseparts.data.loading import object_crop
 from coarseparts.data.naming import mirror_pairs
-from coarseparts.data.problems import BadInput
 from coarseparts.data.records import read_dataset
 from coarseparts.data.synthetic import birds
+from coarseparts.labels.keypoints import in_schema
 from coarseparts.labels.schema import Schema
+from coarseparts.system.problems import BadInput
 
 W, H = 20, 16
 NAMES = ["head", "left eye", "right eye"]

@@ -114,14 +114,26 @@ def test_hidden_labels_are_absent_and_blank(store):
     view = store.labels_limited({"mask"})
     assert view.present["mask"].all() and not view.present["keypoints"].any() and not view.present["box"].any()
     assert view.present["parts"].sum() == 4, "part masks are not a coarse style: they stay"
-    assert not view.label("keypoints").any() and not view.batch([0]).labels["box"].any()
+    assert not view.label("keypoints").any() and list(view.batch([0]).labels) == ["mask"]
     coarse = store.without_parts([0, 2])
     assert coarse.rows(has="parts").tolist() == [1, 3]
     assert (coarse.parts[[0, 2]] == IGNORE).all() and (coarse.batch([2]).parts == IGNORE).all()
     assert not store.without_parts().present["parts"].any()
     assert store.present["parts"].sum() == 4 and store.label("keypoints").any(), "the store itself is as it was"
-    with pytest.raises(ValueError, match="scribbles"):
-        store.labels_limited({"scribbles"})
+    with pytest.raises(ValueError, match="feathers"):
+        store.labels_limited({"feathers"})
+
+
+def test_a_style_that_a_store_lacks_takes_no_room_and_comes_as_absent(tmp_path):
+    image, mask = np.zeros((2, S, S, 3), np.uint8), np.full((2, S, S), 255, np.uint8)
+    made = Store.from_arrays(BIRD, image, mask=mask)
+    made.save(tmp_path / "s")
+    assert {p.stem for p in (tmp_path / "s").glob("*.npy")} == {"image", "parts", "mask", "crops", "native", "present"}
+    kept = Store.open(tmp_path / "s")
+    assert kept.styles == ("mask",) and list(kept.batch([1]).labels) == ["mask"]
+    asked = kept.labels_limited(["box", "mask"]).batch([1, 0])
+    assert asked.labels["box"].shape == (2, 4) and not asked.labels["box"].any() and not asked.present["box"].any()
+    assert asked.present["mask"].all()
 
 
 def test_swapped_labels_are_anothers_and_images_stay(store, tmp_path):
@@ -226,7 +238,7 @@ def changed(**values):
         (lambda text: text[:50], "cannot be read"),
         (lambda text: "", "cannot be read"),
         (lambda text: "[" * 100_000, "cannot be read"),
-        (lambda text: f'{{"format": {FORMAT}}}', "lacks schema, size, names, splits, sources"),
+        (lambda text: f'{{"format": {FORMAT}}}', "lacks schema, size, styles, names, splits, sources"),
         (changed(format=99), "store of format 99, expected"),
         (changed(splits=None), "lacks splits"),
         (changed(schema=[]), "schema"),
@@ -258,7 +270,7 @@ def test_a_damaged_array_is_named_with_the_remedy(tmp_path, content):
 
 
 def test_a_failed_writer_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError), Writer(tmp_path / "s", BIRD, S):
+    with pytest.raises(RuntimeError), Writer(tmp_path / "s", BIRD, S, STYLES):
         raise RuntimeError("stopped")
     assert list(tmp_path.iterdir()) == []
 

@@ -7,7 +7,8 @@ import pytest
 from conftest import SHARED, needs_shared
 
 from coarseparts.data.formats import units
-from coarseparts.data.formats.coco import read_coco, read_part_boxes
+from coarseparts.data.formats.coco import read_coco, read_of_parts
+from coarseparts.labels import PartBoxes
 
 WIDTH, HEIGHT = 200, 120
 
@@ -72,9 +73,9 @@ def test_a_point_in_the_first_pixel_is_no_share(tmp_path):
 def test_boxes_of_parts(tmp_path):
     whole = objects(as_corners, polygons=False)
     (tmp_path / "b.json").write_text(json.dumps(whole))
-    assert "corners" in str(read_part_boxes(tmp_path / "b.json", ("ant",))[1][-1])
+    assert "corners" in str(read_of_parts(tmp_path / "b.json", ("ant",), PartBoxes)[1][-1])
     (tmp_path / "b.json").write_text(json.dumps(objects(scale=(1 / WIDTH, 1 / HEIGHT))))
-    assert "between 0 and 1" in str(read_part_boxes(tmp_path / "b.json", ("ant",))[1][-1])
+    assert "between 0 and 1" in str(read_of_parts(tmp_path / "b.json", ("ant",), PartBoxes)[1][-1])
 
 
 def test_overlap():

@@ -11,12 +11,12 @@ from PIL import Image
 
 from coarseparts.cli import options
 from coarseparts.data.formats.part_masks import find_part_masks
-from coarseparts.data.problems import BadInput
 from coarseparts.data.sample import Sample
 from coarseparts.data.synthetic import birds
 from coarseparts.inference.folder import predict_folder
 from coarseparts.inference.model import Model
 from coarseparts.inference.predict import predict_samples
+from coarseparts.system.problems import BadInput
 from coarseparts.training.networks import build, resolve
 from coarseparts.training.settings import settings
 
@@ -210,15 +210,16 @@ def test_boxes_of_parts_reach_the_posterior(images: Path, tmp_path: Path) -> Non
         "annotations": [{"id": 1, "image_id": 1, "category_id": 2, "bbox": [8, 8, 16, 16]}],
     }
     (tmp_path / "boxes.json").write_text(json.dumps(said))
-    done = predict_folder(model, images / "bird 01.png", tmp_path / "with", part_boxes=tmp_path / "boxes.json")
+    done = predict_folder(model, images / "bird 01.png", tmp_path / "with", {"part_boxes": tmp_path / "boxes.json"})
     predict_folder(model, images / "bird 01.png", tmp_path / "without")
     inside, anywhere = maps(tmp_path / "with")["bird 01.png"], maps(tmp_path / "without")["bird 01.png"]
     own = np.zeros((48, 48), bool)
     own[7:25, 7:25] = True
     assert done.written == 1 and not (inside[~own] == 3).any() and (anywhere[~own] > 0).any()
     assert set(np.unique(inside)) <= {0, 3}, "the other parts cannot be seen"
-    with pytest.raises(BadInput, match="the file of --part-boxes and would be overwritten"):
-        predict_folder(model, images, tmp_path / "o", part_boxes=tmp_path / "boxes.json", coco=tmp_path / "boxes.json")
+    with pytest.raises(BadInput, match="the file of --labels part_boxes and would be overwritten"):
+        boxes = tmp_path / "boxes.json"
+        predict_folder(model, images, tmp_path / "o", {"part_boxes": boxes}, coco=boxes)
 
 
 def test_masks_drawn_or_corrected_by_hand_are_not_overwritten(model: Model, images: Path, tmp_path: Path) -> None:

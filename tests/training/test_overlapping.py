@@ -17,7 +17,6 @@ from coarseparts.data.check import check
 from coarseparts.data.crops import crop_and_resize
 from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.formats.part_masks import find_overlapping_masks, read_overlapping_masks
-from coarseparts.data.problems import BadInput
 from coarseparts.data.sample import Sample
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
@@ -32,6 +31,7 @@ from coarseparts.inference.model import Model
 from coarseparts.labels.schema import Schema
 from coarseparts.report.overlay import overlay
 from coarseparts.report.palette import colours
+from coarseparts.system.problems import BadInput
 from coarseparts.training import methods
 from coarseparts.training.measure import predictions
 from coarseparts.training.networks import resolve

@@ -14,12 +14,13 @@ from toy import CHANGES
 from coarseparts.data.build import build_store
 from coarseparts.data.crops import crop_and_resize
 from coarseparts.data.dataset_file import load_dataset_file
-from coarseparts.data.formats.coco import read_part_boxes
-from coarseparts.data.problems import BadInput
+from coarseparts.data.formats.coco import read_of_parts
 from coarseparts.data.sample import Sample
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds, boxes_of_parts
 from coarseparts.data.transforms import augment, mirror
+from coarseparts.labels import PartBoxes
+from coarseparts.system.problems import BadInput
 from coarseparts.training import methods
 from coarseparts.training.measure import predictions
 from coarseparts.training.networks import resolve
@@ -50,14 +51,14 @@ def coco(file: Path, boxes: list[tuple[str, str, list[float]]], size: int = 40) 
 def test_boxes_are_read_by_part(tmp_path: Path) -> None:
     said = [("a.png", "head", [2, 3, 4, 5]), ("a.png", "tail", [20, 20, 5, 5]), ("a.png", "tail", [30, 10, 2, 4])]
     file = coco(tmp_path / "boxes.json", [*said, ("b.png", "tail", [1, 1, 8, 8]), ("c.png", "head", [0, 0, 0, 0])])
-    annotations, problems = read_part_boxes(file, PARTS)
-    found = {a.image: a.part_boxes for a in annotations}
-    assert [(b.index, b.box) for b in found["a.png"]] == [
+    annotations, problems = read_of_parts(file, PARTS, PartBoxes)
+    found = {a.image: [(b.index, tuple(b.value)) for b in a.label("part_boxes")] for a in annotations}
+    assert found["a.png"] == [
         (1, (2, 3, 6, 8)),
         (2, (20, 20, 25, 25)),
         (2, (30, 10, 32, 14)),
     ]
-    assert [(b.index, b.box) for b in found["b.png"]] == [(2, (1, 1, 9, 9))]
+    assert found["b.png"] == [(2, (1, 1, 9, 9))]
     assert "c.png" not in found and ["has no bbox" in p.message for p in problems] == [True]
 
 

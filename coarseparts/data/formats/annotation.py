@@ -5,13 +5,15 @@ from __future__ import annotations
 import ntpath
 import posixpath
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
 
+from coarseparts.labels import STYLES
+from coarseparts.labels.given import Given
 from coarseparts.system.text import short
 
 LONGEST = 4096
@@ -32,31 +34,17 @@ class PartSegment:
 
 
 @dataclass(frozen=True)
-class PartBox:
-    """A box (x0, y0, x1, y1) of part ``index`` (1..P), not yet clipped; ``size`` (width, height) of the image as the
-    file states it; ``file`` and ``where`` say where it stands."""
-
-    index: int
-    box: tuple[float, ...]
-    size: tuple[int, int] | None
-    file: str
-    where: str
-
-
-@dataclass(frozen=True)
 class Annotation:
     """One object of one image: its labels as files give them, in the image's pixels, checked as far as that is possible
-    without opening the image. Missing ones are None or ().
+    without opening the image.
 
     ``image``: path relative to the image folder, with forward slashes; ``object_id`` tells the objects of an image
-    apart; ``alone``: it is the image's only object; ``size`` (width, height) as the file states it;
-    ``keypoints`` (k, 3) float32 (x, y, v), v in 0, 1, 2, named by ``keypoint_names``; ``box`` (4,) float32
-    (x0, y0, x1, y1), not yet clipped to the image; ``segmentation``: the figure-ground mask as COCO polygons or RLE,
-    not yet drawn; ``mask_file``: an image with that mask, instead. ``file`` and ``where`` say where it stands.
+    apart; ``alone``: it is the image's only object; ``keypoint_names``: those that the file has, labelled or not;
+    ``labels``: the coarse ones by style. ``file`` and ``where`` say where it stands.
 
     Part masks, if any, are one of these two: ``part_files``: (index, file) of the parts that an image shows, or one
-    file with all of them and 0 as its index; ``part_segments``. They, ``mask_file`` and ``part_boxes`` are the
-    image's: whose they are where it shows several objects is seen when they are drawn.
+    file with all of them and 0 as its index; ``part_segments``. They, a mask of a folder and styles that are
+    ``of_image`` are the image's: whose they are where it shows several objects is seen when they are drawn.
     """
 
     file: str
@@ -64,35 +52,34 @@ class Annotation:
     image: str
     object_id: str = ""
     alone: bool = True
-    size: tuple[int, int] | None = None
-    keypoints: np.ndarray | None = None
     keypoint_names: tuple[str, ...] = ()
-    box: np.ndarray | None = None
-    segmentation: Any = None
-    mask_file: Path | None = None
+    labels: Mapping[str, Given] = field(default_factory=dict)
     part_files: tuple[tuple[int, Path], ...] = ()
     part_segments: tuple[PartSegment, ...] = ()
-    part_boxes: tuple[PartBox, ...] = ()
 
     @property
     def has_parts(self) -> bool:
         """Whether it has part masks."""
         return bool(self.part_files or self.part_segments)
 
+    def label(self, style: str) -> Any:
+        """What its file gives of a style; None if it gives nothing."""
+        return self.labels[style].value if style in self.labels else None
+
+    @property
+    def keypoints(self) -> np.ndarray | None:
+        """(k, 3) of ``keypoint_names``, None where none is labelled."""
+        points = self.label("keypoints")
+        return None if points is None else points.xyv
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(width, height) of the image as its file of coarse labels states it."""
+        return next((given.size for given in self.labels.values()), None)
+
     def carries(self, keypoints: Collection[str]) -> set[str]:
         """Its label styles, of its keypoints those of these names: a visible or hidden one has to be among them."""
-        given = {
-            "keypoints": self.keypoints is not None and self._labelled(keypoints),
-            "mask": self.segmentation is not None or self.mask_file is not None,
-            "box": self.box is not None,
-            "part_boxes": bool(self.part_boxes),
-        }
-        return {style for style, present in given.items() if present}
-
-    def _labelled(self, names: Collection[str]) -> bool:
-        assert self.keypoints is not None
-        among = np.array([name in names for name in self.keypoint_names], bool)
-        return bool((self.keypoints[among, 2] > 0).any())
+        return {name for name, given in self.labels.items() if STYLES[name].says_something(given.value, keypoints)}
 
 
 def inside(name: Any) -> str:

@@ -14,9 +14,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from coarseparts.data.formats.annotation import Annotation, inside
+from coarseparts.data.formats.mask_folder import MapFile
 from coarseparts.data.formats.units import MOST
-from coarseparts.data.problems import Problem, unreadable
+from coarseparts.labels.given import Given, Points
 from coarseparts.labels.schema import MOST_KEYPOINTS, unfit
+from coarseparts.system.problems import Problem, unreadable
 from coarseparts.system.text import abridged, short
 
 _NAMES = ("images.txt", "parts/parts.txt")
@@ -87,19 +89,15 @@ def read_annotations(
         keypoints = tables.keypoints[row]
         width, height = (int(v) for v in tables.sizes[row])
         mask = masks / PurePosixPath(image).with_suffix(".png") if masks is not None else None
-        annotations.append(
-            Annotation(
-                file=str(folder),
-                where=where,
-                image=image,
-                object_id=tables.ids[row],
-                size=(width, height) if width > 0 and height > 0 else None,
-                keypoints=keypoints if keypoints.any() else None,
-                keypoint_names=tables.names,
-                box=box,
-                mask_file=mask if mask is not None and mask.is_file() else None,
-            )
-        )
+        size = (width, height) if width > 0 and height > 0 else None
+        labels = {}
+        if keypoints.any():
+            labels["keypoints"] = Given(Points(tables.names, keypoints), str(folder), where, size)
+        if box is not None:
+            labels["box"] = Given(box, str(folder), where, size)
+        if mask is not None and mask.is_file():
+            labels["mask"] = Given(MapFile(mask), str(mask), where, size)
+        annotations.append(Annotation(str(folder), where, image, tables.ids[row], True, tables.names, labels))
     return annotations, problems
 
 

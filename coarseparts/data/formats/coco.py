@@ -12,14 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from coarseparts.data.dataset_file import strangers
 from coarseparts.data.formats import units
-from coarseparts.data.formats.annotation import Annotation, PartBox, PartSegment
+from coarseparts.data.formats.annotation import Annotation, PartSegment
 from coarseparts.data.formats.coco_file import Broken, CocoFile, load_coco
+from coarseparts.data.formats.drawing import Outline
 from coarseparts.data.formats.units import MOST
 from coarseparts.data.images import MAX_PIXELS
-from coarseparts.data.problems import Problem
-from coarseparts.system.text import abridged, listed, readable, short
+from coarseparts.labels import LabelStyle
+from coarseparts.labels.given import Given, OfPart, Points
+from coarseparts.system.problems import Problem
+from coarseparts.system.text import abridged, listed, readable, short, strangers
 
 MOST_POINTS = 100_000
 """Points of one annotation's polygons."""
@@ -43,21 +45,22 @@ def read_coco(path: Path) -> tuple[list[Annotation], list[Problem]]:
         where = _where(entry["id"], image)
         names = coco.categories[entry["category_id"]][1]
         before = len(coco.problems)
-        found: dict[str, Any] = {}
-        for label, read in (
-            ("keypoints", lambda e: _keypoints(e.get("keypoints"), names)),  # noqa: B023 (called at once)
-            ("box", lambda e: _box(e.get("bbox"))),
-            ("segmentation", lambda e: _segmentation(e.get("segmentation"))),
+        labels: dict[str, Given] = {}
+        for style, key, read in (
+            ("keypoints", "keypoints", lambda value: _keypoints(value, names)),  # noqa: B023 (called at once)
+            ("box", "bbox", _box),
+            ("mask", "segmentation", lambda value: _outline(value, str(path), where)),  # noqa: B023
         ):
             try:
-                found[label] = read(entry)
+                value = read(entry.get(key))  # type: ignore[operator]
             except Broken as broken:
                 coco.say(f"{where}: {broken}", broken.remedy)
+                continue
+            if value is not None:
+                labels[style] = Given(value, str(path), where, size)
         if len(coco.problems) == before:
             alone = per_image[entry["image_id"]] == 1 and entry["image_id"] not in coco.incomplete
-            objects.append(
-                Annotation(str(path), where, image, readable(entry["id"]), alone, size, keypoint_names=names, **found)
-            )
+            objects.append(Annotation(str(path), where, image, readable(entry["id"]), alone, names, labels))
     _say_units(coco, objects)
     return objects, coco.problems
 
@@ -68,13 +71,13 @@ def _where(key: str, image: str) -> str:
 
 def _say_units(coco: CocoFile, objects: list[Annotation]) -> None:
     """Problems where coordinates are shares of the image or boxes are corners, as far as the file itself tells."""
-    outlines = [_points(found.segmentation) for found in objects]
-    seen = [found.keypoints[found.keypoints[:, 2] > 0, :2] for found in objects if found.keypoints is not None]
-    boxed = [(found.box, found.size, outline) for found, outline in zip(objects, outlines, strict=True)]
-    of_box = [said for said in boxed if said[0] is not None]
+    outlines = [_points(mask.value.segmentation) if (mask := one.labels.get("mask")) else None for one in objects]
+    seen = [points[points[:, 2] > 0, :2] for one in objects if (points := one.keypoints) is not None]
+    boxed = [(one.labels.get("box"), outline) for one, outline in zip(objects, outlines, strict=True)]
+    of_box = [(box.value, box.size, outline) for box, outline in boxed if box is not None]
     found = units.fractions("keypoints", seen, 6)
     found += units.fractions("segmentation", [points for points in outlines if points is not None], 6)
-    found += units.fractions("bbox", [box for box, _, _ in of_box if box is not None], 2)
+    found += units.fractions("bbox", [box for box, _, _ in of_box], 2)
     for message, remedy in found:
         coco.say(message, remedy)
     if of_box and not found:
@@ -97,7 +100,7 @@ def read_part_coco(path: Path, parts: tuple[str, ...]) -> tuple[list[Annotation]
     """
     coco = load_coco(path)
     remedy = "draw the part or remove the annotation"
-    found, broken = _by_image(coco, parts, "segmentation", _segmentation, remedy)
+    found, broken = _by_image(coco, parts, ("segmentation",), _segmentation, remedy)
     annotations = []
     for image, entries in found.items():
         if image not in broken:
@@ -106,36 +109,43 @@ def read_part_coco(path: Path, parts: tuple[str, ...]) -> tuple[list[Annotation]
     return annotations, coco.problems
 
 
-def read_part_boxes(path: Path, parts: tuple[str, ...]) -> tuple[list[Annotation], list[Problem]]:
-    """An annotation per image with the boxes of all its parts, and what is wrong with the file.
+def read_of_parts(
+    path: Path, parts: tuple[str, ...], style: type[LabelStyle]
+) -> tuple[list[Annotation], list[Problem]]:
+    """An annotation per image with what the file says of all its parts in a label ``style``, and what is wrong with it.
 
     Categories are matched to ``parts`` by name. An image with an error in it is left out. Raises BadInput when the file
     is no COCO file.
     """
     coco = load_coco(path)
-    found, broken = _by_image(coco, parts, "bbox", _box, "draw the part's box or remove the annotation")
+    keys, read, remedy = _OF_PARTS[style.coco]
+    names = ("background",) * style.of_background + parts
+    found, broken = _by_image(coco, names, keys, read, remedy)
     annotations = []
-    corners, sizes = [], []
+    boxes, sizes = [], []
     for image, entries in found.items():
         size = coco.images[coco.named[image]][1]
-        corners += [box for _, box, _ in entries]
-        sizes += [size] * len(entries)
+        if style.coco == "bbox":
+            boxes += [value for _, value, _ in entries]
+            sizes += [size] * len(entries)
         if image not in broken:
-            boxes = tuple(PartBox(index, tuple(box.tolist()), size, str(path), where) for index, box, where in entries)
-            annotations.append(Annotation(str(path), boxes[0].where, image, part_boxes=boxes))
-    for message, remedy in units.fractions("bbox", corners, 2):
+            said = tuple(OfPart(i - style.of_background, value, where) for i, value, where in entries)
+            given = Given(said, str(path), said[0].where, size)
+            annotations.append(Annotation(str(path), given.where, image, labels={style.name: given}))
+    for message, remedy in units.fractions("bbox", boxes, 2):
         coco.say(message, remedy)
-    for message, remedy in units.corners(corners, sizes, [None] * len(corners)):
+    for message, remedy in units.corners(boxes, sizes, [None] * len(boxes)):
         coco.say(message, remedy, "note")
     return annotations, coco.problems
 
 
 def _by_image(
-    coco: CocoFile, parts: tuple[str, ...], key: str, read: Callable[[Any], Any], remedy: str
+    coco: CocoFile, parts: tuple[str, ...], keys: tuple[str, ...], read: Callable[[Any], Any], remedy: str
 ) -> tuple[dict[str, list[tuple[int, Any, str]]], set[str]]:
-    """By image (relative path) the part's index, what ``read`` makes of the entry's ``key``, and where it stands, of
-    each annotation; and the images with an error in them. ``remedy``: what to do where there is nothing to read."""
-    _match_categories(coco, parts)
+    """By image (relative path) the part's index, what ``read`` makes of the first of ``keys`` that the entry has, and
+    where it stands, of each annotation; and the images with an error in them. ``remedy``: what to do where there is
+    nothing to read."""
+    _match_categories(coco, parts, "polylines" not in keys)
     found: dict[str, list[tuple[int, Any, str]]] = defaultdict(list)
     broken_images = {coco.images[image][0] for image in coco.incomplete & coco.images.keys()}
     for entry in coco.annotations:
@@ -143,9 +153,9 @@ def _by_image(
         part = coco.categories[entry["category_id"]][0]
         where = _where(entry["id"], image)
         try:
-            value = read(entry.get(key))
+            value = read(next((entry[key] for key in keys if entry.get(key) is not None), None))
             if value is None:
-                raise Broken(f"has no {key}", remedy)
+                raise Broken(f"has no {keys[0]}", remedy)
         except Broken as broken:
             coco.say(f"{where}: {broken}", broken.remedy)
             broken_images.add(image)
@@ -157,16 +167,21 @@ def _by_image(
     return found, broken_images
 
 
-def _match_categories(coco: CocoFile, parts: tuple[str, ...]) -> None:
-    """Notes what of the categories and the parts has no counterpart."""
+def _match_categories(coco: CocoFile, parts: tuple[str, ...], all_of: bool) -> None:
+    """Notes what of the categories and, if ``all_of`` them are to be there, of the parts has no counterpart."""
     named = dict.fromkeys(name for name, _ in coco.categories.values())
     for name, remedy in strangers(named, parts):
         coco.say(f"category {name} is not among `parts`", remedy)
-    if lacking := [abridged(part) for part in parts if part not in named]:
+    if all_of and (lacking := [abridged(part) for part in parts if part not in named]):
         coco.say(f"has no category for {listed(lacking)}", "they count as not to be seen in these images", "note")
 
 
-def _keypoints(value: Any, names: tuple[str, ...]) -> np.ndarray | None:
+def _outline(value: Any, file: str, where: str) -> Outline | None:
+    segmentation = _segmentation(value)
+    return None if segmentation is None else Outline(segmentation, file, where)
+
+
+def _keypoints(value: Any, names: tuple[str, ...]) -> Points | None:
     """(k, 3) float32, or None when none is labelled."""
     if value is None or (isinstance(value, list) and not value):
         return None
@@ -180,7 +195,7 @@ def _keypoints(value: Any, names: tuple[str, ...]) -> np.ndarray | None:
         came = listed(f"{v:g}" for v in sorted(odd))
         raise Broken(f"keypoint visibility {came}, expected 0, 1 or 2", "0 = not labelled, 1 = hidden, 2 = visible")
     points[points[:, 2] == 0] = 0
-    return points if points.any() else None
+    return Points(names, points) if points.any() else None
 
 
 def _box(value: Any) -> np.ndarray | None:
@@ -226,6 +241,21 @@ def _segmentation(value: Any) -> Any:
     return value
 
 
+def _polylines(value: Any) -> list[np.ndarray] | None:
+    """(n, 2) points of each line, n >= 1, or None."""
+    if value is None or value == []:
+        return None
+    remedy = "expected lines [[x, y, x, y, ...], ...]"
+    if not isinstance(value, list) or not all(isinstance(line, list) for line in value):
+        raise Broken(f"polylines are a broken {type(value).__name__}", remedy)
+    if (points := sum(map(len, value)) // 2) > MOST_POINTS:
+        raise Broken(f"polylines of {points:,} points, expected at most {MOST_POINTS:,}", "draw them with fewer")
+    lines = [_finite(line, "a polyline") for line in value]
+    if odd := [line.size for line in lines if not line.size or line.size % 2]:
+        raise Broken(f"a polyline of {odd[0]} numbers", remedy)
+    return [line.reshape(-1, 2) for line in lines]
+
+
 def _finite(value: Any, what: str) -> np.ndarray:
     """A flat list of numbers as float64; JSON as Python reads it may hold NaN, infinity and integers of any length."""
     if not isinstance(value, list) or not all(type(number) in (int, float) for number in value):
@@ -238,3 +268,11 @@ def _finite(value: Any, what: str) -> np.ndarray:
     if odd.size:
         raise Broken(f"{what} holds {odd[0]:g}", "expected numbers of pixels: draw it again or remove it")
     return numbers
+
+
+_OF_PARTS: dict[str, tuple[tuple[str, ...], Callable[[Any], Any], str]] = {
+    "bbox": (("bbox",), _box, "draw the part's box or remove the annotation"),
+    "polylines": (("polylines", "segmentation"), _polylines, "draw a line or remove the annotation"),
+}
+"""What a label style may read of a COCO file (``LabelStyle.coco``): the keys of an annotation, the first that it has
+counting, their reader, and what to do where there is nothing to read."""

@@ -12,9 +12,9 @@ from typing import Any
 
 from coarseparts.data.formats.annotation import inside
 from coarseparts.data.formats.units import MOST
-from coarseparts.data.problems import BadInput, Problem, capped, unreadable
 from coarseparts.labels.schema import MOST_KEYPOINTS, unfit
 from coarseparts.system.documents import DocumentError, load_json
+from coarseparts.system.problems import BadInput, Problem, capped, unreadable
 from coarseparts.system.text import abridged, short
 
 MOST_ANNOTATIONS = 10_000

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.bird_tables import Layout, read_annotations
-from coarseparts.data.problems import Problem
+from coarseparts.system.problems import Problem
 
 LAYOUT = Layout("CUB_200_2011.tgz", "number", "[0-9]+", sizes=False)
 """How the archive's text files are laid out."""

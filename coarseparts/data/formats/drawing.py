@@ -6,13 +6,14 @@ pycocotools only fills polygons that have been checked here: it trusts its input
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
 from coarseparts.data.formats.annotation import PartSegment
-from coarseparts.data.problems import BadInput, Problem
+from coarseparts.system.problems import BadInput, Problem
 
 MOST_OUTLINE = 2_000_000
 """Pixels along the outline of an annotation's polygons: pycocotools asks for some 100 bytes for each."""
@@ -40,6 +41,23 @@ def draw_parts(segments: Iterable[PartSegment], size: tuple[int, int], overlappi
     for index, mask in sorted(drawn, key=lambda pair: -int(pair[1].sum())):
         parts[mask] = index
     return parts
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A figure-ground mask as COCO polygons or RLE, not yet drawn; ``file`` and ``where`` say where it stands."""
+
+    segmentation: Any
+    file: str
+    where: str
+
+    def grey(self, size: tuple[int, int]) -> np.ndarray:
+        """(H, W) uint8, 0 or 255, of an image of ``size`` (width, height). Raises BadInput."""
+        try:
+            return draw(self.segmentation, size).astype(np.uint8) * 255
+        except ValueError as error:
+            remedy = "draw the object again or remove its mask"
+            raise BadInput(Problem(self.file, f"{self.where}: {error}", remedy)) from error
 
 
 def draw(segmentation: Any, size: tuple[int, int]) -> np.ndarray:

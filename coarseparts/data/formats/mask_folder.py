@@ -3,23 +3,23 @@ or grey levels 0..255, the share of certainty with which a pixel is the object's
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.part_masks import OVERLAY
 from coarseparts.data.images import list_images, opened, stem
-from coarseparts.data.problems import BadInput, Problem
+from coarseparts.labels.given import Given
+from coarseparts.system.problems import BadInput, Problem
 
 GREY = ("L", "LA", "1", "P")
 """Pillow's modes of images that can be figure-ground masks."""
 
-HALF = 128
-"""Grey levels from here on are rather the object's than the background's."""
 
-
-def find_masks(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
+def find_maps(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
     """The images in ``folder`` and below, by their path relative to it without the suffix, and what is wrong with them.
 
     Hidden ones are passed over, and the overlays that ``predict --overlay`` puts beside its part maps.
@@ -31,12 +31,32 @@ def find_masks(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
             continue
         if stem(name) in found:
             message = f"has the same stem as {found[stem(name)].name}"
-            problems.append(Problem(str(path), message, "keep one figure-ground mask per image"))
+            problems.append(Problem(str(path), message, "keep one for each photograph"))
         else:
             found[stem(name)] = path
     if not found:
-        problems.append(Problem(str(folder), "holds no image", "name the folder of the figure-ground masks"))
+        problems.append(Problem(str(folder), "holds no image", "name the folder that has one for each photograph"))
     return found, problems
+
+
+@dataclass(frozen=True)
+class MapFile:
+    """A map of a folder, not yet decoded (``labels.given.Drawn``)."""
+
+    path: Path
+
+    def grey(self, size: tuple[int, int]) -> np.ndarray:
+        """``read_mask``."""
+        return read_mask(self.path, size)
+
+    def indices(self, size: tuple[int, int]) -> np.ndarray:
+        """``read_indices``."""
+        return read_indices(self.path, size)
+
+
+def of_map(path: Path, image: str, style: str) -> Annotation:
+    """What a map in a folder says of an image in a label style."""
+    return Annotation(str(path), image, image, labels={style: Given(MapFile(path), str(path), image)})
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
@@ -53,12 +73,28 @@ def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
             values = np.where(np.array(image) > 0, 255, 0).astype(np.uint8)
         else:
             values = np.array(image.convert("L"))
-    if values.shape != size[::-1]:
-        message = f"is {values.shape[1]}x{values.shape[0]} pixels, its image is {size[0]}x{size[1]}"
-        raise BadInput(Problem(str(path), message, "export it at the size of the image"))
+    _refuse_other_size(path, values, size)
     if not values.any():
         raise BadInput(Problem(str(path), "is empty: all of it is background", "draw the object or remove the file"))
     return values * 255 if values.max() == 1 else values
+
+
+def read_indices(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """(H, W) uint8: the values of a grey-scale or palette image, of a photograph of ``size``, as they stand. Raises
+    BadInput."""
+    with opened(path) as image:
+        if image.mode not in ("P", "L"):
+            remedy = "save it as a PNG whose pixels' values are the indices"
+            raise BadInput(Problem(str(path), f"is of mode {image.mode}, expected a palette or grey-scale", remedy))
+        values = np.array(image)
+    _refuse_other_size(path, values, size)
+    return values
+
+
+def _refuse_other_size(path: Path, values: np.ndarray, size: tuple[int, int]) -> None:
+    if values.shape != size[::-1]:
+        message = f"is {values.shape[1]}x{values.shape[0]} pixels, its image is {size[0]}x{size[1]}"
+        raise BadInput(Problem(str(path), message, "export it at the size of the image"))
 
 
 def _is_coloured(image: Image.Image) -> bool:

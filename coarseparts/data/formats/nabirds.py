@@ -11,7 +11,7 @@ from pathlib import Path
 
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.bird_tables import Layout, read_annotations
-from coarseparts.data.problems import Problem
+from coarseparts.system.problems import Problem
 
 LAYOUT = Layout("nabirds.tar.gz", "UUID", "[0-9A-Fa-f-]+", sizes=True)
 """How the archive's text files are laid out."""

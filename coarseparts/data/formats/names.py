@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from coarseparts.data.formats.annotation import inside
-from coarseparts.data.problems import BadInput, Problem, unreadable
+from coarseparts.system.problems import BadInput, Problem, unreadable
 
 
 def read_names(path: Path) -> tuple[list[str], list[Problem]]:

@@ -21,7 +21,7 @@ import numpy as np
 
 from coarseparts.data.formats.annotation import inside
 from coarseparts.data.formats.mat import read_mat
-from coarseparts.data.problems import BadInput, Problem, unreadable
+from coarseparts.system.problems import BadInput, Problem, unreadable
 
 IMAGES, ANNOTATIONS = Path("data/images/aeroplane"), Path("data/annotations/anno.mat")
 """Where photographs and annotations are in the archive's folder."""

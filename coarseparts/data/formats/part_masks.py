@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from coarseparts.data.dataset_file import nearest
 from coarseparts.data.images import list_images, opened, stem
-from coarseparts.data.problems import BadInput, Problem
 from coarseparts.labels.schema import IGNORE
+from coarseparts.system.problems import BadInput, Problem
+from coarseparts.system.text import nearest
 
 _INDEXED = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from coarseparts.data.problems import BadInput, Problem
+from coarseparts.system.problems import BadInput, Problem
 
 SPLITS = ("train", "val", "test")
 

@@ -29,8 +29,8 @@ def coco_text(annotations: Iterable[Annotation], sizes: Mapping[str, tuple[int, 
         if found.keypoints is not None:
             entry["keypoints"] = [_number(v) for v in found.keypoints.ravel().tolist()]
             entry["num_keypoints"] = int((found.keypoints[:, 2] > 0).sum())
-        if found.box is not None:
-            x0, y0, x1, y1 = found.box.tolist()  # in double precision the differences are exact
+        if "box" in found.labels:
+            x0, y0, x1, y1 = found.labels["box"].value.tolist()  # in double precision the differences are exact
             entry["bbox"] = [_number(v) for v in (x0, y0, x1 - x0, y1 - y0)]
             entry["area"] = _number((x1 - x0) * (y1 - y0))
         objects.append(entry)

@@ -9,7 +9,7 @@ from coarseparts.data.prepare.archives import folder_of, segmentations_of
 from coarseparts.data.prepare.coarse import birds_yaml, photographs, write_list
 from coarseparts.data.prepare.cub_lookup import look_at_cub
 from coarseparts.data.prepare.output import Output, Progress
-from coarseparts.data.problems import BadInput, Problem, errors
+from coarseparts.system.problems import BadInput, Problem, errors
 
 
 def prepare_cub(

@@ -18,7 +18,7 @@ from coarseparts.data.prepare.coarse import coco_text
 from coarseparts.data.prepare.cub_parts import Pair
 from coarseparts.data.prepare.output import Item, Made, Output
 from coarseparts.data.prepare.pascal_birds import PARTS
-from coarseparts.data.problems import BadInput, Problem
+from coarseparts.system.problems import BadInput, Problem
 
 
 @dataclass
@@ -49,13 +49,13 @@ def look_at_cub(output: Output, archive: Path, segmentations: Path | None) -> Cu
     found.keypoints = next((a.keypoint_names for a in found.annotations.values()), ())
     items = []
     for name, annotation in found.annotations.items():
-        inputs = (found.paths[name], *([annotation.mask_file] if annotation.mask_file is not None else []))
+        inputs = (found.paths[name], *([annotation.labels["mask"].value.path] if "mask" in annotation.labels else []))
         items.append(Item(f"cub/{name}", inputs, partial(_look, *inputs), ["cub", "sizes"]))
     facts = output.make(items)
     found.sizes = {
         name: (facts[f"cub/{name}"][0], facts[f"cub/{name}"][1]) for name in found.paths if f"cub/{name}" in facts
     }
-    without = sum(a.mask_file is None for a in found.annotations.values())
+    without = sum("mask" not in a.labels for a in found.annotations.values())
     if without:
         where = segmentations or archive / "segmentations"
         message = f"{without} of {len(found.annotations)} images of CUB have no figure-ground mask there"

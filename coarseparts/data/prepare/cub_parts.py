@@ -23,8 +23,8 @@ from coarseparts.data.images import decode, list_images, opened, probe, stem
 from coarseparts.data.prepare.archives import SPLITS
 from coarseparts.data.prepare.output import Item, Made
 from coarseparts.data.prepare.pascal_birds import PARTS, png
-from coarseparts.data.problems import BadInput, Problem
 from coarseparts.labels.schema import IGNORE
+from coarseparts.system.problems import BadInput, Problem
 
 KEYPOINT_PART = {
     "beak": "beak",

@@ -12,7 +12,7 @@ from coarseparts.data.formats.nabirds import KEYPOINTS, LAYOUT, read_nabirds
 from coarseparts.data.images import decode
 from coarseparts.data.prepare.coarse import birds_yaml, coco_text, pairs, photographs, write_list, yaml_text
 from coarseparts.data.prepare.output import Item, Made, Output, Progress
-from coarseparts.data.problems import BadInput, Problem, errors
+from coarseparts.system.problems import BadInput, Problem, errors
 
 COARSE = "nabirds.json"
 

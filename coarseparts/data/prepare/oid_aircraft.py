@@ -23,7 +23,7 @@ from coarseparts.data.images import opened, stem
 from coarseparts.data.prepare import polygons
 from coarseparts.data.prepare.oid_quality import proposal
 from coarseparts.data.prepare.output import Item, Made, Output, Progress, write_file
-from coarseparts.data.problems import BadInput, Problem, errors
+from coarseparts.system.problems import BadInput, Problem, errors
 from coarseparts.system.text import readable
 
 BANNER = 20

@@ -29,10 +29,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from coarseparts.data.problems import BadInput, Problem, capped, errors
 from coarseparts.system import limits
 from coarseparts.system.files import write_whole
 from coarseparts.system.locks import hold
+from coarseparts.system.problems import BadInput, Problem, capped, errors
 
 MANIFEST = ".prepared.jsonl"
 """In the output folder: a line per finished item, so that a killed run loses at most the items it was making."""

@@ -23,7 +23,7 @@ from coarseparts.data.formats.pascal_part import PascalObject, read_pascal_part
 from coarseparts.data.images import decode, probe
 from coarseparts.data.prepare.archives import read_image_set
 from coarseparts.data.prepare.output import Item, Made, Output
-from coarseparts.data.problems import BadInput, Problem, errors
+from coarseparts.system.problems import BadInput, Problem, errors
 
 PARTS = (
     "beak",

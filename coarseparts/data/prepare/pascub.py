@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 import yaml
 
-from coarseparts.data.dataset_file import nearest
 from coarseparts.data.prepare import cub_parts, pascal_birds
 from coarseparts.data.prepare.archives import SPLITS, Archives, locate, read_split_file
 from coarseparts.data.prepare.coarse import photographs, write_list
 from coarseparts.data.prepare.cub_lookup import Cub, Labelled, find_in_cub, look_at_cub
 from coarseparts.data.prepare.output import Output, Progress
 from coarseparts.data.prepare.pascal_birds import PAPER_BIRDS, PAPER_PHOTOGRAPHS, PARTS, Birds, Rules
-from coarseparts.data.problems import Problem, capped, errors
+from coarseparts.system.problems import Problem, capped, errors
+from coarseparts.system.text import nearest
 
 DATASET, PASCAL_DATASET, COARSE = "pascub.yaml", "pascub-pascal.yaml", "cub.json"
 

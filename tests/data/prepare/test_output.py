@@ -8,8 +8,8 @@ from collections import namedtuple
 import pytest
 
 from coarseparts.data.prepare.output import MANIFEST, Item, Made, Output, write_file
-from coarseparts.data.problems import BadInput, Problem
 from coarseparts.system.errors import Busy
+from coarseparts.system.problems import BadInput, Problem
 
 COUNT = 5
 

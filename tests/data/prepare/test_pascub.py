@@ -23,9 +23,9 @@ from coarseparts.data.prepare.archives import Archives
 from coarseparts.data.prepare.output import MANIFEST
 from coarseparts.data.prepare.pascal_birds import PARTS, Rules
 from coarseparts.data.prepare.pascub import Choices, prepare_pascub
-from coarseparts.data.problems import BadInput, errors
 from coarseparts.data.records import read_dataset
 from coarseparts.data.synthetic import birds
+from coarseparts.system.problems import BadInput, errors
 
 NAMES = {number: name for number, name, _, _ in CUB}
 

@@ -17,8 +17,8 @@ from coarseparts.data.formats.coco import read_coco
 from coarseparts.data.formats.cub import read_cub
 from coarseparts.data.prepare.coarse import coco_text
 from coarseparts.data.prepare.cub import prepare_cub
-from coarseparts.data.problems import BadInput, errors
 from coarseparts.data.records import read_dataset
+from coarseparts.system.problems import BadInput, errors
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +142,7 @@ def test_the_real_tables_come_back_to_the_bit(tmp_path):
     assert errors(problems) == [] and len(found) == len(annotations) == 11_788
     for one, other in zip(found, annotations, strict=True):
         assert (one.image, one.alone, one.keypoint_names) == (other.image, True, other.keypoint_names)
-        for label in ("keypoints", "box"):
-            got, wanted = getattr(one, label), getattr(other, label)
+        for got, wanted in ((one.keypoints, other.keypoints), (one.label("box"), other.label("box"))):
             assert (got is None) == (wanted is None)
             assert got is None or np.array_equal(got, wanted)
     assert json.loads((tmp_path / "c.json").read_text())["categories"][0]["keypoints"][0] == "back"

@@ -20,8 +20,8 @@ from coarseparts.data.prepare.cub import prepare_cub
 from coarseparts.data.prepare.nabirds import prepare_nabirds
 from coarseparts.data.prepare.pascal_birds import PARTS
 from coarseparts.data.prepare.pascub import prepare_pascub
-from coarseparts.data.problems import BadInput, errors
 from coarseparts.data.records import read_dataset
+from coarseparts.system.problems import BadInput, errors
 
 CUB_POINTS = (
     *("back", "beak", "belly", "breast", "crown", "forehead", "left eye", "left leg", "left wing", "nape", "right eye"),

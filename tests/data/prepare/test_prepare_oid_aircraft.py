@@ -24,8 +24,8 @@ from coarseparts.data.prepare import oid_aircraft as preparation
 from coarseparts.data.prepare import polygons
 from coarseparts.data.prepare.oid_aircraft import prepare_oid_aircraft, propose_clean, read_clean_list
 from coarseparts.data.prepare.oid_quality import quality
-from coarseparts.data.problems import BadInput, errors
 from coarseparts.data.records import read_dataset
+from coarseparts.system.problems import BadInput, errors
 
 WIDTH, HEIGHT, BANNER = 400, 300, 20
 DECODER = 1_000_000
@@ -241,10 +241,10 @@ def test_labels_lie_on_the_photographs(archive, tmp_path):
     for found in objects:
         image = np.asarray(Image.open(out / "images" / found.image))
         assert found.size == (WIDTH, HEIGHT - BANNER) == image.shape[1::-1]
-        mask = draw(found.segmentation, found.size)
+        mask = draw(found.label("mask").segmentation, found.size)
         assert fits(mask, seen_kinds(image) > 0), found.image
         y, x = np.nonzero(mask)
-        np.testing.assert_allclose(found.box, [x.min(), y.min(), x.max() + 1, y.max() + 1], atol=1)
+        np.testing.assert_allclose(found.label("box"), [x.min(), y.min(), x.max() + 1, y.max() + 1], atol=1)
     for name in ("0000001.jpg", "0000008.jpg"):
         image = np.asarray(Image.open(out / "images" / name))
         for index, kind in ((1, "nose"), (4, "verticalStabilizer"), (2, "wing")):

@@ -2,7 +2,7 @@
 
 import pickle
 
-from coarseparts.data.problems import BadInput, Problem, capped, counted, errors
+from coarseparts.system.problems import BadInput, Problem, capped, counted, errors
 from coarseparts.system.text import readable
 
 

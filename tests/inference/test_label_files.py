@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from coarseparts.data.dataset_file import Crop
-from coarseparts.data.problems import BadInput
-from coarseparts.inference.coco_labels import Labels, read_labels
+from coarseparts.inference.label_files import Labels, read_labels
 from coarseparts.labels.schema import Schema
+from coarseparts.system.problems import BadInput
 
 SCHEMA = Schema(parts=("head", "tail"), keypoints=("beak", "crown"))
 
@@ -25,7 +25,7 @@ def read(folder: Path, names: list[str], named: list[str], schema: Schema = SCHE
     file = folder / "coarse.json"
     file.write_text(json.dumps({"images": images, "annotations": entries, "categories": [category]}))
     photographs = {name: folder / "photos" / name for name in ("a.png", "b/c.png")}
-    return read_labels(schema, Crop(), photographs, file, None)
+    return read_labels(schema, Crop(), photographs, {"coco": file})
 
 
 def test_labels_go_to_the_photographs_that_they_name(tmp_path: Path) -> None:
@@ -66,5 +66,5 @@ def test_objects_without_a_label_that_can_be_used_are_counted(tmp_path: Path) ->
 
 
 def test_a_missing_file_is_told_with_its_option(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="is missing; name a COCO file with --part-boxes"):
-        read_labels(SCHEMA, Crop(), {}, None, tmp_path / "none.json")
+    with pytest.raises(BadInput, match="is missing; name a COCO file with --labels part_boxes=PATH"):
+        read_labels(SCHEMA, Crop(), {}, {"part_boxes": tmp_path / "none.json"})

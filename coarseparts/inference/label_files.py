@@ -7,15 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from coarseparts.data.dataset_file import Crop, kind, strangers
+from coarseparts.data.dataset_file import FILES, FOLDERS, OF_STYLES, Crop, kind
 from coarseparts.data.formats.annotation import Annotation
-from coarseparts.data.formats.coco import read_coco, read_part_boxes
+from coarseparts.data.formats.coco import read_coco, read_of_parts
+from coarseparts.data.formats.mask_folder import find_maps, of_map
+from coarseparts.data.images import stem
 from coarseparts.data.loading import Recipe
 from coarseparts.data.namesakes import Spellings
-from coarseparts.data.problems import BadInput, Problem, capped
 from coarseparts.data.sources import joined
+from coarseparts.labels import STYLES
 from coarseparts.labels.schema import Schema
-from coarseparts.system.text import abridged, listed
+from coarseparts.system.problems import BadInput, Problem, capped
+from coarseparts.system.text import abridged, listed, strangers
 
 
 @dataclass
@@ -32,49 +35,48 @@ class Labels:
         return {style for several in self.objects.values() for one in several for style in one.use}
 
 
-def read_labels(
-    schema: Schema, crop: Crop, photographs: Mapping[str, Path], coco: Path | None, part_boxes: Path | None
-) -> Labels:
-    """What COCO files say of photographs (name -> path, the names as the files spell them).
+def read_labels(schema: Schema, crop: Crop, photographs: Mapping[str, Path], files: Mapping[str, Path]) -> Labels:
+    """What files say of photographs (name -> path, the names as the files spell them).
 
-    ``coco``: keypoints, masks and boxes of objects; ``part_boxes``: boxes of parts, a category each. ``schema``: whose
-    parts and keypoints they are; one without keypoints takes those of the file, by which objects are found. Nothing is
-    decoded; ``loading.load`` finds what is wrong with an object. Raises BadInput where a file is missing.
+    ``files`` by the key that a source of a dataset file has for them: "coco" (keypoints, masks and boxes of objects),
+    or that of one label style (``LabelStyle.key``). ``schema``: whose parts and keypoints they are; one without
+    keypoints takes those of the file, by which objects are found. Nothing is decoded; ``loading.load`` finds what is
+    wrong with an object. Raises BadInput where a file is missing.
     """
     objects: dict[str, list[Annotation]] = defaultdict(list)
     whole: dict[str, list[Annotation]] = defaultdict(list)
     found = Labels()
-    for option, file in (("--labels", coco), ("--part-boxes", part_boxes)):
-        if file is not None:
-            _refuse_missing(file, option)
-    if coco is not None:
+    for key, path in files.items():
+        _refuse_missing(path, key)
+    for key, path in files.items():
         try:
-            listed_there, wrong = read_coco(coco)
+            if key == "coco":
+                read, wrong = read_coco(path)
+            elif kind(path) == "folder":
+                maps, wrong = find_maps(path)
+                names = (name for name in photographs if stem(name) in maps)
+                read = [of_map(maps[stem(name)], name, OF_STYLES[key]) for name in names]
+            else:
+                read, wrong = read_of_parts(path, schema.parts, STYLES[OF_STYLES[key]])
         except BadInput as bad:
-            listed_there, wrong = [], bad.problems
+            read, wrong = [], bad.problems
         found.problems += wrong
-        for annotation in listed_there:
-            objects[annotation.image].append(annotation)
-        annotated = dict.fromkeys(name for one in listed_there for name in one.keypoint_names)
-        if schema.keypoints:
-            found.problems += _unknown_keypoints(coco, annotated, schema)
-        else:
-            schema = schema.model_copy(update={"keypoints": tuple(annotated)})
-    if part_boxes is not None:
-        try:
-            boxes, wrong = read_part_boxes(part_boxes, schema.parts)
-        except BadInput as bad:
-            boxes, wrong = [], bad.problems
-        found.problems += wrong
-        for annotation in boxes:
-            whole[annotation.image].append(annotation)
+        for annotation in read:
+            (objects if key == "coco" else whole)[annotation.image].append(annotation)
+        if key == "coco":
+            annotated = dict.fromkeys(name for one in read for name in one.keypoint_names)
+            if schema.keypoints:
+                found.problems += _unknown_keypoints(path, annotated, schema)
+            else:
+                schema = schema.model_copy(update={"keypoints": tuple(annotated)})
     spellings, without = Spellings(photographs), 0
     for name in sorted({*objects, *whole}):
         if name not in photographs:
             if hint := spellings.hint(name):
                 message = f"has labels for {abridged(name, 200)}, which is not there{hint}"
                 remedy = "correct its name, relative to the folder of the images"
-                found.problems.append(Problem(str(coco or part_boxes), message, remedy))
+                first = (objects.get(name) or whole[name])[0]
+                found.problems.append(Problem(first.file, message, remedy))
             else:
                 found.elsewhere += 1
             continue
@@ -85,20 +87,23 @@ def read_labels(
             without += not use
     if without:
         message = f"{without} objects have no keypoints that the model knows, no mask and no box"
-        found.problems.append(Problem(str(coco), message, "they are left out", "note"))
+        found.problems.append(Problem(str(files.get("coco", "")), message, "they are left out", "note"))
     found.problems = capped(found.problems)
     return found
 
 
-def _refuse_missing(file: Path, option: str) -> None:
+def _refuse_missing(path: Path, key: str) -> None:
     try:
-        there = kind(file)
+        there = kind(path)
     except OSError as error:
         message = f"cannot be read: {error.strerror}"
-        raise BadInput(Problem(str(file), message, "give yourself permission to read it")) from None
-    if there != "file":
-        message = "is no file" if there else "is missing"
-        raise BadInput(Problem(str(file), message, f"name a COCO file with {option}"))
+        raise BadInput(Problem(str(path), message, "give yourself permission to read it")) from None
+    may_be = [what for what, keys in (("folder", FOLDERS), ("file", FILES)) if key in keys]
+    if there not in may_be:
+        message = f"is no {' and no '.join(may_be)}" if there else "is missing"
+        what = {"file": "COCO file", "folder": "folder of maps"}
+        option = "--labels" if key == "coco" else f"--labels {key}=PATH"
+        raise BadInput(Problem(str(path), message, f"name a {' or a '.join(what[w] for w in may_be)} with {option}"))
 
 
 def _unknown_keypoints(file: Path, annotated: Mapping[str, None], schema: Schema) -> list[Problem]:
