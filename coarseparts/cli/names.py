@@ -24,7 +24,7 @@ STARTS = ("random", "keypoints", "weights", "weights+keypoints")
 WORLDS = ("synthetic-birds", "synthetic-aircraft")
 """``experiments.worlds.WORLDS``."""
 
-STYLES = ("keypoints", "mask", "box", "part_boxes")
+STYLES = ("keypoints", "mask", "box", "part_boxes", "scribbles")
 """``labels.STYLES``."""
 
 SAMPLERS = ("grid", "random", "tpe")

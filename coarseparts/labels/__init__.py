@@ -5,9 +5,10 @@ from coarseparts.labels.keypoints import Keypoints
 from coarseparts.labels.mask import Mask
 from coarseparts.labels.part_boxes import PartBoxes
 from coarseparts.labels.parts import ExclusiveParts, OverlappingParts, Parts, parts_of
+from coarseparts.labels.scribbles import Scribbles
 from coarseparts.labels.style import LabelStyle
 
-ALL = (Keypoints, Mask, Box, PartBoxes)
+ALL = (Keypoints, Mask, Box, PartBoxes, Scribbles)
 
 STYLES: dict[str, type[LabelStyle]] = {style.name: style for style in ALL}
 """Every coarse label style by its name in dataset files and on the command line, in the order in which the posterior
@@ -23,5 +24,6 @@ __all__ = [
     "OverlappingParts",
     "PartBoxes",
     "Parts",
+    "Scribbles",
     "parts_of",
 ]

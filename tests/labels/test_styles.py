@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from coarseparts.data.sample import Batch
 from coarseparts.joint import JointModel
-from coarseparts.labels import STYLES, Box, ExclusiveParts, Keypoints, LabelStyle, Mask, PartBoxes
+from coarseparts.labels import STYLES, Box, ExclusiveParts, Keypoints, LabelStyle, Mask, PartBoxes, Scribbles
 from coarseparts.labels.schema import Schema
 
 SIZE, STRIDE = 32, 4
@@ -123,6 +123,21 @@ def true_part_boxes(parts: Tensor) -> Tensor:
 
 
 CASES["part_boxes"] = Case(lambda: PartBoxes(Y), true_part_boxes, (0.05, 0.05), lambda drawn: drawn[:, FLIP].flip(-1))
+
+
+def true_scribbles(parts: Tensor) -> Tensor:
+    """(B, 1, H, W): the object is scribbled over, and two rows of the background are."""
+    marks = torch.full_like(parts, 255)
+    for i, image in enumerate(parts):
+        ys = torch.nonzero(image.any(1))[:, 0]
+        marks[i, ys] = torch.where(image[ys] > 0, image[ys], 255)
+        marks[i, 2], marks[i, -3] = 0, 0
+    return marks[:, None]
+
+
+CASES["scribbles"] = Case(
+    lambda: Scribbles(Y), true_scribbles, (0.05,), lambda drawn: drawn[:, [0, *(1 + f for f in FLIP)]].flip(-1)
+)
 
 
 @pytest.fixture(params=CASES, ids=str)
