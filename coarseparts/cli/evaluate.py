@@ -31,6 +31,10 @@ def evaluate(
     model: Annotated[
         str, typer.Option(help="part (sees the image) or posterior (sees the coarse labels, too)", rich_help_panel=DATA)
     ] = "part",
+    labels: Annotated[
+        str,
+        typer.Option(help="which of them the posterior is given: all, none, or e.g. box+mask", rich_help_panel=DATA),
+    ] = "all",
     as_json: Json = False,
     device: Device = "auto",
     skip_bad: SkipBad = False,
@@ -43,7 +47,8 @@ def evaluate(
     from coarseparts.inference.evaluate import evaluate as measure
 
     where, bar = options.device(device), progress("reading images")
-    chosen: dict[str, Any] = {"split": split, "data": data, "model": model}
+    given = None if labels == "all" else [] if labels == "none" else labels.split("+")
+    chosen: dict[str, Any] = {"split": split, "data": data, "model": model, "labels": given}
     result = measure(run, **chosen, device=where, skip_bad=skip_bad, progress=bar)
     notes(result.problems)
     if as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,14 +21,15 @@ from coarseparts.data.store import Store
 from coarseparts.evaluation.iou import confusion, summary
 from coarseparts.evaluation.pck import pck, peaks
 from coarseparts.inference.model import Model, load
+from coarseparts.inference.predict import answer
 from coarseparts.labels import Keypoints, Parts
 from coarseparts.labels.schema import IGNORE
 from coarseparts.system.errors import RunError, WrongArgument
 from coarseparts.system.files import path_of
 from coarseparts.system.problems import BadInput, Problem
-from coarseparts.system.text import short
+from coarseparts.system.text import short, strangers
 from coarseparts.training.claims import look_through, read_config
-from coarseparts.training.measure import predictions
+from coarseparts.training.fusion import only
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def evaluate(
     data: str | os.PathLike[str] | None = None,
     model: Literal["part", "posterior"] = "part",
     *,
+    labels: Sequence[str] | None = None,
     device: str = "auto",
     skip_bad: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -67,7 +69,8 @@ def evaluate(
     """Measures the trained model of a run folder on the part-labelled images of a split, at the training size.
 
     ``data``: another dataset file than the one that it was trained on. ``model``: "part" sees the image alone,
-    "posterior" its coarse labels, too. ``device`` as of ``load``. ``skip_bad``: images that cannot be used are left
+    "posterior" its coarse labels, too: those of the styles ``labels``, by default all that there are; with none of them
+    it is the part model that answers. ``device`` as of ``load``. ``skip_bad``: images that cannot be used are left
     out; otherwise they raise. ``progress(done, total)`` is called after each image that is read. Nothing is kept on
     disk. Raises WrongArgument; BadInput naming what is wrong with the data, or where there is nothing to measure on;
     RunError, DamagedRun where the run folder cannot be used or its model has no posterior.
@@ -84,9 +87,14 @@ def evaluate(
     trained = load(folder, device)
     file = _dataset_of(folder) if data is None else path_of("data", data)
     store, problems = _store_for(trained, file, split, skip_bad, progress)
-    measured = evaluate_store(trained, store, split, model)
+    if wrong := [
+        f"labels: {name} is no label of this model; {near}" for name, near in strangers(labels or (), trained.styles)
+    ]:
+        raise WrongArgument("\n".join(wrong))
+    used = trained.styles if labels is None else [style for style in trained.styles if style in labels]
+    measured = evaluate_store(trained, store, split, model, used)
     rows = store.rows(split, has="parts")
-    bare = sum(not any(store.present[style][row] for style in trained.styles) for row in rows)
+    bare = sum(not any(store.present[style][row] for style in used) for row in rows)
     if model == "posterior" and bare:
         message = f"{bare} of {measured['images']} images have no coarse label, and the posterior sees the image alone"
         problems.append(Problem(str(file), message, "", "note"))
@@ -130,10 +138,13 @@ def _store_for(
 
 
 @torch.no_grad()
-def evaluate_store(model: Model, store: Store, split: str, kind: str = "part") -> dict[str, Any]:
+def evaluate_store(
+    model: Model, store: Store, split: str, kind: str = "part", styles: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Measures of ``evaluation.iou.summary`` on a store's part-labelled images of one split, and "pck".
 
-    ``kind`` "part" sees the image alone, "posterior" the coarse labels too. "pck": percentage of visible keypoints
+    ``kind`` "part" sees the image alone, "posterior" the coarse labels of ``styles`` too (all of the model's by
+    default), and answers as ``predict`` does. "pck": percentage of visible keypoints
     that the keypoint model p(ykp|y) puts within 10 % of the object's longer side, ``from_parts`` (the true ones) and
     ``from_image`` (the parts that this model predicts), with the number of ``points``; None without such a model or
     such labels. Raises BadInput when there is nothing to measure on, RunError when the model has no posterior.
@@ -148,8 +159,14 @@ def evaluate_store(model: Model, store: Store, split: str, kind: str = "part") -
     style = dict(model.networks.styles.items()).get("keypoints") if model.has_posterior else None
     y = model.networks.y
     counts, points = [], _Points(y)
+    for module in model.networks.trained:
+        module.eval()
     feed = Feed(store, rows, 32, 0, 0, device, preprocess=model.settings.preprocess)
-    for batch, log_y in predictions(model.networks, kind, feed.plain(), model.settings.em.condition):
+    for batch in feed.plain():
+        if kind == "part":
+            log_y = y.log_probability(model.networks.part_model(batch.image))
+        else:
+            log_y = answer(model, batch if styles is None else only(batch, styles))
         counts.append(confusion(y.mode(log_y), batch.parts, model.schema.channels, model.schema.overlapping))
         if isinstance(style, Keypoints) and store.schema.keypoints == model.schema.keypoints:
             points.add(batch, style, log_y)

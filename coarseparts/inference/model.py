@@ -7,10 +7,10 @@ import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Annotated, Any, overload
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -30,6 +30,7 @@ from coarseparts.system.documents import DocumentError, load_json
 from coarseparts.system.errors import DamagedRun, RunError, WrongArgument
 from coarseparts.system.files import path_of
 from coarseparts.system.text import short, strangers
+from coarseparts.training import fusion
 from coarseparts.training.checkpoints import digest_of, fits, load_all, read_tensors, tensor_file
 from coarseparts.training.claims import look_through, write
 from coarseparts.training.networks import build
@@ -66,7 +67,8 @@ class Model:
 
     ``schema``: the names of its parts and keypoints. ``styles``: the coarse labels that it was trained with, which
     ``predict`` takes where there is a posterior (``has_posterior``; fine-tuning, for one, trains none). ``size`` at
-    which it looks, pixels. ``crop`` is the dataset file's.
+    which it looks, pixels. ``crop`` is the dataset file's. ``shares``: the part model's in what is answered to labels
+    (``training.fusion``); without them the posterior answers alone.
     """
 
     networks: JointModel
@@ -76,6 +78,7 @@ class Model:
     size: int
     crop: dict[str, Any]
     has_posterior: bool
+    shares: dict[str, float] = field(default_factory=dict)
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a path that is a text is a sequence, too; it is meant here
@@ -157,6 +160,7 @@ class Model:
             "size": self.size,
             "crop": self.crop,
             "has_posterior": self.has_posterior,
+            "shares": self.shares,
         }
         tensors = {
             name: {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
@@ -171,7 +175,8 @@ class Model:
     @classmethod
     def of(cls, task: Task, joint: JointModel, has_posterior: bool) -> Model:
         """Networks that a task has trained, with all that prediction needs."""
-        return cls(joint, task.schema, task.settings, task.styles, task.size, task.crop, has_posterior)
+        shares = fusion.fit(task, joint) if has_posterior else {}
+        return cls(joint, task.schema, task.settings, task.styles, task.size, task.crop, has_posterior, shares)
 
     def _parts(self) -> dict[str, nn.Module]:
         parts = {"part_model": self.networks.part_model}
@@ -224,7 +229,7 @@ class Model:
 
     @classmethod
     def _of(cls, networks: JointModel, card: _Card) -> Model:
-        rest = card.styles, card.size, card.crop.model_dump(), card.has_posterior
+        rest = card.styles, card.size, card.crop.model_dump(), card.has_posterior, card.shares
         return cls(networks, card.schema_, card.settings, *rest)
 
 
@@ -239,6 +244,7 @@ class _Card(BaseModel):
     size: int = Field(ge=STRIDE, le=4096, multiple_of=STRIDE)
     crop: Crop
     has_posterior: bool
+    shares: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
     id: str = ""  # those of earlier versions have none
 
 

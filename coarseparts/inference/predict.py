@@ -24,6 +24,7 @@ from coarseparts.joint import JointModel
 from coarseparts.labels import STYLES
 from coarseparts.labels.schema import Schema
 from coarseparts.networks import Backbone
+from coarseparts.training.fusion import fused, share_of
 from coarseparts.training.settings import Settings
 
 BATCH = 16
@@ -40,6 +41,7 @@ class Model(Protocol):
     size: int
     crop: dict[str, Any]
     has_posterior: bool
+    shares: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -147,10 +149,20 @@ def _forward(
         made = [crop_and_resize(sample, model.size) for sample in chunk]
         batch = _batch(model, made)
         if labelled:
-            log_y = model.networks.infer(batch, model.settings.em.condition)
+            log_y = answer(model, batch)
         else:
             log_y = model.networks.y.log_probability(model.networks.part_model(batch.image))
         yield chunk, [np.asarray(arrays["crop"]) for arrays in made], log_y
+
+
+def answer(model: Model, batch: Batch) -> Tensor:
+    """log_y (B, S, H, W) from images and whatever labels each has, with the shares that were fitted for these."""
+    if not model.shares:
+        return model.networks.infer(batch, model.settings.em.condition)
+    present = {style: batch.present[style].tolist() for style in model.styles}
+    each = [[style for style in model.styles if present[style][i]] for i in range(len(batch))]
+    shares = [share_of(model.shares, styles) for styles in each]
+    return fused(model.networks, batch, shares, model.settings.em.condition)
 
 
 def _batch(model: Model, made: list[dict[str, np.ndarray | None]]) -> Batch:

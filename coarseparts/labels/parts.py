@@ -79,6 +79,10 @@ class Parts(ABC):
         """log p(no part is there) of every pixel, (B, H, W)."""
 
     @abstractmethod
+    def normalised(self, weights: Tensor) -> Tensor:
+        """log_y of log-weights (B, S, H, W) of the states: those of the same pixel, and part, compete."""
+
+    @abstractmethod
     def given(self, log_y: Tensor, if_there: Tensor, if_not: Tensor | float = 0.0) -> Tensor:
         """log of p(y) times a likelihood, normalised at each pixel: ``if_there``, (B, P or 1, H, W), is the log
         likelihood in the states that say "this part is there", ``if_not`` in the others."""
@@ -180,9 +184,12 @@ class ExclusiveParts(Parts):
     def background(self, log_y: Tensor) -> Tensor:
         return self._split(log_y)[0][:, 0]
 
+    def normalised(self, weights: Tensor) -> Tensor:
+        return F.log_softmax(weights, dim=1)
+
     def given(self, log_y: Tensor, if_there: Tensor, if_not: Tensor | float = 0.0) -> Tensor:
         background, there = self._split(log_y)
-        return F.log_softmax(torch.cat([background + if_not, there + if_there], dim=1), dim=1)
+        return self.normalised(torch.cat([background + if_not, there + if_there], dim=1))
 
     def certain(self, parts: Tensor) -> Tensor:
         index = torch.where(parts < self.states, parts, 0).long()
@@ -252,11 +259,14 @@ class OverlappingParts(Parts):
     def background(self, log_y: Tensor) -> Tensor:
         return self.absent(log_y).sum(dim=1)
 
-    def given(self, log_y: Tensor, if_there: Tensor, if_not: Tensor | float = 0.0) -> Tensor:
-        there, not_there = self._split(log_y)
-        there, not_there = there + if_there, not_there + if_not
+    def normalised(self, weights: Tensor) -> Tensor:
+        there, not_there = self._split(weights)
         total = torch.logaddexp(there, not_there)
         return torch.cat([there - total, not_there - total], dim=1)
+
+    def given(self, log_y: Tensor, if_there: Tensor, if_not: Tensor | float = 0.0) -> Tensor:
+        there, not_there = self._split(log_y)
+        return self.normalised(torch.cat([there + if_there, not_there + if_not], dim=1))
 
     def certain(self, parts: Tensor) -> Tensor:
         there = unpack(parts, self.count).float()

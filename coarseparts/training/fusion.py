@@ -1,0 +1,104 @@
+"""What a trained model answers to labels: its posterior, its part model and the closed forms together.
+
+The posterior network has learned from images that have most labels, and may say less of an image with a box alone than
+the part model says without it. Their product q^(1 - a) p^a, times the likelihood of the labels that have a closed form,
+knows both; the share a is fitted for every subset of labels on validation images. The student learns from q as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain, combinations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from coarseparts.data.sample import Batch
+from coarseparts.joint import JointModel
+from coarseparts.labels import STYLES
+from coarseparts.labels.schema import IGNORE
+from coarseparts.training.task import Task
+
+SHARES = tuple(round(0.1 * step, 1) for step in range(11))
+"""Of the part model, as they are tried."""
+
+MOST = 200
+"""Validation images that are looked at."""
+
+Shares = Mapping[str, float]
+"""By subset of label styles, joined by "+" in the order of STYLES: the part model's share, 0..1."""
+
+
+def name_of(styles: Collection[str]) -> str:
+    """The key of a subset in ``Shares``."""
+    return "+".join(style for style in STYLES if style in styles)
+
+
+def share_of(shares: Shares, styles: Collection[str]) -> float:
+    """The share for labels of some styles; of a subset that no validation image had, that of the subset which has most
+    styles in common with it, of several the one with the fewest others."""
+    if not styles or not shares:
+        return 1.0 if not styles else 0.0
+    wanted = set(styles)
+
+    def nearness(key: str) -> tuple[int, int]:
+        own = set(key.split("+"))
+        return len(own & wanted), -len(own - wanted)
+
+    return shares[max(shares, key=nearness)]
+
+
+def fused(joint: JointModel, batch: Batch, shares: Sequence[float], condition: bool = True) -> Tensor:
+    """log of q^(1 - a) p^a, times the closed forms if ``condition``: (B, S, H, W); ``shares``: a of each sample."""
+    y = joint.y
+    log_p = y.log_probability(joint.part_model(batch.image))
+    log_q = y.log_probability(joint.posterior(batch.image, joint.draw(batch)))
+    return _product(joint, batch, log_p, log_q, log_p.new_tensor(shares), condition)
+
+
+def _product(joint: JointModel, batch: Batch, log_p: Tensor, log_q: Tensor, share: Tensor, condition: bool) -> Tensor:
+    share = share.reshape(-1, 1, 1, 1)
+    log_y = joint.y.normalised(share * log_p + (1 - share) * log_q)
+    return joint.condition(batch, log_y) if condition else log_y
+
+
+def only(batch: Batch, styles: Iterable[str]) -> Batch:
+    """The batch without labels of other styles."""
+    kept = {"parts", *styles}
+    return replace(batch, present={n: there if n in kept else there & False for n, there in batch.present.items()})
+
+
+@torch.no_grad()
+def fit(task: Task, joint: JointModel) -> dict[str, float]:
+    """The shares under which the true parts of the task's validation images are most likely, for every subset of labels
+    that one of them has: the mean over images of the mean log-likelihood of a labelled pixel."""
+    for module in joint.trained:
+        module.eval()
+    styles = [style for style in STYLES if style in joint.styles]
+    rows = task.rows.val[:: -(-len(task.rows.val) // MOST)]
+    subsets = list(chain.from_iterable(combinations(styles, n) for n in range(1, len(styles) + 1)))
+    scores: dict[tuple[str, ...], list[np.ndarray]] = {subset: [] for subset in subsets}
+    for batch in task.feed(rows, task.val_feed.size, 0).plain():
+        log_p = joint.y.log_probability(joint.part_model(batch.image))
+        for subset in subsets:
+            there = torch.stack([batch.present[style] for style in subset]).all(0)
+            if not there.any():
+                continue
+            some = only(batch, subset)[there]
+            log_q = joint.y.log_probability(joint.posterior(some.image, joint.draw(some)))
+            each = []
+            for share in SHARES:
+                log_y = _product(joint, some, log_p[there], log_q, log_p.new_tensor(share), task.settings.em.condition)
+                each.append(_likelihood(joint, some, log_y))
+            scores[subset].append(torch.stack(each, 1).cpu().numpy())
+    found = {name_of(subset): np.concatenate(each).mean(0) for subset, each in scores.items() if each}
+    return {name: SHARES[int(mean.argmax())] for name, mean in found.items()}
+
+
+def _likelihood(joint: JointModel, batch: Batch, log_y: Tensor) -> Tensor:
+    """(B,) mean log-likelihood of the true parts at a labelled pixel."""
+    known = (batch.parts != IGNORE).float()
+    each = (joint.y.certain(batch.parts) * log_y.clamp_min(-12)).sum(1)
+    return (each * known).sum((1, 2)) / known.sum((1, 2)).clamp_min(1)
