@@ -175,7 +175,7 @@ class Model:
     @classmethod
     def of(cls, task: Task, joint: JointModel, has_posterior: bool) -> Model:
         """Networks that a task has trained, with all that prediction needs."""
-        shares = fusion.fit(task, joint) if has_posterior else {}
+        shares = fusion.fit_on(task, joint) if has_posterior else {}
         return cls(joint, task.schema, task.settings, task.styles, task.size, task.crop, has_posterior, shares)
 
     def _parts(self) -> dict[str, nn.Module]:

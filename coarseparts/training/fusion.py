@@ -70,17 +70,22 @@ def only(batch: Batch, styles: Iterable[str]) -> Batch:
     return replace(batch, present={n: there if n in kept else there & False for n, there in batch.present.items()})
 
 
+def fit_on(task: Task, joint: JointModel) -> dict[str, float]:
+    """``fit`` on a task's validation images, on ``MOST`` of them where there are more."""
+    rows = task.rows.val[:: -(-len(task.rows.val) // MOST)]
+    return fit(joint, task.feed(rows, task.val_feed.size, 0).plain(), task.settings.em.condition)
+
+
 @torch.no_grad()
-def fit(task: Task, joint: JointModel) -> dict[str, float]:
-    """The shares under which the true parts of the task's validation images are most likely, for every subset of labels
-    that one of them has: the mean over images of the mean log-likelihood of a labelled pixel."""
+def fit(joint: JointModel, batches: Iterable[Batch], condition: bool = True) -> dict[str, float]:
+    """The shares under which the true parts of part-labelled images are most likely, for every subset of labels that
+    one of them has: the mean over images of the mean log-likelihood of a labelled pixel."""
     for module in joint.trained:
         module.eval()
     styles = [style for style in STYLES if style in joint.styles]
-    rows = task.rows.val[:: -(-len(task.rows.val) // MOST)]
     subsets = list(chain.from_iterable(combinations(styles, n) for n in range(1, len(styles) + 1)))
     scores: dict[tuple[str, ...], list[np.ndarray]] = {subset: [] for subset in subsets}
-    for batch in task.feed(rows, task.val_feed.size, 0).plain():
+    for batch in batches:
         log_p = joint.y.log_probability(joint.part_model(batch.image))
         for subset in subsets:
             there = torch.stack([batch.present[style] for style in subset]).all(0)
@@ -90,7 +95,7 @@ def fit(task: Task, joint: JointModel) -> dict[str, float]:
             log_q = joint.y.log_probability(joint.posterior(some.image, joint.draw(some)))
             each = []
             for share in SHARES:
-                log_y = _product(joint, some, log_p[there], log_q, log_p.new_tensor(share), task.settings.em.condition)
+                log_y = _product(joint, some, log_p[there], log_q, log_p.new_tensor(share), condition)
                 each.append(_likelihood(joint, some, log_y))
             scores[subset].append(torch.stack(each, 1).cpu().numpy())
     found = {name_of(subset): np.concatenate(each).mean(0) for subset, each in scores.items() if each}

@@ -67,7 +67,7 @@ def test_a_product_is_a_distribution_again(y: ExclusiveParts | OverlappingParts)
 
 def test_the_fitted_share_is_that_of_the_most_likely_truth(trained: tuple[Task, JointModel]) -> None:
     task, joint = trained
-    shares = fusion.fit(task, joint)
+    shares = fusion.fit_on(task, joint)
     assert set(shares) == {
         *("keypoints", "mask", "box", "keypoints+mask", "keypoints+box", "mask+box", "keypoints+mask+box")
     }
@@ -81,7 +81,7 @@ def test_the_fitted_share_is_that_of_the_most_likely_truth(trained: tuple[Task, 
         ]
     assert fusion.SHARES[likely.index(max(likely))] == shares["box"]
     wrong = replace(joint, posterior=_Sure(joint.y.outputs))
-    assert set(fusion.fit(task, wrong).values()) == {1.0}, "a posterior that is sure and wrong is not asked"
+    assert set(fusion.fit_on(task, wrong).values()) == {1.0}, "a posterior that is sure and wrong is not asked"
 
 
 def test_the_share_of_a_subset_that_nobody_had() -> None:
@@ -95,7 +95,7 @@ def test_a_model_keeps_its_shares_and_answers_by_them(trained: tuple[Task, Joint
     task, joint = trained
     Model.of(task, joint, True).save(tmp_path / "model")
     model = Model.load(tmp_path / "model")
-    assert model.shares == fusion.fit(task, joint)
+    assert model.shares == fusion.fit_on(task, joint)
     batch = next(task.val_feed.plain())
     with torch.no_grad():
         share = model.shares["keypoints+mask+box"]
