@@ -21,7 +21,7 @@ from coarseparts.data.store import Store
 from coarseparts.evaluation.iou import confusion, summary
 from coarseparts.evaluation.pck import pck, peaks
 from coarseparts.inference.model import Model, load
-from coarseparts.inference.predict import answer
+from coarseparts.inference.predict import log_parts
 from coarseparts.labels import Keypoints, Parts
 from coarseparts.labels.schema import IGNORE
 from coarseparts.system.errors import RunError, WrongArgument
@@ -62,6 +62,7 @@ def evaluate(
     model: Literal["part", "posterior"] = "part",
     *,
     labels: Sequence[str] | None = None,
+    flip: bool = False,
     device: str = "auto",
     skip_bad: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -70,10 +71,10 @@ def evaluate(
 
     ``data``: another dataset file than the one that it was trained on. ``model``: "part" sees the image alone,
     "posterior" its coarse labels, too: those of the styles ``labels``, by default all that there are; with none of them
-    it is the part model that answers. ``device`` as of ``load``. ``skip_bad``: images that cannot be used are left
-    out; otherwise they raise. ``progress(done, total)`` is called after each image that is read. Nothing is kept on
-    disk. Raises WrongArgument; BadInput naming what is wrong with the data, or where there is nothing to measure on;
-    RunError, DamagedRun where the run folder cannot be used or its model has no posterior.
+    it is the part model that answers. ``flip`` and ``device`` as of ``load``. ``skip_bad``: images that cannot be used
+    are left out; otherwise they raise. ``progress(done, total)`` is called after each image that is read. Nothing is
+    kept on disk. Raises WrongArgument; BadInput naming what is wrong with the data, or where there is nothing to
+    measure on; RunError, DamagedRun where the run folder cannot be used or its model has no posterior.
 
         result = coarseparts.evaluate("runs/ants", split="test")
         print(f"{result.part_miou:.1f} %", result.iou["head"])
@@ -84,7 +85,7 @@ def evaluate(
     folder = path_of("run", run)
     if folder.is_dir():
         look_through(folder)
-    trained = load(folder, device)
+    trained = load(folder, device, flip)
     file = _dataset_of(folder) if data is None else path_of("data", data)
     store, problems = _store_for(trained, file, split, skip_bad, progress)
     if wrong := [
@@ -163,10 +164,7 @@ def evaluate_store(
         module.eval()
     feed = Feed(store, rows, 32, 0, 0, device, preprocess=model.settings.preprocess)
     for batch in feed.plain():
-        if kind == "part":
-            log_y = y.log_probability(model.networks.part_model(batch.image))
-        else:
-            log_y = answer(model, batch if styles is None else only(batch, styles))
+        log_y = log_parts(model, batch if styles is None else only(batch, styles), kind == "posterior")
         counts.append(confusion(y.mode(log_y), batch.parts, model.schema.channels, model.schema.overlapping))
         if isinstance(style, Keypoints) and store.schema.keypoints == model.schema.keypoints:
             points.add(batch, style, log_y)

@@ -85,7 +85,8 @@ def _state(path: Path) -> tuple[str, str] | None:
 
 def digest(model: Model, labels: Iterable[Path], with_overlay: bool) -> str:
     """Tells whether a part map would come out the same: of the model's weights, settings and names, and the labels."""
-    found = hashlib.sha256(repr((model.schema, model.settings, model.styles, model.size, model.crop)).encode())
+    about = model.schema, model.settings, model.styles, model.size, model.crop, model.shares, model.flip
+    found = hashlib.sha256(repr(about).encode())
     modules = [model.networks.part_model, *([model.networks.posterior] if model.has_posterior else [])]
     for module in modules:
         for tensor in module.state_dict().values():

@@ -6,6 +6,7 @@ What makes it fast is here: batches, batch norm folded into the convolutions bef
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -19,7 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from coarseparts.data.crops import crop_and_resize, uncrop, uncrop_probabilities
 from coarseparts.data.sample import Batch, Sample
 from coarseparts.data.store import Store
-from coarseparts.data.transforms import to_input
+from coarseparts.data.transforms import mirror, to_input
 from coarseparts.joint import JointModel
 from coarseparts.labels import STYLES
 from coarseparts.labels.schema import Schema
@@ -42,6 +43,7 @@ class Model(Protocol):
     crop: dict[str, Any]
     has_posterior: bool
     shares: dict[str, float]
+    flip: bool
 
 
 @dataclass(frozen=True)
@@ -148,15 +150,26 @@ def _forward(
         chunk = samples[start : start + size]
         made = [crop_and_resize(sample, model.size) for sample in chunk]
         batch = _batch(model, made)
-        if labelled:
-            log_y = answer(model, batch)
-        else:
-            log_y = model.networks.y.log_probability(model.networks.part_model(batch.image))
-        yield chunk, [np.asarray(arrays["crop"]) for arrays in made], log_y
+        yield chunk, [np.asarray(arrays["crop"]) for arrays in made], log_parts(model, batch, labelled)
 
 
-def answer(model: Model, batch: Batch) -> Tensor:
-    """log_y (B, S, H, W) from images and whatever labels each has, with the shares that were fitted for these."""
+def log_parts(model: Model, batch: Batch, labelled: bool) -> Tensor:
+    """log_y (B, S, H, W) from the images of a batch, as networks take them, and if ``labelled`` whatever labels each
+    has; with ``flip`` the mean probability of the images and of their mirror images."""
+    y = model.networks.y
+
+    def one_way(batch: Batch) -> Tensor:
+        return _answer(model, batch) if labelled else y.log_probability(model.networks.part_model(batch.image))
+
+    log_y = one_way(batch)
+    if not model.flip:
+        return log_y
+    other = y.mirrored(one_way(mirror(batch, model.schema)), model.schema.part_flip())
+    return torch.logaddexp(log_y, other) - math.log(2)
+
+
+def _answer(model: Model, batch: Batch) -> Tensor:
+    """From images and labels, with the shares that were fitted for these."""
     if not model.shares:
         return model.networks.infer(batch, model.settings.em.condition)
     present = {style: batch.present[style].tolist() for style in model.styles}

@@ -9,6 +9,7 @@ background where they exclude each other (S = P + 1); every part there, then eve
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -77,6 +78,11 @@ class Parts(ABC):
     @abstractmethod
     def background(self, log_y: Tensor) -> Tensor:
         """log p(no part is there) of every pixel, (B, H, W)."""
+
+    @abstractmethod
+    def mirrored(self, states: Tensor, part_flip: Sequence[int]) -> Tensor:
+        """(B, S, H, W) of mirrored images as those of the images; ``part_flip``: where each part's index goes, the
+        background's 0 first (``Schema.part_flip``)."""
 
     @abstractmethod
     def normalised(self, weights: Tensor) -> Tensor:
@@ -184,6 +190,9 @@ class ExclusiveParts(Parts):
     def background(self, log_y: Tensor) -> Tensor:
         return self._split(log_y)[0][:, 0]
 
+    def mirrored(self, states: Tensor, part_flip: Sequence[int]) -> Tensor:
+        return states[:, list(part_flip)].flip(-1)
+
     def normalised(self, weights: Tensor) -> Tensor:
         return F.log_softmax(weights, dim=1)
 
@@ -258,6 +267,10 @@ class OverlappingParts(Parts):
 
     def background(self, log_y: Tensor) -> Tensor:
         return self.absent(log_y).sum(dim=1)
+
+    def mirrored(self, states: Tensor, part_flip: Sequence[int]) -> Tensor:
+        order = [index - 1 for index in part_flip[1:]]
+        return torch.cat([half[:, order] for half in self._split(states)], dim=1).flip(-1)
 
     def normalised(self, weights: Tensor) -> Tensor:
         there, not_there = self._split(weights)

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from toy import toy, write_ants
 
 import coarseparts
+from coarseparts.data.transforms import mirror
 from coarseparts.inference.evaluate import evaluate_store
 from coarseparts.inference.model import Model
-from coarseparts.inference.predict import answer
+from coarseparts.inference.predict import log_parts
 from coarseparts.joint import JointModel
 from coarseparts.labels import ExclusiveParts, OverlappingParts
+from coarseparts.labels.schema import Schema
 from coarseparts.system.errors import WrongArgument
 from coarseparts.training import fusion, stages
 from coarseparts.training.task import Task
@@ -99,7 +101,7 @@ def test_a_model_keeps_its_shares_and_answers_by_them(trained: tuple[Task, Joint
     batch = next(task.val_feed.plain())
     with torch.no_grad():
         share = model.shares["keypoints+mask+box"]
-        torch.testing.assert_close(answer(model, batch), fusion.fused(joint, batch, [share] * len(batch)))
+        torch.testing.assert_close(log_parts(model, batch, True), fusion.fused(joint, batch, [share] * len(batch)))
     alone = evaluate_store(model, task.store, "val", "part")
     assert evaluate_store(model, task.store, "val", "posterior", [])["part_miou"] == alone["part_miou"]
     given = {name: evaluate_store(model, task.store, "val", "posterior", [name])["part_miou"] for name in task.styles}
@@ -117,3 +119,24 @@ def test_evaluate_takes_the_labels_that_count(tmp_path: Path) -> None:
     assert coarseparts.evaluate(run, model="posterior", labels=["box"], device="cpu").iou != alone.iou
     with pytest.raises(WrongArgument, match="labels: 'boxx' is no label of this model; did you mean 'box'"):
         coarseparts.evaluate(run, model="posterior", labels=["boxx"], device="cpu")
+
+
+@pytest.mark.parametrize("y", [ExclusiveParts(3), OverlappingParts(3)], ids=["exclusive", "overlapping"])
+def test_mirrored_states_are_those_of_mirrored_parts(y: ExclusiveParts | OverlappingParts) -> None:
+    schema = Schema(parts=("left", "right", "tail"), mirror=(("left", "right"),), overlapping=not y.exclusive)
+    parts = torch.randint(0, 4, (2, 5, 5), generator=torch.Generator().manual_seed(0))
+    turned = torch.tensor(schema.value_flip())[parts.flip(-1)]
+    assert torch.equal(y.mirrored(y.certain(turned), schema.part_flip()), y.certain(parts))
+
+
+def test_with_flips_a_mirrored_image_has_the_mirrored_answer(trained: tuple[Task, JointModel]) -> None:
+    task, joint = trained
+    model = replace(Model.of(task, joint, True), flip=True)
+    batch = next(task.val_feed.plain())
+    turned = mirror(batch, task.schema)
+    with torch.no_grad():
+        for labelled in (False, True):
+            here, there = log_parts(model, batch, labelled), log_parts(model, turned, labelled)
+            torch.testing.assert_close(joint.y.mirrored(there, task.schema.part_flip()), here, atol=1e-3, rtol=1e-3)
+            assert not torch.allclose(here, log_parts(replace(model, flip=False), batch, labelled))
+            torch.testing.assert_close(here.exp().sum(1), torch.ones_like(here[:, 0]))
