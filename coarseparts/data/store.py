@@ -247,6 +247,13 @@ class Store:
         labelled_as = (base if self._labelled_as is None else self._labelled_as)[owner]
         return replace(self, present=present, _rows=base, _labelled_as=labelled_as)
 
+    def labels_sampled(self, rows: np.ndarray, count: int, seed: int) -> Store:
+        """A view in which each of these rows keeps ``count`` of its coarse labels, drawn at random, or all if it has
+        fewer."""
+        there = np.stack([self.present[style][rows] for style in STYLES], 1)
+        drawn = np.where(there, np.random.default_rng(seed).random(there.shape), 2.0).argsort(1).argsort(1) < count
+        return self._hide({style: rows[~drawn[:, i]] for i, style in enumerate(STYLES)})
+
     def in_memory(self) -> Store:
         """The same rows with their arrays in memory: it outlives the folder, and holds no row of no use to a view."""
         names, splits, sources = list(self.names), list(self.splits), list(self.sources)

@@ -41,7 +41,8 @@ def start_of(settings: Settings) -> str:
 
 @dataclass(frozen=True)
 class Conditions:
-    """``parts``: number of part masks, None for all there are; ``labels``: coarse styles, joined by "+", or "all";
+    """``parts``: number of part masks, None for all there are; ``labels``: coarse styles, joined by "+", or "all", and
+    before it "one-of-" or "two-of-" where each coarse image has that many of them;
     ``start``: of STARTS."""
 
     parts: int | None
@@ -72,6 +73,21 @@ class Cell:
 
     def __str__(self) -> str:
         return f"{self.method} ({self.conditions})"
+
+
+EACH = {"one": 1, "two": 2, "all": None}
+"""How many of its labels each coarse image keeps, by the name that ``--labels-each`` gives it."""
+
+
+def labels_of(styles: str, each: str) -> str:
+    """``Conditions.labels`` of styles joined by "+", or "all", of which each image has ``each`` (of EACH)."""
+    return styles if EACH[each] is None else f"{each}-of-{styles}"
+
+
+def read_labels(labels: str) -> tuple[list[str] | None, int | None]:
+    """Of ``Conditions.labels``: the styles, and how many of them each coarse image keeps, None for all of either."""
+    each, of, styles = labels.rpartition("-of-")
+    return (None if styles == "all" else styles.split("+")), (EACH[each] if of else None)
 
 
 Open = Callable[[Cell, Path], tuple[Task, RunFolder]]

@@ -16,7 +16,7 @@ from coarseparts.data.build import build_store
 from coarseparts.data.dataset_file import DatasetFile, load_dataset_file
 from coarseparts.data.roles import Rows, split_rows
 from coarseparts.data.store import Store
-from coarseparts.experiments.cells import Conditions
+from coarseparts.experiments.cells import Conditions, read_labels
 from coarseparts.experiments.worlds import WORLDS
 from coarseparts.labels import STYLES
 from coarseparts.system import parallel
@@ -94,7 +94,7 @@ class Data:
     ) -> tuple[Task, RunFolder]:
         """The task of some conditions and its run in a folder, whose config.yaml holds ``config``, too; without a
         ``console`` it is silent. Raises ValueError for labels that the data have not."""
-        wanted = None if conditions.labels == "all" else conditions.labels.split("+")
+        wanted, each = read_labels(conditions.labels)
         lacking = [style for style in wanted or () if style not in self.styles]
         if lacking:
             raise ValueError(f"--labels {conditions.labels}: no training image has {', '.join(lacking)}")
@@ -109,6 +109,7 @@ class Data:
             self.measure,
             self.keypoint_parts,
             self.drop_rest,
+            each,
         )
         return task, RunFolder.of(folder, task, console, data=self.name, **config)
 

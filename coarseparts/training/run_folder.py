@@ -65,6 +65,7 @@ class RunFolder:
             "size": task.size,
             "data_hash": task.full.key,
             "settings": task.settings.model_dump(mode="json"),
+            **({} if task.labels_each is None else {"labels_each": task.labels_each}),
             **config,
         }
         return cls(path, told, json.dumps(task.schema.model_dump(mode="json"), indent=1), console)

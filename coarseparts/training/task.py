@@ -25,7 +25,8 @@ class Task:
     """``store``: what may be seen, the labels of ``styles`` and the part masks of the rows that are to have them;
     ``full``: with all that there is. Epochs are chosen on ``rows.val``, results are measured on the rows ``measured``.
     ``crop``: the dataset file's; ``keypoint_parts``: for point-sup, the part of each keypoint, 0 for none, where the
-    data set says it. Everything random follows from ``seed``.
+    data set says it; ``labels_each``: how many coarse labels each coarse image has kept, None for all. Everything
+    random follows from ``seed``.
     """
 
     store: Store
@@ -38,6 +39,7 @@ class Task:
     device: str
     crop: dict[str, Any]
     keypoint_parts: list[int] | None = None
+    labels_each: int | None = None
 
     @classmethod
     def of(
@@ -52,12 +54,14 @@ class Task:
         measure: str = "val",
         keypoint_parts: dict[str, str | None] | None = None,
         drop_rest: bool = False,
+        labels_each: int | None = None,
     ) -> Task:
         """The task of a ``store`` of the training size with resolved ``settings`` (``networks.resolve``).
 
         ``styles``: the coarse labels to use (default: all that any training image has); ``part_limit`` and
         ``drop_rest`` as in ``roles.split_rows``; ``measure``: the split that results are measured on;
-        ``keypoint_parts``: by name. Raises ValueError where roles are empty, names unknown, or batches do not divide
+        ``keypoint_parts``: by name; ``labels_each``: so many of its coarse labels each coarse image keeps at most, at
+        random. Raises ValueError where roles are empty, names unknown, or batches do not divide
         among several processes.
         """
         for key in ("part_batch", "batch", "labelled_batch"):
@@ -67,6 +71,8 @@ class Task:
         present = [s for s in STYLES if store.present[s][train].any() and (s != "keypoints" or schema.keypoints)]
         used = present if styles is None else [s for s in present if s in set(styles)]
         seen = store.labels_limited(used).without_parts(rows.hidden)
+        if labels_each is not None:
+            seen = seen.labels_sampled(rows.coarse, labels_each, seed)
         measured = rows.val if measure == "val" else seen.rows(measure, has="parts")
         if not len(measured):
             raise ValueError(f"no part-labelled images in split {measure!r} to measure on; add such a source")
@@ -74,7 +80,7 @@ class Task:
         if keypoint_parts is not None:
             assigned = point_sup.from_names(keypoint_parts, schema.keypoints, schema.parts)
         where = crop or {"to": "none", "margin": 0.0}
-        return cls(seen, store, rows, measured, used, settings, seed, device, where, assigned)
+        return cls(seen, store, rows, measured, used, settings, seed, device, where, assigned, labels_each)
 
     @property
     def schema(self) -> Schema:

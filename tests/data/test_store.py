@@ -124,6 +124,22 @@ def test_hidden_labels_are_absent_and_blank(store):
         store.labels_limited({"feathers"})
 
 
+def test_some_of_an_images_labels_are_kept_at_random():
+    image, mask = np.zeros((40, S, S, 3), np.uint8), np.full((40, S, S), 255, np.uint8)
+    boxes = np.tile(np.array([0, 0, 4, 4], np.float32), (40, 1))
+    present = {"mask": np.arange(40) != 7}
+    store = Store.from_arrays(BIRD, image, mask=mask, box=boxes, present=present)
+    rows = np.arange(5, 40)
+    one = store.labels_sampled(rows, 1, seed=3)
+    count = one.present["mask"].astype(int) + one.present["box"]
+    assert (count[rows] == 1).all() and (count[:5] == 2).all(), "of these rows each has one, and the others all"
+    assert one.present["box"][7] and 5 < one.present["box"][rows].sum() < 30
+    assert not one.label("mask")[~one.present["mask"]].any()
+    again, other = store.labels_sampled(rows, 1, seed=3), store.labels_sampled(rows, 1, seed=4)
+    assert (again.present["box"] == one.present["box"]).all() and (other.present["box"] != one.present["box"]).any()
+    assert store.labels_sampled(rows, 2, seed=3).present["mask"].sum() == 39
+
+
 def test_a_style_that_a_store_lacks_takes_no_room_and_comes_as_absent(tmp_path):
     image, mask = np.zeros((2, S, S, 3), np.uint8), np.full((2, S, S), 255, np.uint8)
     made = Store.from_arrays(BIRD, image, mask=mask)

@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toy import toy
+from toy import toy, toy_store
 
 from coarseparts.experiments import benchmark, cells, kept
 from coarseparts.experiments.cells import Cell, Conditions
+from coarseparts.experiments.data import Data
 from coarseparts.report.pages import write_folder
 from coarseparts.report.results import read_results
 from coarseparts.system.errors import RunError
 from coarseparts.system.memory import PeakMemory
 from coarseparts.training.claims import benchmark_folder, read_config, same_as_before
-from coarseparts.training.settings import PRESETS, published
+from coarseparts.training.networks import resolve
+from coarseparts.training.settings import PRESETS, published, settings
 from coarseparts.updates import TrainingDiverged
 
 SHORT = {"part_epochs": 1, "posterior_epochs": 1, "label_epochs": 1, "em_epochs": 1}
@@ -203,3 +205,15 @@ def test_a_benchmark_of_which_nothing_was_done_takes_the_corrected_command(tmp_p
     same_as_before(file, {"split": "test"}, "benchmark", begun=False)
     same_as_before(file, {"split": "val"}, "benchmark", begun=False)
     assert read_config(file) == {"split": "val"}
+
+
+def test_conditions_name_how_many_labels_each_image_has(tmp_path: Path) -> None:
+    assert [cells.labels_of("all", each) for each in cells.EACH] == ["one-of-all", "two-of-all", "all"]
+    assert cells.read_labels("one-of-mask+box") == (["mask", "box"], 1)
+    assert cells.read_labels("all") == (None, None) and cells.read_labels("mask") == (["mask"], None)
+    store = toy_store(tmp_path / "store")
+    data = Data("toy", lambda seed: store, "val")
+    task, run = data.opened(Conditions(8, "one-of-all", "random", 0), tmp_path / "run", resolve(settings(), "cpu"))
+    count = sum(task.store.present[style][task.rows.coarse].astype(int) for style in task.styles)
+    assert (count == 1).all() and all(task.store.present[style][task.rows.part].all() for style in task.styles)
+    assert read_config(run.path / "config.yaml")["labels_each"] == 1
