@@ -117,6 +117,9 @@ class Source(BaseModel):
         default="absent",
         description="a keypoint of visibility 0 is absent = known not to be seen (default), or unknown",
     )
+    visible: Literal[1, 2] = Field(
+        default=2, description="visibility from which on a keypoint is visible: COCO's 2 (default), or 1: all labelled"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -41,13 +41,14 @@ class Recipe:
     crop: Crop
     use: frozenset[str]
     unlabelled_unknown: bool = False
+    visible: int = 2
 
 
 def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
     """The sample and what had to be repaired. Raises BadInput with everything that is wrong with it."""
     image, problems = decode(recipe.image)
     size, found, schema = (image.shape[1], image.shape[0]), recipe.annotation, recipe.schema
-    canvas = Canvas(recipe.image, size, schema, problems, recipe.unlabelled_unknown)
+    canvas = Canvas(recipe.image, size, schema, problems, recipe.unlabelled_unknown, recipe.visible)
     labels: dict[str, np.ndarray] = {}
     for style in sorted(STYLES.values(), key=lambda style: style.of_image):  # first what is said of the object
         if style.of_image and not found.alone and canvas.region is None:

@@ -75,7 +75,8 @@ def record_of(dataset: DatasetFile, schema: Schema, i: int, found: Annotation) -
     if not has:
         return None
     unknown = source.unlabelled_keypoints == "unknown"
-    recipe = Recipe(source.images / found.image, found, schema, dataset.crop, frozenset(has - {"parts"}), unknown)
+    used = frozenset(has - {"parts"})
+    recipe = Recipe(source.images / found.image, found, schema, dataset.crop, used, unknown, source.visible)
     name = readable(stem(found.image)) + ("" if found.alone else f"-{found.object_id}")
     return Record(name, i, source.split, recipe.image, frozenset(has), _fingerprint(recipe), schema, recipe=recipe)
 
@@ -84,6 +85,6 @@ def _fingerprint(recipe: Recipe) -> str:
     """sha256 over the identity of the files (path, size, time of last change) and the content of the annotations."""
     found = recipe.annotation
     said = [recipe.image, found.part_files, found.part_segments, found.labels, found.alone]
-    how = [sorted(recipe.use), recipe.unlabelled_unknown]
+    how = [sorted(recipe.use), recipe.unlabelled_unknown, recipe.visible]
     names = recipe.schema.model_dump_json() + recipe.crop.model_dump_json()
     return hashlib.sha256(mark([said, how, names]).encode(errors="surrogatepass")).hexdigest()

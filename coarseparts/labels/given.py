@@ -75,7 +75,8 @@ class Given:
 @dataclass
 class Canvas:
     """The image that labels are read for: ``image`` names it, ``size`` (width, height). ``problems`` collects what is
-    wrong with its labels. ``unlabelled_unknown``: keypoints of visibility 0 are unknown, not absent.
+    wrong with its labels. ``unlabelled_unknown``: keypoints of visibility 0 are unknown, not absent;
+    those of ``visible`` and more are visible.
 
     ``region``: where in an image of several objects this one is, (H, W) bool, where that is known; labels of the image
     as a whole (``LabelStyle.of_image``) are this object's there.
@@ -86,6 +87,7 @@ class Canvas:
     schema: Schema
     problems: list[Problem] = field(default_factory=list)
     unlabelled_unknown: bool = False
+    visible: int = 2
     region: np.ndarray | None = None
     _told: set[tuple[str, str]] = field(default_factory=set)
 

@@ -75,6 +75,7 @@ class Keypoints(LabelStyle):
         points = in_schema(given.value.xyv, given.value.names, canvas.schema)
         if canvas.unlabelled_unknown:
             points[points[:, 2] == 0, 2] = -1
+        points[points[:, 2] >= canvas.visible, 2] = 2
         for row, name in enumerate(canvas.schema.keypoints):
             x, y, v = (float(value) for value in points[row])
             place = canvas.point(name, x, y, given) if v > 0 else None

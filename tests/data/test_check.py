@@ -82,7 +82,7 @@ def test_counts(folder):
     report = folder.check()
     assert report.errors == [] and notes(report) == []
     train = {"samples": 5, "images": 5, "parts": 3, "keypoints": 5, "mask": 5, "box": 5, "part_boxes": 0}
-    train |= {"unreadable": 0}
+    train |= {"scribbles": 0, "unreadable": 0}
     assert report.splits["train"] == train and report.splits["val"]["samples"] == 1
     assert report.sources["sources[1] train"]["parts"] == 0
     assert report.part_share["train"] == pytest.approx(

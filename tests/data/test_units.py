@@ -24,7 +24,7 @@ def objects(box=lambda x0, y0, x1, y1: [x0, y0, x1 - x0, y1 - y0], scale=(1.0, 1
         corners = [v * s for v, s in zip((x0, y0, x1, y1), sides, strict=True)]
         x, y, right, bottom = corners
         entry = {"id": i, "image_id": i, "category_id": 1, "bbox": box(*corners)}
-        entry["keypoints"] = [x, y, 2, right, y, 2, x, bottom, 2]
+        entry["keypoints"] = [x, y, 2, right, y, 2, x, y + 0.7 * (bottom - y), 2]
         if polygons:
             entry["segmentation"] = [[x, y, right, y, right, bottom, x, bottom]]
         whole["images"].append({"id": i, "file_name": f"{i}.png", "width": WIDTH, "height": HEIGHT})

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from coarseparts.data.formats import units
+from coarseparts.data.formats import habits, units
 from coarseparts.data.formats.annotation import Annotation, PartSegment
 from coarseparts.data.formats.coco_file import Broken, CocoFile, load_coco
 from coarseparts.data.formats.drawing import Outline
@@ -34,10 +34,12 @@ def read_coco(path: Path) -> tuple[list[Annotation], list[Problem]]:
     """The objects of a COCO file and what is wrong with it; an object with an error is left out.
 
     Several annotations of an image are several objects. Visibility is COCO's; the coordinates of a keypoint of
-    visibility 0 are set to 0. A keypoint array of zeros, a box of zeros and an empty segmentation count as missing.
-    Raises BadInput when the file is no COCO file.
+    visibility 0 are set to 0. A keypoint array of zeros, a box of zeros and an empty segmentation count as missing; so
+    do keypoints without coordinates (NaN, null) and those in the corner, or beyond, where tools put what is not there;
+    and boxes that in the whole file are nothing but the hull of the keypoints. All of that is noted. Raises BadInput
+    when the file is no COCO file.
     """
-    coco = load_coco(path)
+    coco, lost = load_coco(path), habits.Lost()
     per_image = Counter(entry["image_id"] for entry in coco.annotations)
     objects = []
     for entry in coco.annotations:
@@ -47,8 +49,8 @@ def read_coco(path: Path) -> tuple[list[Annotation], list[Problem]]:
         before = len(coco.problems)
         labels: dict[str, Given] = {}
         for style, key, read in (
-            ("keypoints", "keypoints", lambda value: _keypoints(value, names)),  # noqa: B023 (called at once)
-            ("box", "bbox", _box),
+            ("keypoints", "keypoints", lambda value: _keypoints(value, names, lost)),  # noqa: B023 (called at once)
+            ("box", "bbox", lambda value: _box(value, labels.get("keypoints"))),  # noqa: B023
             ("mask", "segmentation", lambda value: _outline(value, str(path), where)),  # noqa: B023
         ):
             try:
@@ -62,7 +64,12 @@ def read_coco(path: Path) -> tuple[list[Annotation], list[Problem]]:
             alone = per_image[entry["image_id"]] == 1 and entry["image_id"] not in coco.incomplete
             objects.append(Annotation(str(path), where, image, readable(entry["id"]), alone, names, labels))
     _say_units(coco, objects)
-    return objects, coco.problems
+    for message, remedy in (*lost.notes(), *habits.all_hidden(objects)):
+        coco.say(message, remedy, "note")
+    hulls = habits.hulls(objects)
+    for message, remedy in hulls:
+        coco.say(message, remedy, "note")
+    return (habits.without_boxes(objects) if hulls else objects), coco.problems
 
 
 def _where(key: str, image: str) -> str:
@@ -170,8 +177,11 @@ def _by_image(
 def _match_categories(coco: CocoFile, parts: tuple[str, ...], all_of: bool) -> None:
     """Notes what of the categories and, if ``all_of`` them are to be there, of the parts has no counterpart."""
     named = dict.fromkeys(name for name, _ in coco.categories.values())
-    for name, remedy in strangers(named, parts):
+    used = {coco.categories[entry["category_id"]][0] for entry in coco.annotations}
+    for name, remedy in strangers([name for name in named if name in used], parts):
         coco.say(f"category {name} is not among `parts`", remedy)
+    if spare := [abridged(name) for name in named if name not in used and name not in parts]:
+        coco.say(f"has no annotation of the categories {listed(spare)}, which are not among `parts`", "", "note")
     if all_of and (lacking := [abridged(part) for part in parts if part not in named]):
         coco.say(f"has no category for {listed(lacking)}", "they count as not to be seen in these images", "note")
 
@@ -181,10 +191,13 @@ def _outline(value: Any, file: str, where: str) -> Outline | None:
     return None if segmentation is None else Outline(segmentation, file, where)
 
 
-def _keypoints(value: Any, names: tuple[str, ...]) -> Points | None:
+def _keypoints(value: Any, names: tuple[str, ...], lost: habits.Lost) -> Points | None:
     """(k, 3) float32, or None when none is labelled."""
     if value is None or (isinstance(value, list) and not value):
         return None
+    nowhere = [number is None or number != number for number in value] if isinstance(value, list) else []
+    if any(nowhere):
+        value = [0 if no else number for no, number in zip(nowhere, value, strict=True)]
     numbers = _finite(value, "keypoints")
     if numbers.size != 3 * len(names):
         message = f"{numbers.size} keypoint numbers for {len(names)} keypoint names, expected {3 * len(names)}"
@@ -194,15 +207,21 @@ def _keypoints(value: Any, names: tuple[str, ...]) -> Points | None:
     if odd:
         came = listed(f"{v:g}" for v in sorted(odd))
         raise Broken(f"keypoint visibility {came}, expected 0, 1 or 2", "0 = not labelled, 1 = hidden, 2 = visible")
-    points[points[:, 2] == 0] = 0
+    missing = np.array(nowhere, bool).reshape(-1, 3).any(1)
+    cornered = ~missing & (points[:, 2] > 0) & (points[:, :2] <= 0).all(1)
+    lost.add(names, cornered, missing & (points[:, 2] > 0))
+    points[(points[:, 2] == 0) | missing | cornered] = 0
     return Points(names, points) if points.any() else None
 
 
-def _box(value: Any) -> np.ndarray | None:
-    """(x0, y0, x1, y1) float32, or None when the box is missing or all zeros."""
+def _box(value: Any, keypoints: Given | None = None) -> np.ndarray | None:
+    """(x0, y0, x1, y1) float32, or None when the box is missing, all zeros, or the hull of ``keypoints`` on a line."""
     if value is None or (isinstance(value, list) and all(type(v) in (int, float) and v == 0 for v in value)):
         return None
     numbers = _finite(value, "bbox")
+    if numbers.size == 4 and keypoints is not None and (numbers[2:] == 0).any():
+        if habits.is_hull(np.concatenate([numbers[:2], numbers[:2] + numbers[2:]]), keypoints.value.xyv):
+            return None
     if numbers.size != 4 or numbers[2] <= 0 or numbers[3] <= 0:
         came = ", ".join(f"{v:g}" for v in numbers[:5])
         raise Broken(f"bbox is [{came}], a box without an area", "expected [x, y, width, height]")

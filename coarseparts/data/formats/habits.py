@@ -1,0 +1,92 @@
+"""What tools and their users write out of habit, told from a file as a whole: keypoints in a corner for those that are
+not there, visibility 1 for all, boxes that are nothing but the hull of the keypoints."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from coarseparts.data.formats.annotation import Annotation
+from coarseparts.data.formats.units import Finding
+from coarseparts.system.text import listed, short
+
+HIDDEN = 5
+"""Keypoints, all of them hidden, from which on that is worth a note."""
+
+HULLS = 3
+"""Objects whose boxes are the hulls of their keypoints, from which on that is taken for a habit of the file."""
+
+
+@dataclass
+class Lost:
+    """Keypoints of a file that are taken as not labelled, by name: how many lie in a corner, how many have no
+    coordinates, and how many there are of each."""
+
+    cornered: Counter[str] = field(default_factory=Counter)
+    nowhere: Counter[str] = field(default_factory=Counter)
+    of: Counter[str] = field(default_factory=Counter)
+
+    def add(self, names: Sequence[str], cornered: np.ndarray, nowhere: np.ndarray) -> None:
+        """Counts the keypoints of an object: (k,) bool each."""
+        self.of.update(names)
+        for counter, those in ((self.cornered, cornered), (self.nowhere, nowhere)):
+            counter.update(name for name, one in zip(names, those, strict=True) if one)
+
+    def notes(self) -> Iterator[Finding]:
+        for names, what in ((self.cornered, "lie at (0, 0) or beyond"), (self.nowhere, "have no coordinates")):
+            if names:
+                told = listed(f"{short(name)} in {n} of {self.of[name]} objects" for name, n in names.items())
+                yield f"keypoints that {what} are taken as not labelled: {told}", ""
+
+
+def all_hidden(objects: Sequence[Annotation]) -> list[Finding]:
+    """Whether every labelled keypoint is a hidden one, of which nothing is learned."""
+    seen = [points[:, 2] for one in objects if (points := one.keypoints) is not None]
+    hidden, visible = (sum(int((v == level).sum()) for v in seen) for level in (1, 2))
+    if hidden < HIDDEN or visible:
+        return []
+    message = f"all {hidden:,} labelled keypoints have visibility 1, hidden, and none has 2: nothing is learned of them"
+    return [(message, "if 1 means visible here, write `visible: 1` in this source")]
+
+
+def hulls(objects: Sequence[Annotation]) -> list[Finding]:
+    """Whether the boxes of all objects with keypoints, ``HULLS`` at least, are the hulls of these."""
+    both = [one for one in objects if {"box", "keypoints"} <= one.labels.keys()]
+    if len(both) < HULLS or not all(is_hull(one.label("box"), one.keypoints) for one in both):
+        return []
+    outlines = [(one.label("box"), extent) for one in both if (extent := _extent(one.label("mask"))) is not None]
+    if outlines and all(np.abs(box - extent).max() <= 1.5 for box, extent in outlines):
+        return []  # they are the outlines' boxes as well
+    message = f"the boxes of all {len(both)} objects with keypoints are the hulls of these, not the objects' boxes"
+    return [(message, "they are not used; the crop is the wider one around keypoints")]
+
+
+def _extent(mask: Any) -> np.ndarray | None:
+    """(4,) around the polygons of a figure-ground mask; None where there are none."""
+    polygons = getattr(mask, "segmentation", None)
+    if not isinstance(polygons, list):
+        return None
+    points = np.concatenate([np.array(polygon, np.float64).reshape(-1, 2) for polygon in polygons])
+    return np.concatenate([points.min(0), points.max(0)])
+
+
+def without_boxes(objects: Sequence[Annotation]) -> list[Annotation]:
+    """The objects, those with keypoints without their boxes."""
+    return [
+        replace(one, labels={style: given for style, given in one.labels.items() if style != "box"})
+        if "keypoints" in one.labels
+        else one
+        for one in objects
+    ]
+
+
+def is_hull(box: np.ndarray, points: np.ndarray | None) -> bool:
+    """Whether a box (x0, y0, x1, y1) lies around labelled keypoints (k, 3), two at least, to a pixel."""
+    if points is None or (points[:, 2] > 0).sum() < 2:
+        return False
+    labelled = points[points[:, 2] > 0, :2]
+    return bool(np.abs(box - np.concatenate([labelled.min(0), labelled.max(0)])).max() <= 1.0)

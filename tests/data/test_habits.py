@@ -1,0 +1,90 @@
+"""What tools write out of habit: noted, and not taken for labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coarseparts.data.dataset_file import load_dataset_file
+from coarseparts.data.formats.coco import read_coco, read_part_coco
+from coarseparts.data.records import read_dataset
+from coarseparts.system.problems import Problem
+
+NAMES = ["head", "neck", "tail"]
+
+
+def coco(file: Path, *keypoints: list[Any], boxes: list[list[float]] | None = None) -> Path:
+    images = [{"id": i, "file_name": f"{i}.png", "width": 40, "height": 40} for i in range(len(keypoints))]
+    annotations: list[dict[str, Any]] = [
+        {"id": i, "image_id": i, "category_id": 1, "keypoints": points} for i, points in enumerate(keypoints)
+    ]
+    for entry, box in zip(annotations, boxes or [], strict=False):
+        entry["bbox"] = box
+    categories = [{"id": 1, "name": "ant", "keypoints": NAMES}]
+    file.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    return file
+
+
+def notes(problems: list[Problem]) -> list[str]:
+    assert all(problem.severity == "note" for problem in problems), problems
+    return [problem.message for problem in problems]
+
+
+def test_keypoints_without_coordinates_are_not_labelled(tmp_path: Path) -> None:
+    odd = [[5, 6, 2, None, None, 0, float("nan"), float("nan"), 2], [5, 6, 2, 7, 8, 2, None, 3, 1]]
+    objects, problems = read_coco(coco(tmp_path / "c.json", *odd))
+    first, second = (one.keypoints for one in objects)
+    assert first is not None and first[:, 2].tolist() == [2, 0, 0] and not first[1:].any()
+    assert second is not None and second[:, 2].tolist() == [2, 2, 0]
+    assert notes(problems) == ["keypoints that have no coordinates are taken as not labelled: 'tail' in 2 of 2 objects"]
+
+
+@pytest.mark.parametrize("corner", [[0, 0, 2], [-1, -1, 2], [0, -1, 1]])
+def test_keypoints_in_the_corner_are_not_labelled(tmp_path: Path, corner: list[int]) -> None:
+    objects, problems = read_coco(coco(tmp_path / "c.json", [5, 6, 2, 0, 9, 2, *corner], [5, 6, 2, 7, 8, 2, 9, 9, 2]))
+    assert objects[0].keypoints is not None and objects[0].keypoints[:, 2].tolist() == [2, 2, 0], "an edge is no corner"
+    expected = "keypoints that lie at (0, 0) or beyond are taken as not labelled: 'tail' in 1 of 2 objects"
+    assert notes(problems) == [expected]
+
+
+def test_a_file_that_knows_hidden_keypoints_alone_is_told_and_can_be_read_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for i in range(2):
+        Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(tmp_path / "images" / f"{i}.png")
+    _, problems = read_coco(coco(tmp_path / "c.json", [5, 6, 1, 7, 8, 1, 0, 0, 0], [5, 6, 1, 3, 3, 1, 9, 9, 1]))
+    (message,) = notes(problems)
+    assert "all 5 labelled keypoints have visibility 1" in message and "visible: 1" in problems[0].remedy
+    for visible, expected in (("", [1, 1, 0]), (", visible: 1", [2, 2, 0])):
+        source = f"{{split: train, images: images, coco: c.json{visible}}}"
+        (tmp_path / "d.yaml").write_text(f"parts: [a]\ncrop: {{to: none}}\nsources: [{source}]")
+        records, _, _ = read_dataset(load_dataset_file(tmp_path / "d.yaml"))
+        assert records[0].load()[0].labels["keypoints"][:, 2].tolist() == expected
+    assert not read_coco(coco(tmp_path / "c.json", [5, 6, 1, 7, 8, 2, 0, 0, 0]))[1]
+
+
+def test_boxes_that_are_the_hulls_of_keypoints_are_not_the_objects(tmp_path: Path) -> None:
+    points = [[5, 6, 2, 20, 18, 2, 0, 0, 0], [8, 9, 2, 20, 30, 1, 15, 12, 2], [3, 10, 2, 30, 10, 2, 0, 0, 0]]
+    hulls = [[5, 6, 15, 12], [8, 9, 12, 21], [3, 10, 27, 0]]
+    objects, problems = read_coco(coco(tmp_path / "c.json", *points, *points, boxes=hulls + hulls))
+    assert len(objects) == 6 and not any("box" in one.labels for one in objects)
+    (message,) = notes(problems)
+    assert message == "the boxes of all 4 objects with keypoints are the hulls of these, not the objects' boxes"
+    other = [[4, 2, 20, 22], *hulls[1:]]  # one that is not
+    objects, problems = read_coco(coco(tmp_path / "c.json", *points, boxes=other))
+    assert ["box" in one.labels for one in objects] == [True, True, False] and notes(problems) == []
+
+
+def test_a_category_that_no_annotation_uses_is_a_note(tmp_path: Path) -> None:
+    images = [{"id": 1, "file_name": "a.png", "width": 40, "height": 40}]
+    categories = [{"id": 0, "name": "everything"}, {"id": 1, "name": "head"}]
+    entry = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[1, 1, 9, 1, 9, 9]]}
+    file = tmp_path / "p.json"
+    file.write_text(json.dumps({"images": images, "annotations": [entry], "categories": categories}))
+    found, problems = read_part_coco(file, ("head",))
+    assert len(found) == 1
+    assert notes(problems) == ["has no annotation of the categories everything, which are not among `parts`"]
