@@ -101,6 +101,7 @@ class Source(BaseModel):
     )
     coco: Some | None = Field(default=None, description="COCO file with keypoints, segmentation = figure-ground, bbox")
     of_styles: dict[str, Some] = Field(default_factory=dict, alias=_COLLECTED, description="by key of OF_STYLES")
+    suffix: str = Field(default="", description="what file names of masks and maps have behind the photograph's stem")
     only: Some | None = Field(default=None, description="text file of image names, one a line, to be used alone")
     synthetic: Literal["birds", "aircraft"] | None = Field(
         default=None, description="a built-in world, instead of files"

@@ -191,7 +191,7 @@ def _read_labels(
         unreadable = _unreadable(folder)
         found, wrong = ({}, unreadable) if unreadable else find()
         problems.extend(wrong)
-        return found
+        return {stem.removesuffix(source.suffix): path for stem, path in found.items()}
 
     coco, parts, masks = source.coco, source.part_coco, source.part_masks
     if coco is not None:
@@ -218,6 +218,9 @@ def _without_image(
     """Problems of masks of none of the ``stems``, with an image's name that is near."""
     spare = masks.keys() - stems
     bare = {stem(name): name for name in images if stem(name) not in masks} if spare else {}
+    if told := _of_one_ending(spare, bare):
+        example = sorted(spare)[0]
+        return [Problem(str(masks[example]), f"{len(spare)} {what}s like this one {told[0]}", told[1])]
     namesakes = Namesakes(bare)
     problems = []
     for j, unused in enumerate(sorted(spare)):
@@ -225,6 +228,24 @@ def _without_image(
         message = f"no image of this stem in {folder}" + (f" (there is {bare[near]})" if near is not None else "")
         problems.append(Problem(str(masks[unused]), message, f"add the image, rename the {what}, or remove it"))
     return problems
+
+
+def _of_one_ending(masks: Collection[str], images: Collection[str]) -> tuple[str, str] | None:
+    """What the stems of all masks, two at least, have in common and those of images have not, or the other way round,
+    and the remedy; None if there is no such ending."""
+
+    def ending(longer: Collection[str], shorter: Collection[str]) -> str:
+        first = min(longer, default="")
+        endings = (first[i:] for i in range(len(first) - 1, 0, -1) if first[:i] in shorter)
+        every = (end for end in endings if all(name.endswith(end) and name[: -len(end)] in shorter for name in longer))
+        return next(every, "") if len(longer) > 1 else ""
+
+    if end := ending(masks, images):
+        return f"end in {end!r}, which the photographs' names do not", f"write `suffix: {end}` in this source"
+    if end := ending(images, masks):
+        remedy = "give masks and photographs the same names"
+        return f"lack {end!r}, in which the photographs' names end", remedy
+    return None
 
 
 def _unreadable(folder: Path) -> list[Problem]:

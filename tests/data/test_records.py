@@ -660,3 +660,27 @@ def test_an_image_may_be_kept_in_two_splits(world):
 def test_keypoint_names_that_differ_in_spelling_alone_are_told(world):
     problems = read_dataset(dataset(world.source(), keypoints=("left eye", "Left_Eye", "wing")))[1]
     assert any("keypoints: 'left eye' and 'Left_Eye' are taken for two" in str(p) for p in problems)
+
+
+def test_masks_whose_names_have_one_ending_are_told_once_and_read_with_it(world):
+    for name in ("a", "b", "c"):
+        world.photo(f"{name}.jpg")
+        world.label(f"{name}.jpg")
+        Path(world.mask(f"{name}.png")).rename(world.masks / f"{name}_mask.png")
+    _, problems, _ = read_dataset(dataset(world.source()))
+    (told,) = [p for p in problems if p.severity == "error"]
+    assert "3 part masks like this one end in '_mask', which the photographs' names do not" in told.message
+    assert told.remedy == "write `suffix: _mask` in this source"
+    records, problems, _ = read_dataset(dataset(world.source(suffix="_mask")))
+    assert [r.name for r in records] == ["a", "b", "c"] and all("parts" in r.has for r in records)
+    assert not [p for p in problems if p.severity == "error"]
+    for name in ("a", "b", "c"):
+        (world.masks / f"{name}_mask.png").rename(world.masks / f"{name}.png")
+        (world.images / f"{name}.jpg").rename(world.images / f"{name}_0000.jpg")
+    (world.masks / "b.png").rename(world.masks / "d.png")
+    source = {"split": "train", "images": world.images, "part_masks": world.masks}
+    told = [p.message for p in read_dataset(dataset(source))[1] if p.severity == "error"]
+    assert not any("_0000" in message and "lack" in message for message in told), "not all of them do"
+    (world.masks / "d.png").rename(world.masks / "b.png")
+    told = [p.message for p in read_dataset(dataset(source))[1] if p.severity == "error"]
+    assert "3 part masks like this one lack '_0000', in which the photographs' names end" in told[0]
