@@ -144,7 +144,7 @@ def _forward(
     """A batch of samples after the other: what was cropped of each, and log_y (B, S, H, W) of the crops."""
     for start in range(0, len(samples), size):
         chunk = samples[start : start + size]
-        made = [crop_and_resize(sample, model.size) for sample in chunk]
+        made = [crop_and_resize(sample, model.size, model.schema.maps) for sample in chunk]
         batch = _batch(model, made)
         if labelled:
             log_y = model.networks.infer(batch, model.settings.em.condition)

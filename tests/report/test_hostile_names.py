@@ -19,6 +19,7 @@ from rows import result
 from test_pages import Page, everything
 
 from coarseparts.data.sample import Sample
+from coarseparts.labels.part_maps import ExclusiveMaps
 from coarseparts.labels.schema import Schema, unfit
 from coarseparts.report import figures, results, tables
 from coarseparts.report.contact_sheet import contact_sheet
@@ -40,7 +41,7 @@ def metrics(names: tuple[str, ...]) -> list[dict[str, Any]]:
 
 def report(path: Path, names: tuple[str, ...]) -> str:
     """A report of one set of conditions in which every name stands wherever a user's name may."""
-    legend, count = Legend(names), len(names)
+    legend, count = Legend(names, ExclusiveMaps(len(names))), len(names)
     image, truth = np.zeros((24, 32, 3), np.uint8), np.zeros((24, 32), np.uint8)
     truth[0, :count] = range(1, count + 1)
     strip = everything().strips[0]

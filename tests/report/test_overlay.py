@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from coarseparts.labels.part_maps import ExclusiveMaps
 from coarseparts.report.overlay import overlay, sheet
 from coarseparts.report.palette import _lab, colours, font
 
@@ -34,11 +35,11 @@ def test_overlay_tints_parts_and_leaves_the_background() -> None:
     parts = np.zeros((6, 8), int)
     parts[1:5, 1:5] = 2
     palette = np.array([[0, 0, 0], [200, 0, 50]], np.uint8)
-    plain = overlay(image, parts, palette, alpha=0.5, outline=False)
+    plain = overlay(image, parts, palette, ExclusiveMaps(2), alpha=0.5, outline=False)
     assert plain.dtype == np.uint8
     assert (plain[parts == 0] == 100).all()
     assert (plain[parts == 2] == [150, 50, 75]).all()
-    drawn = overlay(image, parts, palette, alpha=0.5)
+    drawn = overlay(image, parts, palette, ExclusiveMaps(2), alpha=0.5)
     assert (drawn[1, 1:5] == [200, 0, 50]).all(), "the edge is opaque"
     assert (drawn[2:4, 2:4] == [150, 50, 75]).all()
     assert (drawn[parts == 0] == 100).all()
@@ -46,13 +47,14 @@ def test_overlay_tints_parts_and_leaves_the_background() -> None:
 
 
 def test_a_part_that_fills_the_picture_has_no_edge() -> None:
-    drawn = overlay(np.zeros((4, 4, 3), np.uint8), np.ones((4, 4), np.uint8), np.array([[100, 100, 100]]), alpha=0.5)
+    image, parts = np.zeros((4, 4, 3), np.uint8), np.ones((4, 4), np.uint8)
+    drawn = overlay(image, parts, np.array([[100, 100, 100]]), ExclusiveMaps(1), alpha=0.5)
     assert (drawn == 50).all()
 
 
 def test_overlay_hatches_what_is_ignored() -> None:
     image = np.zeros((12, 12, 3), np.uint8)
-    drawn = overlay(image, np.full((12, 12), 255, np.uint8), colours(2))
+    drawn = overlay(image, np.full((12, 12), 255, np.uint8), colours(2), ExclusiveMaps(2))
     grey = drawn[..., 0] > 0
     assert 0.3 < grey.mean() < 0.7
     assert (drawn[..., 0] == drawn[..., 1]).all() and (drawn[..., 0] == drawn[..., 2]).all()
@@ -61,12 +63,12 @@ def test_overlay_hatches_what_is_ignored() -> None:
 @pytest.mark.parametrize("parts", [np.full((4, 4), 3), np.full((4, 4), -1), np.zeros((4, 5), int)])
 def test_overlay_says_what_does_not_fit(parts: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected"):
-        overlay(np.zeros((4, 4, 3), np.uint8), parts, colours(2))
+        overlay(np.zeros((4, 4, 3), np.uint8), parts, colours(2), ExclusiveMaps(2))
 
 
 def test_overlay_wants_bytes() -> None:
     with pytest.raises(ValueError, match="uint8"):
-        overlay(np.zeros((4, 4, 3), np.float32), np.zeros((4, 4), int), colours(2))
+        overlay(np.zeros((4, 4, 3), np.float32), np.zeros((4, 4), int), colours(2), ExclusiveMaps(2))
 
 
 def test_sheet_shows_every_tile_enlarged_without_smoothing() -> None:
