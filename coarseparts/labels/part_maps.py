@@ -220,8 +220,7 @@ class OverlappingMaps(PartMaps):
         return [Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)) for mask in masks]
 
     def of_pictures(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
-        height, width = pictures[0].shape
-        return self.drawn(((index, mask > 0) for index, mask in enumerate(pictures, 1)), (width, height))
+        return self.drawn(((index, mask > 0) for index, mask in enumerate(pictures, 1)), pictures[0].shape[::-1])
 
     def _counts(self, said: Tensor, true: Tensor, known: Tensor) -> Tensor:
         out = torch.zeros(len(said), self.count + 1, self.count + 1, dtype=torch.int64, device=said.device)

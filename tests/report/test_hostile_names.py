@@ -23,10 +23,9 @@ from coarseparts.labels.part_maps import ExclusiveMaps
 from coarseparts.labels.schema import Schema, unfit
 from coarseparts.report import figures, results, tables
 from coarseparts.report.contact_sheet import contact_sheet
-from coarseparts.report.overlay import sheet
 from coarseparts.report.pages import Page as Given
 from coarseparts.report.pages import write_report
-from coarseparts.report.palette import colours, fitting, font
+from coarseparts.report.palette import fitting, font
 from coarseparts.report.pictures import Gallery, Legend
 from coarseparts.system.text import abridged, from_csv_cell, markdown_cell, readable
 
@@ -170,9 +169,6 @@ def test_pictures_take_every_name(tmp_path: Path) -> None:
     samples = [Sample(name, pixels, parts=parts) for name in NAMES]
     with Image.open(contact_sheet(samples, schema, tmp_path / "s.png", size=64)) as picture:
         assert picture.width < 1000, "no name, however long, sets the sheet's width"
-    legend = dict(zip(NAMES, colours(len(NAMES)).tolist(), strict=True))
-    shown = sheet([[pixels]], [[LONG]], legend, [NAMES[0]], NAMES[1], tile=96)
-    assert shown.width < 130
 
 
 def test_a_text_that_fits_is_whole_and_another_keeps_its_end() -> None:

@@ -1,10 +1,10 @@
-"""Part colours, overlays and sheets."""
+"""Part colours and overlays."""
 
 import numpy as np
 import pytest
 
 from coarseparts.labels.part_maps import ExclusiveMaps
-from coarseparts.report.overlay import overlay, sheet
+from coarseparts.report.overlay import overlay
 from coarseparts.report.palette import _lab, colours, font
 
 
@@ -69,41 +69,6 @@ def test_overlay_says_what_does_not_fit(parts: np.ndarray) -> None:
 def test_overlay_wants_bytes() -> None:
     with pytest.raises(ValueError, match="uint8"):
         overlay(np.zeros((4, 4, 3), np.float32), np.zeros((4, 4), int), colours(2), ExclusiveMaps(2))
-
-
-def test_sheet_shows_every_tile_enlarged_without_smoothing() -> None:
-    red, green = np.zeros((2, 8, 8, 3), np.uint8)
-    red[..., 0], green[..., 1] = 201, 203
-    red[0, 0] = (1, 2, 3)
-    picture = np.asarray(sheet([[red, None], [red, green]], tile=32))
-    assert (picture == (201, 0, 0)).all(-1).sum() == 2 * (32 * 32 - 16)
-    assert (picture == (0, 203, 0)).all(-1).sum() == 32 * 32
-    assert (picture == (1, 2, 3)).all(-1).sum() == 2 * 16
-
-
-def test_sheet_keeps_proportions() -> None:
-    wide = np.full((4, 8, 3), (9, 90, 190), np.uint8)
-    picture = np.asarray(sheet([[wide]], tile=40))
-    assert (picture == (9, 90, 190)).all(-1).sum() == 40 * 20
-
-
-def test_sheet_has_room_for_captions_legend_headings_and_title() -> None:
-    tile = np.zeros((8, 8, 3), np.uint8)
-    bare = sheet([[tile]], tile=64)
-    legend = {f"a rather long part name {i}": (250, 10 * i, 0) for i in range(5)}
-    full = sheet([[tile]], [["a caption far too long for a tile.png"]], legend, ["heading\udcff"], "title", tile=64)
-    assert full.width == bare.width
-    assert full.height >= bare.height + 5 * 18, "the legend takes as many lines as it needs"
-    pixels = np.asarray(full)
-    for colour in legend.values():
-        assert (pixels == colour).all(-1).sum() > 100
-
-
-def test_sheet_refuses_nothing_and_captions_that_do_not_fit() -> None:
-    with pytest.raises(ValueError, match="no tiles"):
-        sheet([])
-    with pytest.raises(ValueError, match="captions"):
-        sheet([[np.zeros((4, 4, 3), np.uint8)]], captions=[["a", "b"]])
 
 
 def test_the_font_has_letters_of_more_than_one_script():
