@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from coarseparts.data.batches import Feed
-from coarseparts.evaluation.iou import confusion, summary
+from coarseparts.evaluation.iou import summary
 from coarseparts.inference.evaluate import _dataset_of, _store_for
 from coarseparts.inference.model import load
 from coarseparts.training.fusion import fit, fused, name_of, only, share_of
@@ -46,8 +46,7 @@ def main() -> None:
                 some = only(batch, subset)
                 for name, own in zip(counts, (0.0, 1.0, share), strict=True):
                     parts = joint.y.mode(fused(joint, some, [own] * len(batch), condition))
-                    found = confusion(parts, batch.parts, model.schema.channels, model.schema.overlapping)
-                    counts[name].append(found)
+                    counts[name].append(model.schema.maps.confusion(parts, batch.parts))
         cells = []
         for each in counts.values():
             m = summary(np.concatenate(each), model.schema.parts)

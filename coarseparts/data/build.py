@@ -191,7 +191,7 @@ def _render(records: list[Record], size: int) -> Iterator[_Loaded]:
 
 def _at_size(sample: Sample, size: int, schema: Schema) -> dict[str, np.ndarray | None]:
     height, width = sample.image.shape[:2]
-    return crop_and_resize(sample, size, schema.overlapping) | {"native": np.array([width, height], np.int32)}
+    return crop_and_resize(sample, size, schema.maps) | {"native": np.array([width, height], np.int32)}
 
 
 def _build(

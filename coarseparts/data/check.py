@@ -24,6 +24,7 @@ from coarseparts.data.records import Record, read_contents, without_part_masks
 from coarseparts.data.sample import Sample
 from coarseparts.data.store_files import LABELS
 from coarseparts.labels import STYLES
+from coarseparts.labels.mask import HALF
 from coarseparts.labels.schema import IGNORE, Schema
 from coarseparts.system.files import path_of
 from coarseparts.system.problems import Problem, capped, counted, errors
@@ -165,10 +166,10 @@ class _Tally:
         self.splits: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(names, 0))
         self.sources: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(names, 0))
         self.images: set[tuple[str, object]] = set()
-        self.pixels: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(256, np.int64))
-        self.showing: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(256, np.int64))
+        self.pixels: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(schema.channels, np.int64))
+        self.showing: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(schema.channels, np.int64))
         self.known: dict[str, int] = defaultdict(int)
-        self.tiny = np.zeros(256, np.int64)
+        self.tiny = np.zeros(schema.channels, np.int64)
         shape = (len(schema.keypoints), len(_KEYPOINT_COUNTS))
         self.keypoints: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(shape, np.int64))
         self.native: list[tuple[float, float, float]] = []
@@ -201,29 +202,22 @@ class _Tally:
         parts, mask, keypoints = arrays["parts"], arrays["mask"], arrays["keypoints"]
         messages = []
         if parts is not None:
-            pixels = self._pixels(parts)
+            shown = [self.schema.maps.shows(parts, index).sum() for index in range(1, self.schema.channels)]
+            pixels = np.array([(parts == 0).sum(), *shown])  # parts that overlap share pixels
             self.pixels[record.split] += pixels
             self.known[record.split] += int((parts != IGNORE).sum())
             self.showing[record.split] += pixels > 0
             self.tiny += (pixels > 0) & (pixels < TINY)
         if parts is not None and mask is not None:
-            messages += _disagreement(parts, mask, self.schema.overlapping)
+            agreement, message = self.schema.maps.agreement(parts, mask >= HALF)
+            if agreement < AGREEMENT:
+                messages.append((message, "do both belong to this object?"))
         if keypoints is not None:
             messages += self._add_keypoints(self.keypoints[record.split], keypoints, mask)
         if keypoints is not None and parts is not None:
             messages += self._sides(keypoints, parts)
         file = str(record.image or record.name)
         return [Problem(file, f"{record.name}: {message}", remedy, "note") for message, remedy in messages]
-
-    def _pixels(self, parts: np.ndarray) -> np.ndarray:
-        """(256,) pixels of the background (0) and of each part; parts that overlap share pixels."""
-        if not self.schema.overlapping:
-            return np.bincount(parts.ravel(), minlength=256)
-        counts = np.zeros(256, np.int64)
-        counts[0] = (parts == 0).sum()
-        for index in range(1, len(self.schema.parts) + 1):
-            counts[index] = self.schema.shows(parts, index).sum()
-        return counts
 
     def _add_keypoints(
         self, counts: np.ndarray, keypoints: np.ndarray, mask: np.ndarray | None
@@ -247,7 +241,7 @@ class _Tally:
             (x, y, v), side = keypoints[k], self.own[k]
             if v == 2 and mirrored is not None and side is not None:
                 there = parts[int(y), int(x)]
-                own, other = (bool(self.schema.shows(there, part)) for part in (side, mirrored))
+                own, other = (bool(self.schema.maps.shows(there, part)) for part in (side, mirrored))
                 self.on_own += own
                 self.on_mirrored += other and not own
                 if other and not own:
@@ -297,7 +291,7 @@ class _Tally:
     def _of_all(self) -> list[tuple[str, str]]:
         """What is odd about the data set as a whole: (message, remedy)."""
         found = []
-        train = self.showing.get("train", np.zeros(256, np.int64))
+        train = self.showing.get("train", np.zeros(self.schema.channels, np.int64))
         for i, name in enumerate(self.schema.parts, 1):
             elsewhere = [split for split, showing in self.showing.items() if split != "train" and showing[i]]
             if "train" in self.splits and not train[i]:
@@ -337,22 +331,6 @@ def _near(points: np.ndarray, mask: np.ndarray, distance: float) -> np.ndarray:
     squared = (x + 0.5 - points[:, :1]) ** 2 + (y + 0.5 - points[:, 1:]) ** 2  # (K, pixels)
     near: np.ndarray = squared.min(1) <= max(distance, 0.71) ** 2  # at least the pixel that holds it
     return near
-
-
-def _disagreement(parts: np.ndarray, mask: np.ndarray, overlapping: bool) -> list[tuple[str, str]]:
-    known = parts != IGNORE
-    figure, labelled = (mask >= 128) & known, (parts > 0) & known
-    if overlapping:  # such parts need not fill the object
-        outside = (labelled & ~figure).sum()
-        if outside <= (1 - AGREEMENT) * labelled.sum():
-            return []
-        message = f"{100 * outside / labelled.sum():.0f} % of the parts' pixels lie outside the figure-ground mask"
-        return [(message, "do both belong to this object?")]
-    either = (figure | labelled).sum()
-    iou = (figure & labelled).sum() / either if either else 1.0
-    if iou >= AGREEMENT:
-        return []
-    return [(f"part mask and figure-ground mask agree by an IoU of {iou:.2f} only", "do both belong to this object?")]
 
 
 def _counts_table(report: CheckReport) -> Table:

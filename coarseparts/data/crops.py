@@ -12,7 +12,7 @@ from PIL import Image
 from coarseparts.data.sample import Sample
 from coarseparts.labels import STYLES
 from coarseparts.labels.frames import CropFrame
-from coarseparts.labels.schema import IGNORE, MOST
+from coarseparts.labels.part_maps import PartMaps
 
 _LARGEST_CROP = 4.0
 """A crop may be this many times as long as the image's longer side; a larger one can only be a wrong annotation."""
@@ -39,15 +39,13 @@ def square_crop(crop: np.ndarray | None, width: int, height: int) -> np.ndarray:
     return np.array([left, top, left + side, top + side], np.float32)
 
 
-def crop_and_resize(sample: Sample, size: int, overlapping: bool = False) -> dict[str, np.ndarray | None]:
+def crop_and_resize(sample: Sample, size: int, maps: PartMaps) -> dict[str, np.ndarray | None]:
     """The sample's crop at S x S pixels (S = ``size``), its labels with it; a label that it lacks is None.
 
     Returns "crop" (4,) float32, the square of the image that is shown, and
 
     - "image" (S, S, 3) uint8: antialiased bilinear resize; beyond the image its border pixels are repeated;
-    - "parts" (S, S) uint8: the index (255 included) that covers most of each pixel's area, the smaller one of equals.
-      An eye smaller than half a pixel is lost, a larger one is not, wherever the pixel grid falls. 0 beyond the image.
-      With ``overlapping`` the values are bit fields: a part is there that covers half of the pixel's area;
+    - "parts" (S, S) uint8, as ``maps.cropped`` gives them;
     - each coarse label by its style's name, as ``LabelStyle.cropped`` gives it; None too if nothing of it is left.
 
     Raises ValueError as ``square_crop`` does.
@@ -58,7 +56,7 @@ def crop_and_resize(sample: Sample, size: int, overlapping: bool = False) -> dic
     return {
         "crop": crop,
         "image": _image(sample.image, crop, size),
-        "parts": None if sample.parts is None else (_part_bits if overlapping else _parts)(sample.parts, frame),
+        "parts": None if sample.parts is None else maps.cropped(sample.parts, frame),
         **{name: None for name in STYLES},
         **{name: STYLES[name].cropped(label, frame) for name, label in sample.labels.items()},
     }
@@ -101,25 +99,6 @@ def _image(image: np.ndarray, crop: np.ndarray, size: int) -> np.ndarray:
     region = np.pad(image[max(y0, 0) : y1, max(x0, 0) : x1], beyond, "edge")
     box = (float(crop[0]) - x0, float(crop[1]) - y0, float(crop[2]) - x0, float(crop[3]) - y0)
     return np.asarray(Image.fromarray(region).resize((size, size), Image.Resampling.BILINEAR, box=box))
-
-
-def _parts(parts: np.ndarray, frame: CropFrame) -> np.ndarray:
-    values = np.union1d(np.unique(parts), [0])
-    area = np.stack([frame.area_mean(parts == value) for value in values])
-    area[0] += 1 - area.sum(0)  # what lies beyond the image is background
-    return values[area.round(6).argmax(0)].astype(np.uint8)  # rounded, so that equal areas are equal
-
-
-def _part_bits(parts: np.ndarray, frame: CropFrame) -> np.ndarray:
-    ignored = parts == IGNORE
-    out = np.zeros((frame.size, frame.size), np.uint8)
-    for bit in range(MOST):
-        covered = (parts >> bit & 1 == 1) & ~ignored
-        if covered.any():
-            out |= (frame.area_mean(covered).round(6) >= 0.5).astype(np.uint8) << bit
-    if ignored.any():
-        out[frame.area_mean(ignored).round(6) >= 0.5] = IGNORE
-    return out
 
 
 def _inside(start: float, stop: float, length: int, size: int) -> tuple[int, int, np.ndarray]:

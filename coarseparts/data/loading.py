@@ -11,7 +11,7 @@ import numpy as np
 from coarseparts.data.dataset_file import Crop
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.drawing import draw_parts
-from coarseparts.data.formats.part_masks import is_smoothed, read_overlapping_masks, read_part_mask
+from coarseparts.data.formats.part_masks import read_part_files
 from coarseparts.data.formats.units import box_iou
 from coarseparts.data.images import decode
 from coarseparts.data.sample import Sample
@@ -59,17 +59,11 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
     problems += _contradictions(found, labels)
     parts = None
     try:
-        if found.part_files and schema.overlapping:
-            parts = read_overlapping_masks(found.part_files, size)
-        elif found.part_files:
-            ((_, file),) = found.part_files
-            parts = read_part_mask(file, size, schema.parts)
-            if is_smoothed(parts):
-                message = "its outlines are smoothed: between two indices lie pixels of the indices between them"
-                remedy = "export it without anti-aliasing, and resize masks by nearest neighbour only"
-                problems.append(Problem(str(file), message, remedy, "note"))
+        if found.part_files:
+            parts, notes = read_part_files(found.part_files, size, schema.parts)
+            problems += notes
         elif found.part_segments:
-            parts = draw_parts(found.part_segments, size, schema.overlapping)
+            parts = draw_parts(found.part_segments, size, schema.maps)
     except BadInput as bad:
         problems += bad.problems
     if parts is not None and not found.alone and (own := _region(labels, size)) is not None:

@@ -19,10 +19,11 @@ from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.coco import read_of_parts, read_part_coco
 from coarseparts.data.formats.mask_folder import find_maps, of_map
 from coarseparts.data.formats.names import read_names
-from coarseparts.data.formats.part_masks import find_overlapping_masks, find_part_masks
+from coarseparts.data.formats.part_masks import PartFiles, find_part_files
 from coarseparts.data.images import list_images, stem
 from coarseparts.data.namesakes import Namesakes, Spellings
 from coarseparts.labels import STYLES
+from coarseparts.labels.part_maps import maps_of
 from coarseparts.system import limits
 from coarseparts.system.problems import SHOWN, BadInput, Problem
 from coarseparts.system.text import listed
@@ -52,7 +53,7 @@ class _Labels:
 
     objects: dict[str, list[Annotation]] = field(default_factory=lambda: defaultdict(list))
     whole: dict[str, list[Annotation]] = field(default_factory=lambda: defaultdict(list))
-    part_files: dict[str, tuple[tuple[int, Path], ...]] = field(default_factory=dict)
+    part_files: dict[str, PartFiles] = field(default_factory=dict)
     maps: dict[str, dict[str, Path]] = field(default_factory=dict)
     keypoints: dict[str, None] = field(default_factory=dict)
 
@@ -196,11 +197,9 @@ def _read_labels(
     coco, parts, masks = source.coco, source.part_coco, source.part_masks
     if coco is not None:
         add(labels.objects, lambda: read_coco(coco))
-    if masks is not None and dataset.overlapping:
-        labels.part_files = files(masks, lambda: find_overlapping_masks(masks, dataset.parts))
-    elif masks is not None:
-        found = files(masks, lambda: find_part_masks(masks))
-        labels.part_files = {name: ((0, path),) for name, path in found.items()}
+    if masks is not None:
+        folders = maps_of(dataset.overlapping, len(dataset.parts)).folders(dataset.parts)
+        labels.part_files = files(masks, lambda: find_part_files(masks, folders))
     elif parts is not None:
         add(labels.whole, lambda: read_part_coco(parts, dataset.parts))
     for name, path in source.labels.items():

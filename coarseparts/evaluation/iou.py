@@ -12,70 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-IGNORE = 255
-_PIXELS_AT_ONCE = 1 << 22  # bounds the memory of confusion() whatever the number of images
-
-
-def confusion(
-    pred: Tensor | np.ndarray, target: Tensor | np.ndarray, classes: int, overlapping: bool = False
-) -> np.ndarray:
-    """Confusion matrix of each image: (N, C, C) int64, [n, t, p] = pixels of class t that were predicted as p.
-
-    ``pred`` and ``target`` (N, H, W) of any integer type, tensors (counted on their device) or arrays; ``target`` 255
-    is ignored. Call it batch by batch and concatenate.
-
-    ``overlapping``: the values are bit fields of C - 1 parts that may overlap. A pixel then counts once for each part:
-    [n, p, p] hits, [n, p, 0] misses, [n, 0, p] false alarms, so that rows and columns add up to the part's pixels as
-    usual and its IoU is that of its binary mask; [n, 0, 0] = pixels without any part on both sides.
-
-    Raises ValueError where shapes differ or a class is not in 0..classes - 1.
-    """
-    # Copied, for arrays read from an image or a memory map may be read-only, which torch warns of.
-    p, t = (torch.as_tensor(np.array(a) if isinstance(a, np.ndarray) else a) for a in (pred, target))
-    if p.shape != t.shape or p.ndim != 3:
-        raise ValueError(f"pred is {tuple(p.shape)} and target {tuple(t.shape)}; expected (N, H, W), the same for both")
-    if p.is_floating_point() or t.is_floating_point():
-        raise ValueError(f"pred is {p.dtype} and target {t.dtype}; expected class indices (of scores, take the argmax)")
-    step = max(1, _PIXELS_AT_ONCE // max(1, p[0].numel() if len(p) else 1))
-    count = _count_bits if overlapping else _count
-    counts = [count(p[i : i + step], t[i : i + step].to(p.device), classes) for i in range(0, len(p), step)]
-    return np.concatenate([c.cpu().numpy() for c in counts]) if counts else np.zeros((0, classes, classes), np.int64)
-
-
-def _count(pred: Tensor, target: Tensor, classes: int) -> Tensor:
-    n = len(pred)
-    p, t = pred.reshape(n, -1).long(), target.reshape(n, -1).long()
-    labelled = t != IGNORE
-    for name, wrong in (("target", labelled & ((t < 0) | (t >= classes))), ("pred", (p < 0) | (p >= classes))):
-        if wrong.any():
-            found = sorted((t if name == "target" else p)[wrong].unique().tolist())
-            raise ValueError(f"{name} holds {found[:8]}, expected 0..{classes - 1}; does the schema belong to it?")
-    # Ignored pixels go into one bin more, which is dropped: no copy of the labelled ones is made.
-    image = torch.arange(n, device=p.device)[:, None]
-    bins = torch.where(labelled, (image * classes + t) * classes + p, n * classes**2)
-    return torch.bincount(bins.flatten(), minlength=n * classes**2 + 1)[:-1].view(n, classes, classes)
-
-
-def _count_bits(pred: Tensor, target: Tensor, classes: int) -> Tensor:
-    n, parts = len(pred), classes - 1
-    p, t = pred.reshape(n, -1).long(), target.reshape(n, -1).long()
-    known = t != IGNORE
-    for name, wrong in (("target", known & ((t < 0) | (t >> parts > 0))), ("pred", (p < 0) | (p >> parts > 0))):
-        if wrong.any():
-            found = sorted((t if name == "target" else p)[wrong].unique().tolist())
-            raise ValueError(f"{name} holds {found[:8]}, expected bits of {parts} parts; does the schema belong to it?")
-    out = torch.zeros(n, classes, classes, dtype=torch.int64, device=p.device)
-    out[:, 0, 0] = (known & (p == 0) & (t == 0)).sum(1)
-    for part in range(parts):
-        said, true = (p >> part & 1 == 1) & known, (t >> part & 1 == 1) & known
-        hit = (said & true).sum(1)
-        out[:, part + 1, part + 1] = hit
-        out[:, part + 1, 0] = true.sum(1) - hit
-        out[:, 0, part + 1] = said.sum(1) - hit
-    return out
+_DRAWN_AT_ONCE = 1 << 22  # bounds the memory of bootstrap() whatever the number of images
 
 
 def iou(conf: np.ndarray) -> np.ndarray:
@@ -102,7 +40,7 @@ def bootstrap(conf: np.ndarray, resamples: int = 1000, seed: int = 0) -> np.ndar
     hit = np.diagonal(conf, axis1=1, axis2=2)[:, 1:].astype(np.float64)  # (N, P)
     both = (conf.sum(2) + conf.sum(1))[:, 1:].astype(np.float64)
     rng, means = np.random.default_rng(seed), []
-    step = max(1, _PIXELS_AT_ONCE // n)
+    step = max(1, _DRAWN_AT_ONCE // n)
     for start in range(0, resamples, step):
         r = min(step, resamples - start)
         drawn = rng.integers(0, n, (r, n)) + np.arange(r)[:, None] * n

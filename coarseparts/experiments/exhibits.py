@@ -62,7 +62,7 @@ def _facts(task: Task, run: RunFolder) -> dict[str, str]:
 
 
 def _legend(task: Task) -> Legend:
-    return Legend(tuple(task.schema.parts), task.schema.overlapping)
+    return Legend(task.schema.parts, task.schema.maps)
 
 
 def _strips(done: Done, tell: Tell) -> list[Strip]:
@@ -109,9 +109,9 @@ def _maps(file: Path, done: Done, tell: Tell) -> dict[str, np.ndarray] | None:
         shape = (len(maps["rows"]), done.task.size, done.task.size)
         if any(maps[name].shape != shape or maps[name].dtype != np.uint8 for name in ("part", "posterior")):
             raise ValueError(f"expected part maps {shape}")
-        y = done.joint.y
-        if max(maps[name].max() for name in ("part", "posterior")) > (y.count if y.exclusive else 2**y.count - 1):
-            raise ValueError(f"it shows more than {y.count} parts")
+        of = done.task.schema.maps
+        if max(maps[name].max() for name in ("part", "posterior")) > of.largest:
+            raise ValueError(f"it shows more than {of.count} parts")
         return maps
     except Exception as error:
         if limits.is_machines(error):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from coarseparts.experiments.cells import Cell, Done
+from coarseparts.labels.part_maps import maps_of
 from coarseparts.report.pictures import Gallery, Legend
 from coarseparts.report.results import COLUMNS, Result, title
 from coarseparts.system import limits
@@ -93,7 +94,8 @@ def _gallery(name: str, by_method: dict[str, dict[str, np.ndarray]]) -> Gallery:
     first = next(iter(by_method.values()))
     names, parts = (tuple(str(text) for text in first[key]) for key in ("names", "parts"))
     shown = {method: arrays["shown"] for method, arrays in by_method.items()}
-    return Gallery(name, first["images"], first["truth"], shown, names, Legend(parts, bool(first["overlapping"])))
+    legend = Legend(parts, maps_of(bool(first["overlapping"]), len(parts)))
+    return Gallery(name, first["images"], first["truth"], shown, names, legend)
 
 
 def _file(folder: Path, cell: Cell) -> Path:

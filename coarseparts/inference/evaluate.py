@@ -18,7 +18,7 @@ from coarseparts.data.build import build_store
 from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.sample import Batch
 from coarseparts.data.store import Store
-from coarseparts.evaluation.iou import confusion, summary
+from coarseparts.evaluation.iou import summary
 from coarseparts.evaluation.pck import pck, peaks
 from coarseparts.inference.model import Model, load
 from coarseparts.inference.predict import log_parts
@@ -165,7 +165,7 @@ def evaluate_store(
     feed = Feed(store, rows, 32, 0, 0, device, preprocess=model.settings.preprocess)
     for batch in feed.plain():
         log_y = log_parts(model, batch if styles is None else only(batch, styles), kind == "posterior")
-        counts.append(confusion(y.mode(log_y), batch.parts, model.schema.channels, model.schema.overlapping))
+        counts.append(model.schema.maps.confusion(y.mode(log_y), batch.parts))
         if isinstance(style, Keypoints) and store.schema.keypoints == model.schema.keypoints:
             points.add(batch, style, log_y)
     return summary(np.concatenate(counts), model.schema.parts) | {"pck": points.measured()}

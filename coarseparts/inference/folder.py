@@ -140,8 +140,7 @@ def predict_folder(
                 if each.image is not None:
                     parts = np.zeros(each.image.shape[:2], np.uint8)
                     for prediction in itertools.islice(predicted, len(each.samples)):
-                        one = prediction.part_map()
-                        parts = parts | one if model.schema.overlapping else np.where(one > 0, one, parts)
+                        parts = model.schema.maps.joined(parts, prediction.part_map())
                     writing.append(pool.submit(save, each.name, each.path, each.image, parts))
             settle(BATCH)
         settle(0)

@@ -38,7 +38,7 @@ class Outputs:
     def __init__(self, folder: Path, schema: Schema, pictures: bool):
         self.folder, self.schema, self.pictures = folder, schema, pictures
         self._colours = colours(len(schema.parts))
-        self._folders = [folder / part for part in schema.parts] if schema.overlapping else [folder]
+        self._folders = [folder / part for part in schema.maps.folders(schema.parts)] or [folder]
 
     def maps(self, name: str) -> list[Path]:
         """The part map of an image, or one for each of the parts that overlap."""
@@ -53,16 +53,11 @@ class Outputs:
 
     def save(self, name: str, image: np.ndarray, parts: np.ndarray) -> None:
         """Writes the files of an image (H, W, 3) with its part map (H, W) uint8, bit fields where parts overlap."""
-        for index, file in enumerate(self.maps(name), 1):
-            if self.schema.overlapping:
-                _write_sealed(file, Image.fromarray(np.where(self.schema.shows(parts, index), 255, 0).astype(np.uint8)))
-            else:
-                picture = Image.fromarray(parts, "P")
-                picture.putpalette(np.concatenate([[[0, 0, 0]], self._colours]).astype(np.uint8).tobytes())
-                _write_sealed(file, picture)
+        maps = self.schema.maps
+        for file, picture in zip(self.maps(name), maps.pictures(parts, self._colours), strict=True):
+            _write_sealed(file, picture)
         if self.pictures:
-            laid_over = overlay(image, parts, self._colours, overlapping=self.schema.overlapping)
-            _write_sealed(self._picture(name), Image.fromarray(laid_over))
+            _write_sealed(self._picture(name), Image.fromarray(overlay(image, parts, self._colours, maps)))
 
     def read_back(self, name: str) -> np.ndarray:
         """The part map (or bit field) that was written for an image. Raises BadInput naming a damaged file."""
@@ -76,10 +71,7 @@ class Outputs:
                     raise
                 message = f"cannot be read ({' '.join(str(error).split())})"
                 raise BadInput(Problem(str(file), message, "delete it and run the same command again")) from error
-        if not self.schema.overlapping:
-            return layers[0]
-        bits: np.ndarray = np.bitwise_or.reduce([(layer > 0).astype(np.uint8) << p for p, layer in enumerate(layers)])
-        return bits
+        return self.schema.maps.of_pictures(layers)
 
     def write_coco(self, file: Path, names: Iterable[str]) -> None:
         """A COCO file of the images whose part maps are there: a category per part, one RLE annotation per part that an
@@ -92,7 +84,7 @@ class Outputs:
             parts = self.read_back(name)
             images.append({"id": len(images) + 1, "file_name": name, "width": parts.shape[1], "height": parts.shape[0]})
             for index in range(1, self.schema.channels):
-                inside = self.schema.shows(parts, index)
+                inside = self.schema.maps.shows(parts, index)
                 if not inside.any():
                     continue
                 code = rle.encode(np.asfortranarray(inside.astype(np.uint8)))

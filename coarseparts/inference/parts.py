@@ -53,7 +53,7 @@ class Parts:
     @cached_property
     def masks(self) -> dict[str, np.ndarray]:
         """(H, W) bool by the part's name: where it is."""
-        return {name: self._schema.shows(self._map, index) for index, name in enumerate(self.names, 1)}
+        return {name: self._schema.maps.shows(self._map, index) for index, name in enumerate(self.names, 1)}
 
     @cached_property
     def probability(self) -> np.ndarray:
@@ -68,8 +68,7 @@ class Parts:
 
     def overlay(self) -> Image.Image:
         """The photograph with the parts laid over it in colours, (W, H) pixels, RGB."""
-        coloured = overlay(self.image, self._map, self._colours, overlapping=self._schema.overlapping)
-        return Image.fromarray(coloured)
+        return Image.fromarray(overlay(self.image, self._map, self._colours, self._schema.maps))
 
     @property
     def _colours(self) -> np.ndarray:

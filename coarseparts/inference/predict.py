@@ -148,7 +148,7 @@ def _forward(
     """A batch of samples after the other: what was cropped of each, and log_y (B, S, H, W) of the crops."""
     for start in range(0, len(samples), size):
         chunk = samples[start : start + size]
-        made = [crop_and_resize(sample, model.size) for sample in chunk]
+        made = [crop_and_resize(sample, model.size, model.schema.maps) for sample in chunk]
         batch = _batch(model, made)
         yield chunk, [np.asarray(arrays["crop"]) for arrays in made], log_parts(model, batch, labelled)
 

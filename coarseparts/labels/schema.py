@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from coarseparts.labels.part_maps import IGNORE as IGNORE
+from coarseparts.labels.part_maps import PartMaps, maps_of
 from coarseparts.system.text import listed, short
 
 MOST_PARTS, MOST_KEYPOINTS = 254, 1000
@@ -21,9 +22,6 @@ LONGEST = 1000
 
 MOST = 7
 """Parts that may overlap, at most: a bit each of a byte, of which 255 means IGNORE."""
-
-IGNORE = 255
-"""Pixel value of a part mask that says "not labelled here"; such pixels enter no loss and no measure."""
 
 
 class Schema(BaseModel):
@@ -97,27 +95,18 @@ class Schema(BaseModel):
         """The parts and the background, P + 1."""
         return len(self.parts) + 1
 
-    def shows(self, parts: np.ndarray, index: int) -> np.ndarray:
-        """Where a part map (...) of bytes shows the part of an index 1..P, bool; 255 shows none."""
-        if not self.overlapping:
-            return parts == index
-        return (parts >> (index - 1) & 1 == 1) & (parts != IGNORE)
+    @property
+    def maps(self) -> PartMaps:
+        """What part maps of these parts say."""
+        return maps_of(self.overlapping, len(self.parts))
 
     def part_flip(self) -> list[int]:
         """Where each of the P + 1 part indices goes when the image is mirrored (its own inverse)."""
         return _permutation(("", *self.parts), self.mirror)
 
     def value_flip(self) -> list[int]:
-        """What each of the 256 values of a part map becomes when the image is mirrored (its own inverse): an index
-        becomes another, or the bits of overlapping parts change places; all others stay."""
-        order, values = self.part_flip(), list(range(256))
-        if self.overlapping:
-            for value in range(1 << len(self.parts)):
-                bits = (1 << order[p + 1] >> 1 for p in range(len(self.parts)) if value >> p & 1)
-                values[value] = sum(bits)
-        else:
-            values[: len(order)] = order
-        return values
+        """What each of the 256 values of a part map becomes when the image is mirrored (its own inverse)."""
+        return self.maps.flip(self.part_flip())
 
     def keypoint_flip(self) -> list[int]:
         """Where each of the K keypoints goes when the image is mirrored (its own inverse)."""

@@ -39,7 +39,7 @@ def _overlay(image: np.ndarray, parts: np.ndarray, schema: Schema, opacity: floa
     other, so that those of overlapping parts mix; background as it is."""
     palette = _palette(len(schema.parts))
     for index in [*range(1, len(schema.parts) + 1), IGNORE]:
-        inside = parts == IGNORE if index == IGNORE else schema.shows(parts, index)
+        inside = parts == IGNORE if index == IGNORE else schema.maps.shows(parts, index)
         mixed = np.rint(image * (1 - opacity) + palette[index] * opacity).astype(np.uint8)
         image = np.where(inside[..., None], mixed, image)
     return image
@@ -95,7 +95,7 @@ def _write(sheet: Image.Image, file: Path) -> None:
 
 
 def _tile(sample: Sample, schema: Schema, size: int) -> Image.Image:
-    shown = crop_and_resize(sample, size, schema.overlapping)
+    shown = crop_and_resize(sample, size, schema.maps)
     pixels = shown["image"]
     assert pixels is not None
     if shown["parts"] is not None:

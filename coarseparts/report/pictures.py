@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from coarseparts.evaluation.iou import confusion, iou
-from coarseparts.labels.schema import IGNORE
+from coarseparts.evaluation.iou import iou
+from coarseparts.labels.part_maps import PartMaps
 from coarseparts.report.overlay import overlay
 from coarseparts.report.palette import colours
 
@@ -24,11 +24,10 @@ _PAGE = 1080  # CSS pixels that a row of tiles may take on a laptop
 
 @dataclass(frozen=True)
 class Legend:
-    """What part maps (H, W) hold: 0..P, of the ``parts`` 1..P, and 255 (ignored), or where they may be ``overlapping``
-    bit fields of the parts."""
+    """The names of the ``parts`` that ``maps`` show."""
 
     parts: tuple[str, ...]
-    overlapping: bool = False
+    maps: PartMaps
 
     @cached_property
     def colours(self) -> np.ndarray:
@@ -69,8 +68,7 @@ class Gallery:
 
     def scores(self, model: str, images: slice = slice(None)) -> list[float]:
         """A model's part mIoU of each image, or of some, percent."""
-        maps, truth, classes = self.predictions[model][images], self.truth[images], len(self.legend.parts) + 1
-        return image_scores(confusion(maps, truth, classes, self.legend.overlapping))
+        return image_scores(self.legend.maps.confusion(self.predictions[model][images], self.truth[images]))
 
     def ranked(self, count: int) -> Gallery:
         """``count`` of the images: a third of them those that the first model does worst on."""
@@ -81,7 +79,7 @@ class Gallery:
 
 
 def image_scores(counts: np.ndarray) -> list[float]:
-    """Part mIoU of each image, percent, from ``iou.confusion``; 0 where no part is in truth or prediction."""
+    """Part mIoU of each image, percent, from ``PartMaps.confusion``; 0 where no part is in truth or prediction."""
     each = [iou(one)[1:] for one in counts]
     return [100 * float(np.nanmean(values)) if not np.isnan(values).all() else 0.0 for values in each]
 
@@ -138,14 +136,10 @@ def _tile(image: np.ndarray, part_map: np.ndarray, what: str, legend: Legend) ->
         rows, columns = (np.arange(n) * size // n for n, size in zip(small.shape, part_map.shape, strict=False))
         part_map = part_map[rows[:, None], columns]
     try:
-        drawn = overlay(small, part_map, legend.colours, overlapping=legend.overlapping)
+        drawn = overlay(small, part_map, legend.colours, legend.maps)
     except ValueError as error:
         raise ValueError(f"{what}: {error}") from None
-    values = [value for value in np.unique(part_map).tolist() if 0 < value != IGNORE]
-    if legend.overlapping:
-        shown = [part for p, part in enumerate(legend.parts) if any(value >> p & 1 for value in values)]
-    else:
-        shown = [legend.parts[value - 1] for value in values]
+    shown = [part for index, part in enumerate(legend.parts, 1) if legend.maps.shows(part_map, index).any()]
     return _picture(drawn, f"{what}: {', '.join(shown) or 'no part'}")
 
 

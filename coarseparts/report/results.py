@@ -39,7 +39,7 @@ class Result:
     ``role``: ours, baseline, opponent, control, bound, or posterior, which sees the labels of the images that it is
     measured on. ``part_miou``, ``miou`` (with background) and the interval of the first: percent. ``seconds`` of
     training; ``peak_mib``: the process's peak memory meanwhile, nan where unknown. ``counts`` (N, P + 1, P + 1): each
-    image's confusion (``iou.confusion``), and ``names`` of the P parts; neither is in the CSV file.
+    image's confusion (``PartMaps.confusion``), and ``names`` of the P parts; neither is in the CSV file.
     """
 
     parts: int

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from coarseparts.data.batches import Feed
 from coarseparts.data.sample import Batch
-from coarseparts.evaluation.iou import confusion, summary
+from coarseparts.evaluation.iou import summary
 from coarseparts.joint import JointModel
 from coarseparts.labels.schema import Schema
 from coarseparts.system import parallel
@@ -38,7 +38,7 @@ def predictions(
 def measured(networks: JointModel, schema: Schema, model: str, feed: Feed, condition: bool) -> dict[str, Any]:
     """``evaluation.iou.summary`` over a feed, and each image's "counts"; several processes do a share each."""
     counts = [
-        confusion(networks.y.mode(log_y), batch.parts, schema.channels, schema.overlapping)
+        schema.maps.confusion(networks.y.mode(log_y), batch.parts)
         for batch, log_y in predictions(networks, model, feed.plain(mine=True), condition)
     ]
     total = np.concatenate(parallel.gathered(counts))

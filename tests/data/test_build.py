@@ -70,7 +70,7 @@ def test_rows_are_the_records_cropped(folder, monkeypatch, cores):
     assert store.names == [r.name for r in records] == [str(i) for i in range(COUNT)]
     for i, record in enumerate(records):
         sample, _ = record.load()
-        expected = crop_and_resize(sample, 16)
+        expected = crop_and_resize(sample, 16, record.schema.maps)
         for label in ("image", "mask", "keypoints", "box"):
             np.testing.assert_array_equal(array(store, label)[i], expected[label])
         np.testing.assert_array_equal(store.crops[i], expected["crop"])

@@ -11,6 +11,7 @@ from pycocotools import mask as coco_mask
 
 from coarseparts.data.formats.coco import read_coco, read_part_coco
 from coarseparts.data.formats.drawing import draw, draw_parts
+from coarseparts.labels.part_maps import ExclusiveMaps
 from coarseparts.system.problems import BadInput
 
 SQUARE = [[1, 1, 5, 1, 5, 4, 1, 4]]
@@ -262,7 +263,7 @@ def test_a_category_per_part(tmp_path):
     (found,), problems = read_part_coco(tmp_path / "c.json", ("head", "tail", "eye"))
     assert [(p.severity, p.message) for p in problems] == [("note", "has no category for tail")]
     assert found.image == "a b.jpg"
-    parts = draw_parts(found.part_segments, (8, 6))
+    parts = draw_parts(found.part_segments, (8, 6), ExclusiveMaps(3))
     expected = np.zeros((6, 8), np.uint8)
     expected[1:4, 1:5] = 1
     expected[2, 2:4] = 3  # the eye, though it comes first in the file
@@ -287,7 +288,7 @@ def test_parts_that_cannot_be_drawn(tmp_path):
     (tmp_path / "c.json").write_text(json.dumps(whole))
     (found,), _ = read_part_coco(tmp_path / "c.json", ("head", "eye"))
     with pytest.raises(BadInput) as caught:
-        draw_parts(found.part_segments, (8, 6))
+        draw_parts(found.part_segments, (8, 6), ExclusiveMaps(3))
     assert len(caught.value.problems) == 2 and "annotation 1 (a b.jpg)" in str(caught.value)
 
 

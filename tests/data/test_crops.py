@@ -5,6 +5,7 @@ import pytest
 
 from coarseparts.data.crops import crop_and_resize, square_crop, uncrop, uncrop_probabilities
 from coarseparts.data.sample import Sample
+from coarseparts.labels.part_maps import ExclusiveMaps
 
 
 def disc(width, height, cx, cy, radius, step=8):
@@ -38,7 +39,7 @@ def make(width=90, height=60, centre=(40.3, 30.7), radius=12, crop=(20, 12, 62, 
 @pytest.mark.parametrize("size", [16, 31, 42, 100])
 @pytest.mark.parametrize("crop", [(20, 12, 62, 50), (20.3, 11.6, 60.1, 51.9), (-9, 5, 70, 66), None])
 def test_image_masks_keypoints_and_box_stay_on_each_other(size, crop):
-    out = crop_and_resize(make(crop=crop), size)
+    out = crop_and_resize(make(crop=crop), size, ExclusiveMaps(4))
     scale = size / (out["crop"][2] - out["crop"][0])
     keypoint, tolerance = out["keypoints"][0], 0.1 * max(1, scale)
     assert keypoint[2] == 2
@@ -60,7 +61,7 @@ def test_there_and_back(size):
         side, centre = rng.uniform(50, 60), rng.uniform(25, 35, 2)
         sample = make(centre=centre, crop=(x0, y0, x0 + side, y0 + side), radius=9)
         original = centroid((sample.parts == 3) * 1.0)
-        out = crop_and_resize(sample, size)
+        out = crop_and_resize(sample, size, ExclusiveMaps(4))
         scale = size / side
         forth.append(centroid((out["parts"] == 3) * 1.0) / scale + (x0, y0) - original)
         one_hot = (np.arange(4)[:, None, None] == out["parts"]).astype(np.float32)
@@ -83,7 +84,7 @@ def test_a_crop_at_the_images_own_scale_is_a_cut():
     image, parts = rng.integers(0, 256, (20, 30, 3)).astype(np.uint8), rng.integers(0, 5, (20, 30)).astype(np.uint8)
     mask = rng.integers(0, 256, (20, 30)).astype(np.uint8)
     sample = Sample("cut", image, parts, {"mask": mask}, np.array([5, 4, 17, 16]))
-    out = crop_and_resize(sample, 12)
+    out = crop_and_resize(sample, 12, ExclusiveMaps(4))
     np.testing.assert_array_equal(out["image"], image[4:16, 5:17])
     np.testing.assert_array_equal(out["parts"], parts[4:16, 5:17])
     np.testing.assert_array_equal(out["mask"], mask[4:16, 5:17])
@@ -110,7 +111,7 @@ def test_beyond_the_image():
         labels={"mask": np.full((10, 10), 255, np.uint8)},
         crop=np.array([-5, -5, 5, 5]),
     )
-    out = crop_and_resize(sample, 10)
+    out = crop_and_resize(sample, 10, ExclusiveMaps(4))
     assert (out["image"] == 200).all(), "the border is repeated"
     inside = np.zeros((10, 10), bool)
     inside[5:, 5:] = True
@@ -127,10 +128,11 @@ def test_parts_by_area():
     parts[4:8, 0:4] = 255
     parts[5:7, 5:8] = 2  # an eye-like spot that point sampling at a coarse grid may miss: 6 of 16
     parts[4, 4:8] = 1
-    np.testing.assert_array_equal(crop_and_resize(Sample("a", np.zeros((8, 8, 3), np.uint8), parts), 2)["parts"],
-                                  [[4, 0], [255, 0]])  # fmt: skip
+    image = np.zeros((8, 8, 3), np.uint8)
+    small = crop_and_resize(Sample("a", image, parts), 2, ExclusiveMaps(4))["parts"]
+    np.testing.assert_array_equal(small, [[4, 0], [255, 0]])
     parts[7, 5:8] = 2
-    assert crop_and_resize(Sample("a", np.zeros((8, 8, 3), np.uint8), parts), 2)["parts"][1, 1] == 2
+    assert crop_and_resize(Sample("a", image, parts), 2, ExclusiveMaps(4))["parts"][1, 1] == 2
 
 
 def test_the_aspect_ratio_is_kept():
@@ -145,13 +147,13 @@ def test_keypoints_and_boxes_at_the_border():
     )
     sample.crop = np.array([20, 10, 62, 52])
     sample.labels["box"] = np.array([0, 20, 41, 80], np.float32)
-    out = crop_and_resize(sample, 84)
+    out = crop_and_resize(sample, 84, ExclusiveMaps(4))
     np.testing.assert_allclose(
         out["keypoints"], [[0, 0, 1], [83.8, 83.8, 2], [0, 0, 0], [0, 0, 0], [0, 0, -1]], atol=1e-4
     )
     np.testing.assert_allclose(out["box"], [0, 20, 42, 84])
     sample.labels["box"] = np.array([0, 0, 19, 9], np.float32)
-    assert crop_and_resize(sample, 84)["box"] is None
+    assert crop_and_resize(sample, 84, ExclusiveMaps(4))["box"] is None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from coarseparts.evaluation import iou as module
-from coarseparts.evaluation.iou import bootstrap, confusion, iou, summary, to_json
+from coarseparts.evaluation.iou import bootstrap, iou, summary, to_json
+from coarseparts.labels import part_maps
+from coarseparts.labels.part_maps import ExclusiveMaps
+
+
+def confusion(pred, target, classes):
+    return ExclusiveMaps(classes - 1).confusion(pred, target)
 
 
 def masks(seed=0, n=5, side=9, classes=4):
@@ -47,7 +53,7 @@ def test_confusion_counts_each_labelled_pixel_once(as_type):
 def test_confusion_is_the_same_in_pieces(monkeypatch):
     pred, target = masks(1, n=7)
     whole = confusion(pred, target, 4)
-    monkeypatch.setattr(module, "_PIXELS_AT_ONCE", 170)
+    monkeypatch.setattr(part_maps, "_PIXELS_AT_ONCE", 170)
     assert np.array_equal(confusion(pred, target, 4), whole)
     assert np.array_equal(
         np.concatenate([confusion(pred[:3], target[:3], 4), confusion(pred[3:], target[3:], 4)]), whole
@@ -103,7 +109,7 @@ def test_bootstrap_draws_images_and_pools_each_draw(monkeypatch):
     for mean, rows in zip(means, drawn, strict=True):
         assert mean == pytest.approx(np.mean([iou_from_sets(pred[rows], target[rows], c) for c in (1, 2, 3)]))
     assert np.array_equal(means, bootstrap(conf, 20, seed=7)) and not np.array_equal(means, bootstrap(conf, 20, seed=8))
-    monkeypatch.setattr(module, "_PIXELS_AT_ONCE", 13)
+    monkeypatch.setattr(module, "_DRAWN_AT_ONCE", 13)
     assert np.array_equal(means, bootstrap(conf, 20, seed=7))
 
 
@@ -140,7 +146,7 @@ def test_wrong_input_is_refused_with_what_was_found():
         confusion(pred, np.where(target == 0, -1, np.where(target == 1, 9, target)), 4)
     with pytest.raises(ValueError, match="the same for both"):
         confusion(pred[:2], target, 4)
-    with pytest.raises(ValueError, match="class indices"):
+    with pytest.raises(ValueError, match="part maps"):
         confusion(pred.astype(float), target, 4)
     with pytest.raises(ValueError, match=r"expected \(N, 3, 3\)"):
         summary(confusion(pred, target, 4), ["a", "b"])

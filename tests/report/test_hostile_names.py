@@ -19,13 +19,13 @@ from rows import result
 from test_pages import Page, everything
 
 from coarseparts.data.sample import Sample
+from coarseparts.labels.part_maps import ExclusiveMaps
 from coarseparts.labels.schema import Schema, unfit
 from coarseparts.report import figures, results, tables
 from coarseparts.report.contact_sheet import contact_sheet
-from coarseparts.report.overlay import sheet
 from coarseparts.report.pages import Page as Given
 from coarseparts.report.pages import write_report
-from coarseparts.report.palette import colours, fitting, font
+from coarseparts.report.palette import fitting, font
 from coarseparts.report.pictures import Gallery, Legend
 from coarseparts.system.text import abridged, from_csv_cell, markdown_cell, readable
 
@@ -40,7 +40,7 @@ def metrics(names: tuple[str, ...]) -> list[dict[str, Any]]:
 
 def report(path: Path, names: tuple[str, ...]) -> str:
     """A report of one set of conditions in which every name stands wherever a user's name may."""
-    legend, count = Legend(names), len(names)
+    legend, count = Legend(names, ExclusiveMaps(len(names))), len(names)
     image, truth = np.zeros((24, 32, 3), np.uint8), np.zeros((24, 32), np.uint8)
     truth[0, :count] = range(1, count + 1)
     strip = everything().strips[0]
@@ -169,9 +169,6 @@ def test_pictures_take_every_name(tmp_path: Path) -> None:
     samples = [Sample(name, pixels, parts=parts) for name in NAMES]
     with Image.open(contact_sheet(samples, schema, tmp_path / "s.png", size=64)) as picture:
         assert picture.width < 1000, "no name, however long, sets the sheet's width"
-    legend = dict(zip(NAMES, colours(len(NAMES)).tolist(), strict=True))
-    shown = sheet([[pixels]], [[LONG]], legend, [NAMES[0]], NAMES[1], tile=96)
-    assert shown.width < 130
 
 
 def test_a_text_that_fits_is_whole_and_another_keeps_its_end() -> None:

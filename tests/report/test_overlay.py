@@ -1,9 +1,10 @@
-"""Part colours, overlays and sheets."""
+"""Part colours and overlays."""
 
 import numpy as np
 import pytest
 
-from coarseparts.report.overlay import overlay, sheet
+from coarseparts.labels.part_maps import ExclusiveMaps
+from coarseparts.report.overlay import overlay
 from coarseparts.report.palette import _lab, colours, font
 
 
@@ -34,11 +35,11 @@ def test_overlay_tints_parts_and_leaves_the_background() -> None:
     parts = np.zeros((6, 8), int)
     parts[1:5, 1:5] = 2
     palette = np.array([[0, 0, 0], [200, 0, 50]], np.uint8)
-    plain = overlay(image, parts, palette, alpha=0.5, outline=False)
+    plain = overlay(image, parts, palette, ExclusiveMaps(2), alpha=0.5, outline=False)
     assert plain.dtype == np.uint8
     assert (plain[parts == 0] == 100).all()
     assert (plain[parts == 2] == [150, 50, 75]).all()
-    drawn = overlay(image, parts, palette, alpha=0.5)
+    drawn = overlay(image, parts, palette, ExclusiveMaps(2), alpha=0.5)
     assert (drawn[1, 1:5] == [200, 0, 50]).all(), "the edge is opaque"
     assert (drawn[2:4, 2:4] == [150, 50, 75]).all()
     assert (drawn[parts == 0] == 100).all()
@@ -46,13 +47,14 @@ def test_overlay_tints_parts_and_leaves_the_background() -> None:
 
 
 def test_a_part_that_fills_the_picture_has_no_edge() -> None:
-    drawn = overlay(np.zeros((4, 4, 3), np.uint8), np.ones((4, 4), np.uint8), np.array([[100, 100, 100]]), alpha=0.5)
+    image, parts = np.zeros((4, 4, 3), np.uint8), np.ones((4, 4), np.uint8)
+    drawn = overlay(image, parts, np.array([[100, 100, 100]]), ExclusiveMaps(1), alpha=0.5)
     assert (drawn == 50).all()
 
 
 def test_overlay_hatches_what_is_ignored() -> None:
     image = np.zeros((12, 12, 3), np.uint8)
-    drawn = overlay(image, np.full((12, 12), 255, np.uint8), colours(2))
+    drawn = overlay(image, np.full((12, 12), 255, np.uint8), colours(2), ExclusiveMaps(2))
     grey = drawn[..., 0] > 0
     assert 0.3 < grey.mean() < 0.7
     assert (drawn[..., 0] == drawn[..., 1]).all() and (drawn[..., 0] == drawn[..., 2]).all()
@@ -61,47 +63,12 @@ def test_overlay_hatches_what_is_ignored() -> None:
 @pytest.mark.parametrize("parts", [np.full((4, 4), 3), np.full((4, 4), -1), np.zeros((4, 5), int)])
 def test_overlay_says_what_does_not_fit(parts: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected"):
-        overlay(np.zeros((4, 4, 3), np.uint8), parts, colours(2))
+        overlay(np.zeros((4, 4, 3), np.uint8), parts, colours(2), ExclusiveMaps(2))
 
 
 def test_overlay_wants_bytes() -> None:
     with pytest.raises(ValueError, match="uint8"):
-        overlay(np.zeros((4, 4, 3), np.float32), np.zeros((4, 4), int), colours(2))
-
-
-def test_sheet_shows_every_tile_enlarged_without_smoothing() -> None:
-    red, green = np.zeros((2, 8, 8, 3), np.uint8)
-    red[..., 0], green[..., 1] = 201, 203
-    red[0, 0] = (1, 2, 3)
-    picture = np.asarray(sheet([[red, None], [red, green]], tile=32))
-    assert (picture == (201, 0, 0)).all(-1).sum() == 2 * (32 * 32 - 16)
-    assert (picture == (0, 203, 0)).all(-1).sum() == 32 * 32
-    assert (picture == (1, 2, 3)).all(-1).sum() == 2 * 16
-
-
-def test_sheet_keeps_proportions() -> None:
-    wide = np.full((4, 8, 3), (9, 90, 190), np.uint8)
-    picture = np.asarray(sheet([[wide]], tile=40))
-    assert (picture == (9, 90, 190)).all(-1).sum() == 40 * 20
-
-
-def test_sheet_has_room_for_captions_legend_headings_and_title() -> None:
-    tile = np.zeros((8, 8, 3), np.uint8)
-    bare = sheet([[tile]], tile=64)
-    legend = {f"a rather long part name {i}": (250, 10 * i, 0) for i in range(5)}
-    full = sheet([[tile]], [["a caption far too long for a tile.png"]], legend, ["heading\udcff"], "title", tile=64)
-    assert full.width == bare.width
-    assert full.height >= bare.height + 5 * 18, "the legend takes as many lines as it needs"
-    pixels = np.asarray(full)
-    for colour in legend.values():
-        assert (pixels == colour).all(-1).sum() > 100
-
-
-def test_sheet_refuses_nothing_and_captions_that_do_not_fit() -> None:
-    with pytest.raises(ValueError, match="no tiles"):
-        sheet([])
-    with pytest.raises(ValueError, match="captions"):
-        sheet([[np.zeros((4, 4, 3), np.uint8)]], captions=[["a", "b"]])
+        overlay(np.zeros((4, 4, 3), np.float32), np.zeros((4, 4), int), colours(2), ExclusiveMaps(2))
 
 
 def test_the_font_has_letters_of_more_than_one_script():

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from rows import curve_rows, row
 
+from coarseparts.labels.part_maps import ExclusiveMaps
 from coarseparts.report.overlay import overlay
 from coarseparts.report.pages import Page as Given
 from coarseparts.report.pages import write_folder, write_report
@@ -55,7 +56,7 @@ class Page(HTMLParser):
         return [a for t, a in self.tags if t == tag and wanted.items() <= a.items()]
 
 
-LEGEND = Legend(("head", VILE))
+LEGEND = Legend(("head", VILE), ExclusiveMaps(2))
 IMAGE = np.random.default_rng(0).integers(0, 255, (24, 32, 3), dtype=np.uint8)
 PARTS = np.zeros((24, 32), np.uint8)
 PARTS[4:12, 4:12], PARTS[12:20, 4:30], PARTS[:2] = 1, 2, 255
@@ -175,19 +176,19 @@ def test_pictures_are_the_overlays(tmp_path: Path) -> None:
     image = np.zeros((40, 40, 3), np.uint8)
     parts = np.zeros((40, 40), np.uint8)
     parts[8:24, 8:24] = 1
-    shown = Gallery("g", image[None], parts[None], {"em": parts[None]}, ("a",), Legend(("head",)))
+    shown = Gallery("g", image[None], parts[None], {"em": parts[None]}, ("a",), Legend(("head",), ExclusiveMaps(1)))
     path = write_report(tmp_path / "r.html", [], Given("t", galleries=[shown]))
     (uri,) = (a["src"] for a in Page(path.read_text()).all("img") if "em" in a["alt"])
     assert uri.startswith("data:image/png;base64,"), "flat colours are smaller as PNG"
     drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("RGB"))
-    assert np.array_equal(drawn, overlay(image, parts, colours(1)))
+    assert np.array_equal(drawn, overlay(image, parts, colours(1), ExclusiveMaps(1)))
 
 
 def test_large_photographs_are_reduced(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 255, (600, 900, 3), dtype=np.uint8)
     parts = np.zeros((600, 900), np.uint8)
     parts[:, 450:] = 1
-    shown = Gallery("g", image[None], parts[None], {"em": parts[None]}, ("a",), Legend(("head",)))
+    shown = Gallery("g", image[None], parts[None], {"em": parts[None]}, ("a",), Legend(("head",), ExclusiveMaps(1)))
     path = write_report(tmp_path / "r.html", [], Given("t", galleries=[shown]))
     pictures = Page(path.read_text()).all("img")
     assert {(a["width"], a["height"]) for a in pictures} == {("256", "171")}

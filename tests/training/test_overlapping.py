@@ -16,18 +16,19 @@ from coarseparts.data.build import build_store
 from coarseparts.data.check import check
 from coarseparts.data.crops import crop_and_resize
 from coarseparts.data.dataset_file import load_dataset_file
-from coarseparts.data.formats.part_masks import find_overlapping_masks, read_overlapping_masks
+from coarseparts.data.formats.part_masks import find_part_files, read_part_files
 from coarseparts.data.sample import Sample
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
 from coarseparts.data.transforms import mirror
-from coarseparts.evaluation.iou import confusion, iou, summary
+from coarseparts.evaluation.iou import iou, summary
 from coarseparts.experiments.cells import Conditions
 from coarseparts.experiments.compare import compare
 from coarseparts.experiments.data import Data
 from coarseparts.inference.evaluate import evaluate_store
 from coarseparts.inference.folder import predict_folder
 from coarseparts.inference.model import Model
+from coarseparts.labels.part_maps import OverlappingMaps
 from coarseparts.labels.schema import Schema
 from coarseparts.report.overlay import overlay
 from coarseparts.report.palette import colours
@@ -98,7 +99,7 @@ def test_em_learns_parts_that_overlap(store: Store, tmp_path: Path) -> None:
     joint, (_, row, _) = methods.train(task, run, "em")
     truth = store.subset(store.rows("val")).parts
     for index, name in ((1, "front"), (2, "body")):
-        everywhere = 100 * SCHEMA.shows(truth, index).mean()  # IoU of "this part is everywhere"
+        everywhere = 100 * SCHEMA.maps.shows(truth, index).mean()  # IoU of "this part is everywhere"
         assert row["iou"][name] > 1.5 * everywhere, name
     (_, log_y), *_ = predictions(joint, "posterior", task.val_feed.plain(), task.settings.em.condition)
     bits = joint.y.mode(log_y)
@@ -109,7 +110,7 @@ def test_counts_are_those_of_each_part_as_a_binary_mask() -> None:
     rng = np.random.default_rng(0)
     pred, target = rng.integers(0, 8, (2, 3, 6, 7))
     target[1, 2] = 255
-    counts = confusion(pred, target, 4, overlapping=True)
+    counts = OverlappingMaps(3).confusion(pred, target)
     assert counts.shape == (3, 4, 4)
     for p in range(3):
         said, true, known = pred >> p & 1 == 1, target >> p & 1 == 1, target != 255
@@ -117,16 +118,16 @@ def test_counts_are_those_of_each_part_as_a_binary_mask() -> None:
         np.testing.assert_allclose(iou(counts)[p + 1], expected)
     measured = summary(counts, ("a", "b", "c"))
     np.testing.assert_allclose(measured["part_miou"], 100 * iou(counts)[1:].mean())
-    with pytest.raises(ValueError, match=r"pred holds \[8\], expected bits of 3 parts"):
-        confusion(np.full((1, 2, 2), 8), np.zeros((1, 2, 2), int), 4, overlapping=True)
+    with pytest.raises(ValueError, match=r"pred holds \[8\], expected 0\.\.7"):
+        OverlappingMaps(3).confusion(np.full((1, 2, 2), 8), np.zeros((1, 2, 2), int))
 
 
 def test_a_mirror_swaps_the_bits_of_left_and_right(store: Store) -> None:
     raw = store.batch(range(8))
     turned = mirror(raw, SCHEMA)
     for part, other in ((1, 1), (2, 2), (3, 4), (4, 3)):
-        before = torch.from_numpy(SCHEMA.shows(raw.parts.numpy(), part))
-        after = torch.from_numpy(SCHEMA.shows(turned.parts.numpy(), other))
+        before = torch.from_numpy(SCHEMA.maps.shows(raw.parts.numpy(), part))
+        after = torch.from_numpy(SCHEMA.maps.shows(turned.parts.numpy(), other))
         assert torch.equal(before.flip(-1), after), part
     assert torch.equal(mirror(turned, SCHEMA).parts, raw.parts)
     ignored = Store.from_arrays(SCHEMA, raw.image.permute(0, 2, 3, 1).numpy()).batch(range(8))
@@ -147,10 +148,10 @@ def test_a_crop_keeps_every_part_that_covers_half_a_pixel() -> None:
     parts[:4] |= 2
     parts[6:, 6:] = 255
     image = np.zeros((8, 8, 3), np.uint8)
-    small = crop_and_resize(Sample("x", image, parts), 4, overlapping=True)["parts"]
+    small = crop_and_resize(Sample("x", image, parts), 4, OverlappingMaps(2))["parts"]
     assert small is not None
     assert small.tolist() == [[3, 3, 2, 2], [3, 3, 2, 2], [1, 1, 0, 0], [1, 1, 0, 255]]
-    odd = crop_and_resize(Sample("x", image, parts & 3, crop=np.array([1, 1, 7, 7], np.float32)), 2, overlapping=True)
+    odd = crop_and_resize(Sample("x", image, parts & 3, crop=np.array([1, 1, 7, 7], np.float32)), 2, OverlappingMaps(2))
     assert odd["parts"] is not None and odd["parts"].tolist() == [[3, 2], [1, 0]]
 
 
@@ -160,13 +161,13 @@ def test_an_overlay_shows_every_part_where_parts_overlap() -> None:
     bits[2:18, 2:18] |= 1
     bits[8:12, 8:12] |= 2
     bits[0] = 255
-    drawn = overlay(image, bits, colours(2), overlapping=True)
+    drawn = overlay(image, bits, colours(2), OverlappingMaps(2))
     assert drawn[2, 10].tolist() == colours(2)[0].tolist(), "the outline of the first"
     assert drawn[8, 10].tolist() == colours(2)[1].tolist(), "the outline of the second upon it"
     assert drawn[10, 10].tolist() not in (drawn[5, 5].tolist(), image[0, 0].tolist())
     assert drawn[19, 19].tolist() == [100, 100, 100]
-    with pytest.raises(ValueError, match="expected bits of 1 parts"):
-        overlay(image, bits, colours(1), overlapping=True)
+    with pytest.raises(ValueError, match=r"expected 0\.\.1"):
+        overlay(image, bits, colours(1), OverlappingMaps(1))
 
 
 # ---- files --------------------------------------------------------------------------------------------------------
@@ -193,7 +194,7 @@ def write_files(folder: Path, made: dict[str, np.ndarray], coco: bool = False) -
         whole["images"].append(entry)
         whole["annotations"].append({"id": n, "image_id": n, "category_id": 1, "segmentation": code(mask > 127)})
         for index, part in enumerate(SCHEMA.parts, 1):
-            there = SCHEMA.shows(bits, index)
+            there = SCHEMA.maps.shows(bits, index)
             if there.any():
                 (folder / "masks" / part).mkdir(parents=True, exist_ok=True)
                 Image.fromarray(there.astype(np.uint8) * 255).save(folder / "masks" / part / name)
@@ -232,7 +233,7 @@ def test_what_is_wrong_with_overlapping_masks_is_named(tmp_path: Path) -> None:
         (folder / name).mkdir(parents=True)
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(folder / "front" / "a.png")
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(folder / "front" / "b.png")
-    found, problems = find_overlapping_masks(folder, SCHEMA.parts)
+    found, problems = find_part_files(folder, SCHEMA.parts)
     assert set(found) == {"a", "b"}
     wrong = [p for p in problems if p.severity == "error"]
     assert [p.message for p in wrong] == ["is not named after a part"] and "body" in wrong[0].remedy
@@ -240,9 +241,9 @@ def test_what_is_wrong_with_overlapping_masks_is_named(tmp_path: Path) -> None:
     assert notes == ["has no folder 'body'", "has no folder 'left wing'", "has no folder 'right wing'"]
     for name, size, expected in (("a", (4, 4), "is empty"), ("a", (5, 4), "pixels"), ("b", (4, 4), "colours")):
         with pytest.raises(BadInput, match=expected):
-            read_overlapping_masks(found[name], size)
+            read_part_files(found[name], size, SCHEMA.parts)
     (tmp_path / "none").mkdir()
-    assert "front/photo.png" in find_overlapping_masks(tmp_path / "none", SCHEMA.parts)[1][0].remedy
+    assert "front/photo.png" in find_part_files(tmp_path / "none", SCHEMA.parts)[1][0].remedy
     with pytest.raises(ValueError, match="7 at most"):
         Schema(parts=tuple("abcdefgh"), overlapping=True)
     for name in ("..", "../out", "/tmp/x", "wing/tip", ".hidden", "a" * 101, "x.png", "a\\b"):

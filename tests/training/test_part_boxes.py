@@ -20,6 +20,7 @@ from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds, boxes_of_parts
 from coarseparts.data.transforms import augment, mirror
 from coarseparts.labels import PartBoxes
+from coarseparts.labels.part_maps import ExclusiveMaps
 from coarseparts.system.problems import BadInput
 from coarseparts.training import methods
 from coarseparts.training.measure import predictions
@@ -113,14 +114,13 @@ def test_boxes_of_several_objects_go_to_their_own(tmp_path: Path) -> None:
 def test_a_crop_moves_the_boxes_exactly() -> None:
     boxes = np.array([[10, 10, 20, 14], [0, 0, 4, 4], [0, 0, 0, 0]], np.float32)
     image = np.zeros((40, 40, 3), np.uint8)
-    small = crop_and_resize(
-        Sample("x", image, crop=np.array([8, 8, 24, 24], np.float32), labels={"part_boxes": boxes}), 8
-    )
-    np.testing.assert_allclose(small["part_boxes"], [[1, 1, 6, 3], [0, 0, 0, 0], [0, 0, 0, 0]])
-    beyond = crop_and_resize(
-        Sample("x", image, crop=np.array([30, 30, 40, 40], np.float32), labels={"part_boxes": boxes}), 8
-    )
-    assert beyond["part_boxes"] is None
+
+    def cropped(*crop: int) -> np.ndarray | None:
+        sample = Sample("x", image, crop=np.array(crop, np.float32), labels={"part_boxes": boxes})
+        return crop_and_resize(sample, 8, ExclusiveMaps(3))["part_boxes"]
+
+    np.testing.assert_allclose(cropped(8, 8, 24, 24), [[1, 1, 6, 3], [0, 0, 0, 0], [0, 0, 0, 0]])
+    assert cropped(30, 30, 40, 40) is None
 
 
 @pytest.fixture(scope="module")

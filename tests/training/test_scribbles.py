@@ -24,6 +24,7 @@ from coarseparts.experiments.data import Data
 from coarseparts.inference.folder import predict_folder
 from coarseparts.inference.model import Model, load
 from coarseparts.labels import ExclusiveParts, OverlappingParts, Scribbles
+from coarseparts.labels.part_maps import ExclusiveMaps
 from coarseparts.report.contact_sheet import contact_sheet
 from coarseparts.system.errors import WrongArgument
 from coarseparts.system.problems import BadInput
@@ -133,10 +134,10 @@ def test_no_stroke_is_too_thin_for_a_small_sample() -> None:
     marks = np.full((640, 640), 255, np.uint8)
     marks[np.arange(640), np.arange(640)] = 1
     whole = Sample("x", np.zeros((640, 640, 3), np.uint8), labels={"scribbles": marks})
-    small = crop_and_resize(whole, 32)["scribbles"]
+    small = crop_and_resize(whole, 32, ExclusiveMaps(4))["scribbles"]
     assert small is not None and (np.diagonal(small) == 1).all() and (small == 1).sum() == 32
     marks[:] = 255
-    assert crop_and_resize(whole, 32)["scribbles"] is None
+    assert crop_and_resize(whole, 32, ExclusiveMaps(4))["scribbles"] is None
 
 
 @pytest.mark.parametrize("y", [ExclusiveParts(2), OverlappingParts(2)], ids=["exclusive", "overlapping"])

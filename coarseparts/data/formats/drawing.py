@@ -13,18 +13,15 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from coarseparts.data.formats.annotation import PartSegment
+from coarseparts.labels.part_maps import PartMaps
 from coarseparts.system.problems import BadInput, Problem
 
 MOST_OUTLINE = 2_000_000
 """Pixels along the outline of an annotation's polygons: pycocotools asks for some 100 bytes for each."""
 
 
-def draw_parts(segments: Iterable[PartSegment], size: tuple[int, int], overlapping: bool = False) -> np.ndarray:
-    """(H, W) uint8 part index of an image of ``size`` (width, height); with ``overlapping`` a bit field.
-
-    Where parts that exclude each other cover each other the smaller one is on top, so that an eye stays on its head.
-    Raises BadInput.
-    """
+def draw_parts(segments: Iterable[PartSegment], size: tuple[int, int], maps: PartMaps) -> np.ndarray:
+    """(H, W) uint8 part map of an image of ``size`` (width, height). Raises BadInput."""
     drawn, problems = [], []
     for segment in segments:
         try:
@@ -33,14 +30,7 @@ def draw_parts(segments: Iterable[PartSegment], size: tuple[int, int], overlappi
             problems.append(Problem(segment.file, f"{segment.where}: {error}", "draw the part again"))
     if problems:
         raise BadInput(problems)
-    parts = np.zeros(size[::-1], np.uint8)
-    if overlapping:
-        for index, mask in drawn:
-            parts[mask] |= 1 << (index - 1)
-        return parts
-    for index, mask in sorted(drawn, key=lambda pair: -int(pair[1].sum())):
-        parts[mask] = index
-    return parts
+    return maps.drawn(drawn, size)
 
 
 @dataclass(frozen=True)

@@ -47,13 +47,18 @@ def find_part_masks(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
     return found, problems
 
 
-def find_overlapping_masks(
-    folder: Path, parts: tuple[str, ...]
-) -> tuple[dict[str, tuple[tuple[int, Path], ...]], list[Problem]]:
-    """The PNG files in the folders ``folder/<part>``: (index, file) of each part that an image shows, by stem.
+PartFiles = tuple[tuple[int, Path], ...]
+"""(index, file) of the parts that an image shows, or one file with all of them and 0 as its index."""
+
+
+def find_part_files(folder: Path, parts: tuple[str, ...]) -> tuple[dict[str, PartFiles], list[Problem]]:
+    """The PNG files in the folders ``folder/<part>``, or of no ``parts`` in ``folder`` itself, by stem.
 
     An image that has a file in one of the folders counts as labelled, and the parts without one as not to be seen.
     """
+    if not parts:
+        whole, problems = find_part_masks(folder)
+        return {name: ((0, path),) for name, path in whole.items()}, problems
     found: dict[str, list[tuple[int, Path]]] = {}
     problems = []
     folders = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
@@ -80,11 +85,20 @@ def find_overlapping_masks(
     return {name: tuple(files) for name, files in found.items()}, problems
 
 
-def read_overlapping_masks(files: tuple[tuple[int, Path], ...], size: tuple[int, int]) -> np.ndarray:
-    """(H, W) uint8 bit field of an image of ``size`` (width, height): a part is where its file is not 0.
+def read_part_files(
+    files: PartFiles, size: tuple[int, int], parts: tuple[str, ...]
+) -> tuple[np.ndarray, list[Problem]]:
+    """(H, W) uint8 part map of an image of ``size`` (width, height), and notes on it. Of files that hold a part each it
+    is a bit field: a part is where its file is not 0.
 
     Raises BadInput with all that is wrong: damaged files, colours, other sizes, no pixel of any part.
     """
+    (index, file), *_ = files
+    if index == 0:
+        whole = read_part_mask(file, size, parts)
+        message = "its outlines are smoothed: between two indices lie pixels of the indices between them"
+        remedy = "export it without anti-aliasing, and resize masks by nearest neighbour only"
+        return whole, [Problem(str(file), message, remedy, "note")] if is_smoothed(whole) else []
     bits, problems = np.zeros(size[::-1], np.uint8), []
     for index, path in files:
         try:
@@ -95,10 +109,10 @@ def read_overlapping_masks(files: tuple[tuple[int, Path], ...], size: tuple[int,
         bits |= there.astype(np.uint8) << (index - 1)
     if not problems and not bits.any():
         message = "is empty, and so are the masks of the image's other parts"
-        problems.append(Problem(str(files[0][1]), message, "draw the parts or remove the files"))
+        problems.append(Problem(str(file), message, "draw the parts or remove the files"))
     if problems:
         raise BadInput(problems)
-    return bits
+    return bits, []
 
 
 def _read_binary(path: Path, size: tuple[int, int]) -> np.ndarray:

@@ -50,7 +50,7 @@ def boxes_of_parts(parts: np.ndarray, schema: Schema) -> np.ndarray:
     size = parts.shape[-1]
     at = np.arange(size)
     for index in range(1, schema.channels):
-        there = schema.shows(parts, index)
+        there = schema.maps.shows(parts, index)
         columns, rows = np.any(there, 1, keepdims=True)[:, 0], np.any(there, 2, keepdims=True)[:, :, 0]  # (N, S) each
         edges = [np.where(columns, at, size).min(1), np.where(rows, at, size).min(1)]
         edges += [np.where(columns, at + 1, 0).max(1), np.where(rows, at + 1, 0).max(1)]
