@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from coarseparts.cli import help, names, options
-from coarseparts.cli.choices import Changes, Device, Seeds, SkipBad, Weights
+from coarseparts.cli.choices import Changes, Device, Seeds, SkipBad, Weights, WorldOrData
 from coarseparts.cli.help import DATA, OUTPUT, PLACE, TRAINING, verb
 from coarseparts.cli.terminal import err, note, notes, progress, say
 
@@ -25,7 +25,7 @@ app = help.app()
     ),
 )
 def benchmark(
-    data: Annotated[str, typer.Argument(help=f"{', '.join(names.WORLDS)}, or a dataset file (YAML)")],
+    data: WorldOrData,
     run: Annotated[
         Path,
         typer.Option(
@@ -84,7 +84,7 @@ def benchmark(
         for one in style.split("+"):
             options.one_of("--labels", one, ("all", *names.STYLES))
     begins, numbers = options.names("--starts", starts, names.STARTS), options.seeds(seeds)
-    given = options.changes(changes) | ({"weights": weights} if weights else {})
+    given = options.changes(changes, weights)
     options.one_of("--preset", preset, (*names.PRESETS, names.PUBLISHED))
     split = split or ("test" if data in names.WORLDS else "val")
     options.one_of("--split", split, ("val", "test"))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from coarseparts.cli import help
-from coarseparts.cli.choices import Json
+from coarseparts.cli.choices import Data, Json
 from coarseparts.cli.help import OUTPUT, verb
 from coarseparts.cli.terminal import out, progress, say
 
@@ -23,7 +23,7 @@ app = help.app()
     ),
 )
 def check(
-    data: Annotated[Path, typer.Argument(help="dataset file (YAML)")],
+    data: Data,
     sheet: Annotated[
         Path | None, typer.Option(help="contact sheet PNG to write [DATA-check.png]", rich_help_panel=OUTPUT)
     ] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +10,9 @@ import typer
 from coarseparts.cli import names
 from coarseparts.cli.help import DATA, OUTPUT, PLACE, TRAINING
 
+Data = Annotated[Path, typer.Argument(help="dataset file (YAML)")]
+WorldOrData = Annotated[str, typer.Argument(help=f"{', '.join(names.WORLDS)}, or a dataset file (YAML)")]
+Run = Annotated[Path, typer.Argument(help="run folder")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda", rich_help_panel=PLACE)]
 Seed = Annotated[
     int,
@@ -23,6 +27,7 @@ Changes = Annotated[
         "--set", metavar="KEY=VALUE", help="any setting; see `coarseparts settings`", rich_help_panel=TRAINING
     ),
 ]
+Method = Annotated[str, typer.Option(help=f"one of {', '.join(names.METHODS)}", rich_help_panel=TRAINING)]
 Weights = Annotated[str, typer.Option(help="random, imagenet, or a safetensors/pth file", rich_help_panel=TRAINING)]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object", rich_help_panel=OUTPUT)]
 Preset = Annotated[str, typer.Option(help=f"one of {', '.join(names.PRESETS)}", rich_help_panel=TRAINING)]

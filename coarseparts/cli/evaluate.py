@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from coarseparts.cli import help, options
-from coarseparts.cli.choices import Device, Json, SkipBad
+from coarseparts.cli.choices import Device, Json, Run, SkipBad
 from coarseparts.cli.help import DATA, verb
 from coarseparts.cli.terminal import notes, progress, say
 
@@ -23,7 +23,7 @@ app = help.app()
     ),
 )
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="run folder")],
+    run: Run,
     data: Annotated[
         Path | None, typer.Option(help="another dataset file [the one it was trained on]", rich_help_panel=DATA)
     ] = None,

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from coarseparts.cli import help, options
-from coarseparts.cli.choices import Device, SkipBad
+from coarseparts.cli.choices import Device, Run, SkipBad
 from coarseparts.cli.help import DATA, OUTPUT, PLACE, verb
 from coarseparts.cli.terminal import note, notes, out, progress, say
 from coarseparts.system.problems import BadInput, Problem
@@ -26,7 +26,7 @@ app = help.app()
     ),
 )
 def predict(
-    run: Annotated[Path, typer.Argument(help="run folder")],
+    run: Run,
     images: Annotated[Path, typer.Argument(help="folder of photographs, or one")],
     target: Annotated[
         Path,

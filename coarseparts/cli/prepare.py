@@ -94,8 +94,9 @@ def pascub(
     options.one_of("--body", body, ("torso", "rest"))
 
     from coarseparts.data.prepare.archives import Archives
-    from coarseparts.data.prepare.pascal_birds import PARTS, Rules
+    from coarseparts.data.prepare.pascal_birds import Rules
     from coarseparts.data.prepare.pascub import Choices, prepare_pascub
+    from coarseparts.data.synthetic.anatomy import PARTS
 
     order = tuple(options.names("--part-order", part_order, PARTS)) or None
     if order is not None and len(order) != len(PARTS):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from coarseparts.cli import help, names, options
-from coarseparts.cli.choices import Changes, Device, Preset, Seed, SkipBad, Weights
+from coarseparts.cli.choices import Changes, Device, Method, Preset, Seed, SkipBad, Weights, WorldOrData
 from coarseparts.cli.help import DATA, OUTPUT, TRAINING, verb
 from coarseparts.cli.terminal import err, note, notes, progress, say
 from coarseparts.system.errors import Failed
@@ -26,7 +26,7 @@ app = help.app()
     ),
 )
 def sweep(
-    data: Annotated[str, typer.Argument(help=f"{', '.join(names.WORLDS)}, or a dataset file (YAML)")],
+    data: WorldOrData,
     run: Annotated[
         Path,
         typer.Option(
@@ -37,7 +37,7 @@ def sweep(
         list[str],
         typer.Option(metavar="KEY=A,B,.. or KEY=LOW:HIGH[:log]", help="a setting to vary", rich_help_panel=TRAINING),
     ],
-    method: Annotated[str, typer.Option(help=f"one of {', '.join(names.METHODS)}", rich_help_panel=TRAINING)] = "em",
+    method: Method = "em",
     sampler: Annotated[
         str, typer.Option(help=f"one of {', '.join(names.SAMPLERS)}", rich_help_panel=TRAINING)
     ] = "random",
@@ -62,7 +62,7 @@ def sweep(
     """Choose settings on the validation images (Appendix C): a table of trials and the best ones as --set options."""
     options.one_of("--method", method, names.METHODS)
     options.one_of("--sampler", sampler, names.SAMPLERS)
-    given = options.changes(changes) | ({"weights": weights} if weights else {})
+    given = options.changes(changes, weights)
 
     from pydantic import ValidationError
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from coarseparts.cli import help, names, options
-from coarseparts.cli.choices import Changes, Device, PartsLimit, Preset, Seed, SkipBad, Weights
+from coarseparts.cli.choices import Changes, Data, Device, Method, PartsLimit, Preset, Seed, SkipBad, Weights
 from coarseparts.cli.compare import compare
-from coarseparts.cli.help import DATA, OUTPUT, TRAINING, verb
+from coarseparts.cli.help import DATA, OUTPUT, verb
 
 app = help.app()
 
@@ -23,14 +23,14 @@ app = help.app()
     ),
 )
 def train(
-    data: Annotated[Path, typer.Argument(help="dataset file (YAML)")],
+    data: Data,
     run: Annotated[
         Path,
         typer.Option(
             "--out", help="run folder; the same command again goes on where it stopped", rich_help_panel=OUTPUT
         ),
     ],
-    method: Annotated[str, typer.Option(help=f"one of {', '.join(names.METHODS)}", rich_help_panel=TRAINING)] = "em",
+    method: Method = "em",
     preset: Preset = "default",
     weights: Weights = "",
     labels: Annotated[

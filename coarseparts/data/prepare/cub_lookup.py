@@ -17,7 +17,7 @@ from coarseparts.data.prepare.bird_tables import CUB, read_annotations
 from coarseparts.data.prepare.coarse import coco_text
 from coarseparts.data.prepare.cub_parts import Pair
 from coarseparts.data.prepare.output import Item, Made, Output
-from coarseparts.data.prepare.pascal_birds import PARTS
+from coarseparts.data.synthetic.anatomy import PARTS
 from coarseparts.system.problems import BadInput, Problem
 
 

@@ -18,9 +18,9 @@ from coarseparts.data.prepare import nabirds as preparation
 from coarseparts.data.prepare.bird_tables import NABIRDS, NABIRDS_KEYPOINTS, read_annotations
 from coarseparts.data.prepare.cub import prepare_cub
 from coarseparts.data.prepare.nabirds import prepare_nabirds
-from coarseparts.data.prepare.pascal_birds import PARTS
 from coarseparts.data.prepare.pascub import prepare_pascub
 from coarseparts.data.records import read_dataset
+from coarseparts.data.synthetic.anatomy import PARTS
 from coarseparts.system.problems import BadInput, errors
 
 CUB_POINTS = (
