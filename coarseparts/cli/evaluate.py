@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from coarseparts.cli import help, options
 from coarseparts.cli.choices import Device, Json, Run, SkipBad
-from coarseparts.cli.help import DATA, verb
+from coarseparts.cli.help import DataOption, verb
 from coarseparts.cli.terminal import notes, progress, say
 
 app = help.app()
@@ -24,13 +22,9 @@ app = help.app()
 )
 def evaluate(
     run: Run,
-    data: Annotated[
-        Path | None, typer.Option(help="another dataset file [the one it was trained on]", rich_help_panel=DATA)
-    ] = None,
-    split: Annotated[str, typer.Option(help="train, val or test", rich_help_panel=DATA)] = "val",
-    model: Annotated[
-        str, typer.Option(help="part (sees the image) or posterior (sees the coarse labels, too)", rich_help_panel=DATA)
-    ] = "part",
+    data: Annotated[Path | None, DataOption(help="another dataset file [the one it was trained on]")] = None,
+    split: Annotated[str, DataOption(help="train, val or test")] = "val",
+    model: Annotated[str, DataOption(help="part (sees the image) or posterior (sees the coarse labels, too)")] = "part",
     as_json: Json = False,
     device: Device = "auto",
     skip_bad: SkipBad = False,

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from coarseparts.cli import help, options
 from coarseparts.cli.choices import Device, Run, SkipBad
-from coarseparts.cli.help import DATA, OUTPUT, PLACE, verb
+from coarseparts.cli.help import DataOption, OutputOption, PlaceOption, verb
 from coarseparts.cli.terminal import note, notes, out, progress, say
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import readable
@@ -28,29 +28,18 @@ app = help.app()
 def predict(
     run: Run,
     images: Annotated[Path, typer.Argument(help="folder of photographs, or one")],
-    target: Annotated[
-        Path,
-        typer.Option(
-            "--out", help="folder for <stem>.png: part indices at the image's own size", rich_help_panel=OUTPUT
-        ),
-    ],
+    target: Annotated[Path, OutputOption("--out", help="folder for <stem>.png: part indices at the image's own size")],
     labels: Annotated[
         list[str],
-        typer.Option(
+        DataOption(
             metavar="FILE or KEY=PATH",
             help="COCO file with coarse labels of these images; or, by the key of a dataset file's source, "
             "labels of one style, e.g. masks=FOLDER; may be repeated",
-            rich_help_panel=DATA,
         ),
     ] = [],  # noqa: B006
-    overlay: Annotated[
-        bool, typer.Option("--overlay", help="also write pictures to look at", rich_help_panel=OUTPUT)
-    ] = False,
-    coco: Annotated[Path | None, typer.Option(help="also write a COCO file", rich_help_panel=OUTPUT)] = None,
-    shard: Annotated[
-        str,
-        typer.Option(help="I/N: every N-th image from the I-th on [all; torchrun: its own]", rich_help_panel=PLACE),
-    ] = "",
+    overlay: Annotated[bool, OutputOption("--overlay", help="also write pictures to look at")] = False,
+    coco: Annotated[Path | None, OutputOption(help="also write a COCO file")] = None,
+    shard: Annotated[str, PlaceOption(help="I/N: every N-th image from the I-th on [all; torchrun: its own]")] = "",
     device: Device = "auto",
     skip_bad: SkipBad = False,
 ) -> None:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from coarseparts.cli import help, names, options
-from coarseparts.cli.help import DATA, OUTPUT, verb
+from coarseparts.cli.help import DataOption, OutputOption, verb
 from coarseparts.cli.terminal import err, out, say
 from coarseparts.system.problems import BadInput, Problem, capped
 
@@ -27,7 +27,7 @@ app = help.app(
     epilog="coarseparts prepare cub CUB_200_2011 --out data/cub\ncoarseparts prepare pascub --help",
 )
 _OUT = "folder to write; the same command again goes on, or finds it done"
-Out = Annotated[Path, typer.Option("--out", help=_OUT, rich_help_panel=OUTPUT)]
+Out = Annotated[Path, OutputOption("--out", help=_OUT)]
 
 
 @app.callback()
@@ -37,57 +37,28 @@ def prepare() -> None:
 
 @verb(app, examples=("coarseparts prepare pascub --cub CUB_200_2011 --parts CUB_Parts --out data/pascub",))
 def pascub(
-    cub: Annotated[
-        Path, typer.Option(metavar="DIR", help="CUB_200_2011, as unpacked; used from there", rich_help_panel=DATA)
-    ],
-    parts: Annotated[
-        Path,
-        typer.Option(metavar="DIR", help="CUB_Parts of PASCUB: images_train, parts_train, ...", rich_help_panel=DATA),
-    ],
+    cub: Annotated[Path, DataOption(metavar="DIR", help="CUB_200_2011, as unpacked; used from there")],
+    parts: Annotated[Path, DataOption(metavar="DIR", help="CUB_Parts of PASCUB: images_train, parts_train, ...")],
     folder: Out,
-    voc: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="VOC2010: JPEGImages, ImageSets", rich_help_panel=DATA)
-    ] = None,
+    voc: Annotated[Path | None, DataOption(metavar="DIR", help="VOC2010: JPEGImages, ImageSets")] = None,
     pascal_parts: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="PASCAL-Part's .mat files: Annotations_Part", rich_help_panel=DATA),
+        Path | None, DataOption(metavar="DIR", help="PASCAL-Part's .mat files: Annotations_Part")
     ] = None,
     pascal_crops: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="PASCAL_Parts of PASCUB, instead of --voc and --pascal-parts", rich_help_panel=DATA
-        ),
+        Path | None, DataOption(metavar="DIR", help="PASCAL_Parts of PASCUB, instead of --voc and --pascal-parts")
     ] = None,
     segmentations: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="CUB's figure-ground masks (default: in or beside --cub)", rich_help_panel=DATA
-        ),
+        Path | None, DataOption(metavar="DIR", help="CUB's figure-ground masks (default: in or beside --cub)")
     ] = None,
-    neck: Annotated[
-        str, typer.Option(help="head: it belongs to it; drop: no part of its own", rich_help_panel=DATA)
-    ] = "head",
-    body: Annotated[
-        str, typer.Option(help="what is weighed against the head: torso, or rest", rich_help_panel=DATA)
-    ] = "torso",
+    neck: Annotated[str, DataOption(help="head: it belongs to it; drop: no part of its own")] = "head",
+    body: Annotated[str, DataOption(help="what is weighed against the head: torso, or rest")] = "torso",
     part_order: Annotated[
-        str,
-        typer.Option(
-            help="parts of the indices 1 to 10 of CUB_Parts (default: found from CUB's keypoints)", rich_help_panel=DATA
-        ),
+        str, DataOption(help="parts of the indices 1 to 10 of CUB_Parts (default: found from CUB's keypoints)")
     ] = "",
-    split_file: Annotated[
-        Path | None, typer.Option(help='lines "name val" for birds of PASCAL and CUB', rich_help_panel=DATA)
-    ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**31 - 1, help="deals the other images to val and test", rich_help_panel=DATA)
-    ] = 0,
-    as_paper: Annotated[
-        bool, typer.Option("--as-paper", help="train on val and test images' coarse labels", rich_help_panel=DATA)
-    ] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="other numbers than the paper's are errors", rich_help_panel=DATA)
-    ] = False,
+    split_file: Annotated[Path | None, DataOption(help='lines "name val" for birds of PASCAL and CUB')] = None,
+    seed: Annotated[int, DataOption(min=0, max=2**31 - 1, help="deals the other images to val and test")] = 0,
+    as_paper: Annotated[bool, DataOption("--as-paper", help="train on val and test images' coarse labels")] = False,
+    strict: Annotated[bool, DataOption("--strict", help="other numbers than the paper's are errors")] = False,
 ) -> None:
     """PASCUB: birds of PASCAL-Part and CUB Parts with part masks, CUB-200-2011 with coarse labels (section 4.1)."""
     options.one_of("--neck", neck, ("head", "drop"))
@@ -118,8 +89,7 @@ def cub(
     archive: Annotated[Path, typer.Argument(metavar="DIR", help="CUB_200_2011, as unpacked; used from there")],
     folder: Out,
     segmentations: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="CUB's figure-ground masks (default: in or beside DIR)", rich_help_panel=DATA),
+        Path | None, DataOption(metavar="DIR", help="CUB's figure-ground masks (default: in or beside DIR)")
     ] = None,
 ) -> None:
     """CUB-200-2011: keypoints, boxes and figure-ground masks, in its official split."""
@@ -140,26 +110,15 @@ def cub(
 )
 def oid_aircraft(
     archive: Annotated[Path, typer.Argument(metavar="DIR", help="oid-aircraft-beta-1, as unpacked")],
-    folder: Annotated[Path | None, typer.Option("--out", help=_OUT, rich_help_panel=OUTPUT)] = None,
+    folder: Annotated[Path | None, OutputOption("--out", help=_OUT)] = None,
     clean: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help='part labels are used of these photographs: lines "train 0034309"',
-            rich_help_panel=DATA,
-        ),
+        Path | None, DataOption(metavar="FILE", help='part labels are used of these photographs: lines "train 0034309"')
     ] = None,
     propose: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="write such a list, of labels that fit together, to look through",
-            rich_help_panel=OUTPUT,
-        ),
+        OutputOption(metavar="FILE", help="write such a list, of labels that fit together, to look through"),
     ] = None,
-    banner: Annotated[
-        int, typer.Option(min=0, help="rows to cut off at the bottom of each photograph", rich_help_panel=DATA)
-    ] = names.BANNER,
+    banner: Annotated[int, DataOption(min=0, help="rows to cut off at the bottom of each photograph")] = names.BANNER,
 ) -> None:
     """OID Aircraft: outlines of aeroplanes, and polygons of four parts of those you choose (section 4.2)."""
     if (folder is None) == (propose is None) or (propose is not None and clean is not None):
@@ -188,10 +147,7 @@ def nabirds(
     archive: Annotated[Path, typer.Argument(metavar="DIR", help="nabirds, as unpacked; used from there")],
     folder: Out,
     beside: Annotated[
-        Path | None,
-        typer.Option(
-            "--with", metavar="YAML", help="also a dataset file of this one's sources and NABirds", rich_help_panel=DATA
-        ),
+        Path | None, DataOption("--with", metavar="YAML", help="also a dataset file of this one's sources and NABirds")
     ] = None,
 ) -> None:
     """NABirds: keypoints and boxes, alone and as a further coarse source beside PASCUB."""

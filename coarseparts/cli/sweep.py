@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-import typer
-
 from coarseparts.cli import help, names, options
 from coarseparts.cli.choices import Changes, Device, Method, Preset, Seed, SkipBad, Weights, WorldOrData
-from coarseparts.cli.help import DATA, OUTPUT, TRAINING, verb
+from coarseparts.cli.help import DataOption, OutputOption, TrainingOption, verb
 from coarseparts.cli.terminal import err, note, notes, progress, say
 from coarseparts.system.errors import Failed
 from coarseparts.system.problems import BadInput, Problem
@@ -27,30 +25,13 @@ app = help.app()
 )
 def sweep(
     data: WorldOrData,
-    run: Annotated[
-        Path,
-        typer.Option(
-            "--out", help="folder; the same command again does the trials that are left", rich_help_panel=OUTPUT
-        ),
-    ],
-    over: Annotated[
-        list[str],
-        typer.Option(metavar="KEY=A,B,.. or KEY=LOW:HIGH[:log]", help="a setting to vary", rich_help_panel=TRAINING),
-    ],
+    run: Annotated[Path, OutputOption("--out", help="folder; the same command again does the trials that are left")],
+    over: Annotated[list[str], TrainingOption(metavar="KEY=A,B,.. or KEY=LOW:HIGH[:log]", help="a setting to vary")],
     method: Method = "em",
-    sampler: Annotated[
-        str, typer.Option(help=f"one of {', '.join(names.SAMPLERS)}", rich_help_panel=TRAINING)
-    ] = "random",
-    trials: Annotated[
-        int, typer.Option(min=1, help="how many settings to try; a grid tries all", rich_help_panel=TRAINING)
-    ] = 20,
+    sampler: Annotated[str, TrainingOption(help=f"one of {', '.join(names.SAMPLERS)}")] = "random",
+    trials: Annotated[int, TrainingOption(min=1, help="how many settings to try; a grid tries all")] = 20,
     parts: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="number of part masks [all there are; synthetic birds: 30, aircraft: 60]",
-            rich_help_panel=DATA,
-        ),
+        int | None, DataOption(min=1, help="number of part masks [all there are; synthetic birds: 30, aircraft: 60]")
     ] = None,
     preset: Preset = "default",
     weights: Weights = "",
