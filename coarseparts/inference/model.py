@@ -7,7 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from coarseparts.data.dataset_file import STRIDE, Crop, describe, kind
 from coarseparts.inference.arguments import Box, Keypoints, Mask, PartBoxes, Photograph, each_of, sample_of
 from coarseparts.inference.parts import Parts
-from coarseparts.inference.predict import folded, predict_samples
+from coarseparts.inference.predict import Trained, folded, predict_samples
 from coarseparts.joint import JointModel
 from coarseparts.labels import STYLES
 from coarseparts.labels.schema import Schema
@@ -60,22 +60,8 @@ def load(path: str | os.PathLike[str], device: str = "auto") -> Model:
         raise RunError(f"{error.filename or folder}: cannot be read: {error.strerror}; {remedy}") from error
 
 
-@dataclass
-class Model:
-    """A trained model: networks in eval() mode, what they were built from, and what it was trained on.
-
-    ``schema``: the names of its parts and keypoints. ``styles``: the coarse labels that it was trained with, which
-    ``predict`` takes where there is a posterior (``has_posterior``; fine-tuning, for one, trains none). ``size`` at
-    which it looks, pixels. ``crop`` is the dataset file's.
-    """
-
-    networks: JointModel
-    schema: Schema
-    settings: Settings
-    styles: list[str]
-    size: int
-    crop: dict[str, Any]
-    has_posterior: bool
+class Model(Trained):
+    """A trained model: saved, loaded, and asked for the parts of photographs."""
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a path that is a text is a sequence, too; it is meant here

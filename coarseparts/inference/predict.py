@@ -9,7 +9,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,8 +30,14 @@ BATCH = 16
 """Samples that pass through a network together."""
 
 
-class Model(Protocol):
-    """What of a trained model (``inference.model.Model``) predicts."""
+@dataclass
+class Trained:
+    """Networks in eval() mode, what they were built from, and what they were trained on.
+
+    ``schema``: the names of parts and keypoints. ``styles``: the coarse labels that they were trained with, which
+    ``predict_samples`` takes where there is a posterior (``has_posterior``; fine-tuning, for one, trains none).
+    ``size`` at which they look, pixels. ``crop`` is the dataset file's.
+    """
 
     networks: JointModel
     schema: Schema
@@ -96,7 +102,7 @@ def _fold(module: nn.Module) -> None:
 
 @torch.no_grad()
 def predict_samples(
-    model: Model, samples: Sequence[Sample], use_labels: bool = True, size: int = BATCH
+    model: Trained, samples: Sequence[Sample], use_labels: bool = True, size: int = BATCH
 ) -> list[Prediction]:
     """What a model says of samples of any size.
 
@@ -118,7 +124,7 @@ def predict_samples(
     return [out[i] for i in range(len(samples))]
 
 
-def _each(model: Model, samples: list[Sample], labelled: bool, size: int) -> Iterator[Prediction]:
+def _each(model: Trained, samples: list[Sample], labelled: bool, size: int) -> Iterator[Prediction]:
     for chunk, crops, log_y in _forward(model, samples, labelled, size):
         states = log_y.exp()
         states = model.networks.y.there(states) if model.schema.overlapping else states
@@ -126,7 +132,7 @@ def _each(model: Model, samples: list[Sample], labelled: bool, size: int) -> Ite
             yield Prediction(each, crop, _native(sample), model.schema.overlapping)
 
 
-def _figures(model: Model, samples: list[Sample], size: int) -> Iterator[np.ndarray]:
+def _figures(model: Trained, samples: list[Sample], size: int) -> Iterator[np.ndarray]:
     """(H, W) where a first look at the whole image sees the object: its parts; where a learned p(ymask|y) says it, the
     whole of it, for parts that overlap need not fill it."""
     mask = dict(model.networks.styles.items()).get("mask")
@@ -139,7 +145,7 @@ def _figures(model: Model, samples: list[Sample], size: int) -> Iterator[np.ndar
 
 
 def _forward(
-    model: Model, samples: list[Sample], labelled: bool, size: int
+    model: Trained, samples: list[Sample], labelled: bool, size: int
 ) -> Iterator[tuple[list[Sample], list[np.ndarray], Tensor]]:
     """A batch of samples after the other: what was cropped of each, and log_y (B, S, H, W) of the crops."""
     for start in range(0, len(samples), size):
@@ -153,7 +159,7 @@ def _forward(
         yield chunk, [np.asarray(arrays["crop"]) for arrays in made], log_y
 
 
-def _batch(model: Model, made: list[dict[str, np.ndarray | None]]) -> Batch:
+def _batch(model: Trained, made: list[dict[str, np.ndarray | None]]) -> Batch:
     """Samples at the model's size as its networks' input."""
 
     def stacked(name: str) -> np.ndarray | None:
