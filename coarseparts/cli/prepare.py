@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
 from coarseparts.cli import help, names, options
 from coarseparts.cli.help import DataOption, OutputOption, verb
-from coarseparts.cli.terminal import err, out, say
+from coarseparts.cli.terminal import end_bars, out, progress, say
 from coarseparts.system.problems import BadInput, Problem, capped
 
 if TYPE_CHECKING:
@@ -74,13 +71,12 @@ def pascub(
         remedy = f"name each of {', '.join(PARTS)} once"
         raise BadInput(Problem("--part-order", f"names {len(order)} parts, expected {len(PARTS)}", remedy))
     rules = Rules(cast(Literal["head", "drop"], neck), cast(Literal["torso", "rest"], body))
-    with _progress() as advance:
-        made = prepare_pascub(
-            Archives(cub, parts, voc, pascal_parts, segmentations, pascal_crops),
-            folder,
-            Choices(rules, order, split_file, seed, as_paper, strict),
-            advance,
-        )
+    made = prepare_pascub(
+        Archives(cub, parts, voc, pascal_parts, segmentations, pascal_crops),
+        folder,
+        Choices(rules, order, split_file, seed, as_paper, strict),
+        progress("preparing"),
+    )
     _print_pascub(made)
 
 
@@ -95,8 +91,7 @@ def cub(
     """CUB-200-2011: keypoints, boxes and figure-ground masks, in its official split."""
     from coarseparts.data.prepare.cub import prepare_cub
 
-    with _progress() as advance:
-        changed, problems = prepare_cub(archive, folder, segmentations, advance)
+    changed, problems = prepare_cub(archive, folder, segmentations, progress("preparing"))
     _print_done(folder / "cub.yaml", changed, problems)
 
 
@@ -131,8 +126,7 @@ def oid_aircraft(
         changed = propose_clean(archive, propose, banner)
         say(f"{propose}: {'look through it, then give it to --clean' if changed else 'was there already'}")
     if folder is not None:
-        with _progress() as advance:
-            changed, problems = prepare_oid_aircraft(archive, folder, clean, banner, advance)
+        changed, problems = prepare_oid_aircraft(archive, folder, clean, banner, progress("preparing"))
         _print_done(folder / "oid-aircraft.yaml", changed, problems)
 
 
@@ -153,13 +147,13 @@ def nabirds(
     """NABirds: keypoints and boxes, alone and as a further coarse source beside PASCUB."""
     from coarseparts.data.prepare.nabirds import prepare_nabirds
 
-    with _progress() as advance:
-        changed, problems = prepare_nabirds(archive, folder, beside, advance)
+    changed, problems = prepare_nabirds(archive, folder, beside, progress("preparing"))
     made = folder / ("nabirds.yaml" if beside is None else f"{beside.stem}-nabirds.yaml")
     _print_done(made, changed, problems)
 
 
 def _print_done(dataset: Path, changed: bool, problems: list[Problem]) -> None:
+    end_bars()
     for problem in capped(problems):
         say(str(problem))
     done = "dataset file" if changed else "nothing to do, all of it was there"
@@ -170,6 +164,7 @@ def _print_done(dataset: Path, changed: bool, problems: list[Problem]) -> None:
 def _print_pascub(made: Pascub) -> None:
     from coarseparts.data.prepare.pascal_birds import PAPER_BIRDS
 
+    end_bars()
     sizes = _table("images", "set", "split", "paper", "found", "used")
     for row in made.sizes:
         sizes.add_row(*map(str, row))
@@ -180,14 +175,6 @@ def _print_pascub(made: Pascub) -> None:
     if made.funnel:
         out.print(funnel)
     _print_done(made.dataset, made.changed, made.problems)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A callback (done, total) that moves a bar on a terminal, for one kind of work after the other."""
-    with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task("preparing", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -77,14 +77,14 @@ def sweep(
         conditions = Conditions(count, "all", "weights", seed)
         common = facts(data, source, given, preset=preset, method=method, seed=seed, parts=count)
 
-        told: list[str] = []
+        used: list[str] = []  # what the first trial is trained on, as all are
 
         def measure(chosen: dict[str, Any], folder: Path) -> float:
             settings = resolve(presets.settings(preset, given | chosen), where)
             task, trial = source.opened(conditions, folder, settings, where, err)
-            if not told:
-                told.append(in_training(task.rows, task.styles))
-                note(told[0])
+            if not used:
+                used.append(in_training(task.rows, task.styles))
+                note(used[0])
             try:
                 joint, _ = methods.train(task, trial, method)
             except TrainingDiverged as error:

@@ -29,7 +29,7 @@ from coarseparts.system.device import resolve
 from coarseparts.system.documents import DocumentError, load_json
 from coarseparts.system.errors import DamagedRun, RunError, WrongArgument
 from coarseparts.system.files import path_of
-from coarseparts.system.text import short, strangers
+from coarseparts.system.text import reason, short, strangers
 from coarseparts.training.checkpoints import digest_of, fits, load_all, read_tensors, tensor_file
 from coarseparts.training.claims import look_through, write
 from coarseparts.training.networks import build
@@ -176,23 +176,23 @@ class Model(Trained):
         try:
             found = load_json(file)
             if not isinstance(found, dict) or found.get("format") != FORMAT:
-                there = found.get("format") if isinstance(found, dict) else None
-                raise DamagedRun(f"{file}: format {short(there)}, expected {FORMAT}; train again")
+                version = found.get("format") if isinstance(found, dict) else None
+                raise DamagedRun(f"{file}: format {short(version)}, expected {FORMAT}; train again")
             card = _Card.model_validate({key: value for key, value in found.items() if key != "format"})
         except ValidationError as error:
             raise DamagedRun("\n".join(str(p) for p in describe(error, str(file), _Card))) from error
         except (DocumentError, OSError) as error:
             if limits.is_machines(error):
                 raise
-            said = error.strerror if isinstance(error, OSError) else error
-            raise DamagedRun(f"{file}: cannot be read ({said}); train again") from error
+            why = error.strerror if isinstance(error, OSError) else error
+            raise DamagedRun(f"{file}: cannot be read ({why}); train again") from error
         precision = fastest(device) if card.settings.precision == "bfloat16" else "float32"
         able = card.settings.model_copy(update={"precision": precision})
         try:
             shapes = cls._of(_shapes(card.schema_, able, card.styles), card)._parts()
             names = [name for name, module in shapes.items() if module.state_dict()]
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise DamagedRun(f"{file}: is damaged ({_brief(error)}); train again") from error
+            raise DamagedRun(f"{file}: is damaged ({reason(error)}); train again") from error
         weights = {name: _weights(folder / f"{name}.safetensors", card.id) for name in names}
         try:
             fits({name: shapes[name] for name in names}, weights)
@@ -201,7 +201,7 @@ class Model(Trained):
             model = cls._of(networks, card)
             load_all({name: model._parts()[name] for name in names}, weights)
         except ValueError as error:
-            raise DamagedRun(f"{file}: does not fit the weights beside it ({_brief(error)}); train again") from error
+            raise DamagedRun(f"{file}: does not fit the weights beside it ({reason(error)}); train again") from error
         if card.id and card.id != _id_of({key: value for key, value in found.items() if key != "id"}, weights):
             raise DamagedRun(f"{file}: is not what was written with the weights beside it; train again")
         for module in model._parts().values():
@@ -239,21 +239,17 @@ def _shapes(schema: Schema, settings: Settings, styles: list[str]) -> JointModel
 
 def _weights(file: Path, model: str) -> dict[str, Tensor]:
     try:
-        tensors, said = read_tensors(file)
-        if said.get("model", model) != model:
+        tensors, about = read_tensors(file)
+        if about.get("model", model) != model:
             raise ValueError("it is of another model than model.json")
         return tensors
     except Exception as error:
         if limits.is_machines(error):
             raise
-        raise DamagedRun(f"{file}: cannot be read ({_brief(error)}); train again") from error
+        raise DamagedRun(f"{file}: cannot be read ({reason(error)}); train again") from error
 
 
 def _id_of(text: dict[str, Any], weights: Mapping[str, Mapping[str, Tensor]]) -> str:
     """What names a model: a digest of what its model.json says, but for this, and of its weights."""
     digests = [digest_of(weights[name]) for name in sorted(weights) if weights[name]]
     return hashlib.sha256("".join([json.dumps(text), *digests]).encode()).hexdigest()[:24]
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

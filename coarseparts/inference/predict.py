@@ -72,10 +72,10 @@ class Prediction:
 
     def at_native(self) -> np.ndarray:
         """``probability`` at the image's own size, (P + 1 or P, H, W) float32; certainly background beyond the crop."""
-        there = uncrop_probabilities(self.probability, self.crop, self.native)
+        probability = uncrop_probabilities(self.probability, self.crop, self.native)
         if not self.overlapping:
-            there[0][there.sum(0) == 0] = 1
-        return there
+            probability[0][probability.sum(0) == 0] = 1
+        return probability
 
 
 def folded(networks: JointModel) -> JointModel:
@@ -140,8 +140,8 @@ def _figures(model: Trained, samples: list[Sample], size: int) -> Iterator[np.nd
         yield from (prediction.part_map() for prediction in _each(model, samples, False, size))
         return
     for chunk, crops, log_y in _forward(model, samples, False, size):
-        for sample, crop, there in zip(chunk, crops, mask.predict(log_y).sigmoid().cpu().numpy(), strict=True):
-            yield (uncrop_probabilities(there, crop, _native(sample))[0] > 0.5).astype(np.uint8)
+        for sample, crop, figure in zip(chunk, crops, mask.predict(log_y).sigmoid().cpu().numpy(), strict=True):
+            yield (uncrop_probabilities(figure, crop, _native(sample))[0] > 0.5).astype(np.uint8)
 
 
 def _forward(
@@ -163,8 +163,8 @@ def _batch(model: Trained, made: list[dict[str, np.ndarray | None]]) -> Batch:
     """Samples at the model's size as its networks' input."""
 
     def stacked(name: str) -> np.ndarray | None:
-        there = [value for value in (arrays[name] for arrays in made) if value is not None]
-        blank = np.zeros_like(there[0]) if there else None
+        given = [value for value in (arrays[name] for arrays in made) if value is not None]
+        blank = np.zeros_like(given[0]) if given else None
         return None if blank is None else np.stack([blank if a[name] is None else a[name] for a in made])  # type: ignore
 
     image = stacked("image")
