@@ -31,8 +31,8 @@ from scipy.io import savemat
 from coarseparts.data.formats.pascal_part import read_pascal_part
 from coarseparts.data.images import decode
 from coarseparts.data.prepare.archives import Archives
-from coarseparts.data.prepare.pascal_birds import PARTS
 from coarseparts.data.prepare.pascub import Choices, prepare_pascub
+from coarseparts.data.synthetic.anatomy import PARTS
 
 WIDTH, HEIGHT = 500, 375
 DISTINCT = 16

@@ -7,11 +7,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from coarseparts.cli import help, names, options
-from coarseparts.cli.choices import Changes, Device, Seeds, SkipBad, Weights
-from coarseparts.cli.help import DATA, OUTPUT, PLACE, TRAINING, verb
+from coarseparts.cli.choices import Changes, Device, Seeds, SkipBad, Weights, WorldOrData
+from coarseparts.cli.help import DataOption, OutputOption, PlaceOption, TrainingOption, verb
 from coarseparts.cli.terminal import err, note, notes, progress, say
 
 app = help.app()
@@ -25,52 +23,29 @@ app = help.app()
     ),
 )
 def benchmark(
-    data: Annotated[str, typer.Argument(help=f"{', '.join(names.WORLDS)}, or a dataset file (YAML)")],
-    run: Annotated[
-        Path,
-        typer.Option(
-            "--out", help="folder; the same command again does the cells that are left", rich_help_panel=OUTPUT
-        ),
-    ],
-    methods: Annotated[
-        str, typer.Option(help=f"of {', '.join(names.METHODS)} [all that fit]", rich_help_panel=TRAINING)
-    ] = "",
+    data: WorldOrData,
+    run: Annotated[Path, OutputOption("--out", help="folder; the same command again does the cells that are left")],
+    methods: Annotated[str, TrainingOption(help=f"of {', '.join(names.METHODS)} [all that fit]")] = "",
     parts: Annotated[
-        str,
-        typer.Option(
-            help="numbers of part masks, e.g. 30,150 [all there are; synthetic birds: 30, aircraft: 60]",
-            rich_help_panel=DATA,
-        ),
+        str, DataOption(help="numbers of part masks, e.g. 30,150 [all there are; synthetic birds: 30, aircraft: 60]")
     ] = "",
-    labels: Annotated[
-        str, typer.Option(help="coarse labels, e.g. all,mask,keypoints+box", rich_help_panel=DATA)
+    labels: Annotated[str, DataOption(help="coarse labels, e.g. all,mask,keypoints+box")] = "all",
+    labels_each: Annotated[
+        str, DataOption(help="how many of them each coarse image keeps, at random: of all, one and two")
     ] = "all",
     starts: Annotated[
-        str,
-        typer.Option(
-            help=f"where encoders begin: of {', '.join(names.STARTS)}; weights: as --weights says",
-            rich_help_panel=TRAINING,
-        ),
+        str, TrainingOption(help=f"where encoders begin: of {', '.join(names.STARTS)}; weights: as --weights says")
     ] = "weights",
     seeds: Seeds = "0,1,2",
     preset: Annotated[
-        str,
-        typer.Option(
-            help=f"one of {', '.join(names.PRESETS)}, or {names.PUBLISHED}: each cell the paper's own",
-            rich_help_panel=TRAINING,
-        ),
+        str, TrainingOption(help=f"one of {', '.join(names.PRESETS)}, or {names.PUBLISHED}: each cell the paper's own")
     ] = "default",
     split: Annotated[
-        str,
-        typer.Option(
-            help="part-labelled images to measure on, val or test [val; built-in worlds: test]", rich_help_panel=DATA
-        ),
+        str, DataOption(help="part-labelled images to measure on, val or test [val; built-in worlds: test]")
     ] = "",
     weights: Weights = "",
     changes: Changes = [],  # noqa: B006
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="print the cells and the time they may take", rich_help_panel=PLACE)
-    ] = False,
+    dry_run: Annotated[bool, PlaceOption("--dry-run", help="print the cells and the time they may take")] = False,
     device: Device = "auto",
     skip_bad: SkipBad = False,
 ) -> None:
@@ -83,15 +58,16 @@ def benchmark(
     for style in styles:
         for one in style.split("+"):
             options.one_of("--labels", one, ("all", *names.STYLES))
+    eaches = options.names("--labels-each", labels_each, names.EACH)
     begins, numbers = options.names("--starts", starts, names.STARTS), options.seeds(seeds)
-    given = options.changes(changes) | ({"weights": weights} if weights else {})
+    given = options.changes(changes, weights)
     options.one_of("--preset", preset, (*names.PRESETS, names.PUBLISHED))
     split = split or ("test" if data in names.WORLDS else "val")
     options.one_of("--split", split, ("val", "test"))
 
     from coarseparts.cli import outcome
     from coarseparts.experiments import benchmark as matrix
-    from coarseparts.experiments.cells import STARTS, Cell, Outcome
+    from coarseparts.experiments.cells import STARTS, Cell, Outcome, labels_of
     from coarseparts.experiments.data import opened
     from coarseparts.report.pages import write_folder
     from coarseparts.training import settings as presets
@@ -116,7 +92,8 @@ def benchmark(
         def own(method: str, start: str) -> str:
             return presets.published(method, start, source.overlapping) if preset == presets.PUBLISHED else ""
 
-        cells = matrix.plan(chosen or source.fitting(), limits, styles, begins, numbers, own)
+        kinds = [labels_of(style, each) for style in styles for each in eaches]
+        cells = matrix.plan(chosen or source.fitting(), limits, kinds, begins, numbers, own)
 
         def task(cell: Cell, folder: Path) -> tuple[Task, RunFolder]:
             begin = STARTS[cell.conditions.start]

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from coarseparts.cli import help
-from coarseparts.cli.choices import Json
-from coarseparts.cli.help import OUTPUT, verb
+from coarseparts.cli.choices import Data, Json
+from coarseparts.cli.help import OutputOption, verb
 from coarseparts.cli.terminal import out, progress, say
 
 app = help.app()
@@ -23,10 +23,8 @@ app = help.app()
     ),
 )
 def check(
-    data: Annotated[Path, typer.Argument(help="dataset file (YAML)")],
-    sheet: Annotated[
-        Path | None, typer.Option(help="contact sheet PNG to write [DATA-check.png]", rich_help_panel=OUTPUT)
-    ] = None,
+    data: Data,
+    sheet: Annotated[Path | None, OutputOption(help="contact sheet PNG to write [DATA-check.png]")] = None,
     as_json: Json = False,
 ) -> None:
     """What is in my data, and what is wrong with it."""

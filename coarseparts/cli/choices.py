@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from coarseparts.cli import names
-from coarseparts.cli.help import DATA, OUTPUT, PLACE, TRAINING
+from coarseparts.cli.help import DataOption, OutputOption, PlaceOption, TrainingOption
 
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda", rich_help_panel=PLACE)]
+Data = Annotated[Path, typer.Argument(help="dataset file (YAML)")]
+WorldOrData = Annotated[str, typer.Argument(help=f"{', '.join(names.WORLDS)}, or a dataset file (YAML)")]
+Run = Annotated[Path, typer.Argument(help="run folder")]
+Device = Annotated[str, PlaceOption(help="auto, cpu or cuda")]
 Seed = Annotated[
     int,
-    typer.Option(min=0, max=2**31 - 1, help="fixes initial weights, order and augmentation", rich_help_panel=TRAINING),
+    TrainingOption(min=0, max=2**31 - 1, help="fixes initial weights, order and augmentation"),
 ]
-SkipBad = Annotated[
-    bool, typer.Option("--skip-bad", help="go on without bad images; says how many", rich_help_panel=DATA)
-]
+SkipBad = Annotated[bool, DataOption("--skip-bad", help="go on without bad images; says how many")]
 Changes = Annotated[
     list[str],
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="any setting; see `coarseparts settings`", rich_help_panel=TRAINING
-    ),
+    TrainingOption("--set", metavar="KEY=VALUE", help="any setting; see `coarseparts settings`"),
 ]
-Weights = Annotated[str, typer.Option(help="random, imagenet, or a safetensors/pth file", rich_help_panel=TRAINING)]
-Json = Annotated[bool, typer.Option("--json", help="print one JSON object", rich_help_panel=OUTPUT)]
-Preset = Annotated[str, typer.Option(help=f"one of {', '.join(names.PRESETS)}", rich_help_panel=TRAINING)]
-Seeds = Annotated[str, typer.Option(help="e.g. 0,1,2", rich_help_panel=TRAINING)]
-PartsLimit = Annotated[int | None, typer.Option(min=1, help="use only the first N part masks", rich_help_panel=DATA)]
+Method = Annotated[str, TrainingOption(help=f"one of {', '.join(names.METHODS)}")]
+Weights = Annotated[str, TrainingOption(help="random, imagenet, or a safetensors/pth file")]
+Json = Annotated[bool, OutputOption("--json", help="print one JSON object")]
+Preset = Annotated[str, TrainingOption(help=f"one of {', '.join(names.PRESETS)}")]
+Flip = Annotated[bool, DataOption("--flip", help="look at mirror images, too: a little better, in twice the time")]
+Seeds = Annotated[str, TrainingOption(help="e.g. 0,1,2")]
+PartsLimit = Annotated[int | None, DataOption(min=1, help="use only the first N part masks")]

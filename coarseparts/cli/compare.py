@@ -6,11 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from coarseparts.cli import help, names, options
-from coarseparts.cli.choices import Changes, Device, PartsLimit, Preset, Seeds, SkipBad, Weights
-from coarseparts.cli.help import DATA, OUTPUT, TRAINING, verb
+from coarseparts.cli.choices import Changes, Data, Device, PartsLimit, Preset, Seeds, SkipBad, Weights
+from coarseparts.cli.help import DataOption, OutputOption, TrainingOption, verb
 from coarseparts.cli.terminal import err, note, one_voice, progress
 from coarseparts.system.problems import BadInput, Problem
 
@@ -25,15 +23,13 @@ app = help.app()
     ),
 )
 def compare(
-    data: Annotated[Path, typer.Argument(help="dataset file (YAML)")],
-    run: Annotated[Path, typer.Option("--out", help="folder; a run folder per seed in it", rich_help_panel=OUTPUT)],
-    methods: Annotated[
-        str, typer.Option(help=f"of {', '.join(names.METHODS)}", rich_help_panel=TRAINING)
-    ] = "fine-tuning,distillation,em",
+    data: Data,
+    run: Annotated[Path, OutputOption("--out", help="folder; a run folder per seed in it")],
+    methods: Annotated[str, TrainingOption(help=f"of {', '.join(names.METHODS)}")] = "fine-tuning,distillation,em",
     seeds: Seeds = "0",
     preset: Preset = "default",
     weights: Weights = "",
-    labels: Annotated[str, typer.Option(help="coarse labels to use [all there are]", rich_help_panel=DATA)] = "",
+    labels: Annotated[str, DataOption(help="coarse labels to use [all there are]")] = "",
     parts_limit: PartsLimit = None,
     changes: Changes = [],  # noqa: B006
     device: Device = "auto",
@@ -45,7 +41,7 @@ def compare(
         raise BadInput(Problem("--methods", "names none", f"name some of {', '.join(names.METHODS)}"))
     numbers = options.seeds(seeds)
     styles = "+".join(options.names("--labels", labels, names.STYLES)) or "all"
-    given = options.changes(changes) | ({"weights": weights} if weights else {})
+    given = options.changes(changes, weights)
 
     from coarseparts.cli import outcome
     from coarseparts.data.dataset_file import load_dataset_file

@@ -82,6 +82,7 @@ _ONE_OF = {
 _SEVERAL_OF = {
     "--methods": names.METHODS,
     "--starts": names.STARTS,
+    "--labels-each": names.EACH,
     "train --labels": names.STYLES,
     "compare --labels": names.STYLES,
     "benchmark --labels": ("all", *names.STYLES),

@@ -6,11 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from coarseparts.cli import help, options
 from coarseparts.cli.choices import Device, Seeds
-from coarseparts.cli.help import OUTPUT, verb
+from coarseparts.cli.help import OutputOption, verb
 from coarseparts.cli.terminal import err, note, one_voice
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ EPOCHS = 7
     ),
 )
 def demo(
-    run: Annotated[Path, typer.Option("--out", help="folder to write", rich_help_panel=OUTPUT)] = Path("runs/demo"),
+    run: Annotated[Path, OutputOption("--out", help="folder to write")] = Path("runs/demo"),
     seeds: Seeds = "0",
     device: Device = "auto",
 ) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from coarseparts.cli import help, options
-from coarseparts.cli.choices import Device, Json, SkipBad
-from coarseparts.cli.help import DATA, verb
+from coarseparts.cli.choices import Device, Flip, Json, Run, SkipBad
+from coarseparts.cli.help import DataOption, verb
 from coarseparts.cli.terminal import notes, progress, say
 
 app = help.app()
@@ -23,18 +21,14 @@ app = help.app()
     ),
 )
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="run folder")],
-    data: Annotated[
-        Path | None, typer.Option(help="another dataset file [the one it was trained on]", rich_help_panel=DATA)
-    ] = None,
-    split: Annotated[str, typer.Option(help="train, val or test", rich_help_panel=DATA)] = "val",
-    model: Annotated[
-        str, typer.Option(help="part (sees the image) or posterior (sees the coarse labels, too)", rich_help_panel=DATA)
-    ] = "part",
+    run: Run,
+    data: Annotated[Path | None, DataOption(help="another dataset file [the one it was trained on]")] = None,
+    split: Annotated[str, DataOption(help="train, val or test")] = "val",
+    model: Annotated[str, DataOption(help="part (sees the image) or posterior (sees the coarse labels, too)")] = "part",
     labels: Annotated[
-        str,
-        typer.Option(help="which of them the posterior is given: all, none, or e.g. box+mask", rich_help_panel=DATA),
+        str, DataOption(help="which of them the posterior is given: all, none, or e.g. box+mask")
     ] = "all",
+    flip: Flip = False,
     as_json: Json = False,
     device: Device = "auto",
     skip_bad: SkipBad = False,
@@ -48,7 +42,7 @@ def evaluate(
 
     where, bar = options.device(device), progress("reading images")
     given = None if labels == "all" else [] if labels == "none" else labels.split("+")
-    chosen: dict[str, Any] = {"split": split, "data": data, "model": model, "labels": given}
+    chosen: dict[str, Any] = {"split": split, "data": data, "model": model, "labels": given, "flip": flip}
     result = measure(run, **chosen, device=where, skip_bad=skip_bad, progress=bar)
     notes(result.problems)
     if as_json:

@@ -7,16 +7,20 @@ brackets in a text would be commands.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-DATA, TRAINING, OUTPUT, PLACE, OTHER = "Data", "Training", "Output", "Where it runs", "Other"
-"""Headings, in the order in which they stand."""
+HEADINGS = ("Arguments", "Data", "Training", "Output", "Where it runs", "Other")
+"""In the order in which they stand."""
 
-_HEADINGS = ("Arguments", DATA, TRAINING, OUTPUT, PLACE, OTHER)
+DataOption, TrainingOption, OutputOption, PlaceOption = (
+    partial(typer.Option, rich_help_panel=heading) for heading in HEADINGS[1:5]
+)
+"""``typer.Option`` under a heading."""
 
 
 class Verb(TyperCommand):
@@ -71,12 +75,12 @@ def verb(to: typer.Typer, name: str | None = None, *, examples: tuple[str, ...])
 
 
 def _write_options(command: Any, ctx: Any, formatter: Any) -> None:
-    lines: dict[str, list[tuple[str, str]]] = {heading: [] for heading in _HEADINGS}
+    lines: dict[str, list[tuple[str, str]]] = {heading: [] for heading in HEADINGS}
     for param in command.get_params(ctx):
         record = param.get_help_record(ctx)
         if record is not None:
             argument = param.param_type_name == "argument"
-            lines["Arguments" if argument else getattr(param, "rich_help_panel", None) or OTHER].append(record)
+            lines["Arguments" if argument else getattr(param, "rich_help_panel", None) or "Other"].append(record)
     for heading in filter(lines.get, lines):
         with formatter.section(heading):
             formatter.write_dl(lines[heading])

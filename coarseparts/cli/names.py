@@ -27,6 +27,9 @@ WORLDS = ("synthetic-birds", "synthetic-aircraft")
 STYLES = ("keypoints", "mask", "box", "part_boxes", "scribbles")
 """``labels.STYLES``."""
 
+EACH = ("one", "two", "all")
+"""``experiments.cells.EACH``."""
+
 SAMPLERS = ("grid", "random", "tpe")
 """``experiments.sweep.SAMPLERS``."""
 

@@ -13,8 +13,8 @@ from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import short
 
 
-def changes(texts: list[str]) -> dict[str, Any]:
-    """["batch=8", "em.alpha=0.5"] -> {"batch": 8, "em.alpha": 0.5}."""
+def changes(texts: list[str], weights: str = "") -> dict[str, Any]:
+    """["batch=8", "em.alpha=0.5"] -> {"batch": 8, "em.alpha": 0.5}; ``weights``, if not empty, is one more."""
     from coarseparts.system.documents import DocumentError, parse_yaml  # here, for no help text needs a parser
 
     pairs: dict[str, Any] = {}
@@ -26,7 +26,7 @@ def changes(texts: list[str]) -> dict[str, Any]:
             pairs[key.strip()] = parse_yaml(value)
         except DocumentError as error:
             raise BadInput(Problem(f"--set {text}", str(error), "write e.g. --set batch=8")) from None
-    return pairs
+    return pairs | ({"weights": weights} if weights else {})
 
 
 def label_files(texts: list[str], keys: Collection[str]) -> dict[str, Path]:

@@ -9,8 +9,8 @@ import typer
 from rich.text import Text
 
 from coarseparts.cli import help, options
-from coarseparts.cli.choices import Device, SkipBad
-from coarseparts.cli.help import DATA, OUTPUT, PLACE, verb
+from coarseparts.cli.choices import Device, Flip, Run, SkipBad
+from coarseparts.cli.help import DataOption, OutputOption, PlaceOption, verb
 from coarseparts.cli.terminal import note, notes, out, progress, say
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import readable
@@ -26,31 +26,21 @@ app = help.app()
     ),
 )
 def predict(
-    run: Annotated[Path, typer.Argument(help="run folder")],
+    run: Run,
     images: Annotated[Path, typer.Argument(help="folder of photographs, or one")],
-    target: Annotated[
-        Path,
-        typer.Option(
-            "--out", help="folder for <stem>.png: part indices at the image's own size", rich_help_panel=OUTPUT
-        ),
-    ],
+    target: Annotated[Path, OutputOption("--out", help="folder for <stem>.png: part indices at the image's own size")],
     labels: Annotated[
         list[str],
-        typer.Option(
+        DataOption(
             metavar="FILE or KEY=PATH",
             help="COCO file with coarse labels of these images; or, by the key of a dataset file's source, "
             "labels of one style, e.g. masks=FOLDER; may be repeated",
-            rich_help_panel=DATA,
         ),
     ] = [],  # noqa: B006
-    overlay: Annotated[
-        bool, typer.Option("--overlay", help="also write pictures to look at", rich_help_panel=OUTPUT)
-    ] = False,
-    coco: Annotated[Path | None, typer.Option(help="also write a COCO file", rich_help_panel=OUTPUT)] = None,
-    shard: Annotated[
-        str,
-        typer.Option(help="I/N: every N-th image from the I-th on [all; torchrun: its own]", rich_help_panel=PLACE),
-    ] = "",
+    overlay: Annotated[bool, OutputOption("--overlay", help="also write pictures to look at")] = False,
+    coco: Annotated[Path | None, OutputOption(help="also write a COCO file")] = None,
+    flip: Flip = False,
+    shard: Annotated[str, PlaceOption(help="I/N: every N-th image from the I-th on [all; torchrun: its own]")] = "",
     device: Device = "auto",
     skip_bad: SkipBad = False,
 ) -> None:
@@ -66,7 +56,7 @@ def predict(
     from coarseparts.report.palette import colours
 
     files = options.label_files(labels, OF_STYLES)
-    trained = load(run, options.own_gpu(options.device(device)))
+    trained = load(run, options.own_gpu(options.device(device)), flip)
     bar = progress("predicting") if own[0] == 0 else None
     done = predict_folder(trained, images, target, files, overlay, coco, skip_bad, bar, own, note)
     notes(done.problems)

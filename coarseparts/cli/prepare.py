@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
 from coarseparts.cli import help, names, options
-from coarseparts.cli.help import DATA, OUTPUT, verb
-from coarseparts.cli.terminal import err, out, say
+from coarseparts.cli.help import DataOption, OutputOption, verb
+from coarseparts.cli.terminal import end_bars, out, progress, say
 from coarseparts.system.problems import BadInput, Problem, capped
 
 if TYPE_CHECKING:
@@ -27,7 +24,7 @@ app = help.app(
     epilog="coarseparts prepare cub CUB_200_2011 --out data/cub\ncoarseparts prepare pascub --help",
 )
 _OUT = "folder to write; the same command again goes on, or finds it done"
-Out = Annotated[Path, typer.Option("--out", help=_OUT, rich_help_panel=OUTPUT)]
+Out = Annotated[Path, OutputOption("--out", help=_OUT)]
 
 
 @app.callback()
@@ -37,78 +34,49 @@ def prepare() -> None:
 
 @verb(app, examples=("coarseparts prepare pascub --cub CUB_200_2011 --parts CUB_Parts --out data/pascub",))
 def pascub(
-    cub: Annotated[
-        Path, typer.Option(metavar="DIR", help="CUB_200_2011, as unpacked; used from there", rich_help_panel=DATA)
-    ],
-    parts: Annotated[
-        Path,
-        typer.Option(metavar="DIR", help="CUB_Parts of PASCUB: images_train, parts_train, ...", rich_help_panel=DATA),
-    ],
+    cub: Annotated[Path, DataOption(metavar="DIR", help="CUB_200_2011, as unpacked; used from there")],
+    parts: Annotated[Path, DataOption(metavar="DIR", help="CUB_Parts of PASCUB: images_train, parts_train, ...")],
     folder: Out,
-    voc: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="VOC2010: JPEGImages, ImageSets", rich_help_panel=DATA)
-    ] = None,
+    voc: Annotated[Path | None, DataOption(metavar="DIR", help="VOC2010: JPEGImages, ImageSets")] = None,
     pascal_parts: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="PASCAL-Part's .mat files: Annotations_Part", rich_help_panel=DATA),
+        Path | None, DataOption(metavar="DIR", help="PASCAL-Part's .mat files: Annotations_Part")
     ] = None,
     pascal_crops: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="PASCAL_Parts of PASCUB, instead of --voc and --pascal-parts", rich_help_panel=DATA
-        ),
+        Path | None, DataOption(metavar="DIR", help="PASCAL_Parts of PASCUB, instead of --voc and --pascal-parts")
     ] = None,
     segmentations: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="CUB's figure-ground masks (default: in or beside --cub)", rich_help_panel=DATA
-        ),
+        Path | None, DataOption(metavar="DIR", help="CUB's figure-ground masks (default: in or beside --cub)")
     ] = None,
-    neck: Annotated[
-        str, typer.Option(help="head: it belongs to it; drop: no part of its own", rich_help_panel=DATA)
-    ] = "head",
-    body: Annotated[
-        str, typer.Option(help="what is weighed against the head: torso, or rest", rich_help_panel=DATA)
-    ] = "torso",
+    neck: Annotated[str, DataOption(help="head: it belongs to it; drop: no part of its own")] = "head",
+    body: Annotated[str, DataOption(help="what is weighed against the head: torso, or rest")] = "torso",
     part_order: Annotated[
-        str,
-        typer.Option(
-            help="parts of the indices 1 to 10 of CUB_Parts (default: found from CUB's keypoints)", rich_help_panel=DATA
-        ),
+        str, DataOption(help="parts of the indices 1 to 10 of CUB_Parts (default: found from CUB's keypoints)")
     ] = "",
-    split_file: Annotated[
-        Path | None, typer.Option(help='lines "name val" for birds of PASCAL and CUB', rich_help_panel=DATA)
-    ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, max=2**31 - 1, help="deals the other images to val and test", rich_help_panel=DATA)
-    ] = 0,
-    as_paper: Annotated[
-        bool, typer.Option("--as-paper", help="train on val and test images' coarse labels", rich_help_panel=DATA)
-    ] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="other numbers than the paper's are errors", rich_help_panel=DATA)
-    ] = False,
+    split_file: Annotated[Path | None, DataOption(help='lines "name val" for birds of PASCAL and CUB')] = None,
+    seed: Annotated[int, DataOption(min=0, max=2**31 - 1, help="deals the other images to val and test")] = 0,
+    as_paper: Annotated[bool, DataOption("--as-paper", help="train on val and test images' coarse labels")] = False,
+    strict: Annotated[bool, DataOption("--strict", help="other numbers than the paper's are errors")] = False,
 ) -> None:
     """PASCUB: birds of PASCAL-Part and CUB Parts with part masks, CUB-200-2011 with coarse labels (section 4.1)."""
     options.one_of("--neck", neck, ("head", "drop"))
     options.one_of("--body", body, ("torso", "rest"))
 
     from coarseparts.data.prepare.archives import Archives
-    from coarseparts.data.prepare.pascal_birds import PARTS, Rules
+    from coarseparts.data.prepare.pascal_birds import Rules
     from coarseparts.data.prepare.pascub import Choices, prepare_pascub
+    from coarseparts.data.synthetic.anatomy import PARTS
 
     order = tuple(options.names("--part-order", part_order, PARTS)) or None
     if order is not None and len(order) != len(PARTS):
         remedy = f"name each of {', '.join(PARTS)} once"
         raise BadInput(Problem("--part-order", f"names {len(order)} parts, expected {len(PARTS)}", remedy))
     rules = Rules(cast(Literal["head", "drop"], neck), cast(Literal["torso", "rest"], body))
-    with _progress() as advance:
-        made = prepare_pascub(
-            Archives(cub, parts, voc, pascal_parts, segmentations, pascal_crops),
-            folder,
-            Choices(rules, order, split_file, seed, as_paper, strict),
-            advance,
-        )
+    made = prepare_pascub(
+        Archives(cub, parts, voc, pascal_parts, segmentations, pascal_crops),
+        folder,
+        Choices(rules, order, split_file, seed, as_paper, strict),
+        progress("preparing"),
+    )
     _print_pascub(made)
 
 
@@ -117,15 +85,13 @@ def cub(
     archive: Annotated[Path, typer.Argument(metavar="DIR", help="CUB_200_2011, as unpacked; used from there")],
     folder: Out,
     segmentations: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="CUB's figure-ground masks (default: in or beside DIR)", rich_help_panel=DATA),
+        Path | None, DataOption(metavar="DIR", help="CUB's figure-ground masks (default: in or beside DIR)")
     ] = None,
 ) -> None:
     """CUB-200-2011: keypoints, boxes and figure-ground masks, in its official split."""
     from coarseparts.data.prepare.cub import prepare_cub
 
-    with _progress() as advance:
-        changed, problems = prepare_cub(archive, folder, segmentations, advance)
+    changed, problems = prepare_cub(archive, folder, segmentations, progress("preparing"))
     _print_done(folder / "cub.yaml", changed, problems)
 
 
@@ -139,26 +105,15 @@ def cub(
 )
 def oid_aircraft(
     archive: Annotated[Path, typer.Argument(metavar="DIR", help="oid-aircraft-beta-1, as unpacked")],
-    folder: Annotated[Path | None, typer.Option("--out", help=_OUT, rich_help_panel=OUTPUT)] = None,
+    folder: Annotated[Path | None, OutputOption("--out", help=_OUT)] = None,
     clean: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help='part labels are used of these photographs: lines "train 0034309"',
-            rich_help_panel=DATA,
-        ),
+        Path | None, DataOption(metavar="FILE", help='part labels are used of these photographs: lines "train 0034309"')
     ] = None,
     propose: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="write such a list, of labels that fit together, to look through",
-            rich_help_panel=OUTPUT,
-        ),
+        OutputOption(metavar="FILE", help="write such a list, of labels that fit together, to look through"),
     ] = None,
-    banner: Annotated[
-        int, typer.Option(min=0, help="rows to cut off at the bottom of each photograph", rich_help_panel=DATA)
-    ] = names.BANNER,
+    banner: Annotated[int, DataOption(min=0, help="rows to cut off at the bottom of each photograph")] = names.BANNER,
 ) -> None:
     """OID Aircraft: outlines of aeroplanes, and polygons of four parts of those you choose (section 4.2)."""
     if (folder is None) == (propose is None) or (propose is not None and clean is not None):
@@ -171,8 +126,7 @@ def oid_aircraft(
         changed = propose_clean(archive, propose, banner)
         say(f"{propose}: {'look through it, then give it to --clean' if changed else 'was there already'}")
     if folder is not None:
-        with _progress() as advance:
-            changed, problems = prepare_oid_aircraft(archive, folder, clean, banner, advance)
+        changed, problems = prepare_oid_aircraft(archive, folder, clean, banner, progress("preparing"))
         _print_done(folder / "oid-aircraft.yaml", changed, problems)
 
 
@@ -187,22 +141,19 @@ def nabirds(
     archive: Annotated[Path, typer.Argument(metavar="DIR", help="nabirds, as unpacked; used from there")],
     folder: Out,
     beside: Annotated[
-        Path | None,
-        typer.Option(
-            "--with", metavar="YAML", help="also a dataset file of this one's sources and NABirds", rich_help_panel=DATA
-        ),
+        Path | None, DataOption("--with", metavar="YAML", help="also a dataset file of this one's sources and NABirds")
     ] = None,
 ) -> None:
     """NABirds: keypoints and boxes, alone and as a further coarse source beside PASCUB."""
     from coarseparts.data.prepare.nabirds import prepare_nabirds
 
-    with _progress() as advance:
-        changed, problems = prepare_nabirds(archive, folder, beside, advance)
+    changed, problems = prepare_nabirds(archive, folder, beside, progress("preparing"))
     made = folder / ("nabirds.yaml" if beside is None else f"{beside.stem}-nabirds.yaml")
     _print_done(made, changed, problems)
 
 
 def _print_done(dataset: Path, changed: bool, problems: list[Problem]) -> None:
+    end_bars()
     for problem in capped(problems):
         say(str(problem))
     done = "dataset file" if changed else "nothing to do, all of it was there"
@@ -213,6 +164,7 @@ def _print_done(dataset: Path, changed: bool, problems: list[Problem]) -> None:
 def _print_pascub(made: Pascub) -> None:
     from coarseparts.data.prepare.pascal_birds import PAPER_BIRDS
 
+    end_bars()
     sizes = _table("images", "set", "split", "paper", "found", "used")
     for row in made.sizes:
         sizes.add_row(*map(str, row))
@@ -223,14 +175,6 @@ def _print_pascub(made: Pascub) -> None:
     if made.funnel:
         out.print(funnel)
     _print_done(made.dataset, made.changed, made.problems)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A callback (done, total) that moves a bar on a terminal, for one kind of work after the other."""
-    with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task("preparing", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _table(title: str, *columns: str) -> Table:

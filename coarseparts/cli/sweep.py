@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-import typer
-
 from coarseparts.cli import help, names, options
-from coarseparts.cli.choices import Changes, Device, Preset, Seed, SkipBad, Weights
-from coarseparts.cli.help import DATA, OUTPUT, TRAINING, verb
+from coarseparts.cli.choices import Changes, Device, Method, Preset, Seed, SkipBad, Weights, WorldOrData
+from coarseparts.cli.help import DataOption, OutputOption, TrainingOption, verb
 from coarseparts.cli.terminal import err, note, notes, progress, say
 from coarseparts.system.errors import Failed
 from coarseparts.system.problems import BadInput, Problem
@@ -26,31 +24,14 @@ app = help.app()
     ),
 )
 def sweep(
-    data: Annotated[str, typer.Argument(help=f"{', '.join(names.WORLDS)}, or a dataset file (YAML)")],
-    run: Annotated[
-        Path,
-        typer.Option(
-            "--out", help="folder; the same command again does the trials that are left", rich_help_panel=OUTPUT
-        ),
-    ],
-    over: Annotated[
-        list[str],
-        typer.Option(metavar="KEY=A,B,.. or KEY=LOW:HIGH[:log]", help="a setting to vary", rich_help_panel=TRAINING),
-    ],
-    method: Annotated[str, typer.Option(help=f"one of {', '.join(names.METHODS)}", rich_help_panel=TRAINING)] = "em",
-    sampler: Annotated[
-        str, typer.Option(help=f"one of {', '.join(names.SAMPLERS)}", rich_help_panel=TRAINING)
-    ] = "random",
-    trials: Annotated[
-        int, typer.Option(min=1, help="how many settings to try; a grid tries all", rich_help_panel=TRAINING)
-    ] = 20,
+    data: WorldOrData,
+    run: Annotated[Path, OutputOption("--out", help="folder; the same command again does the trials that are left")],
+    over: Annotated[list[str], TrainingOption(metavar="KEY=A,B,.. or KEY=LOW:HIGH[:log]", help="a setting to vary")],
+    method: Method = "em",
+    sampler: Annotated[str, TrainingOption(help=f"one of {', '.join(names.SAMPLERS)}")] = "random",
+    trials: Annotated[int, TrainingOption(min=1, help="how many settings to try; a grid tries all")] = 20,
     parts: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="number of part masks [all there are; synthetic birds: 30, aircraft: 60]",
-            rich_help_panel=DATA,
-        ),
+        int | None, DataOption(min=1, help="number of part masks [all there are; synthetic birds: 30, aircraft: 60]")
     ] = None,
     preset: Preset = "default",
     weights: Weights = "",
@@ -62,7 +43,7 @@ def sweep(
     """Choose settings on the validation images (Appendix C): a table of trials and the best ones as --set options."""
     options.one_of("--method", method, names.METHODS)
     options.one_of("--sampler", sampler, names.SAMPLERS)
-    given = options.changes(changes) | ({"weights": weights} if weights else {})
+    given = options.changes(changes, weights)
 
     from pydantic import ValidationError
 
@@ -96,14 +77,14 @@ def sweep(
         conditions = Conditions(count, "all", "weights", seed)
         common = facts(data, source, given, preset=preset, method=method, seed=seed, parts=count)
 
-        told: list[str] = []
+        used: list[str] = []  # what the first trial is trained on, as all are
 
         def measure(chosen: dict[str, Any], folder: Path) -> float:
             settings = resolve(presets.settings(preset, given | chosen), where)
             task, trial = source.opened(conditions, folder, settings, where, err)
-            if not told:
-                told.append(in_training(task.rows, task.styles))
-                note(told[0])
+            if not used:
+                used.append(in_training(task.rows, task.styles))
+                note(used[0])
             try:
                 joint, _ = methods.train(task, trial, method)
             except TrainingDiverged as error:

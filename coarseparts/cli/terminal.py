@@ -53,7 +53,8 @@ def end_bars() -> None:
 
 
 def progress(title: str) -> Callable[[int, int], None] | None:
-    """A callback (done, total) that draws a bar with the time left on a terminal; None elsewhere."""
+    """A callback (done, total) that draws a bar with the time left on a terminal, for one kind of work after the other;
+    None elsewhere."""
     if not err.is_terminal:
         return None
     bar = Progress(console=err, transient=True)
@@ -62,6 +63,7 @@ def progress(title: str) -> Callable[[int, int], None] | None:
     bar.start()
 
     def advance(done: int, total: int) -> None:
+        bar.start()
         bar.update(task, completed=done, total=total)
         if done >= total:
             bar.stop()

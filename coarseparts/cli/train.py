@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from coarseparts.cli import help, names, options
-from coarseparts.cli.choices import Changes, Device, PartsLimit, Preset, Seed, SkipBad, Weights
+from coarseparts.cli.choices import Changes, Data, Device, Method, PartsLimit, Preset, Seed, SkipBad, Weights
 from coarseparts.cli.compare import compare
-from coarseparts.cli.help import DATA, OUTPUT, TRAINING, verb
+from coarseparts.cli.help import DataOption, OutputOption, verb
 
 app = help.app()
 
@@ -23,20 +21,12 @@ app = help.app()
     ),
 )
 def train(
-    data: Annotated[Path, typer.Argument(help="dataset file (YAML)")],
-    run: Annotated[
-        Path,
-        typer.Option(
-            "--out", help="run folder; the same command again goes on where it stopped", rich_help_panel=OUTPUT
-        ),
-    ],
-    method: Annotated[str, typer.Option(help=f"one of {', '.join(names.METHODS)}", rich_help_panel=TRAINING)] = "em",
+    data: Data,
+    run: Annotated[Path, OutputOption("--out", help="run folder; the same command again goes on where it stopped")],
+    method: Method = "em",
     preset: Preset = "default",
     weights: Weights = "",
-    labels: Annotated[
-        str,
-        typer.Option(help="coarse labels to use, e.g. keypoints,mask,box [all there are]", rich_help_panel=DATA),
-    ] = "",
+    labels: Annotated[str, DataOption(help="coarse labels to use, e.g. keypoints,mask,box [all there are]")] = "",
     parts_limit: PartsLimit = None,
     changes: Changes = [],  # noqa: B006 - typer copies it
     seed: Seed = 0,

@@ -53,11 +53,6 @@ class Preprocess(BaseModel):
         scale, shift = self._scale_and_shift(image.device)
         return torch.addcmul(shift, image.float(), scale)
 
-    def to_bytes(self, image: Tensor) -> Tensor:
-        """The inverse of ``normalise``, rounded: (..., 3, H, W) float -> uint8, for pictures to look at."""
-        scale, shift = self._scale_and_shift(image.device)
-        return ((image.float() - shift) / scale).round().clamp(0, 255).to(torch.uint8)
-
     def _scale_and_shift(self, device: torch.device) -> tuple[Tensor, Tensor]:
         mean, std = constant(self.mean, device).view(3, 1, 1), constant(self.std, device).view(3, 1, 1)
         return 1 / (255 * std), -mean / std

@@ -25,7 +25,7 @@ from coarseparts.report.csv_files import write_csv, write_text
 from coarseparts.system import limits
 from coarseparts.system.documents import DocumentError, dump_yaml, parse_yaml
 from coarseparts.system.errors import DamagedRun, RunError
-from coarseparts.system.text import short
+from coarseparts.system.text import reason, short
 from coarseparts.training.claims import same_as_before
 from coarseparts.updates import TrainingDiverged
 
@@ -55,20 +55,20 @@ def axis(text: str) -> Axis:
 
     A range of whole numbers gives whole numbers. Raises ValueError saying what was expected.
     """
-    key, equals, said = text.partition("=")
+    key, equals, value = text.partition("=")
     wrong = ValueError(f"--over {text}: expected KEY=A,B,... or KEY=LOW:HIGH[:log], e.g. em.alpha=0.01:1:log")
-    if not equals or not key.strip() or not said.strip():
+    if not equals or not key.strip() or not value.strip():
         raise wrong
-    if ":" not in said:
+    if ":" not in value:
         try:
-            values = tuple(parse_yaml(word) for word in said.split(","))
+            values = tuple(parse_yaml(word) for word in value.split(","))
         except DocumentError as error:
             raise wrong from error
         if len(set(map(str, values))) < len(values):
             raise wrong
         return Axis(key.strip(), CategoricalDistribution(values), values)
     try:
-        low, high, *scale = said.split(":")
+        low, high, *scale = value.split(":")
         if scale not in ([], ["log"]):
             raise wrong
         if not all(math.isfinite(float(bound)) for bound in (low, high)) or float(low) >= float(high):
@@ -161,9 +161,8 @@ def _study(journal: Path, axes: Sequence[Axis]) -> optuna.Study:
     except Exception as error:
         if limits.is_machines(error):
             raise
-        said = " ".join(str(error).split())[:200] or type(error).__name__
         remedy = "delete it: trials that came to an end are found in their folders, and not trained again"
-        raise DamagedRun(f"{journal}: cannot be read ({said}); {remedy}") from error
+        raise DamagedRun(f"{journal}: cannot be read ({reason(error, 200)}); {remedy}") from error
 
 
 def _fixed(trial: FrozenTrial) -> dict[str, Any]:
@@ -223,11 +222,11 @@ def _end_at_a_line(journal: Path) -> None:
         os.truncate(journal, whole)
 
 
-def _claim(folder: Path, said: dict[str, Any]) -> None:
+def _claim(folder: Path, content: dict[str, Any]) -> None:
     """Writes down what is swept, or compares with what is there."""
     file = folder / "sweep.yaml"
     others = (p.name for p in folder.iterdir()) if folder.is_dir() else ()
     if not file.is_file() and any(name != "data" and not name.startswith(".") for name in others):
         raise RunError(f"{folder}: is not empty and holds no sweep; take another --out")
     folder.mkdir(parents=True, exist_ok=True)
-    same_as_before(file, said, "sweep")
+    same_as_before(file, content, "sweep")

@@ -7,7 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, overload
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from coarseparts.data.dataset_file import STRIDE, Crop, describe, kind
 from coarseparts.inference.arguments import Box, Keypoints, Mask, PartBoxes, Photograph, each_of, sample_of
 from coarseparts.inference.parts import Parts
-from coarseparts.inference.predict import folded, predict_samples
+from coarseparts.inference.predict import Trained, folded, predict_samples
 from coarseparts.joint import JointModel
 from coarseparts.labels import STYLES
 from coarseparts.labels.schema import Schema
@@ -29,7 +29,7 @@ from coarseparts.system.device import resolve
 from coarseparts.system.documents import DocumentError, load_json
 from coarseparts.system.errors import DamagedRun, RunError, WrongArgument
 from coarseparts.system.files import path_of
-from coarseparts.system.text import short, strangers
+from coarseparts.system.text import reason, short, strangers
 from coarseparts.training import fusion
 from coarseparts.training.checkpoints import digest_of, fits, load_all, read_tensors, tensor_file
 from coarseparts.training.claims import look_through, write
@@ -65,25 +65,8 @@ def load(path: str | os.PathLike[str], device: str = "auto", flip: bool = False)
         raise RunError(f"{error.filename or folder}: cannot be read: {error.strerror}; {remedy}") from error
 
 
-@dataclass
-class Model:
-    """A trained model: networks in eval() mode, what they were built from, and what it was trained on.
-
-    ``schema``: the names of its parts and keypoints. ``styles``: the coarse labels that it was trained with, which
-    ``predict`` takes where there is a posterior (``has_posterior``; fine-tuning, for one, trains none). ``size`` at
-    which it looks, pixels. ``crop`` is the dataset file's. ``shares``: the part model's in what is answered to labels
-    (``training.fusion``); without them the posterior answers alone. ``flip`` as of ``load``; it is not saved.
-    """
-
-    networks: JointModel
-    schema: Schema
-    settings: Settings
-    styles: list[str]
-    size: int
-    crop: dict[str, Any]
-    has_posterior: bool
-    shares: dict[str, float] = field(default_factory=dict)
-    flip: bool = False
+class Model(Trained):
+    """A trained model: saved, loaded, and asked for the parts of photographs."""
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a path that is a text is a sequence, too; it is meant here
@@ -200,23 +183,23 @@ class Model:
         try:
             found = load_json(file)
             if not isinstance(found, dict) or found.get("format") != FORMAT:
-                there = found.get("format") if isinstance(found, dict) else None
-                raise DamagedRun(f"{file}: format {short(there)}, expected {FORMAT}; train again")
+                version = found.get("format") if isinstance(found, dict) else None
+                raise DamagedRun(f"{file}: format {short(version)}, expected {FORMAT}; train again")
             card = _Card.model_validate({key: value for key, value in found.items() if key != "format"})
         except ValidationError as error:
             raise DamagedRun("\n".join(str(p) for p in describe(error, str(file), _Card))) from error
         except (DocumentError, OSError) as error:
             if limits.is_machines(error):
                 raise
-            said = error.strerror if isinstance(error, OSError) else error
-            raise DamagedRun(f"{file}: cannot be read ({said}); train again") from error
+            why = error.strerror if isinstance(error, OSError) else error
+            raise DamagedRun(f"{file}: cannot be read ({why}); train again") from error
         precision = fastest(device) if card.settings.precision == "bfloat16" else "float32"
         able = card.settings.model_copy(update={"precision": precision})
         try:
             shapes = cls._of(_shapes(card.schema_, able, card.styles), card)._parts()
             names = [name for name, module in shapes.items() if module.state_dict()]
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise DamagedRun(f"{file}: is damaged ({_brief(error)}); train again") from error
+            raise DamagedRun(f"{file}: is damaged ({reason(error)}); train again") from error
         weights = {name: _weights(folder / f"{name}.safetensors", card.id) for name in names}
         try:
             fits({name: shapes[name] for name in names}, weights)
@@ -225,7 +208,7 @@ class Model:
             model = cls._of(networks, card)
             load_all({name: model._parts()[name] for name in names}, weights)
         except ValueError as error:
-            raise DamagedRun(f"{file}: does not fit the weights beside it ({_brief(error)}); train again") from error
+            raise DamagedRun(f"{file}: does not fit the weights beside it ({reason(error)}); train again") from error
         if card.id and card.id != _id_of({key: value for key, value in found.items() if key != "id"}, weights):
             raise DamagedRun(f"{file}: is not what was written with the weights beside it; train again")
         for module in model._parts().values():
@@ -264,21 +247,17 @@ def _shapes(schema: Schema, settings: Settings, styles: list[str]) -> JointModel
 
 def _weights(file: Path, model: str) -> dict[str, Tensor]:
     try:
-        tensors, said = read_tensors(file)
-        if said.get("model", model) != model:
+        tensors, about = read_tensors(file)
+        if about.get("model", model) != model:
             raise ValueError("it is of another model than model.json")
         return tensors
     except Exception as error:
         if limits.is_machines(error):
             raise
-        raise DamagedRun(f"{file}: cannot be read ({_brief(error)}); train again") from error
+        raise DamagedRun(f"{file}: cannot be read ({reason(error)}); train again") from error
 
 
 def _id_of(text: dict[str, Any], weights: Mapping[str, Mapping[str, Tensor]]) -> str:
     """What names a model: a digest of what its model.json says, but for this, and of its weights."""
     digests = [digest_of(weights[name]) for name in sorted(weights) if weights[name]]
     return hashlib.sha256("".join([json.dumps(text), *digests]).encode()).hexdigest()[:24]
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -8,9 +8,9 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,8 +32,16 @@ BATCH = 16
 """Samples that pass through a network together."""
 
 
-class Model(Protocol):
-    """What of a trained model (``inference.model.Model``) predicts."""
+@dataclass
+class Trained:
+    """Networks in eval() mode, what they were built from, and what they were trained on.
+
+    ``schema``: the names of parts and keypoints. ``styles``: the coarse labels that they were trained with, which
+    ``predict_samples`` takes where there is a posterior (``has_posterior``; fine-tuning, for one, trains none).
+    ``size`` at which they look, pixels. ``crop`` is the dataset file's. ``shares``: the part model's in the answer to
+    labels (``training.fusion``); without them the posterior answers alone. ``flip``: whether the mirror image of
+    everything is looked at, too; it is not saved.
+    """
 
     networks: JointModel
     schema: Schema
@@ -42,8 +50,8 @@ class Model(Protocol):
     size: int
     crop: dict[str, Any]
     has_posterior: bool
-    shares: dict[str, float]
-    flip: bool
+    shares: dict[str, float] = field(default_factory=dict)
+    flip: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,10 +78,10 @@ class Prediction:
 
     def at_native(self) -> np.ndarray:
         """``probability`` at the image's own size, (P + 1 or P, H, W) float32; certainly background beyond the crop."""
-        there = uncrop_probabilities(self.probability, self.crop, self.native)
+        probability = uncrop_probabilities(self.probability, self.crop, self.native)
         if not self.overlapping:
-            there[0][there.sum(0) == 0] = 1
-        return there
+            probability[0][probability.sum(0) == 0] = 1
+        return probability
 
 
 def folded(networks: JointModel) -> JointModel:
@@ -100,7 +108,7 @@ def _fold(module: nn.Module) -> None:
 
 @torch.no_grad()
 def predict_samples(
-    model: Model, samples: Sequence[Sample], use_labels: bool = True, size: int = BATCH
+    model: Trained, samples: Sequence[Sample], use_labels: bool = True, size: int = BATCH
 ) -> list[Prediction]:
     """What a model says of samples of any size.
 
@@ -122,7 +130,7 @@ def predict_samples(
     return [out[i] for i in range(len(samples))]
 
 
-def _each(model: Model, samples: list[Sample], labelled: bool, size: int) -> Iterator[Prediction]:
+def _each(model: Trained, samples: list[Sample], labelled: bool, size: int) -> Iterator[Prediction]:
     for chunk, crops, log_y in _forward(model, samples, labelled, size):
         states = log_y.exp()
         states = model.networks.y.there(states) if model.schema.overlapping else states
@@ -130,7 +138,7 @@ def _each(model: Model, samples: list[Sample], labelled: bool, size: int) -> Ite
             yield Prediction(each, crop, _native(sample), model.schema.overlapping)
 
 
-def _figures(model: Model, samples: list[Sample], size: int) -> Iterator[np.ndarray]:
+def _figures(model: Trained, samples: list[Sample], size: int) -> Iterator[np.ndarray]:
     """(H, W) where a first look at the whole image sees the object: its parts; where a learned p(ymask|y) says it, the
     whole of it, for parts that overlap need not fill it."""
     mask = dict(model.networks.styles.items()).get("mask")
@@ -138,12 +146,12 @@ def _figures(model: Model, samples: list[Sample], size: int) -> Iterator[np.ndar
         yield from (prediction.part_map() for prediction in _each(model, samples, False, size))
         return
     for chunk, crops, log_y in _forward(model, samples, False, size):
-        for sample, crop, there in zip(chunk, crops, mask.predict(log_y).sigmoid().cpu().numpy(), strict=True):
-            yield (uncrop_probabilities(there, crop, _native(sample))[0] > 0.5).astype(np.uint8)
+        for sample, crop, figure in zip(chunk, crops, mask.predict(log_y).sigmoid().cpu().numpy(), strict=True):
+            yield (uncrop_probabilities(figure, crop, _native(sample))[0] > 0.5).astype(np.uint8)
 
 
 def _forward(
-    model: Model, samples: list[Sample], labelled: bool, size: int
+    model: Trained, samples: list[Sample], labelled: bool, size: int
 ) -> Iterator[tuple[list[Sample], list[np.ndarray], Tensor]]:
     """A batch of samples after the other: what was cropped of each, and log_y (B, S, H, W) of the crops."""
     for start in range(0, len(samples), size):
@@ -153,7 +161,7 @@ def _forward(
         yield chunk, [np.asarray(arrays["crop"]) for arrays in made], log_parts(model, batch, labelled)
 
 
-def log_parts(model: Model, batch: Batch, labelled: bool) -> Tensor:
+def log_parts(model: Trained, batch: Batch, labelled: bool) -> Tensor:
     """log_y (B, S, H, W) from the images of a batch, as networks take them, and if ``labelled`` whatever labels each
     has; with ``flip`` the mean probability of the images and of their mirror images."""
     y = model.networks.y
@@ -168,7 +176,7 @@ def log_parts(model: Model, batch: Batch, labelled: bool) -> Tensor:
     return torch.logaddexp(log_y, other) - math.log(2)
 
 
-def _answer(model: Model, batch: Batch) -> Tensor:
+def _answer(model: Trained, batch: Batch) -> Tensor:
     """From images and labels, with the shares that were fitted for these."""
     if not model.shares:
         return model.networks.infer(batch, model.settings.em.condition)
@@ -178,12 +186,12 @@ def _answer(model: Model, batch: Batch) -> Tensor:
     return fused(model.networks, batch, shares, model.settings.em.condition)
 
 
-def _batch(model: Model, made: list[dict[str, np.ndarray | None]]) -> Batch:
+def _batch(model: Trained, made: list[dict[str, np.ndarray | None]]) -> Batch:
     """Samples at the model's size as its networks' input."""
 
     def stacked(name: str) -> np.ndarray | None:
-        there = [value for value in (arrays[name] for arrays in made) if value is not None]
-        blank = np.zeros_like(there[0]) if there else None
+        given = [value for value in (arrays[name] for arrays in made) if value is not None]
+        blank = np.zeros_like(given[0]) if given else None
         return None if blank is None else np.stack([blank if a[name] is None else a[name] for a in made])  # type: ignore
 
     image = stacked("image")

@@ -5,7 +5,7 @@ Drawn is what training sees, after crop and resize, so that a shift, a flip or a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,6 @@ from PIL import Image, ImageDraw
 
 from coarseparts.data.crops import crop_and_resize
 from coarseparts.data.sample import Sample
-from coarseparts.data.store import Store
 from coarseparts.labels import STYLES
 from coarseparts.labels.schema import IGNORE, Schema
 from coarseparts.report.palette import colours, fitting, font
@@ -43,22 +42,6 @@ def _overlay(image: np.ndarray, parts: np.ndarray, schema: Schema, opacity: floa
         mixed = np.rint(image * (1 - opacity) + palette[index] * opacity).astype(np.uint8)
         image = np.where(inside[..., None], mixed, image)
     return image
-
-
-def samples_of(store: Store, rows: Iterable[int]) -> list[Sample]:
-    """Rows of a store as samples again (at store size), for a sheet of what is in it."""
-    rows = list(rows)
-    view = store.subset(rows)
-    labels = {name: view.label(name) for name in STYLES}
-    return [
-        Sample(
-            f"{view.splits[i]}: {view.names[i]}",
-            image,
-            view.parts[i] if view.present["parts"][i] else None,
-            {name: values[i] for name, values in labels.items() if view.present[name][i]},
-        )
-        for i, image in enumerate(view.image)
-    ]
 
 
 def contact_sheet(

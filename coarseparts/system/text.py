@@ -70,6 +70,11 @@ def short(value: Any, most: int = 40) -> str:
     return said if len(said) <= most else f"{said[: most - 3]}..."
 
 
+def reason(error: BaseException, most: int = 300) -> str:
+    """What an exception says, in one line of at most ``most`` characters; its kind where it says nothing."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
 def listed(names: Iterable[str], most: int = 12) -> str:
     """ "a, b, c"; of more than ``most`` names the first ones and how many more there are."""
     names = list(names)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from coarseparts.system import limits, parallel
 from coarseparts.system.errors import DamagedRun
-from coarseparts.system.text import short
+from coarseparts.system.text import reason, short
 from coarseparts.training.claims import write
 
 CHECKPOINT = 2
@@ -89,11 +89,11 @@ class Stage:
         parallel.wait()  # until the first process has written it
         path = self.folder / "best.safetensors"
         try:
-            tensors, said = read_tensors(path)
-            if said.get("run", self.run) != self.run:
+            tensors, about = read_tensors(path)
+            if about.get("run", self.run) != self.run:
                 raise ValueError("it is of another run")
-            if int(said.get("epoch", self.best_epoch)) < self.best_epoch:
-                raise ValueError(f"it is of epoch {said['epoch']}, the best one is {self.best_epoch}")
+            if int(about.get("epoch", self.best_epoch)) < self.best_epoch:
+                raise ValueError(f"it is of epoch {about['epoch']}, the best one is {self.best_epoch}")
             load_all(
                 self.modules,
                 {
@@ -107,14 +107,13 @@ class Stage:
     def _damaged(self, path: Path, error: Exception) -> Exception:
         if limits.is_machines(error):
             return error
-        said = " ".join(str(error).split())[:300] or type(error).__name__
-        return DamagedRun(f"{path}: cannot be read ({said}); delete {self.folder} to train this stage anew")
+        return DamagedRun(f"{path}: cannot be read ({reason(error)}); delete {self.folder} to train this stage anew")
 
     def _restore(self) -> None:
         path = self.folder / "state.pt"
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            epoch, best, seconds, history = self._told(state)
+            epoch, best, seconds, history = self._checked(state)
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
                 check_optimizer(optimizer, saved)
             load_all(self.modules, state["modules"])
@@ -125,7 +124,7 @@ class Stage:
         self.epoch, (self.best_epoch, self.best_score) = epoch, best
         self.seconds, self.history = seconds, history
 
-    def _told(self, state: Any) -> tuple[int, tuple[int, float], float, list[tuple[int, str, float]]]:
+    def _checked(self, state: Any) -> tuple[int, tuple[int, float], float, list[tuple[int, str, float]]]:
         """Epoch, (best epoch, its score), seconds and history of a state, if they make sense. Raises ValueError."""
         if not isinstance(state, dict):
             raise ValueError(f"it holds a {type(state).__name__}, expected a checkpoint")

@@ -47,8 +47,8 @@ class RunFolder:
 
     def __init__(self, path: Path, config: Mapping[str, Any], schema_json: str, console: Console | None = None):
         self.path, self.console = path, console or Console(quiet=True)
-        told = {key: value for key, value in config.items() if key != "data"}  # which may move to another place
-        self.identity = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:24]
+        lasting = {key: value for key, value in config.items() if key != "data"}  # which may move to another place
+        self.identity = hashlib.sha256(json.dumps(lasting, sort_keys=True, default=str).encode()).hexdigest()[:24]
         self.stages: dict[str, Stage] = {}
         self._tensorboard: Any = None
         with parallel.main_first():
@@ -57,7 +57,7 @@ class RunFolder:
     @classmethod
     def of(cls, path: Path, task: Task, console: Console | None = None, **config: str) -> RunFolder:
         """The folder of a task's run; ``config`` stands in its config.yaml, too."""
-        told = {
+        content = {
             "coarseparts": 1,
             "seed": task.seed,
             "styles": task.styles,
@@ -68,21 +68,21 @@ class RunFolder:
             **({} if task.labels_each is None else {"labels_each": task.labels_each}),
             **config,
         }
-        return cls(path, told, json.dumps(task.schema.model_dump(mode="json"), indent=1), console)
+        return cls(path, content, json.dumps(task.schema.model_dump(mode="json"), indent=1), console)
 
     @staticmethod
     def _open(path: Path, config: Mapping[str, Any], schema_json: str) -> None:
         file = path / "config.yaml"
         text = dump_yaml(dict(config))
         if os.path.lexists(file):
-            there, changed = differences(file, text)
+            stored, changed = differences(file, text)
             begun = any(path.glob("stages/*/state.pt"))
-            if begun and changed and not (set(changed) == {"data"} and there.get("data_hash")):
+            if begun and changed and not (set(changed) == {"data"} and stored.get("data_hash")):
                 what = "; ".join(f"{k}: {short(was)} there, {short(now)} now" for k, (was, now) in changed.items())
                 if "data_hash" in changed:
                     what += "; the data hash changes with any image, label, part name or crop, not with their place"
-                said = f"holds a run with other settings ({what}), as {file.name} says"
-                raise RunError(f"{path}: {said}; take another --out, or delete the folder")
+                message = f"holds a run with other settings ({what}), as {file.name} says"
+                raise RunError(f"{path}: {message}; take another --out, or delete the folder")
             if changed:  # the same data in another place; or nothing was trained, and the command has been corrected
                 write(file, text)
         else:
@@ -129,10 +129,10 @@ class RunFolder:
                 raise TrainingDiverged(f"the weights of {', '.join(wrong)} are not finite; lower the learning rate")
             stage.close_epoch(epoch, score, values)
             self.log(stage)
-            self._tell(stage, values)
+            self._print(stage, values)
 
         try:
-            with _Track(self.console, stage, steps) as track:
+            with _tracked(self.console, stage, steps) as track:
                 yield Epochs(lambda epoch: track(batches(epoch)), stage.epochs, steps, end, seed, stage.epoch)
         except TrainingDiverged as error:
             raise TrainingDiverged(f"{self.path}: stage {stage.name}, epoch {stage.epoch + 1}: {error}") from error
@@ -147,14 +147,14 @@ class RunFolder:
         """How long some stages of this run have trained."""
         return round(sum(self.stages[name].seconds for name in stages if name in self.stages), 1)
 
-    def _tell(self, stage: Stage, values: Mapping[str, float]) -> None:
+    def _print(self, stage: Stage, values: Mapping[str, float]) -> None:
         if stage.epoch % max(1, stage.epochs // 10) and stage.epoch != stage.epochs and stage.name != "em":
             return
         measures = [_in_words(k.removeprefix("val/"), v) for k, v in values.items() if k.startswith("val/")]
         others = ("val/", "scale/", "l/", *(("m/",) if any(k.startswith("e/") for k in values) else ()))
         loss = sum(v for k, v in values.items() if not k.startswith(others))
-        told = f"  validation: {', '.join(measures)}" if measures else ""
-        line = f"  {stage.name} {stage.epoch}/{stage.epochs}  loss {loss:.3f}{told}"
+        validation = f"  validation: {', '.join(measures)}" if measures else ""
+        line = f"  {stage.name} {stage.epoch}/{stage.epochs}  loss {loss:.3f}{validation}"
         self.console.print(line, highlight=False)
 
     def log(self, stage: Stage) -> None:
@@ -186,35 +186,20 @@ class RunFolder:
         self._tensorboard.flush()
 
 
-class _Track:
-    """A progress bar over a stage's steps with the time left; silent where there is no terminal."""
+@contextmanager
+def _tracked(console: Console, stage: Stage, steps: int) -> Iterator[Callable[[Iterable[Any]], Iterator[Any]]]:
+    """Inside, a progress bar over a stage's steps with the time left; silent where there is no terminal."""
+    columns = BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
+    silent = not console.is_terminal or stage.finished
+    with Progress("{task.description}", *columns, console=console, disable=silent, transient=True) as bar:
+        task = bar.add_task(stage.name, total=stage.epochs * steps, completed=stage.epoch * steps)
 
-    def __init__(self, console: Console, stage: Stage, steps: int):
-        self.stage, self.steps = stage, steps
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal or stage.finished,
-            transient=True,
-        )
-        self.task = self.bar.add_task(stage.name, total=stage.epochs * steps, completed=stage.epoch * steps)
+        def over(items: Iterable[Any]) -> Iterator[Any]:
+            for item in items:
+                yield item
+                bar.advance(task)
 
-    def __enter__(self) -> Callable[[Iterable[Any]], Iterator[Any]]:
-        self.bar.start()
-        return self._over
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
-
-    def _over(self, items: Iterable[Any]) -> Iterator[Any]:
-        for item in items:
-            yield item
-            self.bar.advance(self.task)
+        yield over
 
 
 def _in_words(measure: str, value: float) -> str:

@@ -102,11 +102,11 @@ def read_part_files(
     bits, problems = np.zeros(size[::-1], np.uint8), []
     for index, path in files:
         try:
-            there = _read_binary(path, size)
+            mask = _read_binary(path, size)
         except BadInput as bad:
             problems += bad.problems
             continue
-        bits |= there.astype(np.uint8) << (index - 1)
+        bits |= mask.astype(np.uint8) << (index - 1)
     if not problems and not bits.any():
         message = "is empty, and so are the masks of the image's other parts"
         problems.append(Problem(str(file), message, "draw the parts or remove the files"))
@@ -117,17 +117,29 @@ def read_part_files(
 
 def _read_binary(path: Path, size: tuple[int, int]) -> np.ndarray:
     """(H, W) bool, where a mask is not 0. Raises BadInput."""
+    remedy = "save it as a grey-scale or black-and-white PNG: 0 = the part is not there, all else = it is"
+    mask = _pixels(path, "a mask", remedy) != 0
+    if problems := _of_another_size(path, mask, size):
+        raise BadInput(problems)
+    return mask
+
+
+def _pixels(path: Path, expected: str, remedy: str) -> np.ndarray:
+    """(H, W) the numbers of a PNG of one channel. Raises BadInput where it is something else or damaged."""
     with opened(path) as image:
         kind, mode = image.format, image.mode
         if kind != "PNG" or mode not in _INDEXED:
-            came = f"a {kind} file" if kind != "PNG" else f"a PNG of mode {mode}, colours instead of a mask"
-            remedy = "save it as a grey-scale or black-and-white PNG: 0 = the part is not there, all else = it is"
+            came = f"a {kind} file" if kind != "PNG" else f"a PNG of mode {mode}, colours instead of {expected}"
             raise BadInput(Problem(str(path), f"is {came}", remedy))
-        there = np.asarray(image) != 0
-    if there.shape != size[::-1]:
-        message = f"is {there.shape[1]}x{there.shape[0]} pixels, its image is {size[0]}x{size[1]}"
-        raise BadInput(Problem(str(path), message, "export it at the size of the image (upright, as EXIF says)"))
-    return there
+        return np.asarray(image)
+
+
+def _of_another_size(path: Path, values: np.ndarray, size: tuple[int, int]) -> list[Problem]:
+    """A problem where values (H, W) are not of ``size`` (width, height)."""
+    if values.shape == size[::-1]:
+        return []
+    message = f"is {values.shape[1]}x{values.shape[0]} pixels, its image is {size[0]}x{size[1]}"
+    return [Problem(str(path), message, "export it at the size of the image (upright, as EXIF says)")]
 
 
 def read_part_mask(path: Path, size: tuple[int, int], parts: tuple[str, ...]) -> np.ndarray:
@@ -136,13 +148,8 @@ def read_part_mask(path: Path, size: tuple[int, int], parts: tuple[str, ...]) ->
     Palette, grey-scale (8 or 16 bits) and black-and-white PNGs are read, palettes by their indices. Raises BadInput
     with all that is wrong: damaged, no index per pixel, another size, unknown indices, no pixel of any part.
     """
-    with opened(path) as image:
-        kind, mode = image.format, image.mode
-        if kind != "PNG" or mode not in _INDEXED:
-            came = f"a {kind} file" if kind != "PNG" else f"a PNG of mode {mode}, colours instead of part indices"
-            remedy = "save it as a grey-scale or palette PNG, pixel values 0, 1, 2, ... in the order of `parts`"
-            raise BadInput(Problem(str(path), f"is {came}", remedy))
-        values = np.asarray(image).astype(np.int64)  # (H, W)
+    remedy = "save it as a grey-scale or palette PNG, pixel values 0, 1, 2, ... in the order of `parts`"
+    values = _pixels(path, "part indices", remedy).astype(np.int64)  # (H, W)
     check_indices(path, values, size, parts)
     return values.astype(np.uint8)
 
@@ -163,10 +170,7 @@ def is_smoothed(parts: np.ndarray) -> bool:
 def check_indices(path: Path, values: np.ndarray, size: tuple[int, int], parts: tuple[str, ...]) -> None:
     """Whether whole numbers (H, W) are the part mask of an image of ``size`` (width, height): raises BadInput with all
     that is wrong: another size, unknown indices, no pixel of any part. ``path`` is for the messages."""
-    problems = []
-    if values.shape != size[::-1]:
-        message = f"is {values.shape[1]}x{values.shape[0]} pixels, its image is {size[0]}x{size[1]}"
-        problems.append(Problem(str(path), message, "export it at the size of the image (upright, as EXIF says)"))
+    problems = _of_another_size(path, values, size)
     # Values of up to 16 bits: counting is one pass, sorting them would be many.
     counts = np.bincount(values.ravel(), minlength=IGNORE + 1) if values.min() >= 0 else np.zeros(0, int)
     present = np.flatnonzero(counts) if counts.size else np.unique(values)

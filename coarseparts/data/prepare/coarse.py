@@ -12,7 +12,7 @@ import yaml
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.naming import mirror_pairs
 from coarseparts.data.prepare.output import Output
-from coarseparts.data.prepare.pascal_birds import PARTS
+from coarseparts.data.synthetic.anatomy import PARTS
 from coarseparts.system.text import readable
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from coarseparts.data.formats.annotation import Annotation
-from coarseparts.data.formats.cub import read_cub
 from coarseparts.data.formats.mask_folder import GREY
 from coarseparts.data.images import opened, probe
 from coarseparts.data.prepare import cub_parts
+from coarseparts.data.prepare.bird_tables import CUB, read_annotations
 from coarseparts.data.prepare.coarse import coco_text
 from coarseparts.data.prepare.cub_parts import Pair
 from coarseparts.data.prepare.output import Item, Made, Output
-from coarseparts.data.prepare.pascal_birds import PARTS
+from coarseparts.data.synthetic.anatomy import PARTS
 from coarseparts.system.problems import BadInput, Problem
 
 
@@ -41,7 +41,7 @@ def look_at_cub(output: Output, archive: Path, segmentations: Path | None) -> Cu
     """CUB's tables, and a look at every image's header and its mask's."""
     found = Cub()
     for split, names in (("train", found.train), ("test", found.test)):
-        annotations, problems = read_cub(archive, split, segmentations)
+        annotations, problems = read_annotations(CUB, archive, split, segmentations)
         output.problems += [p for p in problems if p not in output.problems]
         names += [a.image for a in annotations]
         found.annotations |= {a.image: a for a in annotations}

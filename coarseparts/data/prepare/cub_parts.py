@@ -22,7 +22,8 @@ from coarseparts.data.formats.part_masks import check_indices, find_part_masks, 
 from coarseparts.data.images import decode, list_images, opened, probe, stem
 from coarseparts.data.prepare.archives import SPLITS
 from coarseparts.data.prepare.output import Item, Made
-from coarseparts.data.prepare.pascal_birds import PARTS, png
+from coarseparts.data.prepare.pascal_birds import png
+from coarseparts.data.synthetic.anatomy import PARTS
 from coarseparts.labels.schema import IGNORE
 from coarseparts.system.problems import BadInput, Problem
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from coarseparts.data.dataset_file import FILES, FOLDERS, DatasetFile, load_dataset_file
 from coarseparts.data.formats.annotation import Annotation
-from coarseparts.data.formats.nabirds import KEYPOINTS, LAYOUT, read_nabirds
 from coarseparts.data.images import decode
+from coarseparts.data.prepare.bird_tables import NABIRDS, NABIRDS_KEYPOINTS, read_annotations
 from coarseparts.data.prepare.coarse import birds_yaml, coco_text, pairs, photographs, write_list, yaml_text
 from coarseparts.data.prepare.output import Item, Made, Output, Progress
 from coarseparts.system.problems import BadInput, Problem, errors
@@ -38,7 +38,7 @@ def prepare_nabirds(
     if any(images.resolve() == own for images in there):
         message = "has a source with NABirds already"
         raise BadInput(Problem(str(beside), message, "give the file without it"))
-    splits = {split: read_nabirds(archive, split) for split in ("train", "test")}
+    splits = {split: read_annotations(NABIRDS, archive, split) for split in ("train", "test")}
     with Output(out, "nabirds.yaml", progress) as output:
         output.problems += dict.fromkeys(problem for _, problems in splits.values() for problem in problems)
         annotations = [annotation for found, _ in splits.values() for annotation in found]
@@ -54,7 +54,7 @@ def prepare_nabirds(
         if joint is not None:
             output.write(f"{joint.path.stem}-nabirds.yaml", _joint_yaml(joint, sources[0]))
         title = "NABirds: keypoints and boxes, but no part masks"
-        changed = output.finish(birds_yaml(title, "nabirds", KEYPOINTS, sources))
+        changed = output.finish(birds_yaml(title, "nabirds", NABIRDS_KEYPOINTS, sources))
         return changed, [p for p in output.problems if p.severity != "error"]
 
 
@@ -67,7 +67,7 @@ def _checked(path: Path, size: tuple[int, int] | None) -> Made:
     pixels, problems = decode(path)
     if size is not None and pixels.shape[:2] != size[::-1]:
         message = f"is {pixels.shape[1]}x{pixels.shape[0]} pixels, sizes.txt says {size[0]}x{size[1]}"
-        raise BadInput(Problem(str(path), message, f"restore it from {LAYOUT.archive}"))
+        raise BadInput(Problem(str(path), message, f"restore it from {NABIRDS.archive}"))
     return Made(problems=problems)
 
 
@@ -80,10 +80,10 @@ def _joint_yaml(dataset: DatasetFile, further: dict[str, str]) -> str:
                 source[key] = str(Path(source[key]).absolute())
     content["sources"].append(further)
     if dataset.keypoints is not None:
-        content["keypoints"] = list(dict.fromkeys((*dataset.keypoints, *KEYPOINTS)))
+        content["keypoints"] = list(dict.fromkeys((*dataset.keypoints, *NABIRDS_KEYPOINTS)))
     if dataset.keypoint_mirror is not None:
         taken = {name for pair in dataset.keypoint_mirror for name in pair}
-        content["keypoint_mirror"] += [pair for pair in pairs(KEYPOINTS) if not taken.intersection(pair)]
+        content["keypoint_mirror"] += [pair for pair in pairs(NABIRDS_KEYPOINTS) if not taken.intersection(pair)]
     if dataset.keypoint_parts is not None:
         known = {point: part for point, part in _BILL.items() if part in dataset.parts}
         content["keypoint_parts"] = known | dataset.keypoint_parts

@@ -23,21 +23,8 @@ from coarseparts.data.formats.pascal_part import PascalObject, read_pascal_part
 from coarseparts.data.images import decode, probe
 from coarseparts.data.prepare.archives import read_image_set
 from coarseparts.data.prepare.output import Item, Made, Output
+from coarseparts.data.synthetic.anatomy import PARTS
 from coarseparts.system.problems import BadInput, Problem, errors
-
-PARTS = (
-    "beak",
-    "head",
-    "left_eye",
-    "left_leg",
-    "left_wing",
-    "right_eye",
-    "right_leg",
-    "right_wing",
-    "tail",
-    "torso",
-)
-"""The paper's ten parts (section 4.1), index 1..10. Left and right are the bird's own."""
 
 PART_OF = {
     "beak": "beak",

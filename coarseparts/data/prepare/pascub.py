@@ -25,7 +25,8 @@ from coarseparts.data.prepare.archives import SPLITS, Archives, locate, read_spl
 from coarseparts.data.prepare.coarse import photographs, write_list
 from coarseparts.data.prepare.cub_lookup import Cub, Labelled, find_in_cub, look_at_cub
 from coarseparts.data.prepare.output import Output, Progress
-from coarseparts.data.prepare.pascal_birds import PAPER_BIRDS, PAPER_PHOTOGRAPHS, PARTS, Birds, Rules
+from coarseparts.data.prepare.pascal_birds import PAPER_BIRDS, PAPER_PHOTOGRAPHS, Birds, Rules
+from coarseparts.data.synthetic.anatomy import PARTS
 from coarseparts.system.problems import Problem, capped, errors
 from coarseparts.system.text import nearest
 

@@ -28,15 +28,7 @@ from coarseparts.data.synthetic.airframes import (
 )
 from coarseparts.data.synthetic.annotators import draw_hands, redraw
 from coarseparts.data.synthetic.ellipsoids import NOTHING, wave
-from coarseparts.data.synthetic.frames import (
-    check_numbers,
-    mean_of_quarters,
-    one_chunk_per_core,
-    quarters,
-    through_lens,
-    tight_boxes,
-    view,
-)
+from coarseparts.data.synthetic.frames import mean_of_quarters, quarters, rendered, through_lens, tight_boxes, view
 from coarseparts.data.synthetic.liveries import PAINT, paint_solids, place_glass
 from coarseparts.data.synthetic.solids import FAR, PLANES, Cut, cast_layers, cut
 from coarseparts.labels.schema import Schema
@@ -99,25 +91,8 @@ def render(count: int, size: int = 96, seed: int = 0, first: int = 0, chunk: int
 
     Raises ValueError for numbers that make no sense.
     """
-    check_numbers(count, size, seed, first, chunk)
-    out: dict[str, np.ndarray] = {
-        "image": np.zeros((count, size, size, 3), np.uint8),
-        "parts": np.zeros((count, size, size), np.uint8),
-        "noisy_parts": np.zeros((count, size, size), np.uint8),
-        "mask": np.zeros((count, size, size), np.uint8),
-        "keypoints": np.zeros((count, len(KEYPOINTS), 3), np.float32),
-        "box": np.zeros((count, 4), np.float32),
-    }
-
-    def fill(start: int) -> None:
-        stop = min(count, start + chunk)
-        scenes = [_scene(np.random.default_rng([seed, first + i]), size) for i in range(start, stop)]
-        for name, values in _draw(scenes, size).items():
-            out[name][start:stop] = values
-
-    with one_chunk_per_core() as pool:
-        list(pool.map(fill, range(0, count, chunk)))
-    return out
+    maps = ("parts", "noisy_parts", "mask")
+    return rendered(_scene, _draw, maps, len(KEYPOINTS), count, size, seed, first, chunk)
 
 
 def _camera(rng: Generator, grounded: bool) -> np.ndarray:

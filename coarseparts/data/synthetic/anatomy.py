@@ -24,7 +24,7 @@ PARTS = (
     "tail",
     "torso",
 )
-"""The paper's ten bird parts; the part of index i + 1 in a mask. The neck belongs to the torso."""
+"""The paper's ten bird parts (section 4.1); the part of index i + 1 in a mask. Left and right are the bird's own."""
 
 KEYPOINTS = (
     "back",

@@ -17,15 +17,7 @@ from torch import Tensor
 from coarseparts.data.synthetic.anatomy import KEYPOINTS, PARTS, Bird, draw_bird
 from coarseparts.data.synthetic.backgrounds import Backdrop, draw_backdrop, paint
 from coarseparts.data.synthetic.ellipsoids import NOTHING, cast, quadric, wave
-from coarseparts.data.synthetic.frames import (
-    check_numbers,
-    mean_of_quarters,
-    one_chunk_per_core,
-    quarters,
-    through_lens,
-    tight_boxes,
-    view,
-)
+from coarseparts.data.synthetic.frames import mean_of_quarters, quarters, rendered, through_lens, tight_boxes, view
 from coarseparts.data.synthetic.plumage import Plumage, dress
 from coarseparts.labels.schema import Schema
 
@@ -74,24 +66,7 @@ def render(count: int, size: int = 96, seed: int = 0, first: int = 0, chunk: int
     the mask or (0, 0, 0) where hidden; ``box`` (N, 4) float32 (x0, y0, x1, y1) tight around the mask. Raises
     ValueError for numbers that make no sense.
     """
-    check_numbers(count, size, seed, first, chunk)
-    out: dict[str, np.ndarray] = {
-        "image": np.zeros((count, size, size, 3), np.uint8),
-        "parts": np.zeros((count, size, size), np.uint8),
-        "mask": np.zeros((count, size, size), np.uint8),
-        "keypoints": np.zeros((count, len(KEYPOINTS), 3), np.float32),
-        "box": np.zeros((count, 4), np.float32),
-    }
-
-    def fill(start: int) -> None:
-        stop = min(count, start + chunk)
-        scenes = [_scene(np.random.default_rng([seed, first + i]), size) for i in range(start, stop)]
-        for name, values in _draw(scenes, size).items():
-            out[name][start:stop] = values
-
-    with one_chunk_per_core() as pool:
-        list(pool.map(fill, range(0, count, chunk)))
-    return out
+    return rendered(_scene, _draw, ("parts", "mask"), len(KEYPOINTS), count, size, seed, first, chunk)
 
 
 def _camera(rng: Generator) -> np.ndarray:

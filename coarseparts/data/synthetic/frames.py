@@ -5,28 +5,63 @@ Only exactly rounded arithmetic, as in ``ellipsoids``: an image's bits do not de
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from torch import Tensor
 
 from coarseparts.data.synthetic.anatomy import cross
 
+Scene = TypeVar("Scene")
 
-def check_numbers(count: int, size: int, seed: int, first: int, chunk: int) -> None:
-    """Raises ValueError where the numbers that name a run of images make no sense."""
+
+def rendered(
+    scene: Callable[[Generator, int], Scene],
+    draw: Callable[[list[Scene], int], dict[str, np.ndarray]],
+    maps: tuple[str, ...],
+    keypoints: int,
+    count: int,
+    size: int,
+    seed: int,
+    first: int,
+    chunk: int,
+) -> dict[str, np.ndarray]:
+    """Draws images number ``first`` to ``first + count - 1`` of a world, ``chunk`` at a time: ``scene`` makes one of
+    its own random numbers and ``size``, ``draw`` gives arrays of several.
+
+    Those are ``image`` (N, S, S, 3) uint8, ``maps`` (N, S, S) uint8 each, ``keypoints`` (N, K, 3) and ``box`` (N, 4)
+    float32. Raises ValueError where the numbers make no sense.
+    """
     if count < 0 or seed < 0 or first < 0 or chunk < 1 or size < 16:
         raise ValueError(
             f"render: count={count}, size={size}, seed={seed}, first={first}, chunk={chunk}; "
             "count, seed and first must be 0 or more, chunk 1 or more, size 16 or more"
         )
+    out: dict[str, np.ndarray] = {
+        "image": np.zeros((count, size, size, 3), np.uint8),
+        **{name: np.zeros((count, size, size), np.uint8) for name in maps},
+        "keypoints": np.zeros((count, keypoints, 3), np.float32),
+        "box": np.zeros((count, 4), np.float32),
+    }
+
+    def fill(start: int) -> None:
+        stop = min(count, start + chunk)
+        scenes = [scene(np.random.default_rng([seed, first + i]), size) for i in range(start, stop)]
+        for name, values in draw(scenes, size).items():
+            out[name][start:stop] = values
+
+    with _one_chunk_per_core() as pool:
+        list(pool.map(fill, range(0, count, chunk)))
+    return out
 
 
 @contextmanager
-def one_chunk_per_core() -> Iterator[ThreadPoolExecutor]:
+def _one_chunk_per_core() -> Iterator[ThreadPoolExecutor]:
     """Threads that each draw whole chunks, instead of torch splitting every small operation over all cores.
 
     The operations are too short to be split: beside another busy process, waiting for each other after every one of

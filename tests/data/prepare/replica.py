@@ -13,7 +13,7 @@ from scipy.io import savemat
 from coarseparts.data.dataset_file import Crop
 from coarseparts.data.loading import Recipe, load
 from coarseparts.data.prepare.archives import Archives
-from coarseparts.data.prepare.pascal_birds import PARTS
+from coarseparts.data.synthetic.anatomy import PARTS
 from coarseparts.labels import STYLES
 
 LABELS = ("image", "parts", "mask", "keypoints", "box", "crop", "part_boxes")

@@ -11,7 +11,6 @@ from scipy.io import loadmat
 from coarseparts.data.formats.pascal_part import PascalObject, read_pascal_part
 from coarseparts.data.prepare import pascal_birds
 from coarseparts.data.prepare.pascal_birds import (
-    PARTS,
     Rules,
     bird_items,
     draw,
@@ -20,6 +19,7 @@ from coarseparts.data.prepare.pascal_birds import (
     mostly_head,
     split_birds,
 )
+from coarseparts.data.synthetic.anatomy import PARTS
 
 EXAMPLES = SHARED / "data" / "pascal_part_examples"
 SIZE = (300, 200)  # width, height

@@ -21,10 +21,11 @@ from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.images import decode
 from coarseparts.data.prepare.archives import Archives
 from coarseparts.data.prepare.output import MANIFEST
-from coarseparts.data.prepare.pascal_birds import PARTS, Rules
+from coarseparts.data.prepare.pascal_birds import Rules
 from coarseparts.data.prepare.pascub import Choices, prepare_pascub
 from coarseparts.data.records import read_dataset
 from coarseparts.data.synthetic import birds
+from coarseparts.data.synthetic.anatomy import PARTS
 from coarseparts.system.problems import BadInput, errors
 
 NAMES = {number: name for number, name, _, _ in CUB}

@@ -14,7 +14,8 @@ from coarseparts.cli import main as cli
 from coarseparts.data.build import build_store
 from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.formats.coco import read_coco
-from coarseparts.data.formats.cub import read_cub
+from coarseparts.data.prepare.bird_tables import CUB as LAYOUT
+from coarseparts.data.prepare.bird_tables import read_annotations
 from coarseparts.data.prepare.coarse import coco_text
 from coarseparts.data.prepare.cub import prepare_cub
 from coarseparts.data.records import read_dataset
@@ -50,7 +51,7 @@ def test_the_same_samples_as_from_the_text_files(archive, tmp_path):
     assert errors(told) == [] and not any("left out" in str(p) for p in told)
     assert len(schema.keypoints) == 15 and len(schema.mirror) == len(schema.keypoint_mirror) == 3
     for split in ("train", "test"):
-        annotations, _ = read_cub(archive, split, tmp_path / "segmentations")
+        annotations, _ = read_annotations(LAYOUT, archive, split, tmp_path / "segmentations")
         assert [a.image for a in annotations] == [name for _, name, train, _ in CUB if train == (split == "train")]
         assert_same([r for r in records if r.split == split], annotations, archive / "images")
     assert sum("mask" in r.has for r in records) == 7 and all({"keypoints", "box"} <= r.has for r in records)
@@ -136,7 +137,7 @@ def test_damage_is_told_and_no_dataset_file_written(archive, tmp_path):
 
 @needs_shared
 def test_the_real_tables_come_back_to_the_bit(tmp_path):
-    annotations, _ = read_cub(SHARED / "data" / "cub_annotations", None)
+    annotations, _ = read_annotations(LAYOUT, SHARED / "data" / "cub_annotations", None)
     (tmp_path / "c.json").write_text(coco_text(annotations, {}, "bird"))
     found, problems = read_coco(tmp_path / "c.json")
     assert errors(problems) == [] and len(found) == len(annotations) == 11_788

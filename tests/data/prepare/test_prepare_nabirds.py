@@ -14,13 +14,13 @@ from rich.console import Console
 from coarseparts.cli import main as cli
 from coarseparts.data.build import build_store
 from coarseparts.data.dataset_file import load_dataset_file
-from coarseparts.data.formats.nabirds import KEYPOINTS, read_nabirds
 from coarseparts.data.prepare import nabirds as preparation
+from coarseparts.data.prepare.bird_tables import NABIRDS, NABIRDS_KEYPOINTS, read_annotations
 from coarseparts.data.prepare.cub import prepare_cub
 from coarseparts.data.prepare.nabirds import prepare_nabirds
-from coarseparts.data.prepare.pascal_birds import PARTS
 from coarseparts.data.prepare.pascub import prepare_pascub
 from coarseparts.data.records import read_dataset
+from coarseparts.data.synthetic.anatomy import PARTS
 from coarseparts.system.problems import BadInput, errors
 
 CUB_POINTS = (
@@ -64,7 +64,7 @@ def archive(tmp_path):
         for part, (x, y) in enumerate(points):
             seen = f"{x} {y} 1" if part != n else "-1 -1 0"
             lines.setdefault("parts/part_locs.txt", []).append(f"{i} {part} {seen}")
-    lines["parts/parts.txt"] = [f"{number} {name}" for number, name in enumerate(KEYPOINTS)]
+    lines["parts/parts.txt"] = [f"{number} {name}" for number, name in enumerate(NABIRDS_KEYPOINTS)]
     lines["classes.txt"] = ["817 Oak Titmouse"]
     for name, text in lines.items():
         (folder / name).write_text("\n".join(text) + "\n")
@@ -120,7 +120,7 @@ def test_end_to_end(archive, tmp_path):
     assert sorted(files(tmp_path / "out")) == made, "images stay where they are"
     dataset = load_dataset_file(tmp_path / "out/nabirds.yaml")
     records, problems, schema = read_dataset(dataset)
-    assert not errors(problems) and schema.keypoints == KEYPOINTS
+    assert not errors(problems) and schema.keypoints == NABIRDS_KEYPOINTS
     assert [r.split for r in records] == ["train"] * 4 + ["test"] * 2
     assert set(schema.keypoint_mirror) == {("left eye", "right eye"), ("left wing", "right wing")}
     for record in records:
@@ -143,7 +143,7 @@ def test_the_same_samples_as_from_the_text_files(archive, tmp_path):
     records, problems, _ = read_dataset(load_dataset_file(tmp_path / "out/nabirds.yaml"))
     assert errors(problems) == []
     for split, count in (("train", 4), ("test", 2)):
-        annotations, _ = read_nabirds(archive, split)
+        annotations, _ = read_annotations(NABIRDS, archive, split)
         chosen = [record for record in records if record.split == split]
         assert len(chosen) == count
         assert_same(chosen, annotations, archive / "images")
@@ -254,9 +254,9 @@ def test_beside_cub_names_are_united_and_what_a_source_lacks_is_unknown(archive,
         visibility = dict(zip(schema.keypoints, sample.labels["keypoints"][:, 2].tolist(), strict=True))
         unknown = {name for name, v in visibility.items() if v == -1}
         assert unknown == ({"bill"} if from_cub else only_cub)
-        assert {name for name, v in visibility.items() if v == 0} == (
-            {"belly"} if from_cub else {KEYPOINTS[next(n for n in range(6) if sample.name.endswith(f"{n * 7919:x}"))]}
-        )
+        number = next(n for n in range(6) if from_cub or sample.name.endswith(f"{n * 7919:x}"))
+        hidden = "belly" if from_cub else NABIRDS_KEYPOINTS[number]
+        assert {name for name, v in visibility.items() if v == 0} == {hidden}
     assert [r.split for r in records] == ["train"] * 6, "the official training images"
     store, problems = build_store(joint, tmp_path / "store", for_training=True)
     bill = schema.keypoints.index("bill")

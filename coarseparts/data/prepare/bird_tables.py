@@ -1,5 +1,7 @@
-"""The text files in which CUB-200-2011 and NABirds list images, the official split, boxes and keypoints.
+"""CUB-200-2011 and NABirds as their authors publish them: images, the official split, boxes and keypoints.
 
+CUB-200-2011: 11,788 bird photographs with 15 keypoints, a box and, separately, figure-ground masks. NABirds (Van Horn
+et al., CVPR 2015): 48,562 of 555 categories with 11 keypoints and a box. Both list them in the same text files:
 ``images.txt`` (id and path), ``train_test_split.txt`` (1 = train), ``bounding_boxes.txt`` (x, y, width, height),
 ``parts/parts.txt`` (number and name), ``parts/part_locs.txt`` (image, part, x, y, visible) and, in NABirds,
 ``sizes.txt`` (width, height). Coordinates are taken as they stand; a keypoint that is not visible becomes (0, 0, 0).
@@ -8,6 +10,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -22,28 +25,35 @@ from coarseparts.system.problems import Problem, unreadable
 from coarseparts.system.text import abridged, short
 
 _NAMES = ("images.txt", "parts/parts.txt")
-_NUMBERS = {"train_test_split.txt": 1, "bounding_boxes.txt": 4, "parts/part_locs.txt": 4}  # behind the image's id
-_SIZES = {"sizes.txt": 2}
+_NUMBERS = {"train_test_split.txt": 1, "bounding_boxes.txt": 4, "parts/part_locs.txt": 4}
 
 
 @dataclass(frozen=True)
 class Layout:
     """What the archives differ in. ``archive``: the file to restore a damaged one from; ``id_name``: what an image's id
-    is, ``id_pattern``: a regular expression for it; ``sizes``: whether ``sizes.txt`` is part of the archive."""
+    is, ``id_pattern``: a regular expression for it; ``numbers``: how many follow the id in each line, by file."""
 
     archive: str
     id_name: str
     id_pattern: str
-    sizes: bool
+    numbers: Mapping[str, int]
 
-    @property
-    def numbers(self) -> dict[str, int]:
-        """The files that hold numbers: how many follow the image's id in each line."""
-        return _NUMBERS | (_SIZES if self.sizes else {})
+
+CUB = Layout("CUB_200_2011.tgz", "number", "[0-9]+", _NUMBERS)
+"""Ids of images are numbers, which need not be consecutive; nor need those of parts."""
+
+NABIRDS = Layout("nabirds.tar.gz", "UUID", "[0-9A-Fa-f-]+", _NUMBERS | {"sizes.txt": 2})
+"""Ids of images are hyphenated UUIDs, numbers of parts start at 0, and ``sizes.txt`` tells when an image is not the
+annotated one."""
+
+NABIRDS_KEYPOINTS = (
+    *("bill", "crown", "nape", "left eye", "right eye", "belly", "breast", "back", "tail", "left wing", "right wing"),
+)
+"""The keypoints of NABirds' published archive, in its order."""
 
 
 @dataclass(frozen=True)
-class Tables:
+class _Tables:
     """The files' content, a row per image: ``boxes`` (N, 4) x0, y0, x1, y1 (nan: none), ``train`` (N,) 1, 0 or -1 for
     unknown, ``keypoints`` (N, K, 3) with v = 2 or all zeros, ``sizes`` (N, 2) width, height (0: not stated)."""
 
@@ -57,18 +67,20 @@ class Tables:
 
 
 def read_annotations(
-    folder: Path, split: str | None, layout: Layout, masks: Path | None = None
+    layout: Layout, folder: Path, split: str | None, masks: Path | None = None
 ) -> tuple[list[Annotation], list[Problem]]:
     """One annotation per image of the official split ("train"; "val" and "test" both give the official test images),
     or of all images (None).
 
-    ``masks``: folder with a soft figure-ground PNG per image; images without one have no mask. Numbers of images and
-    parts need not be consecutive. An empty list and problems when a file is missing or malformed.
+    Keypoints are (x, y, v) with v = 2, or zeros where they are not visible. ``masks``: folder with a PNG per image,
+    grey = share of the annotators who said "bird"; images without one have no mask. An empty list and problems when a
+    file is missing or malformed.
     """
-    tables, problems = read_tables(folder, layout)
+    tables, problems = _read_tables(layout, folder)
     annotations: list[Annotation] = []
-    for row in range(len(tables.images) if tables else 0):
-        assert tables is not None
+    if tables is None:
+        return annotations, problems
+    for row in range(len(tables.images)):
         where = f"image {tables.ids[row]}"
         try:
             image = inside(tables.images[row])
@@ -101,7 +113,7 @@ def read_annotations(
     return annotations, problems
 
 
-def read_tables(folder: Path, layout: Layout) -> tuple[Tables | None, list[Problem]]:
+def _read_tables(layout: Layout, folder: Path) -> tuple[_Tables | None, list[Problem]]:
     """All files of an archive's folder; None and problems when one is missing or malformed. Lines of images and parts
     that are not listed are problems, too, and left out."""
     problems = []
@@ -141,26 +153,26 @@ def read_tables(folder: Path, layout: Layout) -> tuple[Tables | None, list[Probl
         ids, values = numbers[name]
         table = np.full((len(rows), values.shape[1]), empty)
         row = np.array([rows.get(i, -1) for i in ids], np.int64)
-        there = known(name, row, "images")
-        table[row[there]] = values[there]
+        listed = known(name, row, "images")
+        table[row[listed]] = values[listed]
         return table
 
     boxes = per_image("bounding_boxes.txt", np.nan).astype(np.float32)
     boxes[:, 2:] += boxes[:, :2]
     train = per_image("train_test_split.txt", -1)[:, 0].astype(np.int64)
-    sizes = per_image("sizes.txt", 0) if layout.sizes else np.zeros((len(rows), 2))
+    sizes = per_image("sizes.txt", 0) if "sizes.txt" in numbers else np.zeros((len(rows), 2))
 
     keypoints = np.zeros((len(rows), len(columns), 3), np.float32)
     ids, values = numbers["parts/part_locs.txt"]
     row = np.array([rows.get(i, -1) for i in ids], np.int64)
     column = np.array([columns.get(part, -1) for part in values[:, 0].tolist()], np.int64)
-    there = known("parts/part_locs.txt", row, "images") & known("parts/part_locs.txt", column, "parts")
-    visible = there & (values[:, 3] > 0)
+    listed = known("parts/part_locs.txt", row, "images") & known("parts/part_locs.txt", column, "parts")
+    visible = listed & (values[:, 3] > 0)
     keypoints[row[visible], column[visible], :2] = values[visible, 1:3]
     keypoints[row[visible], column[visible], 2] = 2
     names = tuple(name for _, name in named["parts/parts.txt"])
     keys, images = ([line[i] for line in named["images.txt"]] for i in (0, 1))
-    return Tables(keys, images, names, keypoints, boxes, train, sizes), problems
+    return _Tables(keys, images, names, keypoints, boxes, train, sizes), problems
 
 
 def _names(text: str, id_name: str, id_pattern: str) -> list[list[str]]:

@@ -2,11 +2,14 @@
 
 import time
 import uuid
+from functools import partial
 
 import numpy as np
 import pytest
 
-from coarseparts.data.formats.nabirds import KEYPOINTS, read_nabirds
+from coarseparts.data.prepare.bird_tables import NABIRDS, NABIRDS_KEYPOINTS, read_annotations
+
+read_nabirds = partial(read_annotations, NABIRDS)
 
 A, B, C = "0000139e-21dc-4d0c-bfe1-4cae3c85c829", "0000d9fc-4e02-4c06-a0af-a55cfb16b12b", "00019306-9d83-4334-b255-a44"
 
@@ -20,7 +23,7 @@ FILES = {
     "train_test_split.txt": f"{A} 0\n{B} 1\n{C} 1\n",
     "bounding_boxes.txt": f"{A} 83 59 128 228\n{B} 328 88 163 298\n{C} 174 367 219 378\n",
     "sizes.txt": f"{A} 296 341\n{B} 640 427\n{C} 341 1024\n",
-    "parts/parts.txt": "".join(f"{number} {name}\n" for number, name in enumerate(KEYPOINTS)),
+    "parts/parts.txt": "".join(f"{number} {name}\n" for number, name in enumerate(NABIRDS_KEYPOINTS)),
     "parts/part_locs.txt": f"{A} 0 124 63 1\n{B} 0 468 121 1\n{B} 3 -1 -1 0\n{B} 10 401 200 1\n{C} 8 5 6 0\n",
 }
 
@@ -37,7 +40,7 @@ def test_the_official_split_and_exact_coordinates(folder):
     (first, last), problems = read_nabirds(folder, "train")
     assert problems == []
     assert (first.image, first.object_id, first.size, first.alone) == (image(B), B, (640, 427), True)
-    assert first.keypoint_names == KEYPOINTS and len(KEYPOINTS) == 11
+    assert first.keypoint_names == NABIRDS_KEYPOINTS and len(NABIRDS_KEYPOINTS) == 11
     expected = np.zeros((11, 3))
     expected[0], expected[10] = [468, 121, 2], [401, 200, 2]
     np.testing.assert_array_equal(first.keypoints, expected)

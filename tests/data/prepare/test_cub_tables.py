@@ -4,12 +4,15 @@ import csv
 import shutil
 import time
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
 from conftest import SHARED, needs_shared
 
-from coarseparts.data.formats.cub import read_cub
+from coarseparts.data.prepare.bird_tables import CUB, read_annotations
+
+read_cub = partial(read_annotations, CUB)
 
 FILES = {
     "images.txt": "1 001.Alba tross/A_1.jpg\n2 001.Alba tross/A_2.jpg\n4 002.Crow/C 4.jpg\n",
