@@ -48,8 +48,8 @@ class Pen(Protocol):
     def box(self, box: np.ndarray, part: int = 0) -> None:
         """A box (x0, y0, x1, y1)."""
 
-    def point(self, x: float, y: float, number: int, filled: bool) -> None:
-        """A point and its number, of a part's its index; a dot if ``filled``, else a ring."""
+    def point(self, x: float, y: float, number: int = 0, filled: bool = True, part: int = 0) -> None:
+        """A dot, or a ring if it is not ``filled``, with the number of a keypoint, from 1, or in a part's colour."""
 
     def fill(self, region: np.ndarray, part: int) -> None:
         """A region (S, S) bool in a part's colour; 0: the background's."""
