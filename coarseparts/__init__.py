@@ -7,7 +7,8 @@
     result = coarseparts.evaluate("runs/ants", split="test")
 
 Each name is imported when it is first asked for, so that ``import coarseparts`` costs nothing and changes nothing.
-Whatever a user can mend is raised as a ``CoarsepartsError``, whose text says what to do.
+Whatever a user can mend is raised as a ``CoarsepartsError``, whose text says what to do; its kinds are in
+``system.errors`` and, ``BadInput``, in ``system.problems``.
 """
 
 from __future__ import annotations

@@ -48,7 +48,8 @@ class CheckReport:
     ``accounts``: of each source's images.
     ``part_share``: percent of the labelled pixels, by split and part (with background); ``part_samples``: how many
     samples show the part. ``keypoints``: counts by split and name. ``sizes``: least, median and greatest "width" and
-    "height" of the images and "crop" side in their pixels. ``samples``: some samples at training size, for
+    "height" of the images and "crop" side in their pixels. ``problems``: each with a ``file``, a ``message``, a
+    ``remedy`` and a ``severity`` ("error", "repaired" or "note"). ``samples``: some samples at training size, for
     ``report.contact_sheet``.
     """
 

@@ -29,6 +29,7 @@ class Sample:
     ``image`` (H, W, 3) uint8 RGB; ``parts`` (H, W) uint8 part index, 255 = ignore, or None; ``labels``: the coarse
     labels that it has, by style: "mask" (H, W) uint8, 0..255 soft figure-ground; "keypoints" (K, 3) float32 (x, y, v);
     "box" (4,) float32 (x0, y0, x1, y1); "part_boxes" (P, 4), likewise for each part, zeros where it cannot be seen;
+    of the others what their ``LabelStyle.read`` gives;
     ``crop`` (4,) the region of the image that the object's sample shows, or None for the whole image.
     """
 
@@ -46,8 +47,8 @@ class Batch:
     ``image`` (B, 3, H, W): uint8 as stored, float32 normalised after ``transforms``; ``parts`` (B, H, W) uint8/int64,
     ``no_parts`` where no sample has any;
     ``labels``: "keypoints" (B, K, 3) float32 in pixels of this size, "mask" (B, 1, H, W) uint8 as stored / float32 0..1
-    after transforms, "box" (B, 4) and "part_boxes" (B, P, 4) float32; ``present``: (B,) bool for "parts" and every
-    style; ``index`` (B,) int64 position in the store.
+    after transforms, "box" (B, 4) and "part_boxes" (B, P, 4) float32, of the others what their ``LabelStyle.stacked``
+    and ``moved`` give; ``present``: (B,) bool for "parts" and every style; ``index`` (B,) int64 position in the store.
     """
 
     image: Tensor

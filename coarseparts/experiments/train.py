@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,8 @@ class Run:
 
     @property
     def result(self) -> Result:
-        """The method's own: ``part_miou`` and ``miou`` in percent on the validation images, with an interval."""
+        """The method's own: ``part_miou`` and ``miou`` in percent on the validation images, ``ci95_low`` and
+        ``ci95_high`` of the first, ``seconds`` of training."""
         return self.results[-1]
 
     @property
@@ -71,7 +74,8 @@ def train(
     """Trains on a dataset file and measures on its validation split; what ``coarseparts train`` does.
 
     ``out``: the run folder; the same call again goes on where it was stopped. ``labels``: the coarse label styles to
-    use, by default all that there are; ``parts_limit``: only the first so many part masks. ``device`` as of ``load``.
+    use, by default all that there are; ``parts_limit``: only the first so many part masks, at least 1. ``device`` as of
+    ``load``.
     ``skip_bad``: images that cannot be used are left out; otherwise they raise. ``progress`` gets a line of text after
     each of several epochs and for whatever else is noteworthy. ``settings``: any of `coarseparts settings`; those with
     a dot as ``**{"em.alpha": 0.2}``. torch's random state is afterwards as it was before.
@@ -83,11 +87,18 @@ def train(
         print(run.result.part_miou)
     """
     for argument, value, known in (("method", method, METHODS), ("preset", preset, presets.PRESETS)):
-        if value not in known:
+        if value not in tuple(known):
             raise WrongArgument(f"{argument}: is {short(value)}; {nearest(str(value), known)}")
+    if isinstance(labels, str) or not isinstance(labels or (), Sequence):
+        raise WrongArgument(f"labels: is {short(labels)}, expected a list of label styles")
     for name in labels or ():
-        if name not in STYLES:
+        if name not in tuple(STYLES):
             raise WrongArgument(f"labels: {short(name)} is no label style; {nearest(str(name), STYLES)}")
+    _whole("seed", seed, 0)
+    if parts_limit is not None:
+        _whole("parts_limit", parts_limit, 1)
+    if progress is not None and not callable(progress):
+        raise WrongArgument(f"progress: is {short(progress)}, expected a function that takes a line of text")
     file, folder, where = path_of("data", data), path_of("out", out), devices.resolve(device)
     tell = progress or silent
     with _arguments_told(), _random_state_kept(where):
@@ -112,6 +123,11 @@ def train(
     return Run(folder, done.results)
 
 
+def _whole(argument: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral) or not least <= int(value) < 2**31:
+        raise WrongArgument(f"{argument}: is {short(value)}, expected a whole number from {least} to {2**31 - 1}")
+
+
 class _Lines(io.StringIO):
     """A stream that hands each line on."""
 
@@ -128,7 +144,8 @@ class _Lines(io.StringIO):
 
 @contextmanager
 def _arguments_told() -> Iterator[None]:
-    """What settings or data do not allow, as a WrongArgument with the text that the command line prints."""
+    """What settings or data do not allow, as a WrongArgument with the text that the command line prints, but for the
+    dashes of its options."""
     try:
         yield
     except CoarsepartsError:
@@ -139,7 +156,7 @@ def _arguments_told() -> Iterator[None]:
         lines = [f"{key}: is {short(each['input'])}; {each['msg']}" for key, each in zip(keys, told, strict=True)]
         raise WrongArgument("\n".join(lines)) from error
     except ValueError as error:
-        raise WrongArgument(str(error)) from error
+        raise WrongArgument(re.sub(r"^--(set )?", "", str(error))) from error
 
 
 @contextmanager

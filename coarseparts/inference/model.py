@@ -29,7 +29,7 @@ from coarseparts.system.device import resolve
 from coarseparts.system.documents import DocumentError, load_json
 from coarseparts.system.errors import DamagedRun, RunError, WrongArgument
 from coarseparts.system.files import path_of
-from coarseparts.system.text import reason, short, strangers
+from coarseparts.system.text import abridged, listed, reason, short, strangers
 from coarseparts.training import fusion
 from coarseparts.training.checkpoints import digest_of, fits, load_all, read_tensors, tensor_file
 from coarseparts.training.claims import look_through, write
@@ -67,6 +67,10 @@ def load(path: str | os.PathLike[str], device: str = "auto", flip: bool = False)
 
 class Model(Trained):
     """A trained model: saved, loaded, and asked for the parts of photographs."""
+
+    def __repr__(self) -> str:
+        labels = listed(self.styles) if self.has_posterior else "no labels"
+        return f"<Model of {listed(map(abridged, self.schema.parts))}; takes {labels}>"
 
     @overload
     def predict(  # type: ignore[overload-overlap]  # a path that is a text is a sequence, too; it is meant here
@@ -109,8 +113,9 @@ class Model(Trained):
         ``keypoints``: {name: (x, y)} or {name: (x, y, v)} with v 2 visible, 1 hidden, 0 known not to be seen; those not
         named are unknown. ``mask``: the object, as a path, a PIL image, (H, W) bool or uint8 (0..255 soft). ``box``:
         (x0, y0, x1, y1) around it. ``part_boxes``: {part: box}; parts not named cannot be seen. ``others``: labels of
-        other styles (``labels.STYLES``) by their names. Any of them, or none, may be there; of a list of images each is
-        a list, with None where an image has none.
+        other styles (``labels.STYLES``) by their names; what each may be is told by its class's ``argument``, e.g.
+        ``scribbles={part or "background": [[(x, y), ...], ...]}``. Any of them, or none, may be there; of a list of
+        images each is a list, with None where an image has none.
 
         The result is what ``coarseparts predict`` writes for the same image and labels. Raises WrongArgument for what
         does not fit, BadInput for files that cannot be read. May be called from several threads at once.

@@ -130,18 +130,25 @@ class Canvas:
             self.say(given, message, severity="repaired", where=where)
         return inside
 
-    def point(self, name: str, x: float, y: float, given: Given) -> tuple[float, float] | None:
-        """The keypoint ``name`` in the image, moved to its border where it lies a little outside; None, and told, where
-        it lies farther out."""
+    def point(
+        self,
+        what: str,
+        x: float,
+        y: float,
+        given: Given,
+        remedy: str = "move it or remove it",
+        where: str | None = None,
+    ) -> tuple[float, float] | None:
+        """A point in the image, moved to its border where it lies a little outside; None, and told with ``remedy``,
+        where it lies farther out. ``what``: its name in messages."""
         width, height = self.size
-        came = f"keypoint {name!r} at ({x:g}, {y:g})"
+        came = f"{what} at ({x:g}, {y:g})"
         if max(-x, -y, x - width, y - height) > TOLERANCE:
-            message = f"{came} lies outside the image of {width}x{height} pixels"
-            self.say(given, message, "move it, or set its visibility to 0")
+            self.say(given, f"{came} lies outside the image of {width}x{height} pixels", remedy, where=where)
             return None
         if 0 <= x < width and 0 <= y < height:
             return x, y
-        self.say(given, f"{came} moved to the border of the image", severity="repaired")
+        self.say(given, f"{came} moved to the border of the image", severity="repaired", where=where)
         return min(max(x, 0.5), width - 0.5), min(max(y, 0.5), height - 0.5)
 
 

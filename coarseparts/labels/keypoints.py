@@ -78,7 +78,8 @@ class Keypoints(LabelStyle):
         points[points[:, 2] >= canvas.visible, 2] = 2
         for row, name in enumerate(canvas.schema.keypoints):
             x, y, v = (float(value) for value in points[row])
-            place = canvas.point(name, x, y, given) if v > 0 else None
+            remedy = "move it, or set its visibility to 0"
+            place = canvas.point(f"keypoint {name!r}", x, y, given, remedy) if v > 0 else None
             if place is not None:
                 points[row, :2] = place
         return points

@@ -37,6 +37,7 @@ class PartBoxes(LabelStyle):
     name = "part_boxes"
     key = "part_boxes"
     coco = "bbox"
+    complete = True
     of_image = True
     described = "COCO file with a category per part, of which the boxes (bbox) are a coarse label"
 

@@ -28,7 +28,7 @@ else:
 
 
 class StyleSettings(Protocol):
-    """The settings (``training/settings.py``) that label styles read."""
+    """The settings (``training/settings.py``) that label styles read; one more has a line in both."""
 
     @property
     def distance(self) -> Literal["l1", "squared", "location"]: ...
@@ -48,8 +48,8 @@ class Pen(Protocol):
     def box(self, box: np.ndarray, part: int = 0) -> None:
         """A box (x0, y0, x1, y1)."""
 
-    def point(self, x: float, y: float, number: int, filled: bool) -> None:
-        """A numbered point."""
+    def point(self, x: float, y: float, number: int = 0, filled: bool = True, part: int = 0) -> None:
+        """A dot, or a ring if it is not ``filled``, with the number of a keypoint, from 1, or in a part's colour."""
 
     def fill(self, region: np.ndarray, part: int) -> None:
         """A region (S, S) bool in a part's colour; 0: the background's."""
@@ -61,15 +61,20 @@ LabelNetwork = Callable[[int, bool], Any]
 
 
 class LabelStyle(ABC):
-    """One style of coarse label. Final classes implement the abstract members and add nothing public.
+    """One style of coarse label. Final classes implement the abstract members, override those of the others whose
+    default does not hold for them (``bounds`` above all), and add nothing public.
 
     ``name``: the style's name in dataset files. ``key``: of a source that has such labels in files of their own, ""
     where they come with the objects of a COCO file; ``folder``: whether that may be a folder with a map for each image;
-    ``coco``: what is read of a COCO file with a category for each part, "" where it may be no such file;
-    ``of_background``: whether one may be called "background", index 0. ``described``:
-    the key in words. ``of_image``: it is said of the image as a whole, whatever objects it shows. ``is_plane``: its
-    label is a map that is resampled with the image. ``channels``: those of ``draw``. ``theta``: what of p(yk|y) is
-    learned or fitted, with ``scale``, the (n,) scales of its likelihood, and ``model``, a network or None.
+    ``coco``: what is read of a COCO file with a category for each part, "" where it may be no such file (another
+    thing to read is a line in ``_OF_PARTS`` of ``data/formats/coco.py``); ``of_background``: whether one may be called
+    "background", index 0; ``complete``: whether a part without an annotation there cannot be seen, nothing being said
+    of it otherwise. ``described``: the key in words. ``of_image``: it is said of the image as a whole, whatever objects
+    it shows. ``is_plane``: its label is a map that is resampled with the image. ``channels``: those of ``draw``, set by
+    ``__init__``. ``theta``: what of p(yk|y) is learned or fitted, with ``scale``, the (n,) scales of its likelihood,
+    and ``model``, a network or None.
+
+    What a method makes of the rows of images without the label, zeros as a rule, is not used, but has to be finite.
     """
 
     name: ClassVar[str]
@@ -77,6 +82,7 @@ class LabelStyle(ABC):
     folder: ClassVar[bool] = False
     coco: ClassVar[Literal["", "bbox", "polylines"]] = ""
     of_background: ClassVar[bool] = False
+    complete: ClassVar[bool] = False
     of_image: ClassVar[bool] = False
     described: ClassVar[str] = ""
     is_plane: ClassVar[bool] = False
@@ -92,7 +98,7 @@ class LabelStyle(ABC):
     @staticmethod
     @abstractmethod
     def labelled(rows: np.ndarray) -> np.ndarray:
-        """(N,) bool: which of (N, ...) stored rows say anything, where nobody else says it."""
+        """(N,) bool: which of (N, ...) stored rows say anything; asked of arrays that come without "present"."""
 
     @staticmethod
     @abstractmethod
@@ -110,14 +116,17 @@ class LabelStyle(ABC):
     @abstractmethod
     def read(given: Given, canvas: Canvas) -> np.ndarray | None:
         """The label of the whole image, in its pixels, checked against it; None if there is none, or it is wrong, which
-        ``canvas`` is told. ``given.value``: of what comes with objects as the file's reader gives it; of a style with a
-        ``key`` a ``Drawn`` or a tuple of ``OfPart``."""
+        ``canvas`` is told; of an ``of_image`` style what of it is this object's (``canvas.region``).
+
+        ``given.value``: of what comes with objects as the file's reader gives it; of a style with a ``key`` a ``Drawn``
+        or a tuple of ``OfPart`` in the file's order, a part any number of times, whose values are for "bbox" a box (4,)
+        x0, y0, x1, y1, for "polylines" a list of lines (n, 2), all in pixels and wherever they lie."""
 
     @staticmethod
     @abstractmethod
     def argument(value: Any, canvas: Canvas, name: str) -> Any:
-        """What ``read`` takes, from the argument ``name`` of ``Model.predict``, a file of a ``folder`` style being
-        opened as a PIL image; None if it says nothing. Raises WrongArgument for a wrong form."""
+        """What ``read`` takes as ``given.value``, from the argument ``name`` of ``Model.predict``, a file of a
+        ``folder`` style being opened as a PIL image; None if it says nothing. Raises WrongArgument for a wrong form."""
 
     @staticmethod
     @abstractmethod
@@ -162,6 +171,7 @@ class LabelStyle(ABC):
         """p(yk|y) for a data set's schema."""
 
     def __init__(self, scale: Tensor, model: nn.Module | None = None) -> None:
+        """``scale`` (n,): that of the likelihood until it is fitted."""
         theta: Any = torch.nn.Module()
         theta.register_buffer("scale", scale)
         theta.model = model
@@ -189,7 +199,8 @@ class LabelStyle(ABC):
 
     @abstractmethod
     def predict(self, log_y: Tensor) -> Tensor:
-        """mu_k = f(yk | y), what this label is expected to be where the parts are ``log_y`` (B, S, H, W)."""
+        """mu_k = f(yk | y), what this label is expected to be where the parts are ``log_y`` (B, S, H, W), in whatever
+        form ``loss``, ``nll`` and ``fit`` take it as ``mean``; it does not see the label."""
 
     @abstractmethod
     def loss(self, label: Tensor, mean: Tensor) -> Tensor:
@@ -219,5 +230,6 @@ class LabelStyle(ABC):
 
     @property
     def bounds(self) -> bool:
-        """Whether the label says where the object ends."""
+        """Whether the label says where the object ends. By default what is not ``learned`` does; a style that speaks of
+        some pixels alone has to deny it."""
         return not self.learned

@@ -108,13 +108,15 @@ class _Pen:
         colour = self._colour(part) if part else _BOX
         self.draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=colour)
 
-    def point(self, x: float, y: float, number: int, filled: bool) -> None:
+    def point(self, x: float, y: float, number: int = 0, filled: bool = True, part: int = 0) -> None:
         x, y = x - 0.5, y - 0.5  # PIL counts from the centre of the first pixel
-        self.draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=_DOT if filled else None, outline=(0, 0, 0), width=1)
+        colour = self._colour(part) if part else _DOT
+        self.draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=colour if filled else None, outline=(0, 0, 0), width=1)
         if not filled:
-            self.draw.ellipse((x - 2, y - 2, x + 2, y + 2), outline=_DOT, width=1)
+            self.draw.ellipse((x - 2, y - 2, x + 2, y + 2), outline=colour, width=1)
         white, black = (255, 255, 255), (0, 0, 0)
-        self.draw.text((x + 4, y - 7), str(number), fill=white, font=font(11), stroke_width=1, stroke_fill=black)
+        if number:
+            self.draw.text((x + 4, y - 7), str(number), fill=white, font=font(11), stroke_width=1, stroke_fill=black)
 
     def fill(self, region: np.ndarray, part: int) -> None:
         self._stamp(region, self._colour(part) if part else (0, 0, 0))

@@ -13,6 +13,7 @@ from rich.console import Console
 from coarseparts.data.check import check
 from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.sample import Sample
+from coarseparts.labels import STYLES
 from coarseparts.labels.schema import Schema
 from coarseparts.report.contact_sheet import contact_sheet
 from coarseparts.report.palette import colours
@@ -80,8 +81,8 @@ def test_counts(folder):
     folder.source("val", count=1, points=((16, 16, 2), (0, 0, 0), (0, 0, 0)))
     report = folder.check()
     assert report.errors == [] and notes(report) == []
-    train = {"samples": 5, "images": 5, "parts": 3, "keypoints": 5, "mask": 5, "box": 5, "part_boxes": 0}
-    train |= {"scribbles": 0, "unreadable": 0}
+    train = dict.fromkeys(STYLES, 0) | {"keypoints": 5, "mask": 5, "box": 5}
+    train |= {"samples": 5, "images": 5, "parts": 3, "unreadable": 0}
     assert report.splits["train"] == train and report.splits["val"]["samples"] == 1
     assert report.sources["sources[1] train"]["parts"] == 0
     assert report.part_share["train"] == pytest.approx(

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from coarseparts.data.formats.coco import read_coco, read_part_coco
+from coarseparts.data.formats.coco import read_coco, read_of_parts, read_part_coco
 from coarseparts.data.formats.drawing import draw, draw_parts
+from coarseparts.labels import PartBoxes
 from coarseparts.labels.part_maps import ExclusiveMaps
 from coarseparts.system.problems import BadInput
 
@@ -268,6 +269,15 @@ def test_a_category_per_part(tmp_path):
     expected[1:4, 1:5] = 1
     expected[2, 2:4] = 3  # the eye, though it comes first in the file
     np.testing.assert_array_equal(parts, expected)
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_style_says_what_is_known_of_parts_without_an_annotation(tmp_path, complete):
+    style = type("Style", (PartBoxes,), {"complete": complete})
+    (tmp_path / "c.json").write_text(json.dumps(content()))
+    (found,), problems = read_of_parts(tmp_path / "c.json", ("ant", "tail"), style)
+    assert [entry.value.tolist() for entry in found.labels["part_boxes"].value] == [[1, 1, 5, 4]]
+    assert [p.remedy for p in problems] == ["they count as not to be seen in these images"] * complete
 
 
 def test_unknown_and_broken_parts(tmp_path):

@@ -79,7 +79,7 @@ def test_rows_by_split_and_label(store):
     assert store.rows("val", has="parts").tolist() == []
     assert store.rows("val").tolist() == [5, 6]
     with pytest.raises(ValueError, match="expected one of"):
-        store.rows(has="scribbles")
+        store.rows(has="outlines")
 
 
 def test_batch_has_the_rows_asked_for(store):

@@ -107,7 +107,7 @@ def read_part_coco(path: Path, parts: tuple[str, ...]) -> tuple[list[Annotation]
     """
     coco = load_coco(path)
     remedy = "draw the part or remove the annotation"
-    found, broken = _by_image(coco, parts, ("segmentation",), _segmentation, remedy)
+    found, broken = _by_image(coco, parts, ("segmentation",), _segmentation, remedy, complete=True)
     annotations = []
     for image, entries in found.items():
         if image not in broken:
@@ -127,7 +127,7 @@ def read_of_parts(
     coco = load_coco(path)
     keys, read, remedy = _OF_PARTS[style.coco]
     names = ("background",) * style.of_background + parts
-    found, broken = _by_image(coco, names, keys, read, remedy)
+    found, broken = _by_image(coco, names, keys, read, remedy, style.complete)
     annotations = []
     boxes, sizes = [], []
     for image, entries in found.items():
@@ -147,12 +147,17 @@ def read_of_parts(
 
 
 def _by_image(
-    coco: CocoFile, parts: tuple[str, ...], keys: tuple[str, ...], read: Callable[[Any], Any], remedy: str
+    coco: CocoFile,
+    parts: tuple[str, ...],
+    keys: tuple[str, ...],
+    read: Callable[[Any], Any],
+    remedy: str,
+    complete: bool,
 ) -> tuple[dict[str, list[tuple[int, Any, str]]], set[str]]:
     """By image (relative path) the part's index, what ``read`` makes of the first of ``keys`` that the entry has, and
     where it stands, of each annotation; and the images with an error in them. ``remedy``: what to do where there is
-    nothing to read."""
-    _match_categories(coco, parts, "polylines" not in keys)
+    nothing to read; ``complete``: a part without an annotation cannot be seen."""
+    _match_categories(coco, parts, complete)
     found: dict[str, list[tuple[int, Any, str]]] = defaultdict(list)
     broken_images = {coco.images[image][0] for image in coco.incomplete & coco.images.keys()}
     for entry in coco.annotations:
