@@ -60,7 +60,7 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
     parts = None
     try:
         if found.part_files:
-            parts, notes = read_part_files(found.part_files, size, schema.parts)
+            parts, notes = read_part_files(found.part_files, size, schema.parts, found.colours)
             problems += notes
         elif found.part_segments:
             parts = draw_parts(found.part_segments, size, schema.maps)

@@ -84,7 +84,7 @@ def record_of(dataset: DatasetFile, schema: Schema, i: int, found: Annotation) -
 def _fingerprint(recipe: Recipe) -> str:
     """sha256 over the identity of the files (path, size, time of last change) and the content of the annotations."""
     found = recipe.annotation
-    said = [recipe.image, found.part_files, found.part_segments, found.labels, found.alone]
+    said = [recipe.image, found.part_files, found.part_segments, found.colours, found.labels, found.alone]
     how = [sorted(recipe.use), recipe.unlabelled_unknown, recipe.visible]
     names = recipe.schema.model_dump_json() + recipe.crop.model_dump_json()
     return hashlib.sha256(mark([said, how, names]).encode(errors="surrogatepass")).hexdigest()

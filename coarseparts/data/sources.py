@@ -17,6 +17,7 @@ from coarseparts.data.accounts import Account
 from coarseparts.data.dataset_file import DatasetFile, Source, kind
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.coco import read_of_parts, read_part_coco
+from coarseparts.data.formats.labelmap import Colours, read_labelmap
 from coarseparts.data.formats.mask_folder import find_maps, of_map
 from coarseparts.data.formats.names import read_names
 from coarseparts.data.formats.part_masks import PartFiles, find_part_files
@@ -54,6 +55,7 @@ class _Labels:
     objects: dict[str, list[Annotation]] = field(default_factory=lambda: defaultdict(list))
     whole: dict[str, list[Annotation]] = field(default_factory=lambda: defaultdict(list))
     part_files: dict[str, PartFiles] = field(default_factory=dict)
+    colours: Colours = ()
     maps: dict[str, dict[str, Path]] = field(default_factory=dict)
     keypoints: dict[str, None] = field(default_factory=dict)
 
@@ -61,7 +63,7 @@ class _Labels:
         """What is said about an image as a whole: an annotation for each file that says something."""
         found = list(self.whole.get(name, ()))
         if files := self.part_files.get(stem(name)):
-            found.append(Annotation(str(files[0][1]), name, name, part_files=files))
+            found.append(Annotation(str(files[0][1]), name, name, part_files=files, colours=self.colours))
         for style, files_of in self.maps.items():
             if path := files_of.get(stem(name)):
                 found.append(of_map(path, name, style))
@@ -146,7 +148,12 @@ def joined(objects: list[Annotation], whole: list[Annotation]) -> list[Annotatio
     that this is about. A figure-ground mask of several objects is nobody's."""
     if not whole:
         return objects
-    masks = {key: value for one in whole for key in ("part_files", "part_segments") if (value := getattr(one, key))}
+    masks = {
+        key: value
+        for one in whole
+        for key in ("part_files", "part_segments", "colours")
+        if (value := getattr(one, key))
+    }
     several = any(not each.alone for each in objects)
     given = {
         style: label for one in whole for style, label in one.labels.items() if STYLES[style].of_image or not several
@@ -200,6 +207,9 @@ def _read_labels(
     if masks is not None:
         folders = maps_of(dataset.overlapping, len(dataset.parts)).folders(dataset.parts)
         labels.part_files = files(masks, lambda: find_part_files(masks, folders))
+        if not dataset.overlapping:
+            labels.colours, wrong = read_labelmap(masks, dataset.parts)
+            problems += wrong
     elif parts is not None:
         add(labels.whole, lambda: read_part_coco(parts, dataset.parts))
     for name, path in source.labels.items():

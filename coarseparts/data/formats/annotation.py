@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from coarseparts.data.formats.labelmap import Colours
 from coarseparts.labels import STYLES
 from coarseparts.labels.given import Given
 from coarseparts.system.text import short
@@ -43,8 +44,9 @@ class Annotation:
     ``labels``: the coarse ones by style. ``file`` and ``where`` say where it stands.
 
     Part masks, if any, are one of these two: ``part_files``: (index, file) of the parts that an image shows, or one
-    file with all of them and 0 as its index; ``part_segments``. They, a mask of a folder and styles that are
-    ``of_image`` are the image's: whose they are where it shows several objects is seen when they are drawn.
+    file with all of them and 0 as its index, in ``colours`` where a labelmap names them; ``part_segments``. They, a
+    mask of a folder and styles that are ``of_image`` are the image's: whose they are where it shows several objects is
+    seen when they are drawn.
     """
 
     file: str
@@ -56,6 +58,7 @@ class Annotation:
     labels: Mapping[str, Given] = field(default_factory=dict)
     part_files: tuple[tuple[int, Path], ...] = ()
     part_segments: tuple[PartSegment, ...] = ()
+    colours: Colours = ()
 
     @property
     def has_parts(self) -> bool:

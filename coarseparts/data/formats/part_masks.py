@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from coarseparts.data.formats.labelmap import Colours, by_colour
 from coarseparts.data.images import list_images, opened, stem
 from coarseparts.labels.schema import IGNORE
 from coarseparts.system.problems import BadInput, Problem
-from coarseparts.system.text import nearest
+from coarseparts.system.text import nearest, short
 
 _INDEXED = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 
@@ -86,7 +87,7 @@ def find_part_files(folder: Path, parts: tuple[str, ...]) -> tuple[dict[str, Par
 
 
 def read_part_files(
-    files: PartFiles, size: tuple[int, int], parts: tuple[str, ...]
+    files: PartFiles, size: tuple[int, int], parts: tuple[str, ...], colours: Colours = ()
 ) -> tuple[np.ndarray, list[Problem]]:
     """(H, W) uint8 part map of an image of ``size`` (width, height), and notes on it. Of files that hold a part each it
     is a bit field: a part is where its file is not 0.
@@ -95,10 +96,16 @@ def read_part_files(
     """
     (index, file), *_ = files
     if index == 0:
-        whole = read_part_mask(file, size, parts)
-        message = "its outlines are smoothed: between two indices lie pixels of the indices between them"
-        remedy = "export it without anti-aliasing, and resize masks by nearest neighbour only"
-        return whole, [Problem(str(file), message, remedy, "note")] if is_smoothed(whole) else []
+        whole, notes = read_part_mask(file, size, parts, colours), []
+        if is_smoothed(whole):
+            message = "its outlines are smoothed: between two indices lie pixels of the indices between them"
+            remedy = "export it without anti-aliasing, and resize masks by nearest neighbour only"
+            notes.append(Problem(str(file), message, remedy, "note"))
+        if background_is_last(whole, parts):
+            message = f"part {short(parts[-1])} fills the border of the image, and 0 lies inside the object alone"
+            remedy = f"is the background the last index? It has to be 0, and {short(parts[0])} 1"
+            notes.append(Problem(str(file), message, remedy, "note"))
+        return whole, notes
     bits, problems = np.zeros(size[::-1], np.uint8), []
     for index, path in files:
         try:
@@ -142,16 +149,50 @@ def _of_another_size(path: Path, values: np.ndarray, size: tuple[int, int]) -> l
     return [Problem(str(path), message, "export it at the size of the image (upright, as EXIF says)")]
 
 
-def read_part_mask(path: Path, size: tuple[int, int], parts: tuple[str, ...]) -> np.ndarray:
+def read_part_mask(path: Path, size: tuple[int, int], parts: tuple[str, ...], colours: Colours = ()) -> np.ndarray:
     """(H, W) uint8 part index, 255 = ignore, of an image of ``size`` (width, height).
 
-    Palette, grey-scale (8 or 16 bits) and black-and-white PNGs are read, palettes by their indices. Raises BadInput
-    with all that is wrong: damaged, no index per pixel, another size, unknown indices, no pixel of any part.
+    Palettes and grey-scale PNGs of 1 to 16 bits, also those saved as colours, are read by their numbers; colours, and
+    palettes where a labelmap names ``colours``, by these. Raises BadInput with all that is wrong: damaged, no index or
+    known colour per pixel, another size, unknown indices, no pixel of any part.
     """
-    remedy = "save it as a grey-scale or palette PNG, pixel values 0, 1, 2, ... in the order of `parts`"
-    values = _pixels(path, "part indices", remedy).astype(np.int64)  # (H, W)
+    with opened(path) as image:
+        if image.format != "PNG":
+            message, remedy = f"is a {image.format} file, expected a PNG of part indices", "export part masks as PNG"
+            raise BadInput(Problem(str(path), message, remedy))
+        if image.mode in ("RGB", "RGBA", "LA") or (image.mode == "P" and colours):
+            values = _of_colours(np.asarray(image.convert("RGBA")), colours, path)
+        elif image.mode in _INDEXED:
+            values = np.asarray(image).astype(np.int64) // _stretched(path)
+        else:
+            message = f"is a PNG of mode {image.mode}, expected part indices"
+            remedy = "save it as a grey-scale or palette PNG, pixel values 0, 1, 2, ... in the order of `parts`"
+            raise BadInput(Problem(str(path), message, remedy))
     check_indices(path, values, size, parts)
     return values.astype(np.uint8)
+
+
+def _of_colours(pixels: np.ndarray, colours: Colours, path: Path) -> np.ndarray:
+    """(H, W) int64 of RGBA pixels: their grey level where all are grey and no colours are known; what is transparent is
+    background."""
+    seen = np.where(pixels[..., 3:] > 0, pixels[..., :3], 0)
+    if not colours and (seen == seen[..., :1]).all():
+        return seen[..., 0].astype(np.int64)
+    return by_colour(seen, colours, path)
+
+
+def _stretched(path: Path) -> int:
+    """By what a decoder multiplies the numbers of a grey-scale PNG of 2 or 4 bits, to fill a byte; 1 for all others."""
+    with path.open("rb") as file:
+        head = file.read(26)  # signature, length and name of IHDR, width, height, then bits and kind of colour
+    return {2: 85, 4: 17}.get(head[24], 1) if head[25:26] == b"\0" else 1
+
+
+def background_is_last(values: np.ndarray, parts: tuple[str, ...]) -> bool:
+    """Whether a part mask (H, W) looks as if its background were the last index and its parts began at 0: the last part
+    fills the border, and 0 lies inside alone."""
+    border = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
+    return bool((border == len(parts)).mean() > 0.95 and (values == 0).any() and not (border == 0).any())
 
 
 def is_smoothed(parts: np.ndarray) -> bool:

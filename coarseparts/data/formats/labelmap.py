@@ -1,0 +1,81 @@
+"""Part masks in colours: which colour is which part, as ``labelmap.txt`` says (CVAT's and VOC's exports of masks)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from coarseparts.labels.schema import IGNORE
+from coarseparts.system.problems import BadInput, Problem, unreadable
+from coarseparts.system.text import listed, nearest, short
+
+Colours = tuple[tuple[int, tuple[int, int, int]], ...]
+"""(part index, (red, green, blue)) of each colour; 0 the background, 255 what is not labelled."""
+
+BACKGROUND, IGNORED = ("background", "_background_"), ("void", "ignore", "__ignore__", "border")
+"""What labelmaps call what is no part, and what is not labelled, in whatever case."""
+
+_LINE = re.compile(r"^(?P<name>[^:]+):\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*(:.*)?$")
+
+
+def read_labelmap(folder: Path, parts: tuple[str, ...]) -> tuple[Colours, list[Problem]]:
+    """The colours of ``labelmap.txt`` in a folder of masks or beside it, and what is wrong with it; () where there is
+    none.
+
+    A line is ``name:red,green,blue``, more fields being passed over; names that are none of ``parts``, BACKGROUND and
+    IGNORED are problems.
+    """
+    file = next((at for at in (folder / "labelmap.txt", folder.parent / "labelmap.txt") if at.is_file()), None)
+    if file is None:
+        return (), []
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError):
+            return (), [unreadable(file, error, "give yourself permission to read it")]
+        return (), [Problem(str(file), "is no text in UTF-8", "export it again")]
+    colours, problems = [], []
+    for number, line in enumerate(lines[:10_000], 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        found = _LINE.match(line.strip())
+        if found is None:
+            expected = "expected name:red,green,blue"
+            problems.append(Problem(str(file), f"line {number}: is {short(line, 60)}, {expected}", "export it again"))
+            continue
+        name, colour = found["name"].strip(), (int(found[2]), int(found[3]), int(found[4]))
+        if name.lower() in BACKGROUND:
+            colours.append((0, colour))
+        elif name.lower() in IGNORED and name not in parts:
+            colours.append((IGNORE, colour))
+        elif name in parts:
+            colours.append((parts.index(name) + 1, colour))
+        else:
+            message = f"line {number}: {short(name, 60)} is not among `parts`"
+            problems.append(Problem(str(file), message, nearest(name, parts)))
+    return tuple(colours), problems
+
+
+def by_colour(pixels: np.ndarray, colours: Colours, path: Path) -> np.ndarray:
+    """(H, W) int64 part indices of colours (H, W, 3) uint8. Raises BadInput naming those that are not among
+    ``colours``, which are () where there is no labelmap."""
+    codes = (pixels.astype(np.int64) << np.array([16, 8, 0])).sum(-1)
+    known = {(r << 16) + (g << 8) + b: index for index, (r, g, b) in colours}
+    there = np.unique(codes)
+    odd = [code for code in there.tolist() if code not in known]
+    if odd:
+        told = listed(f"{code >> 16},{code >> 8 & 255},{code & 255}" for code in odd[:8])
+        told += f" and {len(odd) - 8} more" if len(odd) > 8 else ""
+        where = "labelmap.txt in that folder or beside it, a line name:red,green,blue for each part"
+        if colours:
+            message = f"has the colours {told}, which are not in labelmap.txt"
+            remedy = "add them there, or draw with its colours"
+        else:
+            message = f"has colours instead of part indices: {told}"
+            otherwise = "save it as a grey-scale or palette PNG, pixel values 0, 1, 2, ... in the order of `parts`"
+            remedy = f"put {where}; or {otherwise}"
+        raise BadInput(Problem(str(path), message, remedy))
+    values = np.array([known[code] for code in there.tolist()], np.int64)
+    return values[np.searchsorted(there, codes)]

@@ -1,0 +1,132 @@
+"""Part masks as tools save them: in a labelmap's colours, in another order, in few bits, as grey in three channels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coarseparts.data.dataset_file import load_dataset_file
+from coarseparts.data.formats.labelmap import read_labelmap
+from coarseparts.data.formats.part_masks import background_is_last, read_part_mask
+from coarseparts.data.records import read_dataset
+from coarseparts.system.problems import BadInput
+
+PARTS = ("head", "tail")
+INDEX = np.zeros((8, 10), np.uint8)
+INDEX[2:4, 2:5], INDEX[4:7, 3:8] = 1, 2
+RED, BLUE = (200, 10, 10), (10, 10, 200)
+LABELMAP = "# label:color_rgb:parts:actions\nbackground:0,0,0::\ntail:10,10,200::\nhead:200,10,10::\n"
+
+
+def coloured(*colours: tuple[int, int, int]) -> np.ndarray:
+    return np.array(colours, np.uint8)[INDEX]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(np.full((8, 10, 3), 90, np.uint8)).save(tmp_path / "images" / "a.png")
+    source = "{split: train, images: images, part_masks: masks}"
+    (tmp_path / "d.yaml").write_text(f"parts: [head, tail]\nsize: 16\nsources: [{source}]\n")
+    return tmp_path
+
+
+def loaded(folder: Path) -> np.ndarray:
+    (record,), problems, _ = read_dataset(load_dataset_file(folder / "d.yaml"))
+    assert not [p for p in problems if p.severity == "error"]
+    parts = record.load()[0].parts
+    assert parts is not None
+    return parts
+
+
+@pytest.mark.parametrize("place", [".", "masks"])
+def test_colours_are_the_labelmaps(folder: Path, place: str) -> None:
+    (folder / place / "labelmap.txt").write_text(LABELMAP)
+    Image.fromarray(coloured((0, 0, 0), RED, BLUE)).save(folder / "masks" / "a.png")
+    assert np.array_equal(loaded(folder), INDEX)
+    palette = Image.fromarray(np.array([0, 2, 1], np.uint8)[INDEX], "L").convert("P")
+    palette.putpalette([0, 0, 0, *BLUE, *RED])  # in the labelmap's order, not in that of `parts`
+    palette.save(folder / "masks" / "a.png")
+    assert np.array_equal(loaded(folder), INDEX)
+    clear = np.dstack([coloured((9, 9, 9), RED, BLUE), np.where(INDEX > 0, 255, 0).astype(np.uint8)])
+    Image.fromarray(clear).save(folder / "masks" / "a.png")
+    assert np.array_equal(loaded(folder), INDEX), "what is transparent is background"
+
+
+def test_another_labelmap_makes_another_sample(folder: Path) -> None:
+    Image.fromarray(coloured((0, 0, 0), RED, BLUE)).save(folder / "masks" / "a.png")
+    found = set()
+    for text in (LABELMAP, LABELMAP.replace("tail", "x").replace("head", "tail").replace("x:", "head:")):
+        (folder / "labelmap.txt").write_text(text)
+        (record,), _, _ = read_dataset(load_dataset_file(folder / "d.yaml"))
+        found.add(record.fingerprint)
+    assert len(found) == 2
+
+
+def test_a_labelmap_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "labelmap.txt").write_text("background:0,0,0\nhaed:1,2,3\nnothing\nvoid:9,9,9\n")
+    colours, problems = read_labelmap(tmp_path, PARTS)
+    assert colours == ((0, (0, 0, 0)), (255, (9, 9, 9)))
+    assert [p.message for p in problems] == [
+        "line 2: 'haed' is not among `parts`",
+        "line 3: is 'nothing', expected name:red,green,blue",
+    ]
+    assert read_labelmap(tmp_path / "elsewhere" / "deep", PARTS) == ((), [])
+
+
+def test_colours_without_a_labelmap_are_listed(folder: Path) -> None:
+    file = folder / "masks" / "a.png"
+    Image.fromarray(coloured((0, 0, 0), RED, BLUE)).save(file)
+    with pytest.raises(BadInput, match=r"colours instead of part indices: 0,0,0, 10,10,200, 200,10,10.*labelmap\.txt"):
+        read_part_mask(file, (10, 8), PARTS)
+    with pytest.raises(BadInput, match=r"has the colours 10,10,200, which are not in labelmap\.txt"):
+        read_part_mask(file, (10, 8), PARTS, ((0, (0, 0, 0)), (1, RED)))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_few_bits_hold_the_indices_themselves(tmp_path: Path, bits: int) -> None:
+    index = np.minimum(INDEX, 1) if bits == 1 else INDEX
+    picture = Image.fromarray(index, "L")
+    if bits == 1:
+        picture = Image.fromarray(index.astype(bool))
+    _save_grey(tmp_path / "m.png", index, bits) if bits in (2, 4) else picture.save(tmp_path / "m.png")
+    assert np.array_equal(read_part_mask(tmp_path / "m.png", (10, 8), PARTS), index)
+
+
+def _save_grey(path: Path, index: np.ndarray, bits: int) -> None:
+    """A grey-scale PNG of 2 or 4 bits, which Pillow reads and does not write."""
+    import struct
+    import zlib
+
+    per_byte = 8 // bits
+    rows = []
+    for row in index:
+        padded = np.zeros(-(-len(row) // per_byte) * per_byte, np.uint8)
+        padded[: len(row)] = row
+        shifts = np.arange(per_byte)[::-1] * bits
+        rows.append(b"\0" + (padded.reshape(-1, per_byte) << shifts).sum(1).astype(np.uint8).tobytes())
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    head = struct.pack(">IIBBBBB", index.shape[1], index.shape[0], bits, 0, 0, 0, 0)
+    content = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"".join(rows))) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+
+
+def test_grey_in_three_channels_is_read_by_its_level(tmp_path: Path) -> None:
+    Image.fromarray(np.dstack([INDEX] * 3)).save(tmp_path / "m.png")
+    assert np.array_equal(read_part_mask(tmp_path / "m.png", (10, 8), PARTS), INDEX)
+
+
+def test_a_background_that_is_the_last_index_is_noted(folder: Path) -> None:
+    shifted = np.array([2, 0, 1], np.uint8)[INDEX]
+    assert background_is_last(shifted, PARTS) and not background_is_last(INDEX, PARTS)
+    Image.fromarray(shifted).save(folder / "masks" / "a.png")
+    (record,), _, _ = read_dataset(load_dataset_file(folder / "d.yaml"))
+    notes = [str(p) for p in record.load()[1] if p.severity == "note"]
+    assert any("part 'tail' fills the border" in note and "is the background the last index" in note for note in notes)
