@@ -88,3 +88,40 @@ def test_a_category_that_no_annotation_uses_is_a_note(tmp_path: Path) -> None:
     found, problems = read_part_coco(file, ("head",))
     assert len(found) == 1
     assert notes(problems) == ["has no annotation of the categories everything, which are not among `parts`"]
+
+
+def test_a_lone_region_with_iscrowd_is_a_region_and_others_are_crowds(tmp_path: Path) -> None:
+    images = [{"id": i, "file_name": f"{i}.png", "width": 4, "height": 4} for i in range(3)]
+    rle = {"size": [4, 4], "counts": [2, 6, 8]}
+    places = [(0, 1, 1), (0, 2, "1"), (1, 1, 1), (1, 1, 1), (1, 2, 0), (2, 1, "0")]  # image, category, iscrowd
+    entries = [
+        {"id": i, "image_id": image, "category_id": category, "iscrowd": crowd, "segmentation": rle}
+        for i, (image, category, crowd) in enumerate(places)
+    ]
+    categories = [{"id": 1, "name": "head"}, {"id": 2, "name": "tail"}]
+    file = tmp_path / "p.json"
+    file.write_text(json.dumps({"images": images, "annotations": entries, "categories": categories}))
+    found, problems = read_part_coco(file, ("head", "tail"))
+    assert {one.image: [segment.index for segment in one.part_segments] for one in found} == {
+        "0.png": [1, 2],
+        "1.png": [2],
+        "2.png": [1],
+    }
+    first, second = notes(problems)
+    assert first.startswith("2 annotations with iscrowd 1 are their image's only ones of their category")
+    assert second == "2 annotations are crowds (iscrowd) and left out"
+
+
+def test_a_category_for_each_keypoint_is_one_error(tmp_path: Path) -> None:
+    images = [{"id": i, "file_name": f"{i}.png", "width": 40, "height": 40} for i in range(2)]
+    entries = [
+        {"id": 3 * i + j, "image_id": i, "category_id": j, "bbox": [5.0 * j, 7.0, 1, 1], "segmentation": []}
+        for i in range(2)
+        for j in range(3)
+    ]
+    categories = [{"id": j, "name": name} for j, name in enumerate(NAMES)]
+    file = tmp_path / "c.json"
+    file.write_text(json.dumps({"images": images, "annotations": entries, "categories": categories}))
+    found, (problem,) = read_coco(file)
+    assert found == [] and problem.severity == "error"
+    assert "6 boxes are of a pixel or so, of 3 categories: it seems to have a category per keypoint" in problem.message

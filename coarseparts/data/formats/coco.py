@@ -63,6 +63,10 @@ def read_coco(path: Path) -> tuple[list[Annotation], list[Problem]]:
         if len(coco.problems) == before:
             alone = per_image[entry["image_id"]] == 1 and entry["image_id"] not in coco.incomplete
             objects.append(Annotation(str(path), where, image, readable(entry["id"]), alone, names, labels))
+    sizes = [box[2:] - box[:2] for one in objects if (box := one.label("box")) is not None]
+    if points := habits.of_a_pixel(sizes, len({entry["category_id"] for entry in coco.annotations})):
+        coco.say(*points[0])
+        return [], coco.problems
     _say_units(coco, objects)
     for message, remedy in (*lost.notes(), *habits.all_hidden(objects)):
         coco.say(message, remedy, "note")

@@ -36,8 +36,8 @@ class Broken(ValueError):
 class CocoFile:
     """A COCO file's entries that make sense by themselves: ``images`` id -> (relative path, (width, height) or None),
     ``named`` relative path -> id, ``categories`` id -> (name, keypoint names), ``annotations`` with a known image and
-    category, crowds left out. Ids are texts (``_identity``). ``broken_...``: ids of entries with an error;
-    ``incomplete``: ids of images of which an annotation is left out because of one."""
+    category, crowds left out (``_keep_regions``). Ids are texts (``_identity``). ``broken_...``: ids of entries with an
+    error; ``incomplete``: ids of images of which an annotation is left out because of one."""
 
     path: Path
     images: dict[str, tuple[str, tuple[int, int] | None]] = field(default_factory=dict)
@@ -183,7 +183,8 @@ def _add_category(coco: CocoFile, i: int, entry: Any) -> None:
 
 def _keep_usable(coco: CocoFile, annotations: list) -> None:
     """Adds the annotations whose ids make sense, those ids as the dictionaries of images and categories have them."""
-    crowds = lost = 0
+    lost = 0
+    crowds: list[dict] = []
     broken = (coco.broken_images - coco.images.keys(), coco.broken_categories - coco.categories.keys())
     seen: set[tuple] = set()
     for i, entry in enumerate(annotations):
@@ -193,7 +194,9 @@ def _keep_usable(coco: CocoFile, annotations: list) -> None:
             continue
         image, category = _identity(entry.get("image_id")), _identity(entry.get("category_id"))
         where = f"annotation {abridged(key or '')}"
-        crowd = entry.get("iscrowd")
+        crowd = (
+            {"0": 0, "1": 1}.get(entry["iscrowd"]) if isinstance(entry.get("iscrowd"), str) else entry.get("iscrowd", 0)
+        )
         if key is None:
             pass
         elif image in broken[0] or category in broken[1]:
@@ -205,19 +208,32 @@ def _keep_usable(coco: CocoFile, annotations: list) -> None:
             coco.say(f"{where}: category {short(entry.get('category_id'))} is not listed", "list it under categories")
         elif (image, key) in seen:
             coco.say(f"annotation id {abridged(key)} stands twice at image {abridged(image)}", "renumber one")
-        elif type(crowd) not in (int, float, bool, type(None)) or crowd not in (None, 0, 1):
+        elif (crowd is None and entry["iscrowd"] is not None) or type(crowd) not in (int, float, bool, type(None)):
+            coco.say(f"{where}: iscrowd is {short(entry['iscrowd'])}", "expected 0 or 1")
+        elif crowd not in (None, 0, 1):
             coco.say(f"{where}: iscrowd is {short(crowd)}", "expected 0 or 1")
-        elif crowd:
-            crowds += 1
         else:
             seen.add((image, key))
-            coco.annotations.append(entry | {"id": key, "image_id": image, "category_id": category})
+            kept = entry | {"id": key, "image_id": image, "category_id": category}
+            (crowds if crowd else coco.annotations).append(kept)
         if image is not None and len(coco.problems) + lost > before:
             coco.incomplete.add(image)
     if lost:
         coco.say(f"{lost} annotations of images or categories with an error are left out", "", "note")
-    if crowds:
-        coco.say(f"{crowds} annotations are crowds (iscrowd) and left out", "", "note")
+    _keep_regions(coco, crowds)
+
+
+def _keep_regions(coco: CocoFile, crowds: list[dict]) -> None:
+    """Of annotations with iscrowd 1 adds those that are their image's only one of their category: brush tools write so
+    every region that is no polygon. The others are crowds."""
+    of = Counter((entry["image_id"], entry["category_id"]) for entry in (*coco.annotations, *crowds))
+    regions = [entry for entry in crowds if of[entry["image_id"], entry["category_id"]] == 1]
+    coco.annotations += regions
+    if regions:
+        message = f"{len(regions)} annotations with iscrowd 1 are their image's only ones of their category"
+        coco.say(f"{message}, and are taken for the one region that they are", "", "note")
+    if left := len(crowds) - len(regions):
+        coco.say(f"{left} annotations are crowds (iscrowd) and left out", "", "note")
 
 
 def _id_of(coco: CocoFile, where: str, entry: Any, default: str | None = None) -> str | None:
