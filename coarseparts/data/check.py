@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -19,6 +19,7 @@ from coarseparts.data import accounts
 from coarseparts.data.accounts import Account
 from coarseparts.data.build import load_all
 from coarseparts.data.dataset_file import DatasetFile, load_dataset_file
+from coarseparts.data.images import orientation
 from coarseparts.data.loading import AGREEMENT
 from coarseparts.data.records import Record, read_contents, without_part_masks
 from coarseparts.data.sample import Sample
@@ -123,7 +124,7 @@ def check(
     records, problems, schema = contents.records, contents.problems, contents.schema
     shown = _spread(records, samples)
     tally = _Tally(schema, dataset.size)
-    kept = []
+    kept, turned = [], Counter[int]()
     for done, loaded in enumerate(load_all(records, dataset.size), 1):
         problems += loaded.problems
         if loaded.arrays is None:
@@ -131,12 +132,19 @@ def check(
             contents.leave_out(loaded.record)
         else:
             problems += tally.add(loaded.record, loaded.arrays)
+            turned[orientation(loaded.record.image) if loaded.record.image else 1] += 1
             if done - 1 in shown:
                 labels = {name: label for name in STYLES if (label := loaded.arrays[name]) is not None}
                 title = f"{loaded.record.split}: {loaded.record.name}"
                 kept.append(Sample(title, loaded.arrays["image"], loaded.arrays["parts"], labels))  # type: ignore[arg-type]
         if progress is not None:
             progress(done, len(records))
+    del turned[1]
+    if turned:
+        kinds = ", ".join(f"{count} by EXIF orientation {kind}" for kind, count in sorted(turned.items()))
+        message = f"{turned.total()} samples are of photographs that are turned upright: {kinds}"
+        remedy = "their labels are taken to be of the upright image: look at the contact sheet, whether they are"
+        problems.append(Problem(str(dataset.path), message, remedy, "note"))
     of_split = {
         label: {split: counts[label] for split, counts in tally.splits.items()} for label in ("samples", "parts")
     }

@@ -104,6 +104,15 @@ def probe(path: str | Path) -> tuple[int, int]:
         return (height, width) if _orientation(image) >= 5 else (width, height)
 
 
+def orientation(path: str | Path) -> int:
+    """The EXIF orientation of an image, 1..8; from 5 on its sides change places. 1 where it cannot be read."""
+    try:
+        with opened(path) as image:
+            return _orientation(image)
+    except BadInput:
+        return 1
+
+
 def decode(path: str | Path) -> tuple[np.ndarray, list[Problem]]:
     """(H, W, 3) uint8 RGB, and what had to be converted to get there (severity "repaired").
 

@@ -13,7 +13,7 @@ from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.drawing import draw_parts
 from coarseparts.data.formats.part_masks import read_part_files
 from coarseparts.data.formats.units import box_iou
-from coarseparts.data.images import decode
+from coarseparts.data.images import decode, orientation
 from coarseparts.data.sample import Sample
 from coarseparts.labels import STYLES
 from coarseparts.labels.given import Canvas
@@ -49,6 +49,8 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
     image, problems = decode(recipe.image)
     size, found, schema = (image.shape[1], image.shape[0]), recipe.annotation, recipe.schema
     canvas = Canvas(recipe.image, size, schema, problems, recipe.unlabelled_unknown, recipe.visible)
+    if any(given.size == size[::-1] != size for given in found.labels.values()):
+        canvas.orientation = orientation(recipe.image)
     labels: dict[str, np.ndarray] = {}
     for style in sorted(STYLES.values(), key=lambda style: style.of_image):  # first what is said of the object
         if style.of_image and not found.alone and canvas.region is None:

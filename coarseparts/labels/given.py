@@ -78,8 +78,9 @@ class Canvas:
     wrong with its labels. ``unlabelled_unknown``: keypoints of visibility 0 are unknown, not absent;
     those of ``visible`` and more are visible.
 
-    ``region``: where in an image of several objects this one is, (H, W) bool, where that is known; labels of the image
-    as a whole (``LabelStyle.of_image``) are this object's there.
+    ``orientation``: the EXIF orientation, 1..8, by which the stored image was turned. ``region``: where in an image of
+    several objects this one is, (H, W) bool, where that is known; labels of the image as a whole
+    (``LabelStyle.of_image``) are this object's there.
     """
 
     image: Path | str
@@ -88,6 +89,7 @@ class Canvas:
     problems: list[Problem] = field(default_factory=list)
     unlabelled_unknown: bool = False
     visible: int = 2
+    orientation: int = 1
     region: np.ndarray | None = None
     _told: set[tuple[str, str]] = field(default_factory=set)
 
@@ -113,6 +115,11 @@ class Canvas:
             message = f"{given.where} was made on {given.size[0]}x{given.size[1]} pixels, {self.image} has "
             message += f"{self.size[0]}x{self.size[1]} when upright"
             remedy = "put back the image that was annotated, or export again"
+            if self.orientation >= 5 and given.size == self.size[::-1]:
+                stored = f"that is its size before EXIF orientation {self.orientation} turns it upright"
+                remedy = (
+                    f"{stored}: export again with the upright size and coordinates, or store it upright and label that"
+                )
             self.problems.append(Problem(given.file, message, remedy))
         return False
 

@@ -302,3 +302,15 @@ def test_real_ants_are_in_order():
     off = sum(k["off_mask"] for k in report.keypoints["val"].values())
     assert off / sum(k["visible_with_mask"] for k in report.keypoints["val"].values()) < 0.03
     assert math.isclose(sum(report.part_share["val"].values()), 100, abs_tol=0.01)
+
+
+def test_photographs_that_are_turned_upright_are_counted(folder):
+    at = folder.source(count=3)
+    for path in sorted((at / "images").iterdir())[:2]:
+        with Image.open(path) as image:
+            exif = image.getexif()
+            exif[0x0112] = 3
+            image.save(path, exif=exif)
+    (note,) = [text for text in notes(folder.check()) if "turned upright" in text]
+    assert "2 samples are of photographs that are turned upright: 2 by EXIF orientation 3" in note
+    assert "look at the contact sheet" in note

@@ -684,3 +684,17 @@ def test_masks_whose_names_have_one_ending_are_told_once_and_read_with_it(world)
     (world.masks / "d.png").rename(world.masks / "b.png")
     told = [p.message for p in read_dataset(dataset(source))[1] if p.severity == "error"]
     assert "3 part masks like this one lack '_0000', in which the photographs' names end" in told[0]
+
+
+def test_a_size_that_is_the_stored_ones_names_the_exif_orientation(world):
+    path = world.photo("a.jpg")
+    world.label("a.jpg", keypoints=[5, 5, 2, 0, 0, 0, 0, 0, 0])
+    with Image.open(path) as image:
+        exif = image.getexif()
+        exif[0x0112] = 6
+        image.save(path, exif=exif)  # 20x16 as stored, 16x20 upright
+    (record,), _, _ = read_dataset(dataset(world.source(masks=False)))
+    with pytest.raises(
+        BadInput, match="before EXIF orientation 6 turns it upright: export again with the upright size"
+    ):
+        record.load()
