@@ -101,6 +101,10 @@ class Source(BaseModel):
     )
     coco: Some | None = Field(default=None, description="COCO file with keypoints, segmentation = figure-ground, bbox")
     of_styles: dict[str, Some] = Field(default_factory=dict, alias=_COLLECTED, description="by key of OF_STYLES")
+    join: Literal["place", "none"] = Field(
+        default="place",
+        description="whether keypoints and the mask or box around them are one object (default), or not",
+    )
     suffix: str = Field(default="", description="what file names of masks and maps have behind the photograph's stem")
     only: Some | None = Field(default=None, description="text file of image names, one a line, to be used alone")
     synthetic: Literal["birds", "aircraft"] | None = Field(

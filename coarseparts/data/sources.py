@@ -23,6 +23,7 @@ from coarseparts.data.formats.names import read_names
 from coarseparts.data.formats.part_masks import PartFiles, find_part_files
 from coarseparts.data.images import list_images, stem
 from coarseparts.data.namesakes import Namesakes, Spellings
+from coarseparts.data.objects import join
 from coarseparts.labels import STYLES
 from coarseparts.labels.part_maps import maps_of
 from coarseparts.system import limits
@@ -203,7 +204,7 @@ def _read_labels(
 
     coco, parts, masks = source.coco, source.part_coco, source.part_masks
     if coco is not None:
-        add(labels.objects, lambda: read_coco(coco))
+        add(labels.objects, lambda: _objects_of(coco, source, read_coco))
     if masks is not None:
         folders = maps_of(dataset.overlapping, len(dataset.parts)).folders(dataset.parts)
         labels.part_files = files(masks, lambda: find_part_files(masks, folders))
@@ -219,6 +220,14 @@ def _read_labels(
         else:
             add(labels.whole, lambda path=path, style=style: read_of_parts(path, dataset.parts, style))  # type: ignore[misc]
     return labels, problems
+
+
+def _objects_of(coco: Path, source: Source, read_coco: Callable[[Path], Annotations]) -> Annotations:
+    found, problems = read_coco(coco)
+    if source.join == "none":
+        return found, problems
+    objects, notes = join(found)
+    return objects, [*problems, *notes]
 
 
 def _without_image(

@@ -14,6 +14,7 @@ from coarseparts.data.formats.mask_folder import find_maps, of_map
 from coarseparts.data.images import stem
 from coarseparts.data.loading import Recipe
 from coarseparts.data.namesakes import Spellings
+from coarseparts.data.objects import join
 from coarseparts.data.sources import joined
 from coarseparts.labels import STYLES
 from coarseparts.labels.schema import Schema
@@ -52,6 +53,8 @@ def read_labels(schema: Schema, crop: Crop, photographs: Mapping[str, Path], fil
         try:
             if key == "coco":
                 read, wrong = read_coco(path)
+                read, notes = join(read)
+                wrong = [*wrong, *notes]
             elif kind(path) == "folder":
                 maps, wrong = find_maps(path)
                 names = (name for name in photographs if stem(name) in maps)

@@ -110,7 +110,7 @@ def test_every_reason_has_its_number(tmp_path):
         {"name": "i.png", "listed": True},
     ]
     sources = (
-        write(tmp_path / "0", first, use=("keypoints",), limit=4),
+        write(tmp_path / "0", first, use=("keypoints",), limit=4, join="none"),
         write(tmp_path / "1", [{"name": "g.png", "seed": 90}], split="val"),
         {"split": "test", "synthetic": "birds", "count": 5, "limit": 2, "parts": False},
     )

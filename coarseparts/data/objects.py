@@ -1,0 +1,107 @@
+"""Which annotations are one object: tools write its skeleton, and its mask or box, apart."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from coarseparts.data.formats.annotation import Annotation
+from coarseparts.system.problems import SHOWN, Problem
+from coarseparts.system.text import listed
+
+WITHIN = 0.8
+"""Share of labelled keypoints that lie in a figure, from which on they may be that object's."""
+
+APART = 0.25
+"""By how much the best figure has to be better than the next one, of both sides, to be no guess."""
+
+MARGIN = 0.05
+"""A figure's box is larger by this share of its sides: the tip of an antenna is clicked just beyond the outline."""
+
+
+def join(objects: Sequence[Annotation]) -> tuple[list[Annotation], list[Problem]]:
+    """The objects of a file in which annotations that say different things of one place have become one: keypoints
+    without a mask, and a mask or box without keypoints in which they lie. Each belongs to one other at most; where two
+    would fit about as well both stay as they are. Notes say how many were joined, and where it could not be told.
+    """
+    by_image: dict[str, list[Annotation]] = defaultdict(list)
+    for one in objects:
+        by_image[one.image].append(one)
+    skeleton_of: dict[int, Annotation] = {}  # by the figure's id()
+    alone: set[str] = set()
+    unclear: list[str] = []
+    for image, own in by_image.items():
+        skeletons = [one for one in own if "keypoints" in one.labels and "mask" not in one.labels]
+        figures = [one for one in own if "keypoints" not in one.labels and _box(one) is not None]
+        pairs, doubtful = _pairs(skeletons, figures)
+        skeleton_of |= pairs
+        unclear += [image] * doubtful
+        if pairs and len(own) == 1 + len(pairs):
+            alone.add(image)
+    taken = {id(skeleton) for skeleton in skeleton_of.values()}
+    found = []
+    for one in objects:
+        if id(one) in taken:
+            continue
+        if (other := skeleton_of.get(id(one))) is not None:
+            names, labels = other.keypoint_names, {**other.labels, **one.labels}
+            one = replace(one, labels=labels, keypoint_names=names, alone=one.alone or one.image in alone)
+        found.append(one)
+    joined = [one.image for one in objects if id(one) in skeleton_of]
+    return found, _notes(objects, joined, unclear)
+
+
+def _pairs(skeletons: Sequence[Annotation], figures: Sequence[Annotation]) -> tuple[dict[int, Annotation], bool]:
+    """The skeleton of a figure, by the figure's id(), where there is no doubt; and whether there is any elsewhere."""
+    if not skeletons or not figures:
+        return {}, False
+    share = np.array([[_within(skeleton, figure) for figure in figures] for skeleton in skeletons])
+    pairs, doubtful = {}, False
+    for row, skeleton in enumerate(skeletons):
+        column = int(share[row].argmax())
+        if share[row, column] < WITHIN:
+            continue
+        others = np.concatenate([np.delete(share[row], column), np.delete(share[:, column], row)])
+        if others.size and others.max() > share[row, column] - APART:
+            doubtful = True
+        else:
+            pairs[id(figures[column])] = skeleton
+    return pairs, doubtful
+
+
+def _within(skeleton: Annotation, figure: Annotation) -> float:
+    """The share of a skeleton's labelled keypoints that lie in the box of a figure."""
+    points, box = skeleton.keypoints, _box(figure)
+    assert points is not None and box is not None
+    xy = points[points[:, 2] > 0, :2]
+    more = MARGIN * (box[2:] - box[:2])
+    inside = ((xy >= box[:2] - more) & (xy <= box[2:] + more)).all(1)
+    return float(inside.mean()) if len(xy) else 0.0
+
+
+def _box(figure: Annotation) -> np.ndarray | None:
+    """(x0, y0, x1, y1) of a figure: its box, or that of its polygons; None where neither is there."""
+    if (box := figure.label("box")) is not None:
+        return np.asarray(box, np.float64)
+    polygons = getattr(figure.label("mask"), "segmentation", None)
+    if not isinstance(polygons, list):
+        return None
+    points = np.concatenate([np.array(polygon, np.float64).reshape(-1, 2) for polygon in polygons])
+    return np.concatenate([points.min(0), points.max(0)])
+
+
+def _notes(objects: Sequence[Annotation], joined: Sequence[str], unclear: Sequence[str]) -> list[Problem]:
+    file = objects[0].file if objects else ""
+    notes = []
+    if joined:
+        message = f"{len(joined)} objects are written as two annotations each, keypoints and a mask or box around them"
+        remedy = "they are taken for one; write `join: none` in this source if they are not"
+        notes.append(Problem(file, f"{message}: {listed(list(dict.fromkeys(joined)), SHOWN)}", remedy, "note"))
+    if unclear:
+        message = f"{len(unclear)} images have keypoints that lie in several masks or boxes, or the other way round"
+        remedy = "they stay objects of their own: write each object as one annotation"
+        notes.append(Problem(file, f"{message}: {listed(unclear, SHOWN)}", remedy, "note"))
+    return notes
