@@ -36,7 +36,8 @@ def notes(problems: list[Problem]) -> list[str]:
 
 
 def test_keypoints_without_coordinates_are_not_labelled(tmp_path: Path) -> None:
-    odd = [[5, 6, 2, None, None, 0, float("nan"), float("nan"), 2], [5, 6, 2, 7, 8, 2, None, 3, 1]]
+    nan = float("nan")
+    odd = [[5, 6, 2, None, None, None, nan, nan, 2], [5, 6, 2, 7, 8, 2, None, 3, 1]]
     objects, problems = read_coco(coco(tmp_path / "c.json", *odd))
     first, second = (one.keypoints for one in objects)
     assert first is not None and first[:, 2].tolist() == [2, 0, 0] and not first[1:].any()

@@ -204,9 +204,9 @@ def _keypoints(value: Any, names: tuple[str, ...], lost: habits.Lost) -> Points 
     """(k, 3) float32, or None when none is labelled."""
     if value is None or (isinstance(value, list) and not value):
         return None
-    nowhere = [number is None or number != number for number in value] if isinstance(value, list) else []
-    if any(nowhere):
-        value = [0 if no else number for no, number in zip(nowhere, value, strict=True)]
+    missing = np.zeros(len(names), bool)
+    if isinstance(value, list) and len(value) == 3 * len(names):
+        value, missing = _with_nowhere(value)
     numbers = _finite(value, "keypoints")
     if numbers.size != 3 * len(names):
         message = f"{numbers.size} keypoint numbers for {len(names)} keypoint names, expected {3 * len(names)}"
@@ -216,11 +216,20 @@ def _keypoints(value: Any, names: tuple[str, ...], lost: habits.Lost) -> Points 
     if odd:
         came = listed(f"{v:g}" for v in sorted(odd))
         raise Broken(f"keypoint visibility {came}, expected 0, 1 or 2", "0 = not labelled, 1 = hidden, 2 = visible")
-    missing = np.array(nowhere, bool).reshape(-1, 3).any(1)
     cornered = ~missing & (points[:, 2] > 0) & (points[:, :2] <= 0).all(1)
     lost.add(names, cornered, missing & (points[:, 2] > 0))
     points[(points[:, 2] == 0) | missing | cornered] = 0
     return Points(names, points) if points.any() else None
+
+
+def _with_nowhere(value: list[Any]) -> tuple[list[Any], np.ndarray]:
+    """Keypoint numbers with zeros for the keypoints whose x or y is NaN or null, and which these are, (k,) bool."""
+    odd = [number is None or number != number for number in value]
+    missing = [odd[i] or odd[i + 1] for i in range(0, len(value), 3)]
+    plain = list(value)
+    for i in (3 * row for row, no in enumerate(missing) if no):
+        plain[i : i + 3] = 0, 0, 0 if odd[i + 2] else value[i + 2]
+    return plain, np.array(missing, bool)
 
 
 def _box(value: Any, keypoints: Given | None = None) -> np.ndarray | None:
