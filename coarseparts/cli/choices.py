@@ -27,6 +27,6 @@ Method = Annotated[str, TrainingOption(help=f"one of {', '.join(names.METHODS)}"
 Weights = Annotated[str, TrainingOption(help="random, imagenet, or a safetensors/pth file")]
 Json = Annotated[bool, OutputOption("--json", help="print one JSON object")]
 Preset = Annotated[str, TrainingOption(help=f"one of {', '.join(names.PRESETS)}")]
-Flip = Annotated[bool, DataOption("--flip", help="look at mirror images, too: a little better, in twice the time")]
+Flip = Annotated[bool, DataOption("--flip", help="look at mirror images, too, and take the mean, in twice the time")]
 Seeds = Annotated[str, TrainingOption(help="e.g. 0,1,2")]
 PartsLimit = Annotated[int | None, DataOption(min=1, help="use only the first N part masks")]

@@ -86,11 +86,8 @@ def _box(figure: Annotation) -> np.ndarray | None:
     """(x0, y0, x1, y1) of a figure: its box, or that of its polygons; None where neither is there."""
     if (box := figure.label("box")) is not None:
         return np.asarray(box, np.float64)
-    polygons = getattr(figure.label("mask"), "segmentation", None)
-    if not isinstance(polygons, list):
-        return None
-    points = np.concatenate([np.array(polygon, np.float64).reshape(-1, 2) for polygon in polygons])
-    return np.concatenate([points.min(0), points.max(0)])
+    mask = figure.label("mask")
+    return None if mask is None else mask.extent
 
 
 def _notes(objects: Sequence[Annotation], joined: Sequence[str], unclear: Sequence[str]) -> list[Problem]:

@@ -47,7 +47,7 @@ def load(path: str | os.PathLike[str], device: str = "auto", flip: bool = False)
     """The trained model of a run folder, or of its ``model/`` folder alone.
 
     ``device``: "cpu", "cuda", "cuda:1", or "auto", a GPU where torch sees one. ``flip``: whether it looks at the mirror
-    image of everything, too, and says the mean, which is a little better and takes twice the time.
+    image of everything, too, and says the mean, which takes twice the time.
 
     Nothing that lies there can run code. Raises RunError where there is no model, DamagedRun naming the file where one
     is damaged, WrongArgument.

@@ -315,7 +315,7 @@ def test_any_damage_to_the_bytes_of_a_coco_file_is_read_or_told(shared_world, da
         place = data.draw(st.integers(0, len(raw) - 1))
         new = data.draw(st.binary(max_size=3) | st.sampled_from([b"1e999", b"NaN", b'"', b"[", b"}", b"\\ud800"]))
         raw[place : place + data.draw(st.integers(0, 3))] = new
-    told(shared_world, bytes(raw))
+    assert all(str(problem).isprintable() for problem in told(shared_world, bytes(raw)))
 
 
 YAML_PLACES = [
@@ -535,7 +535,7 @@ def test_seeded_damage_of_many_kinds_never_escapes(world):
                 del entry[key]
             else:
                 entry[key] = draws.choice(values)
-        told(world, json.dumps(whole).encode())
+        assert all(str(problem).isprintable() for problem in told(world, json.dumps(whole).encode()))
 
 
 def test_an_image_that_lost_an_annotation_is_not_taken_for_complete(world):

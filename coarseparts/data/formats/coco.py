@@ -82,7 +82,7 @@ def _where(key: str, image: str) -> str:
 
 def _say_units(coco: CocoFile, objects: list[Annotation]) -> None:
     """Problems where coordinates are shares of the image or boxes are corners, as far as the file itself tells."""
-    outlines = [_points(mask.value.segmentation) if (mask := one.labels.get("mask")) else None for one in objects]
+    outlines = [mask.points if (mask := one.label("mask")) is not None else None for one in objects]
     seen = [points[points[:, 2] > 0, :2] for one in objects if (points := one.keypoints) is not None]
     boxed = [(one.labels.get("box"), outline) for one, outline in zip(objects, outlines, strict=True)]
     of_box = [(box.value, box.size, outline) for box, outline in boxed if box is not None]
@@ -94,13 +94,6 @@ def _say_units(coco: CocoFile, objects: list[Annotation]) -> None:
     if of_box and not found:
         for message, remedy in units.corners(*zip(*of_box, strict=True)):
             coco.say(message, remedy, "note")
-
-
-def _points(segmentation: Any) -> np.ndarray | None:
-    """(n, 2) the corners of all polygons; None for RLE."""
-    if not isinstance(segmentation, list):
-        return None
-    return np.concatenate([np.array(polygon, np.float64).reshape(-1, 2) for polygon in segmentation])
 
 
 def read_part_coco(path: Path, parts: tuple[str, ...]) -> tuple[list[Annotation], list[Problem]]:

@@ -41,6 +41,19 @@ class Outline:
     file: str
     where: str
 
+    @property
+    def points(self) -> np.ndarray | None:
+        """(n, 2) the corners of all polygons; None for RLE."""
+        if not isinstance(self.segmentation, list):
+            return None
+        return np.concatenate([np.array(polygon, np.float64).reshape(-1, 2) for polygon in self.segmentation])
+
+    @property
+    def extent(self) -> np.ndarray | None:
+        """(x0, y0, x1, y1) around the polygons; None for RLE."""
+        points = self.points
+        return None if points is None else np.concatenate([points.min(0), points.max(0)])
+
     def grey(self, size: tuple[int, int]) -> np.ndarray:
         """(H, W) uint8, 0 or 255, of an image of ``size`` (width, height). Raises BadInput."""
         try:

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -71,20 +70,11 @@ def hulls(objects: Sequence[Annotation]) -> list[Finding]:
     both = [one for one in objects if {"box", "keypoints"} <= one.labels.keys()]
     if len(both) < HULLS or not all(is_hull(one.label("box"), one.keypoints) for one in both):
         return []
-    outlines = [(one.label("box"), extent) for one in both if (extent := _extent(one.label("mask"))) is not None]
-    if outlines and all(np.abs(box - extent).max() <= 1.5 for box, extent in outlines):
+    outlined = [one for one in both if "mask" in one.labels and one.label("mask").extent is not None]
+    if outlined and all(np.abs(one.label("box") - one.label("mask").extent).max() <= 1.5 for one in outlined):
         return []  # they are the outlines' boxes as well
     message = f"the boxes of all {len(both)} objects with keypoints are the hulls of these, not the objects' boxes"
     return [(message, "they are not used; the crop is the wider one around keypoints")]
-
-
-def _extent(mask: Any) -> np.ndarray | None:
-    """(4,) around the polygons of a figure-ground mask; None where there are none."""
-    polygons = getattr(mask, "segmentation", None)
-    if not isinstance(polygons, list):
-        return None
-    points = np.concatenate([np.array(polygon, np.float64).reshape(-1, 2) for polygon in polygons])
-    return np.concatenate([points.min(0), points.max(0)])
 
 
 def without_boxes(objects: Sequence[Annotation]) -> list[Annotation]:
