@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from coarseparts.data.sample import Batch
+from coarseparts.data.transforms import viewed
 from coarseparts.joint import JointModel
 from coarseparts.labels import Parts
 from coarseparts.updates import Epochs, Terms, frozen, on_both, train_epochs, update
@@ -58,9 +59,9 @@ def em_step(
     joint.theta_k.train(style_optimizer is not None)  # what rests keeps its running statistics, too
     x, xp = batch.image, labelled.image
     drawn = joint.draw(batch, o.label_dropout, generator)
-    drawn_p = joint.draw(labelled, o.label_dropout, generator)
+    drawn_p = joint.draw(labelled, o.label_dropout, generator, as_coarse=True)
     # theta rests during the E-step, so one forward pass serves line 8 and lines 15, 17.
-    logits, logits_p = on_both(joint.part_model, (x,), (xp,), o.joint_forward)  #                        8, 15
+    logits, logits_p = on_both(joint.part_model, (viewed(x, o.views, generator),), (xp,), o.joint_forward)  # 8, 15
     with frozen(joint.theta_k):
         q, q_p = on_both(joint.posterior, (x, drawn), (xp, drawn_p), o.joint_forward)  #                     7
         e_terms = e_step(joint, batch, joint.y.log_probability(q), logits, labelled, q_p, o)  #             11
@@ -199,4 +200,9 @@ class Options(BaseModel):
     )
     joint_forward: bool = Field(True, description="both batches in one forward pass, sharing batch-norm statistics")
     label_dropout: float = Field(0.1, ge=0, lt=1, description="chance that a label is hidden from the posterior")
+    views: float = Field(
+        0.0,
+        ge=0,
+        description="strength of colours, with grey and blur, in what the part model sees of coarse images",
+    )
     clip: float = Field(1.0, gt=0, description="largest norm of a gradient")

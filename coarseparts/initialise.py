@@ -32,7 +32,7 @@ def posterior_loss(joint: JointModel, dropout: float, dice: float = 0.0) -> Call
     """f(y|x, y1..yn) from images that have part labels and coarse labels; labels are hidden at random."""
 
     def loss(batch: Batch, generator: torch.Generator) -> Terms:
-        drawn = joint.draw(batch, dropout, generator)
+        drawn = joint.draw(batch, dropout, generator, as_coarse=True)
         return supervised_terms(joint.posterior(batch.image, drawn), batch.parts, joint.y, dice)
 
     return loss

@@ -19,7 +19,9 @@ class JointModel:
 
     ``styles``: p(yk|y) by name, in the order of the posterior's channels, whose parameters are ``theta_k``; ``y`` says
     what a part label is, and how many parts there are. ``average``, where there is one, is a posterior in eval() mode
-    whose weights follow theta_q's; it infers in its place.
+    whose weights follow theta_q's; it infers in its place. ``part_average``, likewise, is a part model that follows
+    theta; nothing learns from it, it is what ``parts`` asks. ``subsets`` (N, K) bool, where there are any: which labels
+    the coarse images have.
     """
 
     part_model: nn.Module
@@ -27,32 +29,60 @@ class JointModel:
     styles: dict[str, LabelStyle]
     y: Parts
     average: AveragedModel | None = None
+    part_average: AveragedModel | None = None
+    subsets: Tensor | None = None
     theta_k: nn.ModuleDict = field(init=False)
 
     def __post_init__(self) -> None:
         self.theta_k = nn.ModuleDict({name: style.theta for name, style in self.styles.items()})
+
+    def follow(self) -> None:
+        """After a step of the part model's: its average follows."""
+        if self.part_average is not None:
+            self.part_average.update_parameters(self.part_model)
+
+    def settle(self) -> None:
+        """The averages, which are what was measured, become the networks."""
+        for network, average in ((self.posterior, self.average), (self.part_model, self.part_average)):
+            if average is not None:
+                network.load_state_dict(average.module.state_dict())
+        self.average = self.part_average = None
 
     @property
     def trained(self) -> tuple[nn.Module, nn.Module, nn.Module]:
         """The networks that Algorithm 1 moves."""
         return self.part_model, self.posterior, self.theta_k
 
-    def draw(self, batch: Batch, dropout: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
+    def draw(
+        self, batch: Batch, dropout: float = 0.0, generator: torch.Generator | None = None, as_coarse: bool = False
+    ) -> Tensor:
         """(B, C, H, W): every style drawn where present, then a presence channel each. Any subset per image.
 
         ``dropout``: chance that a label which is there is hidden, so that one posterior learns every subset.
+        ``as_coarse``: every second image shows no other labels than some coarse image has (``subsets``): images with
+        part masks tend to have all labels, those to infer from may have one each.
         """
         styles, size = self.styles, batch.image.shape[-1]
         channels, at = sum(style.channels for style in styles.values()), 0
         drawn = torch.empty(len(batch), channels + len(styles), size, size, device=batch.image.device)
+        shown = self._as_coarse(len(batch), generator, drawn.device) if as_coarse and self.subsets is not None else None
         for i, (name, style) in enumerate(styles.items()):
             seen = batch.present[name].float()
+            if shown is not None:
+                seen = seen * shown[:, i]
             if dropout:
                 seen = seen * (parallel.rand(len(batch), generator, seen.device) >= dropout)
             style.draw_into(drawn[:, at : at + style.channels], batch.labels[name], seen)
             drawn[:, channels + i] = seen[:, None, None]
             at += style.channels
         return drawn
+
+    def _as_coarse(self, count: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
+        """(count, K) bool: the labels of some coarse images, all of them in every second row."""
+        assert self.subsets is not None
+        draws = parallel.rand((count, 2), generator, device)
+        some = self.subsets.to(device)[(draws[:, 0] * len(self.subsets)).long()]
+        return some | (draws[:, 1:] < 0.5)
 
     def bounded(self, batch: Batch) -> Tensor:
         """(B,) bool: where a style (mask, box) says where the object ends.
@@ -73,6 +103,11 @@ class JointModel:
         posterior = self.posterior if self.average is None else self.average
         log_q = self.y.log_probability(posterior(batch.image, self.draw(batch)))
         return self.condition(batch, log_q) if condition else log_q
+
+    def parts(self, batch: Batch) -> Tensor:
+        """log p(y|x), (B, S, H, W), as it is measured and kept."""
+        part_model = self.part_model if self.part_average is None else self.part_average
+        return self.y.log_probability(part_model(batch.image))
 
     def condition(self, batch: Batch, log_y: Tensor) -> Tensor:
         """log of p(y) prod_k p(yk|y), normalised, over the styles whose product has a closed form."""

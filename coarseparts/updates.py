@@ -58,7 +58,7 @@ class Epochs(Generic[Data]):
     """How long a training lasts and what it is fed: ``count`` epochs of ``steps`` steps, from epoch ``start`` on.
 
     ``batches``: an epoch's number, from 0 -> its batches, the same ones whenever it is asked; ``on_end`` hears of each
-    epoch's end; what is random in a step follows from ``seed`` and the epoch.
+    epoch's end, ``on_step`` of each step's; what is random in a step follows from ``seed`` and the epoch.
     """
 
     batches: Callable[[int], Iterable[Data]]
@@ -67,6 +67,7 @@ class Epochs(Generic[Data]):
     on_end: OnEpoch
     seed: int = 0
     start: int = 0
+    on_step: Callable[[], None] = lambda: None
 
 
 def train_epochs(
@@ -90,6 +91,7 @@ def train_epochs(
                 set_rate(optimizer, (epoch + number / epochs.steps) / epochs.count)
             for name, value in step(batch, generator).items():
                 sums[name] = sums.get(name, torch.zeros(())).to(value.device) + value.detach()
+            epochs.on_step()
         epochs.on_end(epoch + 1, epoch_means(sums, epochs.steps, optimizers))
 
 
@@ -140,10 +142,14 @@ def moving_average(network: nn.Module, keep: Callable[[int], float]) -> Averaged
     ``keep``: number of updates so far -> share, 0..1, of itself that the copy keeps in the next one.
     """
 
-    def step(own: Tensor, new: Tensor, updates: Tensor | int) -> Tensor:
-        return own.lerp(new, 1 - keep(int(updates) - 1)) if own.is_floating_point() else new
+    def step(own: Sequence[Tensor], new: Sequence[Tensor], _: Tensor | int) -> None:
+        if own[0].is_floating_point():
+            updates = int(average.n_averaged) - 1  # it lies on the CPU: nobody waits for a GPU
+            torch._foreach_lerp_(list(own), list(new), 1 - keep(updates))
+        else:  # counters
+            torch._foreach_copy_(list(own), list(new))
 
-    average = AveragedModel(network, avg_fn=step, use_buffers=True)
+    average = AveragedModel(network, multi_avg_fn=step, use_buffers=True)
     average.n_averaged.fill_(1)  # at 0 torch would take the network's weights over as they are
     return average.requires_grad_(False).eval()
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from coarseparts import em
 from coarseparts.baselines.baseline import Baseline, BaselineOptions, Start
 from coarseparts.data.sample import Batch
+from coarseparts.data.transforms import viewed
 from coarseparts.joint import JointModel
 from coarseparts.labels import Parts
 from coarseparts.updates import Terms, on_both
@@ -42,7 +43,8 @@ class Taught(Baseline):
         self.part_model, self.teacher, self.o, self.y = part_model, teacher, o, y
 
     def terms(self, labelled: Batch, coarse: Batch, generator: torch.Generator) -> Terms:
-        logits, logits_p = on_both(self.part_model, (coarse.image,), (labelled.image,), self.o.joint_forward)
+        seen = viewed(coarse.image, self.o.views, generator)
+        logits, logits_p = on_both(self.part_model, (seen,), (labelled.image,), self.o.joint_forward)
         with torch.no_grad():
             log_y = self.teacher(coarse, logits)
         return em.m_step(self.y, log_y, logits, labelled, logits_p, self.o, generator)

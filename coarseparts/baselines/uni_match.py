@@ -11,10 +11,10 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 
 from coarseparts.baselines.baseline import Baseline, BaselineOptions, Start
 from coarseparts.data.sample import Batch
+from coarseparts.data.transforms import viewed
 from coarseparts.initialise import supervised_terms
 from coarseparts.labels import Parts
 from coarseparts.labels.schema import IGNORE
@@ -99,11 +99,7 @@ class UniMatch(Baseline):
         def chance(p: float) -> Tensor:
             return (draw(b) < p)[:, None, None, None]
 
-        gain, shift = 1 + self.o.colour * (2 * draw(b, 1, 1, 1) - 1), self.o.colour * (2 * draw(b, 3, 1, 1) - 1)
-        centre = image.mean(dim=(1, 2, 3), keepdim=True)
-        view = torch.where(chance(0.8), (image - centre) * gain + centre + shift, image)
-        view = torch.where(chance(0.2), view.mean(dim=1, keepdim=True).expand_as(view), view)
-        view = torch.where(chance(0.5), F.avg_pool2d(F.pad(view, (1, 1, 1, 1), mode="replicate"), 3, 1), view)
+        view = viewed(image, self.o.colour, generator)
         mirrored = chance(0.5)
         swapped = self.flip[parts].flip(-1)
         view, parts = torch.where(mirrored, view.flip(-1), view), torch.where(mirrored[:, 0], swapped, parts)

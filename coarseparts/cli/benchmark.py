@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from coarseparts.cli import help, names, options
-from coarseparts.cli.choices import Changes, Device, Seeds, SkipBad, Weights, WorldOrData
+from coarseparts.cli.choices import Changes, Device, Effort, Seeds, SkipBad, Weights, WorldOrData
 from coarseparts.cli.help import DataOption, OutputOption, PlaceOption, TrainingOption, verb
 from coarseparts.cli.terminal import err, note, notes, progress, say
 
@@ -40,6 +40,7 @@ def benchmark(
     preset: Annotated[
         str, TrainingOption(help=f"one of {', '.join(names.PRESETS)}, or {names.PUBLISHED}: each cell the paper's own")
     ] = "default",
+    effort: Effort = "standard",
     split: Annotated[
         str, DataOption(help="part-labelled images to measure on, val or test [val; built-in worlds: test]")
     ] = "",
@@ -62,6 +63,7 @@ def benchmark(
     begins, numbers = options.names("--starts", starts, names.STARTS), options.seeds(seeds)
     given = options.changes(changes, weights)
     options.one_of("--preset", preset, (*names.PRESETS, names.PUBLISHED))
+    options.one_of("--effort", effort, names.EFFORTS)
     split = split or ("test" if data in names.WORLDS else "val")
     options.one_of("--split", split, ("val", "test"))
 
@@ -78,7 +80,7 @@ def benchmark(
 
     where = options.own_gpu(options.device(device))
     first = "paper" if preset == presets.PUBLISHED else preset
-    resolve(presets.settings(first, given), where)  # a wrong setting is told before anything is read
+    resolve(presets.settings(first, given, effort), where)  # a wrong setting is told before anything is read
     with nullcontext() if dry_run else benchmark_folder(run, note):
         with in_turn(run, note):
             bar = None if data in names.WORLDS else progress("reading images")
@@ -87,7 +89,7 @@ def benchmark(
             limits = options.whole_numbers("--parts", parts) or [len(source.rows.part)]
             source.check(limits)
             if not dry_run:
-                matrix.claim(run, matrix.facts(data, source, given, split=split, preset=preset))
+                matrix.claim(run, matrix.facts(data, source, given, split=split, preset=preset, effort=effort))
 
         def own(method: str, start: str) -> str:
             return presets.published(method, start, source.overlapping) if preset == presets.PUBLISHED else ""
@@ -97,7 +99,7 @@ def benchmark(
 
         def task(cell: Cell, folder: Path) -> tuple[Task, RunFolder]:
             begin = STARTS[cell.conditions.start]
-            settings = resolve(presets.settings(cell.preset or preset, given | begin), where)
+            settings = resolve(presets.settings(cell.preset or preset, given | begin, effort), where)
             return source.opened(cell.conditions, folder, settings, where, err)
 
         if dry_run:
@@ -109,7 +111,7 @@ def benchmark(
 
         failed: list[str] = []
         results = matrix.run(cells, run, task, failed, note)
-        about = {"preset": preset, "settings": ", ".join(changes) or "as the preset", "device": where}
+        about = {"preset": preset, "effort": effort, "settings": ", ".join(changes) or "as the preset", "device": where}
         problems = [*failed, *map(str, source.problems)]
         page = matrix.page(cells, run, data, split, problems, **about)
         outcome.tell(Outcome(results, write_folder(run, results, page), failed), run)

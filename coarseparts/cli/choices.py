@@ -27,6 +27,10 @@ Method = Annotated[str, TrainingOption(help=f"one of {', '.join(names.METHODS)}"
 Weights = Annotated[str, TrainingOption(help="random, imagenet, or a safetensors/pth file")]
 Json = Annotated[bool, OutputOption("--json", help="print one JSON object")]
 Preset = Annotated[str, TrainingOption(help=f"one of {', '.join(names.PRESETS)}")]
-Flip = Annotated[bool, DataOption("--flip", help="look at mirror images, too, and take the mean, in twice the time")]
+Flip = Annotated[
+    bool | None,
+    DataOption("--flip/--no-flip", help="whether to look at mirror images, too, in twice the time [as trained]"),
+]
+Effort = Annotated[str, TrainingOption(help=f"how long to train: one of {', '.join(names.EFFORTS)}")]
 Seeds = Annotated[str, TrainingOption(help="e.g. 0,1,2")]
 PartsLimit = Annotated[int | None, DataOption(min=1, help="use only the first N part masks")]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from coarseparts.cli import help, names, options
-from coarseparts.cli.choices import Changes, Data, Device, PartsLimit, Preset, Seeds, SkipBad, Weights
+from coarseparts.cli.choices import Changes, Data, Device, Effort, PartsLimit, Preset, Seeds, SkipBad, Weights
 from coarseparts.cli.help import DataOption, OutputOption, TrainingOption, verb
 from coarseparts.cli.terminal import err, note, one_voice, progress
 from coarseparts.system.problems import BadInput, Problem
@@ -28,6 +28,7 @@ def compare(
     methods: Annotated[str, TrainingOption(help=f"of {', '.join(names.METHODS)}")] = "fine-tuning,distillation,em",
     seeds: Seeds = "0",
     preset: Preset = "default",
+    effort: Effort = "standard",
     weights: Weights = "",
     labels: Annotated[str, DataOption(help="coarse labels to use [all there are]")] = "",
     parts_limit: PartsLimit = None,
@@ -39,6 +40,7 @@ def compare(
     chosen = options.names("--methods", methods, names.METHODS)
     if not chosen:
         raise BadInput(Problem("--methods", "names none", f"name some of {', '.join(names.METHODS)}"))
+    options.one_of("--effort", effort, names.EFFORTS)
     numbers = options.seeds(seeds)
     styles = "+".join(options.names("--labels", labels, names.STYLES)) or "all"
     given = options.changes(changes, weights)
@@ -53,7 +55,7 @@ def compare(
 
     dataset = load_dataset_file(data)
     where = options.device(device)
-    settings = resolve(presets.settings(preset, given), where)
+    settings = resolve(presets.settings(preset, given, effort), where)
     with parallel.together(where) as where, one_voice(parallel.is_main()):
         bar = progress("reading images")
         done = comparing.compare(

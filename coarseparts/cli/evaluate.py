@@ -28,7 +28,7 @@ def evaluate(
     labels: Annotated[
         str, DataOption(help="which of them the posterior is given: all, none, or e.g. box+mask")
     ] = "all",
-    flip: Flip = False,
+    flip: Flip = None,
     as_json: Json = False,
     device: Device = "auto",
     skip_bad: SkipBad = False,

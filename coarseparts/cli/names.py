@@ -4,7 +4,17 @@ import torch, which takes seconds. ``tests/cli/test_help.py`` holds each against
 from __future__ import annotations
 
 METHODS = (
-    *("em", "fine-tuning", "pseudo-sup", "multi-task", "point-sup", "uni-match", "distillation", "self-training"),
+    *(
+        "em",
+        "fine-tuning",
+        "frozen-probe",
+        "pseudo-sup",
+        "multi-task",
+        "point-sup",
+        "uni-match",
+        "distillation",
+        "self-training",
+    ),
     *("ada-bn", "mask-only", "shuffled-labels", "upper-bound"),
 )
 """``training.methods.METHODS``."""
@@ -14,6 +24,9 @@ PRESETS = (
     *("paper-oid", "paper-oid-multi-task", "released"),
 )
 """``training.settings.PRESETS``."""
+
+EFFORTS = ("quick", "standard", "best")
+"""``training.settings.EFFORTS``."""
 
 PUBLISHED = "as-published"
 """``training.settings.PUBLISHED``."""
@@ -38,15 +51,16 @@ BANNER = 20
 
 _SETTINGS = {
     "": (
-        "encoder encoder_factor stages weights start dilate decoder label_model precision compile "
+        "encoder encoder_factor stages weights start dilate decoder zoom label_model precision compile "
         "sync_batch_norm posterior_start posteriors label_width distance sigma box_corners optimizer "
         "weight_decay part_lr posterior_lr posterior_encoder_factor label_lr em_part_lr em_posterior_lr "
         "em_label_lr random_start_factor keypoint_epochs part_epochs posterior_epochs label_epochs em_epochs "
-        "epoch_steps em_epoch_steps label_steps part_batch batch labelled_batch label_dropout"
+        "epoch_steps em_epoch_steps label_steps part_batch batch labelled_batch label_dropout "
+        "match_labels flip part_average"
     ),
     "em": (
         "alpha lambdas misfit evidence gamma entropy agreement unbounded learn_unbounded supervise target "
-        "dice delta1 delta2 train_label_models condition average joint_forward label_dropout clip"
+        "dice delta1 delta2 train_label_models condition average joint_forward label_dropout views clip"
     ),
     "pseudo_sup": ("rate start weight"),
     "self_training": ("rate start"),

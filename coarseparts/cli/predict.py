@@ -39,7 +39,7 @@ def predict(
     ] = [],  # noqa: B006
     overlay: Annotated[bool, OutputOption("--overlay", help="also write pictures to look at")] = False,
     coco: Annotated[Path | None, OutputOption(help="also write a COCO file")] = None,
-    flip: Flip = False,
+    flip: Flip = None,
     shard: Annotated[str, PlaceOption(help="I/N: every N-th image from the I-th on [all; torchrun: its own]")] = "",
     device: Device = "auto",
     skip_bad: SkipBad = False,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from coarseparts.cli import help, names, options
-from coarseparts.cli.choices import Changes, Data, Device, Method, PartsLimit, Preset, Seed, SkipBad, Weights
+from coarseparts.cli.choices import Changes, Data, Device, Effort, Method, PartsLimit, Preset, Seed, SkipBad, Weights
 from coarseparts.cli.compare import compare
 from coarseparts.cli.help import DataOption, OutputOption, verb
 
@@ -25,6 +25,7 @@ def train(
     run: Annotated[Path, OutputOption("--out", help="run folder; the same command again goes on where it stopped")],
     method: Method = "em",
     preset: Preset = "default",
+    effort: Effort = "standard",
     weights: Weights = "",
     labels: Annotated[str, DataOption(help="coarse labels to use, e.g. keypoints,mask,box [all there are]")] = "",
     parts_limit: PartsLimit = None,
@@ -35,4 +36,4 @@ def train(
 ) -> None:
     """Train on a dataset file and measure on its validation split; ends with a table and report.html."""
     options.one_of("--method", method, names.METHODS)
-    compare(data, run, method, str(seed), preset, weights, labels, parts_limit, changes, device, skip_bad)
+    compare(data, run, method, str(seed), preset, effort, weights, labels, parts_limit, changes, device, skip_bad)

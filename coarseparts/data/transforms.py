@@ -142,6 +142,26 @@ def augment(
     return replace(joined(pieces), image=image)
 
 
+def viewed(image: Tensor, strength: float, generator: torch.Generator | None = None) -> Tensor:
+    """Normalised images (B, 3, H, W), recoloured strongly: most get another brightness, contrast and tint, by
+    ``strength`` (of the images' standard deviation) at most, a fifth loses its colour, half is blurred. 0: as it is."""
+    if not strength:
+        return image
+
+    def draw(*shape: int) -> Tensor:
+        return parallel.rand(shape, generator, image.device)
+
+    def chance(p: float) -> Tensor:
+        return (draw(len(image)) < p)[:, None, None, None]
+
+    each = len(image)
+    gain, shift = 1 + strength * (2 * draw(each, 1, 1, 1) - 1), strength * (2 * draw(each, 3, 1, 1) - 1)
+    centre = image.mean(dim=(1, 2, 3), keepdim=True)
+    view = torch.where(chance(0.8), (image - centre) * gain + centre + shift, image)
+    view = torch.where(chance(0.2), view.mean(dim=1, keepdim=True).expand_as(view), view)
+    return torch.where(chance(0.5), F.avg_pool2d(F.pad(view, (1, 1, 1, 1), mode="replicate"), 3, 1), view)
+
+
 def _changed(batch: Batch, draws: Tensor, schema: Schema, options: Augmentation, preprocess: Preprocess) -> Batch:
     """``augment`` with ``draws`` (11, B), uniform in 0..1, said."""
     device = batch.image.device

@@ -63,6 +63,7 @@ def train(
     method: str = "em",
     *,
     preset: str = "default",
+    effort: str = "standard",
     labels: Sequence[str] | None = None,
     parts_limit: int | None = None,
     seed: int = 0,
@@ -73,9 +74,9 @@ def train(
 ) -> Run:
     """Trains on a dataset file and measures on its validation split; what ``coarseparts train`` does.
 
-    ``out``: the run folder; the same call again goes on where it was stopped. ``labels``: the coarse label styles to
-    use, by default all that there are; ``parts_limit``: only the first so many part masks, at least 1. ``device`` as of
-    ``load``.
+    ``effort``: how long, "quick", "standard" or "best". ``out``: the run folder; the same call again goes on where it
+    was stopped. ``labels``: the coarse label styles to use, by default all that there are; ``parts_limit``: only the
+    first so many part masks, at least 1. ``device`` as of ``load``.
     ``skip_bad``: images that cannot be used are left out; otherwise they raise. ``progress`` gets a line of text after
     each of several epochs and for whatever else is noteworthy. ``settings``: any of `coarseparts settings`; those with
     a dot as ``**{"em.alpha": 0.2}``. torch's random state is afterwards as it was before.
@@ -86,7 +87,8 @@ def train(
         run = coarseparts.train("ants.yaml", out="runs/ants", weights="imagenet", em_epochs=20)
         print(run.result.part_miou)
     """
-    for argument, value, known in (("method", method, METHODS), ("preset", preset, presets.PRESETS)):
+    choices = (("method", method, METHODS), ("preset", preset, presets.PRESETS), ("effort", effort, presets.EFFORTS))
+    for argument, value, known in choices:
         if value not in tuple(known):
             raise WrongArgument(f"{argument}: is {short(value)}; {nearest(str(value), known)}")
     if isinstance(labels, str) or not isinstance(labels or (), Sequence):
@@ -102,7 +104,7 @@ def train(
     file, folder, where = path_of("data", data), path_of("out", out), devices.resolve(device)
     tell = progress or silent
     with _arguments_told(), _random_state_kept(where):
-        chosen = resolve(presets.settings(preset, settings), where)
+        chosen = resolve(presets.settings(preset, settings, effort), where)
         dataset = load_dataset_file(file)
         done = compare(
             partial(from_file, dataset, file, folder / "store", skip_bad=skip_bad, tell=tell),

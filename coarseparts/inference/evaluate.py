@@ -62,7 +62,7 @@ def evaluate(
     model: Literal["part", "posterior"] = "part",
     *,
     labels: Sequence[str] | None = None,
-    flip: bool = False,
+    flip: bool | None = None,
     device: str = "auto",
     skip_bad: bool = False,
     progress: Callable[[int, int], None] | None = None,

@@ -43,11 +43,11 @@ _BUILDING = threading.Lock()
 """One model at a time is built: what that draws of torch's random numbers is put back afterwards."""
 
 
-def load(path: str | os.PathLike[str], device: str = "auto", flip: bool = False) -> Model:
+def load(path: str | os.PathLike[str], device: str = "auto", flip: bool | None = None) -> Model:
     """The trained model of a run folder, or of its ``model/`` folder alone.
 
     ``device``: "cpu", "cuda", "cuda:1", or "auto", a GPU where torch sees one. ``flip``: whether it looks at the mirror
-    image of everything, too, and says the mean, which takes twice the time.
+    image of everything, too, and says the mean, which takes twice the time; None: as its training was measured.
 
     Nothing that lies there can run code. Raises RunError where there is no model, DamagedRun naming the file where one
     is damaged, WrongArgument.
@@ -59,7 +59,7 @@ def load(path: str | os.PathLike[str], device: str = "auto", flip: bool = False)
         if kind(folder) == "file":
             raise RunError(f"{folder}: is a file, expected a run folder; name the folder that `train --out` wrote")
         model = Model.load(folder / "model" if kind(folder / "model") == "folder" else folder, where)
-        return replace(model, flip=flip)
+        return replace(model, flip=model.settings.looks_twice if flip is None else flip)
     except OSError as error:
         remedy = "give yourself permission to read it"
         raise RunError(f"{error.filename or folder}: cannot be read: {error.strerror}; {remedy}") from error

@@ -6,7 +6,6 @@ What makes it fast is here: batches, batch norm folded into the convolutions bef
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -20,12 +19,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from coarseparts.data.crops import crop_and_resize, uncrop, uncrop_probabilities
 from coarseparts.data.sample import Batch, Sample
 from coarseparts.data.store import Store
-from coarseparts.data.transforms import mirror, to_input
+from coarseparts.data.transforms import to_input
 from coarseparts.joint import JointModel
 from coarseparts.labels import STYLES
 from coarseparts.labels.schema import Schema
 from coarseparts.networks import Backbone
 from coarseparts.training.fusion import fused, share_of
+from coarseparts.training.measure import both_ways
 from coarseparts.training.settings import Settings
 
 BATCH = 16
@@ -169,11 +169,7 @@ def log_parts(model: Trained, batch: Batch, labelled: bool) -> Tensor:
     def one_way(batch: Batch) -> Tensor:
         return _answer(model, batch) if labelled else y.log_probability(model.networks.part_model(batch.image))
 
-    log_y = one_way(batch)
-    if not model.flip:
-        return log_y
-    other = y.mirrored(one_way(mirror(batch, model.schema)), model.schema.part_flip())
-    return torch.logaddexp(log_y, other) - math.log(2)
+    return both_ways(model.networks, model.schema, one_way, batch) if model.flip else one_way(batch)
 
 
 def _answer(model: Trained, batch: Batch) -> Tensor:

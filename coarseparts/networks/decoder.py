@@ -21,6 +21,16 @@ def upsample(x: Tensor, factor: int = 2) -> Tensor:
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
+def enlarged(x: Tensor, zoom: int) -> Tensor:
+    """Images (B, C, H, W) -> (B, C, zoom * H, zoom * W)."""
+    return x if zoom == 1 else upsample(x, zoom)
+
+
+def reduced(x: Tensor, zoom: int) -> Tensor:
+    """The reverse of ``enlarged``, each pixel the mean of its own."""
+    return x if zoom == 1 else F.avg_pool2d(x, zoom)
+
+
 class PaperDecoder(nn.Module):
     """Stride-16 features -> (B, outputs, H / stride, W / stride): 1x1 ConvBNReLU and upsampling in turn (Fig. 6).
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from coarseparts.data.batches import Feed
 from coarseparts.data.sample import Batch
+from coarseparts.data.transforms import mirror
 from coarseparts.evaluation.iou import summary
 from coarseparts.joint import JointModel
 from coarseparts.labels.schema import Schema
@@ -20,26 +22,38 @@ from coarseparts.training.task import Task
 
 @torch.no_grad()
 def predictions(
-    networks: JointModel, model: str, batches: Iterable[Batch], condition: bool
+    networks: JointModel, model: str, batches: Iterable[Batch], condition: bool, mirror_of: Schema | None = None
 ) -> Iterator[tuple[Batch, Tensor]]:
     """Each batch with what a model says of its parts, log_y (B, S, H, W); the networks stay in eval() mode.
 
-    ``model`` "part" sees the image, "posterior" its coarse labels, too; ``condition`` as in ``JointModel.infer``.
+    ``model`` "part" sees the image, "posterior" its coarse labels, too; ``condition`` as in ``JointModel.infer``; with
+    ``mirror_of``, the schema, it is the mean over images and their mirror images.
     """
     for module in networks.trained:
         module.eval()
+
+    def answer(batch: Batch) -> Tensor:
+        return networks.parts(batch) if model == "part" else networks.infer(batch, condition)
+
     for batch in batches:
-        if model == "part":
-            yield batch, networks.y.log_probability(networks.part_model(batch.image))
-        else:
-            yield batch, networks.infer(batch, condition)
+        yield batch, answer(batch) if mirror_of is None else both_ways(networks, mirror_of, answer, batch)
 
 
-def measured(networks: JointModel, schema: Schema, model: str, feed: Feed, condition: bool) -> dict[str, Any]:
-    """``evaluation.iou.summary`` over a feed, and each image's "counts"; several processes do a share each."""
+def both_ways(networks: JointModel, schema: Schema, answer: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
+    """log of the mean probability, (B, S, H, W), that ``answer`` gives of the batch and of its mirror image."""
+    other = networks.y.mirrored(answer(mirror(batch, schema)), schema.part_flip())
+    return torch.logaddexp(answer(batch), other) - math.log(2)
+
+
+def measured(
+    networks: JointModel, schema: Schema, model: str, feed: Feed, condition: bool, flip: bool = False
+) -> dict[str, Any]:
+    """``evaluation.iou.summary`` over a feed, and each image's "counts"; several processes do a share each. ``flip``:
+    of the mean over images and their mirror images."""
+    batches = feed.plain(mine=True)
     counts = [
         schema.maps.confusion(networks.y.mode(log_y), batch.parts)
-        for batch, log_y in predictions(networks, model, feed.plain(mine=True), condition)
+        for batch, log_y in predictions(networks, model, batches, condition, schema if flip else None)
     ]
     total = np.concatenate(parallel.gathered(counts))
     return summary(total, schema.parts) | {"counts": total}

@@ -123,6 +123,10 @@ def _fine_tuning(task: Task, run: RunFolder) -> Trained:
     return _measured(task, run, stages.fine_tuned(task, run, "fine-tuning"), "fine-tuning")
 
 
+def _frozen_probe(task: Task, run: RunFolder) -> Trained:
+    return _measured(task, run, stages.frozen_probe(task, run), "frozen-probe")
+
+
 def _with_baseline(
     name: str, build: Callable[[Task, RunFolder, JointModel], Baseline]
 ) -> Callable[[Task, RunFolder], Trained]:
@@ -220,7 +224,8 @@ def _measured(task: Task, run: RunFolder, joint: JointModel, name: str, *before:
 def _row(task: Task, run: RunFolder, joint: JointModel, name: str, model: str, *trained: str) -> dict[str, Any]:
     """A row of results: method, seed, measures in percent, the seconds that some stages ``trained`` for, and the
     confusion counts of each measured image."""
-    measures = measured(joint, task.schema, model, task.measured_feed, task.settings.em.condition)
+    s = task.settings
+    measures = measured(joint, task.schema, model, task.measured_feed, s.em.condition, s.looks_twice)
     low, high = measures["ci95"]
     return {
         "method": name,
@@ -238,6 +243,7 @@ def _row(task: Task, run: RunFolder, joint: JointModel, name: str, model: str, *
 METHODS = {
     "em": Method("ours", "the joint model, by Algorithm 1", _em, 1.0, ("coarse", "labels"), posterior=True),
     "fine-tuning": Method("baseline", "the part masks alone", _fine_tuning, 0.27),
+    "frozen-probe": Method("baseline", "a decoder on the encoder as it is, by part masks alone", _frozen_probe, 0.15),
     "pseudo-sup": Method(
         "baseline",
         "two networks label the coarse images for each other",

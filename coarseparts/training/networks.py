@@ -94,9 +94,9 @@ def build(schema: Schema, settings: Settings, names: list[str], weights: bool = 
     if schema.overlapping:
         for decoder in (part_model.decoder, *(member.decoder for member in members(posterior))):
             nn.init.constant_(cast(Tensor, cast(nn.Conv2d, decoder.head).bias), RARE)
-    part_model.precision = settings.precision
-    for member in members(posterior):
-        member.precision = settings.precision
+    parts_networks: list[PartModel | Posterior] = [part_model, *members(posterior)]
+    for each in parts_networks:
+        each.precision, each.zoom = settings.precision, settings.zoom
     if settings.label_model == "paper":
         for style in styles.values():
             if isinstance(style.model, LabelModel):

@@ -113,6 +113,7 @@ class RunFolder:
         steps: int,
         judge: Judge,
         seed: int,
+        on_step: Callable[[], None] = lambda: None,
     ) -> Iterator[Epochs[Data]]:
         """What is left of a stage, to be trained inside: each epoch is judged, saved and told, its steps are shown.
 
@@ -133,7 +134,7 @@ class RunFolder:
 
         try:
             with _tracked(self.console, stage, steps) as track:
-                yield Epochs(lambda epoch: track(batches(epoch)), stage.epochs, steps, end, seed, stage.epoch)
+                yield Epochs(lambda epoch: track(batches(epoch)), stage.epochs, steps, end, seed, stage.epoch, on_step)
         except TrainingDiverged as error:
             raise TrainingDiverged(f"{self.path}: stage {stage.name}, epoch {stage.epoch + 1}: {error}") from error
         stage.load_best()

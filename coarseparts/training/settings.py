@@ -37,6 +37,7 @@ class Settings(BaseModel):
     )
     dilate: bool = Field(default=True, description="dilate the encoder's last stage in place of its stride")
     decoder: Literal["paper", "stride4", "stride2"] = Field(default="stride2", description="finest stride that decides")
+    zoom: int = Field(default=1, ge=1, le=4, description="the encoders see images enlarged so many times")
     label_model: Literal["light", "paper"] = Field(default="light", description="architecture of p(ykp|y)")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="of the convolutions; auto: bfloat16 where the machine multiplies it natively"
@@ -86,6 +87,21 @@ class Settings(BaseModel):
     labelled_batch: int = Field(default=8, gt=0, description="bp: part-labelled images a step, in EM")
     label_dropout: float = Field(default=0.2, ge=0, lt=1, description="chance to hide a label, posterior before EM")
 
+    flip: bool = Field(
+        default=True, description="results and predictions are the mean over each image and its mirror image"
+    )
+    part_average: float = Field(
+        default=0.98,
+        ge=0,
+        lt=1,
+        description="the part model kept is its moving average, which keeps this share a step; 0: as it is",
+    )
+
+    match_labels: bool = Field(
+        default=True,
+        description="the posterior sees half of the images with part masks with the labels of coarse ones",
+    )
+
     em: Options = Field(default_factory=Options)
     pseudo_sup: PseudoSupOptions = Field(default_factory=PseudoSupOptions)
     self_training: SelfTrainingOptions = Field(default_factory=SelfTrainingOptions)
@@ -94,6 +110,11 @@ class Settings(BaseModel):
     uni_match: UniMatchOptions = Field(default_factory=UniMatchOptions)
     augmentation: Augmentation = Field(default_factory=Augmentation)
     preprocess: Preprocess = Field(default_factory=Preprocess)
+
+    @property
+    def looks_twice(self) -> bool:
+        """Whether what is measured and predicted sees mirror images, too: not where training never saw any."""
+        return self.flip and self.augmentation.flip > 0
 
 
 _PAPER = {  # sections 5 and 5.2, Appendix B: what all rows of Table 2 share
@@ -125,6 +146,9 @@ _PAPER = {  # sections 5 and 5.2, Appendix B: what all rows of Table 2 share
     "batch": 32,
     "labelled_batch": 4,
     "label_dropout": 0.0,
+    "match_labels": False,
+    "flip": False,
+    "part_average": 0.0,
     **{name: {"rate": 1.0, "start": "part-model"} for name in ("pseudo_sup", "self_training", "uni_match")},
     "point_sup": {"rate": 1.0, "start": "part-model", "mask": 1.0},
     "multi_task": {"rate": 1.0, "start": "part-model", "mask": 1.0, "keypoints": 10.0},
@@ -205,13 +229,22 @@ def published(method: str, start: str, overlapping: bool) -> str:
     return {"random": "paper-random", "weights": "paper"}.get(start, "paper-keypoint")
 
 
-def settings(preset: str = "default", changes: dict[str, Any] | None = None) -> Settings:
+EFFORTS = {"quick": (1 / 3, 1), "standard": (1, 1), "best": (3, 2)}
+"""By name: what the epochs of every stage of every method are multiplied by, and the encoders' zoom."""
+
+_EPOCHS = ("keypoint_epochs", "part_epochs", "posterior_epochs", "label_epochs", "em_epochs")
+
+
+def settings(preset: str = "default", changes: dict[str, Any] | None = None, effort: str = "standard") -> Settings:
     """A preset with ``changes`` by dotted key, e.g. {"em.alpha": 0.5, "batch": 16}.
 
-    Raises ValueError naming an unknown preset or key, or pydantic's error for a value of the wrong kind.
+    ``effort``, of EFFORTS, sets what neither ``changes`` nor, of the zoom, the preset does.
+    Raises ValueError naming an unknown preset, effort or key, or pydantic's error for a value of the wrong kind.
     """
     if preset not in PRESETS:
         raise ValueError(f"preset {preset!r} is unknown; choose one of {', '.join(PRESETS)}")
+    if effort not in EFFORTS:
+        raise ValueError(f"effort {effort!r} is unknown; choose one of {', '.join(EFFORTS)}")
     tree: dict[str, Any] = {k: dict(v) if isinstance(v, dict) else v for k, v in PRESETS[preset].items()}
     for key, value in (changes or {}).items():
         *folders, leaf = key.split(".")
@@ -222,7 +255,11 @@ def settings(preset: str = "default", changes: dict[str, Any] | None = None) -> 
         if leaf not in model.model_fields:
             raise _unknown(key)
         node[leaf] = value
-    return Settings.model_validate(tree)
+    chosen = Settings.model_validate(tree)
+    factor, zoom = EFFORTS[effort]
+    of_effort = {key: max(1, round(factor * getattr(chosen, key))) for key in _EPOCHS} | {"zoom": zoom}
+    given = set(changes or ()) | ({"zoom"} & tree.keys())
+    return chosen.model_copy(update={key: value for key, value in of_effort.items() if key not in given})
 
 
 def _unknown(key: str) -> ValueError:

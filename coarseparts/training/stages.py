@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from coarseparts import em, initialise
 from coarseparts.baselines import fine_tuning
 from coarseparts.baselines.baseline import Baseline
+from coarseparts.baselines.frozen_probe import FrozenProbe
 from coarseparts.data.sample import Batch
 from coarseparts.joint import JointModel
 from coarseparts.networks import KeypointDetector, PartModel, members
@@ -57,6 +58,7 @@ def untrained(task: Task, twin: int = 0) -> JointModel:
     """Networks with the settings' weights."""
     torch.manual_seed(task.seed + 10_007 * twin)
     joint = build(task.schema, task.settings, task.styles)
+    joint.subsets = task.subsets if task.settings.match_labels else None
     for module in joint.trained:
         _placed(task, module)
     _compile(task, joint.part_model, *members(joint.posterior))
@@ -168,6 +170,7 @@ def expectation_maximisation(task: Task, run: RunFolder, joint: JointModel, name
         joint.average = moving_average(joint.posterior, lambda _: o.average)
         _compile(task, *members(joint.average.module))
         modules["average"] = joint.average
+    modules |= _averaged(task, joint)
     stage = run.stage(name, modules, optimizers.each(), s.em_epochs)
 
     def both() -> dict[str, float]:
@@ -182,11 +185,9 @@ def expectation_maximisation(task: Task, run: RunFolder, joint: JointModel, name
         _keep_maps(task, run, joint, name, epoch)
         return values["val/part_part_miou"], terms | scales | values
 
-    with run.epochs(stage, task.pairs, task.em_steps, judge, task.seed) as epochs:
+    with run.epochs(stage, task.pairs, task.em_steps, judge, task.seed, joint.follow) as epochs:
         em.train(joint, optimizers, o, epochs)
-    if joint.average is not None:  # which is what was measured
-        joint.posterior.load_state_dict(joint.average.module.state_dict())
-        joint.average = None
+    joint.settle()
     return stage
 
 
@@ -204,6 +205,14 @@ def fine_tuned(task: Task, run: RunFolder, start: str, twin: int = 0) -> JointMo
     return joint
 
 
+def frozen_probe(task: Task, run: RunFolder) -> JointModel:
+    """Fine-tuning of the decoder alone, on the encoder as its weights are."""
+    joint = fresh(task, run)
+    probe = FrozenProbe(cast(PartModel, joint.part_model))
+    _supervised_part_model(task, run, joint, "frozen-probe", _fine_tuning_epochs(task), network=probe)
+    return joint
+
+
 def upper_bound(task: Task, run: RunFolder) -> JointModel:
     """Fine-tuning with the part masks of all images."""
     joint, rows = fresh(task, run), np.concatenate([task.rows.part, task.rows.hidden])
@@ -217,12 +226,13 @@ def baseline(task: Task, run: RunFolder, joint: JointModel, name: str, networks:
     rest = nn.ModuleDict({k: m for k, m in networks.named_children() if k != "part_model"})
     modules = {"part_model": networks.part_model, "rest": rest}
     optimizer = optimizer_of(task.settings, [(m, rate * task.settings.em_part_lr) for m in modules.values()])
-    stage = run.stage(name, modules, [optimizer], task.settings.em_epochs)
+    stage = run.stage(name, modules | _averaged(task, joint), [optimizer], task.settings.em_epochs)
 
     def loss(pair: tuple[Batch, Batch], generator: torch.Generator) -> Terms:
         return networks.terms(*pair, generator)
 
-    return _fit(task, run, stage, networks, loss, task.pairs, task.em_steps, _by_part_miou(task, joint, "part"))
+    judge = _by_part_miou(task, joint, "part")
+    return _fit(task, run, stage, networks, loss, task.pairs, task.em_steps, judge, joint)
 
 
 # ---- what they share ------------------------------------------------------------------------------------------------
@@ -241,16 +251,20 @@ def _supervised_part_model(
     epochs: int,
     twin: int = 0,
     rows: np.ndarray | None = None,
+    network: FrozenProbe | None = None,
 ) -> Stage:
-    """The part model learns from part masks alone: those of ``rows``, whoever may see them, or else of the task."""
-    s, network = task.settings, joint.part_model
-    stage = run.stage(name, {"part_model": network}, [optimizer_of(s, [(network, s.part_lr)])], epochs)
+    """The part model, or what of it the ``network`` around it moves, learns from part masks alone: those of ``rows``,
+    whoever may see them, or else of the task."""
+    s, moved = task.settings, joint.part_model if network is None else cast(PartModel, joint.part_model).decoder
+    modules = {"part_model": joint.part_model} | _averaged(task, joint)
+    stage = run.stage(name, modules, [optimizer_of(s, [(moved, s.part_lr)])], epochs)
     feed = task.part_feed if not twin else task.feed(task.rows.part, s.part_batch, 6)
     if rows is not None:
         feed = task.feed(rows, s.batch, 5, task.full)
-    loss, steps = initialise.part_model_loss(network, joint.y, s.em.dice), task.part_steps
+    learner = network or joint.part_model
+    loss, steps = initialise.part_model_loss(learner, joint.y, s.em.dice), task.part_steps
     batches = lambda e: feed.epoch(e, steps)  # noqa: E731
-    return _fit(task, run, stage, network, loss, batches, steps, _by_part_miou(task, joint, "part"))
+    return _fit(task, run, stage, learner, loss, batches, steps, _by_part_miou(task, joint, "part"), joint)
 
 
 def _fine_tuning_epochs(task: Task) -> int:
@@ -267,11 +281,27 @@ def _fit(
     batches: Callable[[int], Iterable[Data]],
     steps: int,
     judge: Judge,
+    averages: JointModel | None = None,
 ) -> Stage:
-    """Trains what is left of a stage that has one optimizer; ends with the weights of its best epoch."""
-    with run.epochs(stage, batches, steps, judge, task.seed) as epochs:
+    """Trains what is left of a stage that has one optimizer; ends with the weights of its best epoch, those of the
+    ``averages`` where there are any."""
+    on_step = (lambda: None) if averages is None else averages.follow
+    with run.epochs(stage, batches, steps, judge, task.seed, on_step) as epochs:
         fit(network, stage.optimizers[0], loss, epochs, task.settings.em.clip)
+    if averages is not None:
+        averages.settle()
     return stage
+
+
+def _averaged(task: Task, joint: JointModel) -> dict[str, nn.Module]:
+    """The moving average of the part model, for a stage to keep; {} where the settings want none."""
+    share = task.settings.part_average
+    if not share:
+        return {}
+    # A young average forgets faster.
+    joint.part_average = moving_average(joint.part_model, lambda steps: min(share, (1 + steps) / (10 + steps)))
+    _compile(task, joint.part_average.module)
+    return {"part_average": joint.part_average}
 
 
 def _by_part_miou(task: Task, joint: JointModel, model: str) -> Judge:

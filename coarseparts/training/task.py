@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 
 from coarseparts.baselines import point_sup
 from coarseparts.data.batches import Feed
@@ -90,6 +91,13 @@ class Task:
     def size(self) -> int:
         """Of the images, pixels."""
         return self.store.size
+
+    @cached_property
+    def subsets(self) -> torch.Tensor | None:
+        """(N, K) bool: which of ``styles`` each coarse image has; None where all have all, or there are none."""
+        each = [self.store.present[style][self.rows.coarse] for style in self.styles]
+        there = torch.from_numpy(np.stack(each, 1)) if each else torch.ones(0, 0, dtype=torch.bool)
+        return None if there.all() else there
 
     @cached_property
     def part_feed(self) -> Feed:

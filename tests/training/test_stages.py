@@ -129,7 +129,7 @@ def test_every_method_is_measured_on_the_split_that_was_asked_for(store, tmp_pat
     for method in ("fine-tuning", "distillation", "em"):
         done = methods.train(task, run, method)
         rows += len(done.rows)
-        found = measured(done.joint, task.schema, "part", task.measured_feed, task.settings.em.condition)
+        found = measured(done.joint, task.schema, "part", task.measured_feed, task.settings.em.condition, True)
         chosen = validated(task, done.joint, "part")
         assert done.rows[-1]["part_miou"] == found["part_miou"] != chosen["part_miou"]
     assert rows == 5
