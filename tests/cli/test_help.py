@@ -114,6 +114,7 @@ def test_an_example_that_is_wrong_would_be_told() -> None:
 def test_the_names_are_those_of_the_registries() -> None:
     assert names.METHODS == tuple(methods.METHODS)
     assert names.PRESETS == tuple(presets.PRESETS)
+    assert names.EFFORTS == tuple(presets.EFFORTS)
     assert names.PUBLISHED == presets.PUBLISHED
     assert names.STARTS == tuple(cells.STARTS)
     assert names.EACH == tuple(cells.EACH)
