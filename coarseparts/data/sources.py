@@ -24,6 +24,7 @@ from coarseparts.data.formats.part_masks import PartFiles, find_part_files
 from coarseparts.data.images import list_images, stem
 from coarseparts.data.namesakes import Namesakes, Spellings
 from coarseparts.data.objects import join
+from coarseparts.data.suffixes import passed_over
 from coarseparts.labels import STYLES
 from coarseparts.labels.part_maps import maps_of
 from coarseparts.system import limits
@@ -88,6 +89,7 @@ def read_source(dataset: DatasetFile, i: int, read_coco: Callable[[Path], Annota
     labelled = labels.objects.keys() | labels.whole.keys() | {name for name in there if stem(name) in of_stem}
     # Labels may name files that do not look like images from their names: they are images of this source as well.
     images = there | {name: folder / name for name in labelled - there.keys() if _is_file(folder / name)}
+    problems += passed_over(folder, images)
 
     def leave_out(names: Collection[str], reason: str) -> None:
         for name in names:

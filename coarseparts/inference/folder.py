@@ -23,6 +23,7 @@ from coarseparts.data.dataset_file import Crop, kind
 from coarseparts.data.images import decode, list_images, stem
 from coarseparts.data.loading import Recipe
 from coarseparts.data.sample import Sample
+from coarseparts.data.suffixes import passed_over
 from coarseparts.inference.journal import Journal, digest, held, refuse_company
 from coarseparts.inference.label_files import Labels, read_labels
 from coarseparts.inference.model import Model
@@ -198,9 +199,11 @@ def _photographs(images: Path, done: Summary) -> list[tuple[str, Path]]:
     for _, folders, _ in os.walk(images, onerror=add):
         folders[:] = [f for f in folders if not f.startswith(".")]
     found = list_images(images)
+    over = passed_over(images)
     if not found:
-        none = Problem(str(images), "holds no image (jpg, png, tif, bmp, webp, gif, ppm)", remedy)
-        raise BadInput(done.problems or none)
+        none = Problem(str(images), "holds no image (jpg, png, tif, heic, avif, jp2, bmp, webp, gif, ppm)", remedy)
+        raise BadInput([*(done.problems or [none]), *over])
+    done.problems += over
     return found
 
 

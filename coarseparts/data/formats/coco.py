@@ -195,7 +195,7 @@ def _outline(value: Any, file: str, where: str) -> Outline | None:
 
 def _keypoints(value: Any, names: tuple[str, ...], lost: habits.Lost) -> Points | None:
     """(k, 3) float32, or None when none is labelled."""
-    if value is None or (isinstance(value, list) and not value):
+    if _is_nothing(value):
         return None
     missing = np.zeros(len(names), bool)
     if isinstance(value, list) and len(value) == 3 * len(names):
@@ -227,7 +227,7 @@ def _with_nowhere(value: list[Any]) -> tuple[list[Any], np.ndarray]:
 
 def _box(value: Any, keypoints: Given | None = None) -> np.ndarray | None:
     """(x0, y0, x1, y1) float32, or None when the box is missing, all zeros, or the hull of ``keypoints`` on a line."""
-    if value is None or (isinstance(value, list) and all(type(v) in (int, float) and v == 0 for v in value)):
+    if _is_nothing(value) or (isinstance(value, list) and all(type(v) in (int, float) and v == 0 for v in value)):
         return None
     numbers = _finite(value, "bbox")
     if numbers.size == 4 and keypoints is not None and (numbers[2:] == 0).any():
@@ -241,7 +241,7 @@ def _box(value: Any, keypoints: Given | None = None) -> np.ndarray | None:
 
 def _segmentation(value: Any) -> Any:
     """Polygons or RLE of the right form (whether RLE's runs add up is seen when it is drawn), or None."""
-    if value is None or value == [] or value == {}:
+    if _is_nothing(value) or value == {}:
         return None
     remedy = "expected polygons [[x, y, x, y, x, y, ...], ...] or RLE {size: [height, width], counts: ...}"
     if isinstance(value, dict):
@@ -260,8 +260,11 @@ def _segmentation(value: Any) -> Any:
             came = f"{len(counts):,} counts"
             raise Broken(f"segmentation is an RLE of {came}, expected at most {MOST_RUNS:,}", "draw it again")
         return {"size": size, "counts": counts}
+    if isinstance(value, list) and all(type(number) in (int, float) for number in value):
+        value = [value]  # a polygon by itself
     if not isinstance(value, list) or not all(isinstance(polygon, list) for polygon in value):
         raise Broken(f"segmentation is a broken {type(value).__name__}", remedy)
+    value = [polygon for polygon in value if polygon]
     if (points := sum(map(len, value)) // 2) > MOST_POINTS:
         raise Broken(f"polygons of {points:,} points, expected at most {MOST_POINTS:,}", "draw it with fewer")
     for polygon in value:
@@ -271,9 +274,14 @@ def _segmentation(value: Any) -> Any:
     return value
 
 
+def _is_nothing(value: Any) -> bool:
+    """Whether a label is not there: null, NaN as tables write it, an empty list or one of empty lists."""
+    return value is None or value != value or (isinstance(value, list) and all(one == [] for one in value))
+
+
 def _polylines(value: Any) -> list[np.ndarray] | None:
     """(n, 2) points of each line, n >= 1, or None."""
-    if value is None or value == []:
+    if _is_nothing(value):
         return None
     remedy = "expected lines [[x, y, x, y, ...], ...]"
     if not isinstance(value, list) or not all(isinstance(line, list) for line in value):

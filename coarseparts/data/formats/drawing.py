@@ -50,9 +50,11 @@ class Outline:
 
     @property
     def extent(self) -> np.ndarray | None:
-        """(x0, y0, x1, y1) around the polygons; None for RLE."""
+        """(x0, y0, x1, y1) around the polygons, or the pixels of RLE; None where that is broken or empty."""
         points = self.points
-        return None if points is None else np.concatenate([points.min(0), points.max(0)])
+        if points is None:
+            return _extent(self.segmentation)
+        return np.concatenate([points.min(0), points.max(0)])
 
     def grey(self, size: tuple[int, int]) -> np.ndarray:
         """(H, W) uint8, 0 or 255, of an image of ``size`` (width, height). Raises BadInput."""
@@ -74,8 +76,7 @@ def draw(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
         rows, columns = segmentation["size"]
         if (columns, rows) != (width, height):
             raise ValueError(f"the RLE mask is {columns}x{rows} pixels, the image is {width}x{height}")
-        counts = segmentation["counts"]
-        runs = _runs(counts) if isinstance(counts, str) else list(counts)
+        runs = _runs_of(segmentation)
         if any(run < 0 for run in runs) or sum(runs) != width * height:
             raise ValueError(f"the RLE mask is broken: its runs add up to {sum(runs)} of {width * height} pixels")
     else:
@@ -97,6 +98,28 @@ def draw(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
     if not mask.any():
         raise ValueError("the mask is empty: it holds no pixel")
     return mask
+
+
+def _extent(rle: dict[str, Any]) -> np.ndarray | None:
+    """(x0, y0, x1, y1) around the pixels of RLE, which no image needs be held for; None where it is broken or empty."""
+    rows, columns = rle["size"]
+    try:
+        runs = np.array(_runs_of(rle), np.int64)
+    except (ValueError, OverflowError):
+        return None
+    ends = np.cumsum(runs)
+    first, last = (ends - runs)[1::2], ends[1::2] - 1  # of the runs of ones, down the columns
+    there = last >= first
+    if (runs < 0).any() or not there.any() or ends[-1] != rows * columns:
+        return None
+    (x0, y0), (x1, y1) = divmod(first[there], rows), divmod(last[there], rows)
+    whole = bool((x0 < x1).any())  # a run that goes on in the next column touches top and bottom
+    return np.array([x0[0], 0 if whole else y0.min(), x1[-1] + 1, rows if whole else y1.max() + 1], np.float64)
+
+
+def _runs_of(rle: dict[str, Any]) -> list[int]:
+    counts = rle["counts"]
+    return _runs(counts) if isinstance(counts, str) else list(counts)
 
 
 def _runs(text: str) -> list[int]:
