@@ -22,7 +22,7 @@ from coarseparts.data.formats.mask_folder import find_maps, of_map
 from coarseparts.data.formats.names import read_names
 from coarseparts.data.formats.part_masks import PartFiles, find_part_files
 from coarseparts.data.images import list_images, stem
-from coarseparts.data.namesakes import Namesakes, Spellings
+from coarseparts.data.namesakes import Namesakes, Spellings, meant, meant_by_masks, taken_for
 from coarseparts.data.objects import join
 from coarseparts.data.suffixes import passed_over
 from coarseparts.labels import STYLES
@@ -61,6 +61,22 @@ class _Labels:
     maps: dict[str, dict[str, Path]] = field(default_factory=dict)
     keypoints: dict[str, None] = field(default_factory=dict)
 
+    def find_photographs(self, folder: Path, there: Collection[str]) -> tuple[dict[str, list[str]], list[Problem]]:
+        """Gives labels of images that are not ``there`` in a folder, and masks, to the images for which they were
+        written, as far as there is one alone (``namesakes``). Returns the names for which there are several, and
+        notes."""
+        names = self.objects.keys() | self.whole.keys()
+        pairs, several = meant(sorted(name for name in names if name in there or not _is_file(folder / name)), there)
+        notes = taken_for(pairs, str(folder), "images of label files")
+        for by_image in (self.objects, self.whole):
+            respelled(by_image, pairs)
+        for masks, what in ((self.part_files, "part masks"), *((maps, style) for style, maps in self.maps.items())):
+            stems = meant_by_masks(masks, there)
+            notes += taken_for(stems, str(folder), f"files of {what}")
+            for old, new in stems.items():
+                masks[new] = masks.pop(old)  # type: ignore[attr-defined]
+        return several, notes
+
     def of_whole(self, name: str) -> list[Annotation]:
         """What is said about an image as a whole: an annotation for each file that says something."""
         found = list(self.whole.get(name, ()))
@@ -85,6 +101,8 @@ def read_source(dataset: DatasetFile, i: int, read_coco: Callable[[Path], Annota
     if any(p.file == str(folder) for p in unreadable):
         return Found(account, problems, keypoints=labels.keypoints)
     there = dict(list_images(folder))
+    several, told = labels.find_photographs(folder, there)
+    problems += told
     of_stem = labels.part_files.keys() | {stem for files in labels.maps.values() for stem in files}
     labelled = labels.objects.keys() | labels.whole.keys() | {name for name in there if stem(name) in of_stem}
     # Labels may name files that do not look like images from their names: they are images of this source as well.
@@ -136,7 +154,8 @@ def read_source(dataset: DatasetFile, i: int, read_coco: Callable[[Path], Annota
         if not there_is:
             leave_out([name], accounts.UNREADABLE)  # a link that leads nowhere
             account.absent += name not in images
-            message = f"does not exist, but {(own + whole)[0].file} has labels for it{spellings.hint(name)}"
+            hint = f" (it might be {listed(several[name], 4)})" if name in several else spellings.hint(name)
+            message = f"does not exist, but {(own + whole)[0].file} has labels for it{hint}"
             problems.append(Problem(str(path), message, "add the image, or correct its name in the annotations"))
             continue
         if own and stem(name) in labels.maps.get("mask", ()):
@@ -144,6 +163,14 @@ def read_source(dataset: DatasetFile, i: int, read_coco: Callable[[Path], Annota
         objects += joined(own, whole)
     problems += _masks_not_used(source, masked)
     return Found(account, problems, objects, labels.keypoints, part_masks.keys() - stems_there)
+
+
+def respelled(by_image: dict[str, list[Annotation]], pairs: Mapping[str, str]) -> None:
+    """Moves annotations from the names under which they were written to those of the files that are meant."""
+    for old, new in pairs.items():
+        by_image.setdefault(new, []).extend(replace(one, image=new) for one in by_image.pop(old, ()))
+        if not by_image[new]:
+            del by_image[new]
 
 
 def joined(objects: list[Annotation], whole: list[Annotation]) -> list[Annotation]:
