@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from coarseparts.data.formats.units import Coordinates
 from coarseparts.labels import STYLES
 from coarseparts.labels.schema import MOST_KEYPOINTS, MOST_PARTS, Schema
 from coarseparts.system.documents import DocumentError, load_yaml
@@ -35,6 +36,9 @@ OF_STYLES = {style.key: name for name, style in STYLES.items() if style.key}
 FOLDERS = ("images", "part_masks", *(key for key, name in OF_STYLES.items() if STYLES[name].folder))
 FILES = ("part_coco", "coco", *(key for key, name in OF_STYLES.items() if STYLES[name].coco), "only")
 """Keys of a source that may name a folder, and those that may name a file."""
+
+SEVERAL = ("coco",)
+"""Keys of a source that may be a list of paths."""
 
 _PATHS = tuple(dict.fromkeys((*FOLDERS, *FILES)))
 _COLLECTED = ":styles"
@@ -99,11 +103,19 @@ class Source(BaseModel):
     part_coco: Some | None = Field(
         default=None, description="COCO file with a category per part, instead of part_masks"
     )
-    coco: Some | None = Field(default=None, description="COCO file with keypoints, segmentation = figure-ground, bbox")
+    coco: Some | tuple[Some, ...] | None = Field(
+        default=None,
+        description="COCO file with keypoints, segmentation = figure-ground, bbox; or several, joined",
+    )
     of_styles: dict[str, Some] = Field(default_factory=dict, alias=_COLLECTED, description="by key of OF_STYLES")
     join: Literal["place", "none"] = Field(
         default="place",
         description="whether keypoints and the mask or box around them are one object (default), or not",
+    )
+    coordinates: Coordinates = Field(
+        default=None,
+        description="of label files: pixels, stated (of the sizes that the file states, scaled), relative (0..1), "
+        "percent, or [width, height] of the images on which they were made; default: what the file tells",
     )
     suffix: str = Field(default="", description="what file names of masks and maps have behind the photograph's stem")
     only: Some | None = Field(default=None, description="text file of image names, one a line, to be used alone")
@@ -135,6 +147,13 @@ class Source(BaseModel):
             return source
         of_styles = {key: path for key, path in source.items() if key in OF_STYLES and path is not None}
         return {key: value for key, value in source.items() if key not in OF_STYLES} | {_COLLECTED: of_styles}
+
+    @field_validator("coordinates")
+    @classmethod
+    def _is_a_size(cls, value: Coordinates) -> Coordinates:
+        if isinstance(value, tuple) and min(value) < 1:
+            raise ValueError(f"got {list(value)}, expected [width, height] in pixels")
+        return value
 
     @field_validator("use")
     @classmethod
@@ -176,6 +195,11 @@ class Source(BaseModel):
     def labels(self) -> dict[str, Path]:
         """Folders and files of labels of one style, by style."""
         return {OF_STYLES[key]: path for key, path in self.of_styles.items()}
+
+    @property
+    def coco_files(self) -> tuple[Path, ...]:
+        """The COCO files of objects."""
+        return self.coco if isinstance(self.coco, tuple) else () if self.coco is None else (self.coco,)
 
     @property
     def has_parts(self) -> bool:
@@ -282,20 +306,21 @@ def load_dataset_file(path: str | Path) -> DatasetFile:
     return dataset
 
 
-def training_problems(dataset: DatasetFile) -> list[Problem]:
-    """What would keep this dataset from training (an error), or make its result hard to judge (a note).
+def training_problems(dataset: DatasetFile, found: Collection[str] = ()) -> list[Problem]:
+    """What would keep this dataset from training (an error), or make its result hard to judge (a note). ``found``: the
+    splits for which part masks are known to be there, though no key of a source says so.
 
     Not part of ``load_dataset_file``, because a file of test images alone is good enough for evaluation.
     """
     problems = []
-    if not any(s.split == "train" and s.has_parts for s in dataset.sources):
+    if "train" not in found and not any(s.split == "train" and s.has_parts for s in dataset.sources):
         remedy = "add part_masks or part_coco to a train source: the method needs a few images with part masks"
         problems.append(Problem(str(dataset.path), "no source of split train has part masks", remedy))
     held_out = "every fifth part-labelled training image is held out to choose the best epoch by"
     if not any(s.split == "val" for s in dataset.sources):
         remedy = f"{held_out}; to train on all of them, add a source {{split: val, ...}} with part masks"
         problems.append(Problem(str(dataset.path), "no source of split val", remedy, "note"))
-    elif not any(s.split == "val" and s.has_parts for s in dataset.sources):
+    elif "val" not in found and not any(s.split == "val" and s.has_parts for s in dataset.sources):
         remedy = f"{held_out}; to train on all of them, add part masks to a val source"
         problems.append(Problem(str(dataset.path), "no source of split val has part masks", remedy, "note"))
     return problems
@@ -318,8 +343,13 @@ def _parse(path: Path) -> dict:
 def _resolved(source: dict, base: Path) -> dict:
     """The source with its paths joined to ``base``; a value that is no text is left for the model to refuse."""
     keys = (*_PATHS, *ARCHIVES, "segmentations")
-    paths = {k: v for k, v in source.items() if k in keys and isinstance(v, str) and v.strip()}
-    return source | {k: base / _expanded(v) for k, v in paths.items()}
+
+    def joined(value: Any) -> Any:
+        return base / _expanded(value) if isinstance(value, str) and value.strip() else value
+
+    paths = {k: v for k, v in source.items() if k in keys}
+    lists = {k: [joined(one) for one in v] for k, v in paths.items() if k in SEVERAL and isinstance(v, list)}
+    return source | {k: joined(v) for k, v in paths.items()} | lists
 
 
 def _former(source: dict) -> str | None:
@@ -360,8 +390,9 @@ def kind(path: Path) -> Literal["folder", "file", "other"] | None:
 
 
 def _missing(path: Path, i: int, source: dict) -> Iterator[Problem]:
-    for key in _PATHS:
-        target = source.get(key)
+    given = [(key, source.get(key)) for key in _PATHS]
+    each = ((f"{key}[{j}]", key, one) for key, v in given if isinstance(v, list) for j, one in enumerate(v))
+    for name, key, target in (*((key, key, value) for key, value in given), *each):
         if not isinstance(target, Path):
             continue
         may_be = [what for what, keys in (("folder", FOLDERS), ("file", FILES)) if key in keys]
@@ -375,7 +406,7 @@ def _missing(path: Path, i: int, source: dict) -> Iterator[Problem]:
             came = unreadable(target, error, "").message
         if came:
             remedy = f"name a {what}; paths are relative to the YAML file"
-            yield Problem(str(path), f"sources[{i}].{key}: {abridged(target, 400)} {came}", remedy)
+            yield Problem(str(path), f"sources[{i}].{name}: {abridged(target, 400)} {came}", remedy)
 
 
 def describe(error: ValidationError, file: str, model: type[BaseModel]) -> Iterator[Problem]:

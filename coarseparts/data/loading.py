@@ -15,6 +15,7 @@ from coarseparts.data.formats.part_masks import read_part_files
 from coarseparts.data.formats.units import box_iou
 from coarseparts.data.images import decode, orientation
 from coarseparts.data.sample import Sample
+from coarseparts.data.scaling import fitted, fitted_parts
 from coarseparts.labels import STYLES
 from coarseparts.labels.given import Canvas
 from coarseparts.labels.mask import HALF
@@ -49,14 +50,15 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
     image, problems = decode(recipe.image)
     size, found, schema = (image.shape[1], image.shape[0]), recipe.annotation, recipe.schema
     canvas = Canvas(recipe.image, size, schema, problems, recipe.unlabelled_unknown, recipe.visible)
-    if any(given.size == size[::-1] != size for given in found.labels.values()):
+    if any(given.size == size[::-1] != size for given in (*found.labels.values(), *found.part_segments)):
         canvas.orientation = orientation(recipe.image)
     labels: dict[str, np.ndarray] = {}
     for style in sorted(STYLES.values(), key=lambda style: style.of_image):  # first what is said of the object
         if style.of_image and not found.alone and canvas.region is None:
             canvas.region = _region(labels, size)
         given = found.labels.get(style.name)
-        if given is not None and canvas.fits(given) and (label := style.read(given, canvas)) is not None:
+        given = None if given is None else fitted(given, canvas, size)
+        if given is not None and (label := style.read(given, canvas)) is not None:
             labels[style.name] = label
     problems += _contradictions(found, labels)
     parts = None
@@ -65,7 +67,7 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
             parts, notes = read_part_files(found.part_files, size, schema.parts, found.colours)
             problems += notes
         elif found.part_segments:
-            parts = draw_parts(found.part_segments, size, schema.maps)
+            parts = draw_parts(fitted_parts(found.part_segments, canvas, size), size, schema.maps)
     except BadInput as bad:
         problems += bad.problems
     if parts is not None and not found.alone and (own := _region(labels, size)) is not None:

@@ -1,6 +1,6 @@
 """Files that were probably meant to have one name: the same numbers in it, and nearly the same letters; or the same
-name in another folder, with another suffix, with accents encoded otherwise. What is written otherwise for one file alone
-is that file."""
+name in another folder, with another suffix, with accents encoded otherwise. What is written otherwise for one
+file alone is that file."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from coarseparts.data.formats.part_masks import PartFiles, find_part_files
 from coarseparts.data.images import list_images, stem
 from coarseparts.data.namesakes import Namesakes, Spellings, meant, meant_by_masks, taken_for
 from coarseparts.data.objects import join
+from coarseparts.data.scaling import doubts
 from coarseparts.data.suffixes import passed_over
 from coarseparts.labels import STYLES
 from coarseparts.labels.part_maps import maps_of
@@ -88,7 +89,7 @@ class _Labels:
         return found
 
 
-def read_source(dataset: DatasetFile, i: int, read_coco: Callable[[Path], Annotations]) -> Found:
+def read_source(dataset: DatasetFile, i: int, read_coco: Callable[..., Annotations]) -> Found:
     """What the source ``i``, one of photographs, has, limited as it says. ``read_coco``: ``formats.coco.read_coco``, or
     the same for files that several sources name."""
     source = dataset.sources[i]
@@ -103,6 +104,8 @@ def read_source(dataset: DatasetFile, i: int, read_coco: Callable[[Path], Annota
     there = dict(list_images(folder))
     several, told = labels.find_photographs(folder, there)
     problems += told
+    if source.coordinates is None:
+        problems += doubts(labels.objects, there) or doubts(labels.whole, there)
     of_stem = labels.part_files.keys() | {stem for files in labels.maps.values() for stem in files}
     labelled = labels.objects.keys() | labels.whole.keys() | {name for name in there if stem(name) in of_stem}
     # Labels may name files that do not look like images from their names: they are images of this source as well.
@@ -208,7 +211,7 @@ def _masks_not_used(source: Source, masked: list[list[Annotation]]) -> list[Prob
 
 
 def _read_labels(
-    dataset: DatasetFile, source: Source, read_coco: Callable[[Path], Annotations]
+    dataset: DatasetFile, source: Source, read_coco: Callable[..., Annotations]
 ) -> tuple[_Labels, list[Problem]]:
     """Whatever the source names, as far as it can be read; problems."""
     labels = _Labels()
@@ -220,7 +223,7 @@ def _read_labels(
         except BadInput as bad:
             found, wrong = [], bad.problems
         for annotation in found:
-            by_image[annotation.image].append(annotation)
+            (labels.whole if annotation.part_segments else by_image)[annotation.image].append(annotation)
         for names in dict.fromkeys(annotation.keypoint_names for annotation in found):
             labels.keypoints |= dict.fromkeys(names)
         problems.extend(wrong)
@@ -231,32 +234,60 @@ def _read_labels(
         problems.extend(wrong)
         return {stem.removesuffix(source.suffix): path for stem, path in found.items()}
 
-    coco, parts, masks = source.coco, source.part_coco, source.part_masks
-    if coco is not None:
-        add(labels.objects, lambda: _objects_of(coco, source, read_coco))
+    parts, masks = source.part_coco, source.part_masks
+    if source.coco_files:
+        add(labels.objects, lambda: _objects_of(source, read_coco))
+        problems += _drawn_twice(source, labels)
     if masks is not None:
         folders = maps_of(dataset.overlapping, len(dataset.parts)).folders(dataset.parts)
         labels.part_files = files(masks, lambda: find_part_files(masks, folders))
         if not dataset.overlapping:
             labels.colours, wrong = read_labelmap(masks, dataset.parts)
             problems += wrong
-    elif parts is not None:
-        add(labels.whole, lambda: read_part_coco(parts, dataset.parts))
+    elif parts is not None and not (parts in source.coco_files and labels.whole):  # read there already
+        add(labels.whole, lambda: read_part_coco(parts, dataset.parts, source.coordinates))
     for name, path in source.labels.items():
         style = STYLES[name]
         if kind(path) == "folder":
             labels.maps[name] = files(path, lambda path=path: find_maps(path))  # type: ignore[misc]
         else:
-            add(labels.whole, lambda path=path, style=style: read_of_parts(path, dataset.parts, style))  # type: ignore[misc]
+            add(
+                labels.whole,
+                lambda path=path, style=style: read_of_parts(path, dataset.parts, style, source.coordinates),
+            )  # type: ignore[misc]
     return labels, problems
 
 
-def _objects_of(coco: Path, source: Source, read_coco: Callable[[Path], Annotations]) -> Annotations:
-    found, problems = read_coco(coco)
-    if source.join == "none":
-        return found, problems
-    objects, notes = join(found)
-    return objects, [*problems, *notes]
+def _drawn_twice(source: Source, labels: _Labels) -> list[Problem]:
+    """Takes part masks out of the labels that the COCO files of objects have besides those of another key; a note."""
+    other = source.part_masks or source.part_coco
+    if not labels.whole or other is None or other in source.coco_files:
+        return []
+    file = next(iter(labels.whole.values()))[0].file
+    count = len(labels.whole)
+    labels.whole.clear()
+    return [Problem(file, f"has part masks of {count} images, too; those of {other} are used alone", "", "note")]
+
+
+def _objects_of(source: Source, read_coco: Callable[..., Annotations]) -> Annotations:
+    """The objects of all COCO files of a source, joined, and the part masks of those that have parts as categories."""
+    found: list[Annotation] = []
+    problems: list[Problem] = []
+    for file in source.coco_files:
+        try:
+            own, wrong = read_coco(file, coordinates=source.coordinates)
+        except BadInput as bad:
+            own, wrong = [], bad.problems
+        found += own
+        problems += wrong
+    objects = [one for one in found if not one.part_segments]
+    if len(source.coco_files) > 1:
+        count = Counter(one.image for one in objects)
+        objects = [replace(one, alone=one.alone and count[one.image] == 1) for one in objects]
+    if source.join != "none":
+        objects, notes = join(objects)
+        problems += notes
+    return objects + [one for one in found if one.part_segments], problems
 
 
 def _without_image(

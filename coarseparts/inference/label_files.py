@@ -52,8 +52,8 @@ def read_labels(schema: Schema, crop: Crop, photographs: Mapping[str, Path], fil
     for key, path in files.items():
         try:
             if key == "coco":
-                read, wrong = read_coco(path)
-                read, notes = join(read)
+                read, wrong = read_coco(path, schema.parts)
+                read, notes = join([one for one in read if not one.part_segments])
                 wrong = [*wrong, *notes]
             elif kind(path) == "folder":
                 maps, wrong = find_maps(path)

@@ -56,7 +56,12 @@ def test_the_surest_form_decides(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("mask", "photograph", "stem"),
-    [("a.jpg", "a.jpg", "a"), ("a", "a.jpg.png", "a.jpg"), ("a", "a_0000.png", "a_0000"), ("é", "e\u0301.png", "e\u0301")],
+    [
+        ("a.jpg", "a.jpg", "a"),
+        ("a", "a.jpg.png", "a.jpg"),
+        ("a", "a_0000.png", "a_0000"),
+        ("é", "e\u0301.png", "e\u0301"),
+    ],
 )
 def test_masks_with_double_extensions_and_of_numbered_channels(mask: str, photograph: str, stem: str) -> None:
     assert meant_by_masks([mask], [photograph, "b.png"]) == {mask: stem}
@@ -78,9 +83,7 @@ def read(folder: Path, names: list[str], files: list[str], mask_of: str = "{}.pn
         mask[2:6, 2:9] = 1
         Image.fromarray(mask).save(folder / "masks" / mask_of.format(Path(file).stem))
     images = [{"id": i, "file_name": name, "width": 16, "height": 12} for i, name in enumerate(names)]
-    entries = [
-        {"id": i, "image_id": i, "category_id": 1, "keypoints": [3 + i, 4, 2]} for i in range(len(names))
-    ]
+    entries = [{"id": i, "image_id": i, "category_id": 1, "keypoints": [3 + i, 4, 2]} for i in range(len(names))]
     categories = [{"id": 1, "name": "ant", "keypoints": ["head"]}]
     (folder / "c.json").write_text(json.dumps({"images": images, "annotations": entries, "categories": categories}))
     source = "{split: train, images: images, part_masks: masks, coco: c.json}"

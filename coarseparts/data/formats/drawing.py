@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 from coarseparts.data.formats.annotation import PartSegment
@@ -18,6 +19,10 @@ from coarseparts.system.problems import BadInput, Problem
 
 MOST_OUTLINE = 2_000_000
 """Pixels along the outline of an annotation's polygons: pycocotools asks for some 100 bytes for each."""
+
+
+RESIZED = "resized"
+"""Key of an RLE that is of another size of the same picture, and drawn on the one that is asked for."""
 
 
 def draw_parts(segments: Iterable[PartSegment], size: tuple[int, int], maps: PartMaps) -> np.ndarray:
@@ -74,6 +79,12 @@ def draw(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
     width, height = size
     if isinstance(segmentation, dict):
         rows, columns = segmentation["size"]
+        if segmentation.get(RESIZED):
+            own = draw({key: value for key, value in segmentation.items() if key != RESIZED}, (columns, rows))
+            mask = np.asarray(Image.fromarray(own).resize(size, Image.Resampling.NEAREST))
+            if not mask.any():
+                raise ValueError("the mask is empty at the size of the image")
+            return mask
         if (columns, rows) != (width, height):
             raise ValueError(f"the RLE mask is {columns}x{rows} pixels, the image is {width}x{height}")
         runs = _runs_of(segmentation)
