@@ -50,7 +50,8 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
     image, problems = decode(recipe.image)
     size, found, schema = (image.shape[1], image.shape[0]), recipe.annotation, recipe.schema
     canvas = Canvas(recipe.image, size, schema, problems, recipe.unlabelled_unknown, recipe.visible)
-    if any(given.size == size[::-1] != size for given in (*found.labels.values(), *found.part_segments)):
+    stated = {one.size for one in found.labels.values()} | {one.size for one in found.part_segments}
+    if size[::-1] != size and size[::-1] in stated:
         canvas.orientation = orientation(recipe.image)
     labels: dict[str, np.ndarray] = {}
     for style in sorted(STYLES.values(), key=lambda style: style.of_image):  # first what is said of the object
@@ -64,7 +65,7 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
     parts = None
     try:
         if found.part_files:
-            parts, notes = read_part_files(found.part_files, size, schema.parts, found.colours)
+            parts, notes = read_part_files(found.part_files, size, schema.parts, found.colours, schema.overlapping)
             problems += notes
         elif found.part_segments:
             parts = draw_parts(fitted_parts(found.part_segments, canvas, size), size, schema.maps)

@@ -9,6 +9,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from coarseparts.data.formats.coco import read_of_parts, read_part_coco
 from coarseparts.data.formats.labelmap import Colours, read_labelmap
 from coarseparts.data.formats.mask_folder import find_maps, of_map
 from coarseparts.data.formats.names import read_names
-from coarseparts.data.formats.part_masks import PartFiles, find_part_files
+from coarseparts.data.formats.part_masks import PartFiles, by_part_name, find_part_files, has_part_folders
 from coarseparts.data.images import list_images, stem
 from coarseparts.data.namesakes import Namesakes, Spellings, meant, meant_by_masks, taken_for
 from coarseparts.data.objects import join
@@ -71,11 +72,12 @@ class _Labels:
         notes = taken_for(pairs, str(folder), "images of label files")
         for by_image in (self.objects, self.whole):
             respelled(by_image, pairs)
-        for masks, what in ((self.part_files, "part masks"), *((maps, style) for style, maps in self.maps.items())):
+        each: list[tuple[dict[str, Any], str]] = [(self.part_files, "part masks")]
+        for masks, what in (*each, *((maps, style) for style, maps in self.maps.items())):
             stems = meant_by_masks(masks, there)
             notes += taken_for(stems, str(folder), f"files of {what}")
             for old, new in stems.items():
-                masks[new] = masks.pop(old)  # type: ignore[attr-defined]
+                masks[new] = masks.pop(old)
         return several, notes
 
     def of_whole(self, name: str) -> list[Annotation]:
@@ -101,7 +103,7 @@ def read_source(dataset: DatasetFile, i: int, read_coco: Callable[..., Annotatio
     problems += unreadable
     if any(p.file == str(folder) for p in unreadable):
         return Found(account, problems, keypoints=labels.keypoints)
-    there = dict(list_images(folder))
+    there = _photographs(source, labels)
     several, told = labels.find_photographs(folder, there)
     problems += told
     if source.coordinates is None:
@@ -239,23 +241,55 @@ def _read_labels(
         add(labels.objects, lambda: _objects_of(source, read_coco))
         problems += _drawn_twice(source, labels)
     if masks is not None:
-        folders = maps_of(dataset.overlapping, len(dataset.parts)).folders(dataset.parts)
-        labels.part_files = files(masks, lambda: find_part_files(masks, folders))
         if not dataset.overlapping:
             labels.colours, wrong = read_labelmap(masks, dataset.parts)
             problems += wrong
+        labels.part_files = files(masks, lambda: _part_files(dataset, source, masks, bool(labels.colours)))
     elif parts is not None and not (parts in source.coco_files and labels.whole):  # read there already
         add(labels.whole, lambda: read_part_coco(parts, dataset.parts, source.coordinates))
     for name, path in source.labels.items():
         style = STYLES[name]
         if kind(path) == "folder":
-            labels.maps[name] = files(path, lambda path=path: find_maps(path))  # type: ignore[misc]
+            labels.maps[name] = files(path, partial(find_maps, path))
         else:
-            add(
-                labels.whole,
-                lambda path=path, style=style: read_of_parts(path, dataset.parts, style, source.coordinates),
-            )  # type: ignore[misc]
+            add(labels.whole, partial(read_of_parts, path, dataset.parts, style, source.coordinates))
     return labels, problems
+
+
+def _part_files(
+    dataset: DatasetFile, source: Source, folder: Path, lossy: bool
+) -> tuple[dict[str, PartFiles], list[Problem]]:
+    """``find_part_files`` in the layout that the folder has. ``lossy``: colours are known, which a JPEG may hold."""
+    assert source.images is not None
+    ending = source.suffix if os.path.samefile(folder, source.images) else ""
+    folders = maps_of(dataset.overlapping, len(dataset.parts)).folders(dataset.parts)
+    if not folders and has_part_folders(folder, dataset.parts, source.images):
+        folders = dataset.parts
+    found, problems = find_part_files(folder, folders, ending, lossy)
+    if not folders and (
+        of_each := by_part_name({name: path for name, ((_, path), *_) in found.items()}, dataset.parts)
+    ):
+        return of_each, problems
+    return found, problems
+
+
+def _photographs(source: Source, labels: _Labels) -> dict[str, Path]:
+    """The images of a source's folder by name, without the masks that lie among them: in a folder below, or beside them
+    with an ending of their own (``suffix``)."""
+    assert source.images is not None
+    listed_there = dict(list_images(source.images))
+    root = os.path.realpath(source.images)
+    masks: set[str] = set()
+    of_parts = [path for files in labels.part_files.values() for _, path in files]
+    each: list[tuple[Path | None, list[Path]]] = [(source.part_masks, of_parts)]
+    each += [(source.labels[style], [*files.values()]) for style, files in labels.maps.items()]
+    for folder, files in each:
+        there = os.path.realpath(folder) if folder is not None else ""
+        if there.startswith(root + os.sep) or (there == root and source.suffix):
+            masks.update(os.path.realpath(path) for path in files)
+    if not masks:
+        return listed_there
+    return {name: path for name, path in listed_there.items() if os.path.realpath(path) not in masks}
 
 
 def _drawn_twice(source: Source, labels: _Labels) -> list[Problem]:
