@@ -10,6 +10,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,17 @@ from coarseparts.system import limits
 from coarseparts.system.problems import BadInput, Problem
 
 MAX_PIXELS = 100_000_000
-"""Larger images are refused from their header alone: a few kilobytes can claim more pixels than memory holds."""
+"""Larger images are refused from their header alone: a few kilobytes can claim more pixels than memory holds. What
+``allow`` says goes before it."""
+
+HALVINGS = {"JPEG": 3, "MPO": 3, "JPEG2000": 5}
+"""How often the sides of an image can be halved while it is decoded, by its format."""
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000")
 """What is decoded, and HEIF and AVIF where they can be (``_of_phones``). Others are left out on purpose: some of
 Pillow's decoders start other programs."""
 
+_allowed = MAX_PIXELS
 _LOCK = threading.Lock()
 _ORIENTATION = 0x0112  # the EXIF tag
 
@@ -45,9 +51,21 @@ _DAMAGE = (
 )
 
 
+def allow(pixels: int) -> None:
+    """Takes images of up to so many pixels in this process from now on. Decoding needs 3 to 12 bytes for each."""
+    global _allowed
+    _allowed = pixels
+
+
+def allowed() -> int:
+    """How many pixels an image may have."""
+    return _allowed
+
+
 @contextmanager
-def opened(path: str | Path, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
-    """The image, its header read and its size found acceptable, its pixels not yet decoded.
+def opened(path: str | Path, formats: tuple[str, ...] = FORMATS, reduced: bool = False) -> Iterator[Image.Image]:
+    """The image, its header read and its size found acceptable, its pixels not yet decoded; where ``reduced``, one that
+    is too large passes if its format can be decoded at an acceptable size.
 
     Raises BadInput for a missing, empty, foreign, corrupt or oversized file; also when decoding inside the
     ``with`` block fails. OSError where the machine refuses, of which no image can tell (``limits.is_machines``).
@@ -63,8 +81,20 @@ def opened(path: str | Path, formats: tuple[str, ...] = FORMATS) -> Iterator[Ima
             remedy = "export it as JPEG, PNG or TIFF, upright and of full size, and name that file"
             raise BadInput(Problem(str(path), f"is a camera's raw file ({suffix}), which is not read", remedy))
         with _open(path, formats) as image:
-            refuse_large(str(path), image.size)
+            if not reduced or _halvings(image) is None:
+                refuse_large(str(path), image.size)
             yield image
+
+
+def _halvings(image: Image.Image) -> int | None:
+    """How often the sides of an image have to be halved to be allowed, None where its format cannot do that."""
+    pixels, most = image.size[0] * image.size[1], HALVINGS.get(str(image.format), 0)
+    return next((n for n in range(most + 1) if pixels >> 2 * n <= _allowed), None)
+
+
+def open_own(path: Path) -> Image.Image:
+    """A PNG that this program wrote, of whatever size. Raises what Pillow raises."""
+    return _open(path, ("PNG",))
 
 
 def _open(path: Path, formats: tuple[str, ...]) -> Image.Image:
@@ -178,12 +208,43 @@ def decode(path: str | Path) -> tuple[np.ndarray, list[Problem]]:
         return pixels(image, str(path))
 
 
-def pixels(image: Image.Image, name: str) -> tuple[np.ndarray, list[Problem]]:
+@dataclass(frozen=True)
+class Photograph:
+    """``array`` (H, W, 3) uint8 RGB, upright; the photograph's own ``size`` (width, height), which is that of the array
+    but where it was too large and decoded at a reduced one; and what had to be converted."""
+
+    array: np.ndarray
+    size: tuple[int, int]
+    problems: list[Problem]
+
+
+def read_photograph(path: str | Path) -> Photograph:
+    """``decode``, but a photograph of too many pixels is read at a half, a quarter, ... of its size where its format
+    allows that. Raises BadInput."""
+    with opened(path, reduced=True) as image:
+        _to_largest(image)
+        size = image.size[::-1] if _orientation(image) >= 5 else image.size
+        times = _halvings(image) or 0
+        if times and image.format == "JPEG2000":
+            image.reduce = times  # type: ignore[assignment]
+        elif times:
+            image.draft(None, (image.size[0] >> times, image.size[1] >> times))
+        array, problems = pixels(image, str(path), refuse=not times)
+    if times:
+        message = f"has {size[0]}x{size[1]} pixels, more than {_allowed:,}, and was read at {array.shape[1]}x"
+        message += f"{array.shape[0]}; labels are scaled"
+        remedy = f"to read all of it, allow --max-pixels {size[0] * size[1]}"
+        problems.append(Problem(str(path), message, remedy, "repaired"))
+    return Photograph(array, size, problems)
+
+
+def pixels(image: Image.Image, name: str, refuse: bool = True) -> tuple[np.ndarray, list[Problem]]:
     """``decode`` of an image that is open already, of several frames the one that it stands at. ``name`` is what
-    messages call it. Raises BadInput."""
+    messages call it; ``refuse``: what is too large. Raises BadInput."""
     done: list[str] = []
     with _told(name):
-        refuse_large(name, image.size)
+        if refuse:
+            refuse_large(name, image.size)
         raw_modes = [str(tile[3]) for tile in getattr(image, "tile", [])]  # gone once the pixels are decoded
         image.load()
         with _quiet():
@@ -273,10 +334,11 @@ _NAMES = {
 
 
 def refuse_large(name: str, size: tuple[int, int]) -> None:
-    """Raises BadInput naming an image whose ``size`` (width, height) is more than ``MAX_PIXELS``."""
-    if size[0] * size[1] > MAX_PIXELS:
+    """Raises BadInput naming an image whose ``size`` (width, height) has more pixels than ``allowed``."""
+    if size[0] * size[1] > _allowed:
         raise _too_large(name, f"{size[0]}x{size[1]} pixels")
 
 
 def _too_large(name: str, came: str) -> BadInput:
-    return BadInput(Problem(name, f"has {came}, expected at most {MAX_PIXELS:,}", "scale it down"))
+    remedy = "scale it down, or allow it with --max-pixels where there is memory for it"
+    return BadInput(Problem(name, f"has {came}, expected at most {_allowed:,}", remedy))

@@ -13,7 +13,7 @@ from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.drawing import draw_parts
 from coarseparts.data.formats.part_masks import read_part_files
 from coarseparts.data.formats.units import box_iou
-from coarseparts.data.images import decode, orientation
+from coarseparts.data.images import orientation, read_photograph
 from coarseparts.data.sample import Sample
 from coarseparts.data.scaling import fitted, fitted_parts
 from coarseparts.labels import STYLES
@@ -47,7 +47,8 @@ class Recipe:
 
 def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
     """The sample and what had to be repaired. Raises BadInput with everything that is wrong with it."""
-    image, problems = decode(recipe.image)
+    photograph = read_photograph(recipe.image)
+    image, native, problems = photograph.array, photograph.size, list(photograph.problems)
     size, found, schema = (image.shape[1], image.shape[0]), recipe.annotation, recipe.schema
     canvas = Canvas(recipe.image, size, schema, problems, recipe.unlabelled_unknown, recipe.visible)
     stated = {one.size for one in found.labels.values()} | {one.size for one in found.part_segments}
@@ -58,7 +59,7 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
         if style.of_image and not found.alone and canvas.region is None:
             canvas.region = _region(labels, size)
         given = found.labels.get(style.name)
-        given = None if given is None else fitted(given, canvas, size)
+        given = None if given is None else fitted(given, canvas, native)
         if given is not None and (label := style.read(given, canvas)) is not None:
             labels[style.name] = label
     problems += _contradictions(found, labels)
@@ -68,7 +69,7 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
             parts, notes = read_part_files(found.part_files, size, schema.parts, found.colours, schema.overlapping)
             problems += notes
         elif found.part_segments:
-            parts = draw_parts(fitted_parts(found.part_segments, canvas, size), size, schema.maps)
+            parts = draw_parts(fitted_parts(found.part_segments, canvas, native), size, schema.maps)
     except BadInput as bad:
         problems += bad.problems
     if parts is not None and not found.alone and (own := _region(labels, size)) is not None:

@@ -20,7 +20,7 @@ import numpy as np
 from coarseparts.data import loading
 from coarseparts.data.crops import square_crop
 from coarseparts.data.dataset_file import Crop, kind
-from coarseparts.data.images import decode, list_images, stem
+from coarseparts.data.images import list_images, read_photograph, stem
 from coarseparts.data.loading import Recipe
 from coarseparts.data.sample import Sample
 from coarseparts.data.suffixes import passed_over
@@ -52,13 +52,14 @@ class Summary:
 @dataclass(frozen=True)
 class _Opened:
     """An image of ``name`` at ``path``, its labelled objects (the image itself where there is none), and what was
-    repaired; ``image`` is None where it cannot be used, as ``problems`` say."""
+    repaired; ``image`` is None where it cannot be used, as ``problems`` say. ``size``: the photograph's own."""
 
     name: str
     path: Path
     problems: list[Problem]
     image: np.ndarray | None = None
     samples: list[Sample] = field(default_factory=list)
+    size: tuple[int, int] = (0, 0)
 
 
 Item = TypeVar("Item")
@@ -118,9 +119,9 @@ def predict_folder(
             raise BadInput(capped(dict.fromkeys(bad)))
     fast = model.fast
 
-    def save(name: str, path: Path, image: np.ndarray, parts: np.ndarray) -> tuple[str, Path]:
-        outputs.save(name, image, parts)
-        return name, path
+    def save(one: _Opened, image: np.ndarray, parts: np.ndarray) -> tuple[str, Path]:
+        outputs.save(one.name, image, parts, one.size)
+        return one.name, one.path
 
     with held(out, shard, tell), journal, ThreadPoolExecutor(THREADS, "write") as pool:
         writing: deque[Future[tuple[str, Path]]] = deque()
@@ -142,7 +143,7 @@ def predict_folder(
                     parts = np.zeros(each.image.shape[:2], np.uint8)
                     for prediction in itertools.islice(predicted, len(each.samples)):
                         parts = model.schema.maps.joined(parts, prediction.part_map())
-                    writing.append(pool.submit(save, each.name, each.path, each.image, parts))
+                    writing.append(pool.submit(save, each, each.image, parts))
             settle(BATCH)
         settle(0)
     if progress:
@@ -252,7 +253,8 @@ def _notes_of(
 def _open(name: str, path: Path, objects: list[Recipe]) -> _Opened:
     """An image and its labels, or everything that is wrong with them."""
     try:
-        image, problems = decode(path)
+        photograph = read_photograph(path)
+        image, problems = photograph.array, list(photograph.problems)
     except BadInput as bad:
         return _Opened(name, path, bad.problems)
     samples = []
@@ -271,4 +273,4 @@ def _open(name: str, path: Path, objects: list[Recipe]) -> _Opened:
     problems = list(dict.fromkeys(problems))
     if errors(problems):
         return _Opened(name, path, errors(problems))
-    return _Opened(name, path, problems, image, samples or [Sample(stem(name), image)])
+    return _Opened(name, path, problems, image, samples or [Sample(stem(name), image)], photograph.size)

@@ -18,7 +18,7 @@ from coarseparts.data.formats.annotation import Annotation, PartSegment
 from coarseparts.data.formats.coco_file import Broken, CocoFile, load_coco
 from coarseparts.data.formats.drawing import Outline
 from coarseparts.data.formats.units import MOST, Coordinates
-from coarseparts.data.images import MAX_PIXELS
+from coarseparts.data.images import allowed
 from coarseparts.data.scaling import placed
 from coarseparts.labels import LabelStyle
 from coarseparts.labels.given import Given, OfPart, Points
@@ -319,9 +319,9 @@ def _segmentation(value: Any) -> Any:
             or not counts
         ):
             raise Broken("segmentation is a broken RLE", remedy)
-        if size[0] * size[1] > MAX_PIXELS:
+        if size[0] * size[1] > allowed():
             came = f"{size[1]:,}x{size[0]:,} pixels"
-            raise Broken(f"segmentation is an RLE of {came}, expected at most {MAX_PIXELS:,}", "draw it again")
+            raise Broken(f"segmentation is an RLE of {came}, expected at most {allowed():,}", "draw it again")
         if len(counts) > MOST_RUNS:
             came = f"{len(counts):,} counts"
             raise Broken(f"segmentation is an RLE of {came}, expected at most {MOST_RUNS:,}", "draw it again")
