@@ -72,6 +72,8 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
             parts = draw_parts(fitted_parts(found.part_segments, canvas, native), size, schema.maps)
     except BadInput as bad:
         problems += bad.problems
+    if parts is not None and found.alone and not schema.overlapping:
+        problems += _apart_from_parts(found, labels, parts)
     if parts is not None and not found.alone and (own := _region(labels, size)) is not None:
         # Whose parts they are is not said, and another object's must not count as background either.
         parts[~own & (parts > 0)] = IGNORE
@@ -142,6 +144,26 @@ def _contradictions(found: Annotation, labels: Mapping[str, np.ndarray]) -> list
         if len(points) >= 3 and off * 2 > len(points):
             messages.append(f"{off} of {len(points)} visible keypoints lie outside the box")
     remedy = "do both belong to this object, and is the box x, y, width, height?"
+    return [Problem(found.file, f"{found.where}: {message}", remedy, "note") for message in messages]
+
+
+def _apart_from_parts(found: Annotation, labels: Mapping[str, np.ndarray], parts: np.ndarray) -> list[Problem]:
+    """Notes of a box or keypoints that are elsewhere than the object's parts, which fill it."""
+    shown = (parts > 0) & (parts != IGNORE)
+    if not shown.any():
+        return []
+    extent, messages = _extent(shown), []
+    sides = extent[2:] - extent[:2]
+    if (box := labels.get("box")) is not None:
+        common = np.minimum(box[2:], extent[2:]) - np.maximum(box[:2], extent[:2])
+        if (share := float(np.prod(np.maximum(common, 0) / sides))) < AGREEMENT:
+            messages.append(f"the box holds {100 * share:.0f} % of the box around the part masks")
+    if (keypoints := labels.get("keypoints")) is not None:
+        points = keypoints[keypoints[:, 2] == 2, :2]
+        off = int(((points < extent[:2] - sides / 2) | (points > extent[2:] + sides / 2)).any(1).sum())
+        if len(points) >= 3 and off * 2 > len(points):
+            messages.append(f"{off} of {len(points)} visible keypoints lie far from the part masks")
+    remedy = "do both belong to this object, and are the coordinates pixels of this image?"
     return [Problem(found.file, f"{found.where}: {message}", remedy, "note") for message in messages]
 
 

@@ -84,7 +84,7 @@ def meant_by_masks(masks: Iterable[str], photographs: Collection[str]) -> dict[s
     """The stem of the photograph for which each mask's stem, which is none, was written: that of the photograph
     ``a.jpg`` for ``a.jpg`` (``a.jpg.png``), that of ``a.jpg.png`` for ``a``, that of ``a_0000.png`` for ``a``."""
     by_stem = {without_suffix(name): name for name in photographs}
-    masks = list(masks)
+    masks = dict.fromkeys(masks)  # in their order
     left = {name for stem, name in by_stem.items() if stem not in masks}
     pairs, _ = _paired([mask for mask in masks if mask not in by_stem], left, _of_mask, _of_photograph)
     return {mask: without_suffix(name) for mask, name in pairs.items()}

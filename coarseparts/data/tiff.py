@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,8 @@ from coarseparts.system.problems import BadInput, Problem
 SAID = "coarseparts:said"
 """Key of an image's ``info`` under which ``of_channels`` says what it did."""
 
-MOST_CHANNELS = 64
+MOST_CHANNELS, MOST_PAGES = 64, 1000
+"""Channels of a page that is read; pages among which the largest is sought, of more the first is used."""
 
 _FEW_BITS = 12
 
@@ -30,7 +32,7 @@ def is_tiff(path: Path) -> bool:
 
 def to_largest(image: Image.Image) -> None:
     """Turns a TIFF to its page of most pixels, the first of equal ones: others may be thumbnails, planes or times."""
-    if image.format != "TIFF" or (count := getattr(image, "n_frames", 1)) < 2:
+    if image.format != "TIFF" or not 2 <= (count := getattr(image, "n_frames", 1)) <= MOST_PAGES:
         return
     areas = []
     for page in range(count):
@@ -86,6 +88,7 @@ def of_channels(path: Path, refuse: Callable[[tuple[int, int]], None]) -> Image.
         message = "is a TIFF of channels that Pillow does not read, for which tifffile is missing"
         remedy = "install it: pip install 'coarseparts[formats]'; or save it as RGB or grey with 8 or 16 bits"
         raise BadInput(Problem(str(path), message, remedy)) from None
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it finds odd is told below, or does not matter
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages[0]

@@ -151,3 +151,26 @@ def test_a_size_of_another_shape_is_refused(tmp_path: Path) -> None:
 def test_what_coordinates_may_be_is_told(tmp_path: Path, value: str) -> None:
     with pytest.raises(BadInput, match=r"sources\[0\]\.coordinates"):
         world(tmp_path, None, 1.0, f", coordinates: {value}")
+
+
+def test_labels_that_lie_elsewhere_than_the_part_masks_are_told(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    parts = np.zeros((HEIGHT, WIDTH), np.uint8)
+    parts[150:230, 200:310] = 1
+    for i in range(2):
+        Image.fromarray(np.full((HEIGHT, WIDTH, 3), 40 * i, np.uint8)).save(tmp_path / "images" / f"{i}.png")
+        Image.fromarray(parts).save(tmp_path / "masks" / f"{i}.png")
+    entry = {"category_id": 0, "bbox": [62, 62, 34, 33], "keypoints": [63, 64, 2, 90, 70, 2, 80, 90, 2]}  # percent
+    content = {
+        "images": [{"id": i, "file_name": f"{i}.png"} for i in range(2)],
+        "annotations": [{"id": i, "image_id": i, **entry} for i in range(2)],
+        "categories": [{"id": 0, "name": "bee", "keypoints": ["a", "b", "c"]}],
+    }
+    (tmp_path / "c.json").write_text(json.dumps(content))
+    for unit, count in (("pixels", 2), ("percent", 0)):
+        source = f"{{split: train, images: images, part_masks: masks, coco: c.json, coordinates: {unit}}}"
+        (tmp_path / "d.yaml").write_text(f"parts: [head]\nsources: [{source}]")
+        records, _, _ = read_dataset(load_dataset_file(tmp_path / "d.yaml"))
+        told = [str(problem) for problem in records[0].load()[1]]
+        assert len(told) == count and all("are the coordinates pixels of this image?" in line for line in told)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ class Outline:
             return None
         return np.concatenate([np.array(polygon, np.float64).reshape(-1, 2) for polygon in self.segmentation])
 
-    @property
+    @cached_property
     def extent(self) -> np.ndarray | None:
         """(x0, y0, x1, y1) around the polygons, or the pixels of RLE; None where that is broken or empty."""
         points = self.points
@@ -135,7 +136,9 @@ def _runs_of(rle: dict[str, Any]) -> list[int]:
 
 def _runs(text: str) -> list[int]:
     """Lengths of the runs of a compressed RLE: 5 bits per character, low ones first, with a continuation bit and a
-    sign, each from the third on as the difference to the one two before. Raises ValueError."""
+    sign, each from the fourth on as the difference to the one two before. Raises ValueError."""
+    if (quickly := _plain_runs(text)) is not None:
+        return quickly
     runs: list[int] = []
     value = shift = 0
     for character in text:
@@ -151,4 +154,23 @@ def _runs(text: str) -> list[int]:
             value = shift = 0
     if shift:
         raise ValueError("the RLE mask is broken: it ends inside a run")
+    return runs
+
+
+def _plain_runs(text: str) -> list[int] | None:
+    """The same for a text that is not broken, of runs below 2**31, some ten times as fast; None for others."""
+    codes = np.frombuffer(text.encode("latin-1", "replace"), np.uint8).astype(np.int64) - 48
+    if not codes.size or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
+        return None
+    ends = np.flatnonzero(codes & 32 == 0)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1
+    if lengths.max() > 6:
+        return None
+    shifts = 5 * (np.arange(codes.size) - np.repeat(starts, lengths))
+    values = np.add.reduceat((codes & 31) << shifts, starts)
+    values -= np.where(codes[ends] & 16, 1 << (5 * lengths), 0)
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    runs: list[int] = values.tolist()
     return runs
