@@ -170,7 +170,7 @@ class Source(BaseModel):
         if self.synthetic is not None:
             wrong += [f"{key} and synthetic exclude each other; make them two sources" for key in given]
         else:
-            if not set(given) - {"images", "only"}:
+            if not set(given) - {"images", "only"} and not self.unlabelled:
                 keys = listed(key for key in _PATHS if key not in ("images", "only"))
                 wrong.append(f"no labels; add one of {keys}, or synthetic: birds")
             elif self.images is None:
@@ -200,6 +200,12 @@ class Source(BaseModel):
     def coco_files(self) -> tuple[Path, ...]:
         """The COCO files of objects."""
         return self.coco if isinstance(self.coco, tuple) else () if self.coco is None else (self.coco,)
+
+    @property
+    def unlabelled(self) -> bool:
+        """Whether its images are given as training images without any label."""
+        others = self.part_masks or self.part_coco or self.coco or self.of_styles or self.synthetic
+        return self.split == "train" and self.images is not None and not others
 
     @property
     def has_parts(self) -> bool:

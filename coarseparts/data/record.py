@@ -72,7 +72,7 @@ def record_of(dataset: DatasetFile, schema: Schema, i: int, found: Annotation) -
     assert source.images is not None
     use = frozenset(STYLES if source.use is None else source.use)
     has = found.carries(schema.keypoints) & use | ({"parts"} if found.has_parts else set())
-    if not has:
+    if not has and not source.unlabelled:
         return None
     unknown = source.unlabelled_keypoints == "unknown"
     used = frozenset(has - {"parts"})

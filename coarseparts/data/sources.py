@@ -109,6 +109,11 @@ def read_source(dataset: DatasetFile, i: int, read_coco: Callable[..., Annotatio
     if source.coordinates is None:
         problems += doubts(labels.objects, there) or doubts(labels.whole, there)
     of_stem = labels.part_files.keys() | {stem for files in labels.maps.values() for stem in files}
+    if source.unlabelled:
+        for name in there:
+            labels.whole[name].append(Annotation(str(folder), name, name))
+        message = f"no key of its source names labels: of {len(there)} images the picture alone is known"
+        problems.append(Problem(str(folder), message, "name its labels if it has some", "note"))
     labelled = labels.objects.keys() | labels.whole.keys() | {name for name in there if stem(name) in of_stem}
     # Labels may name files that do not look like images from their names: they are images of this source as well.
     images = there | {name: folder / name for name in labelled - there.keys() if _is_file(folder / name)}

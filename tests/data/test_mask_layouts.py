@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,32 @@ def test_colours_are_no_figure_ground_mask(tmp_path: Path) -> None:
     save(tmp_path / "a.png", COLOURS)
     with pytest.raises(BadInput, match="expected grey-scale"):
         read_mask(tmp_path / "a.png", (W, H))
+
+
+def test_a_source_without_labels_gives_pictures_alone_and_that_is_told(tmp_path: Path) -> None:
+    photographs(tmp_path / "images")
+    photographs(tmp_path / "more", ("c.jpg", "d.png"))
+    for name in "ab":
+        save(tmp_path / f"masks/{name}.png", PARTS.astype(np.uint8))
+    records, problems = read(tmp_path, "part_masks: masks}, {split: train, images: more")
+    assert errors(problems) == [] and [sorted(record.has) for record in records] == [["parts"]] * 2 + [[]] * 2
+    sample, _ = records[2].load()
+    assert sample.parts is None and sample.labels == {} and sample.image.shape == (H, W, 3)
+    assert any("of 2 images the picture alone is known" in problem.message for problem in problems)
+    with pytest.raises(BadInput, match=r"sources\[1\]: no labels; add one of"):  # nothing can be measured on them
+        read(tmp_path, "part_masks: masks}, {split: test, images: more")
+
+
+def test_several_kinds_of_labels_of_one_folder_come_together(tmp_path: Path) -> None:
+    photographs(tmp_path / "images")
+    for name in "ab":
+        save(tmp_path / f"masks/{name}.png", PARTS.astype(np.uint8))
+        save(tmp_path / f"figures/{name}.jpg.png", np.uint8(200) * (HEAD | BODY))
+    images = [{"id": i, "file_name": f"photos\\{name}.jpg"} for i, name in enumerate("ab")]
+    entries = [{"id": i, "image_id": i, "category_id": 0, "keypoints": [5, 5, 2], "bbox": [4, 4, 24, 16]} for i in (0, 1)]
+    whole = {"images": images, "annotations": entries, "categories": [{"id": 0, "name": "bee", "keypoints": ["eye"]}]}
+    (tmp_path / "c.json").write_text(json.dumps(whole))
+    records, problems = read(tmp_path, "part_masks: masks, masks: figures, coco: c.json")
+    assert errors(problems) == []
+    assert [sorted(record.has) for record in records] == [["box", "keypoints", "mask", "parts"]] * 2
+    assert set(np.unique(records[0].load()[0].labels["mask"])) == {0, 200}
