@@ -12,7 +12,7 @@ from coarseparts.data.dataset_file import Crop
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.drawing import draw_parts
 from coarseparts.data.formats.part_masks import read_part_files
-from coarseparts.data.formats.units import box_iou
+from coarseparts.data.formats.units import TIGHT, box_iou
 from coarseparts.data.images import orientation, read_photograph
 from coarseparts.data.sample import Sample
 from coarseparts.data.scaling import fitted, fitted_parts
@@ -148,23 +148,38 @@ def _contradictions(found: Annotation, labels: Mapping[str, np.ndarray]) -> list
 
 
 def _apart_from_parts(found: Annotation, labels: Mapping[str, np.ndarray], parts: np.ndarray) -> list[Problem]:
-    """Notes of a box or keypoints that are elsewhere than the object's parts, which fill it."""
+    """Notes of a box or keypoints that are elsewhere than the object's parts, which fill it; an error where they
+    are theirs in percent."""
     shown = (parts > 0) & (parts != IGNORE)
     if not shown.any():
         return []
-    extent, messages = _extent(shown), []
-    sides = extent[2:] - extent[:2]
+    extent, scale = _extent(shown), np.array(parts.shape[::-1]) / 100
+    sides, messages, in_percent = extent[2:] - extent[:2], [], ""
     if (box := labels.get("box")) is not None:
         common = np.minimum(box[2:], extent[2:]) - np.maximum(box[:2], extent[:2])
         if (share := float(np.prod(np.maximum(common, 0) / sides))) < AGREEMENT:
             messages.append(f"the box holds {100 * share:.0f} % of the box around the part masks")
-    if (keypoints := labels.get("keypoints")) is not None:
+            fits = box.max() <= 100 and box_iou(box * np.tile(scale, 2), extent) >= TIGHT
+            in_percent = "the box is that of" if fits else ""
+    if (keypoints := labels.get("keypoints")) is not None and (keypoints[:, 2] == 2).sum() >= 3:
         points = keypoints[keypoints[:, 2] == 2, :2]
-        off = int(((points < extent[:2] - sides / 2) | (points > extent[2:] + sides / 2)).any(1).sum())
-        if len(points) >= 3 and off * 2 > len(points):
-            messages.append(f"{off} of {len(points)} visible keypoints lie far from the part masks")
+        far = len(points) - int(_inside(points, extent, sides / 2).sum())
+        if far * 2 > len(points):
+            messages.append(f"{far} of {len(points)} visible keypoints lie far from the part masks")
+        if points.max() <= 100 and _inside(points, extent, sides / 10).mean() < AGREEMENT:
+            fit = _inside(points * scale, extent, sides / 10).mean() >= TIGHT
+            in_percent = in_percent or ("the keypoints lie in" if fit else "")
+    if in_percent:
+        message = f"{found.where}: {in_percent} the part masks if coordinates are percent, not if they are pixels"
+        return [Problem(found.file, message, "write `coordinates: percent` in this source")]
     remedy = "do both belong to this object, and are the coordinates pixels of this image?"
     return [Problem(found.file, f"{found.where}: {message}", remedy, "note") for message in messages]
+
+
+def _inside(points: np.ndarray, extent: np.ndarray, margin: np.ndarray) -> np.ndarray:
+    """(n,) bool: which points (n, 2) lie in a box (x0, y0, x1, y1) that is larger by ``margin`` (2,) on each side."""
+    inside: np.ndarray = ((points >= extent[:2] - margin) & (points <= extent[2:] + margin)).all(1)
+    return inside
 
 
 def _region(labels: Mapping[str, np.ndarray], size: tuple[int, int]) -> np.ndarray | None:

@@ -22,6 +22,8 @@ _UPLOAD = re.compile("^[0-9a-f]{8}-")
 CHANNEL = "_0000"
 """How photographs' names end beside masks without it, where a tool numbers channels."""
 
+_OF_CHANNEL = re.compile(f"{CHANNEL}(?=[.][^.]*$)")
+
 MOST = 50
 """Names of the same numbers that one is compared with: names without numbers may be many."""
 
@@ -130,7 +132,8 @@ def _written(name: str) -> tuple[str, ...]:
     plain = unicodedata.normalize("NFC", name.replace("\\", "/"))
     decoded = unicodedata.normalize("NFC", urllib.parse.unquote(plain))
     base = decoded.rpartition("/")[2]
-    return plain, decoded, base, base.casefold(), _UPLOAD.sub("", base.casefold())
+    plainest = _UPLOAD.sub("", base.casefold())
+    return plain, decoded, base, base.casefold(), plainest, _OF_CHANNEL.sub("", plainest)
 
 
 def _of_mask(stem: str) -> tuple[str, ...]:

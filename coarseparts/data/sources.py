@@ -239,6 +239,8 @@ def _read_labels(
         unreadable = _unreadable(folder)
         found, wrong = ({}, unreadable) if unreadable else find()
         problems.extend(wrong)
+        if source.suffix and source.images is not None and os.path.samefile(folder, source.images):
+            found = {stem: path for stem, path in found.items() if stem.endswith(source.suffix)}
         return {stem.removesuffix(source.suffix): path for stem, path in found.items()}
 
     parts, masks = source.part_coco, source.part_masks

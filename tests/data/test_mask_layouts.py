@@ -88,6 +88,8 @@ def test_masks_among_the_photographs_are_no_photographs(tmp_path: Path, where: s
     assert errors(problems) == [] and [record.name for record in records] == ["a", "b"]
     assert not any("have no labels" in problem.message for problem in problems)
     assert all((record.load()[0].parts == PARTS).all() for record in records)
+    records, problems = read(tmp_path, f"masks: {where}, suffix: _mask")
+    assert errors(problems) == [] and [record.has for record in records] == [{"mask"}] * 2
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
@@ -170,7 +172,9 @@ def test_several_kinds_of_labels_of_one_folder_come_together(tmp_path: Path) -> 
         save(tmp_path / f"masks/{name}.png", PARTS.astype(np.uint8))
         save(tmp_path / f"figures/{name}.jpg.png", np.uint8(200) * (HEAD | BODY))
     images = [{"id": i, "file_name": f"photos\\{name}.jpg"} for i, name in enumerate("ab")]
-    entries = [{"id": i, "image_id": i, "category_id": 0, "keypoints": [5, 5, 2], "bbox": [4, 4, 24, 16]} for i in (0, 1)]
+    entries = [
+        {"id": i, "image_id": i, "category_id": 0, "keypoints": [5, 5, 2], "bbox": [4, 4, 24, 16]} for i in (0, 1)
+    ]
     whole = {"images": images, "annotations": entries, "categories": [{"id": 0, "name": "bee", "keypoints": ["eye"]}]}
     (tmp_path / "c.json").write_text(json.dumps(whole))
     records, problems = read(tmp_path, "part_masks: masks, masks: figures, coco: c.json")

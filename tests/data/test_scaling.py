@@ -157,20 +157,45 @@ def test_labels_that_lie_elsewhere_than_the_part_masks_are_told(tmp_path: Path) 
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()
     parts = np.zeros((HEIGHT, WIDTH), np.uint8)
-    parts[150:230, 200:310] = 1
+    parts[150:230, 200:250] = 1
     for i in range(2):
         Image.fromarray(np.full((HEIGHT, WIDTH, 3), 40 * i, np.uint8)).save(tmp_path / "images" / f"{i}.png")
         Image.fromarray(parts).save(tmp_path / "masks" / f"{i}.png")
-    entry = {"category_id": 0, "bbox": [62, 62, 34, 33], "keypoints": [63, 64, 2, 90, 70, 2, 80, 90, 2]}  # percent
+    entry = {"category_id": 0, "bbox": [62, 62, 34, 33], "keypoints": [3, 4, 2, 90, 70, 2, 80, 90, 2]}
     content = {
         "images": [{"id": i, "file_name": f"{i}.png"} for i in range(2)],
         "annotations": [{"id": i, "image_id": i, **entry} for i in range(2)],
         "categories": [{"id": 0, "name": "bee", "keypoints": ["a", "b", "c"]}],
     }
     (tmp_path / "c.json").write_text(json.dumps(content))
-    for unit, count in (("pixels", 2), ("percent", 0)):
+    for unit, count in (("pixels", 2), ("percent", 1)):
         source = f"{{split: train, images: images, part_masks: masks, coco: c.json, coordinates: {unit}}}"
         (tmp_path / "d.yaml").write_text(f"parts: [head]\nsources: [{source}]")
         records, _, _ = read_dataset(load_dataset_file(tmp_path / "d.yaml"))
         told = [str(problem) for problem in records[0].load()[1]]
         assert len(told) == count and all("are the coordinates pixels of this image?" in line for line in told)
+
+
+@pytest.mark.parametrize("label", [{"bbox": [40, 60, 40, 30]}, {"keypoints": [41, 62, 2, 52, 61, 2, 53, 88, 2]}])
+def test_labels_that_are_the_parts_in_percent_are_an_error(tmp_path: Path, label: dict[str, Any]) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    parts = np.zeros((100, 150), np.uint8)
+    parts[60:90, 60:120] = 1
+    Image.fromarray(np.full((100, 150, 3), 40, np.uint8)).save(tmp_path / "images" / "a.png")
+    Image.fromarray(parts).save(tmp_path / "masks" / "a.png")
+    content = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 150, "height": 100}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, **label}],
+        "categories": [{"id": 1, "name": "bee", "keypoints": ["a", "b", "c"]}],
+    }
+    (tmp_path / "c.json").write_text(json.dumps(content))
+    source = "split: train, images: images, part_masks: masks, coco: c.json"
+    for more, wrong in (("", True), (", coordinates: percent", False)):
+        (tmp_path / "d.yaml").write_text(f"parts: [head]\nsources: [{{{source}{more}}}]")
+        (record,), _, _ = read_dataset(load_dataset_file(tmp_path / "d.yaml"))
+        if wrong:
+            with pytest.raises(BadInput, match=r"if coordinates are percent, .*write `coordinates: percent`"):
+                record.load()
+        else:
+            assert record.load()[1] == []

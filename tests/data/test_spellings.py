@@ -29,6 +29,7 @@ from coarseparts.data.records import read_dataset
         ("photo.jpg", "a1b2c3d4-photo.jpg"),
         ("upload/1/a1b2c3d4-photo.jpg", "photo.jpg"),
         ("A.PNG", "a.png"),
+        ("a.png", "a_0000.png"),
     ],
 )
 def test_a_name_that_one_file_alone_fits_is_that_file(written: str, file: str) -> None:
