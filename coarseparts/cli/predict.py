@@ -51,7 +51,7 @@ def predict(
         remedy = "leave --coco out, and run once more without shards when all are done: nothing is predicted again"
         raise BadInput(Problem("--coco", "is a file of all images, and this is a share of them", remedy))
 
-    from coarseparts.data.dataset_file import OF_STYLES
+    from coarseparts.data.source_paths import OF_STYLES
     from coarseparts.inference.folder import predict_folder
     from coarseparts.inference.model import load
     from coarseparts.report.palette import colours

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,27 +21,21 @@ from pydantic import (
 )
 
 from coarseparts.data.formats.units import Coordinates
+from coarseparts.data.source_paths import (
+    OF_STYLES,
+    PATHS,
+    former,
+    instead,
+    missing,
+    resolved,
+)
 from coarseparts.labels import STYLES
 from coarseparts.labels.schema import MOST_KEYPOINTS, MOST_PARTS, Schema
 from coarseparts.system.documents import DocumentError, load_yaml
 from coarseparts.system.problems import BadInput, Problem, capped, unreadable
-from coarseparts.system.text import abridged, listed, nearest, readable, short, strangers
+from coarseparts.system.text import abridged, listed, nearest, short, strangers
 
-OF_STYLES = {style.key: name for name, style in STYLES.items() if style.key}
-"""Keys of a source whose files are labels of one style, and that style."""
-
-FOLDERS = ("images", "part_masks", *(key for key, name in OF_STYLES.items() if STYLES[name].folder))
-FILES = ("part_coco", "coco", *(key for key, name in OF_STYLES.items() if STYLES[name].coco), "only")
-"""Keys of a source that may name a folder, and those that may name a file."""
-
-SEVERAL = ("coco",)
-"""Keys of a source that may be a list of paths."""
-
-_PATHS = tuple(dict.fromkeys((*FOLDERS, *FILES)))
 _COLLECTED = ":styles"
-
-ARCHIVES = ("cub", "nabirds")
-"""Keys of earlier versions that named a public archive, which ``coarseparts prepare <key>`` turns into a source."""
 
 STRIDE = 16
 """The networks' coarsest stride: the training size is a multiple of it."""
@@ -141,8 +132,8 @@ class Source(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _names_no_archive(cls, source: Any) -> Any:
-        if isinstance(source, dict) and (key := _former(source)):
-            raise ValueError(_instead(key, source[key], source.get("segmentations")))
+        if isinstance(source, dict) and (key := former(source)):
+            raise ValueError(instead(key, source[key], source.get("segmentations")))
         if not isinstance(source, dict):
             return source
         of_styles = {key: path for key, path in source.items() if key in OF_STYLES and path is not None}
@@ -166,12 +157,12 @@ class Source(BaseModel):
     @model_validator(mode="after")
     def _goes_together(self) -> Source:
         wrong = []
-        given = [key for key in _PATHS if key in self.of_styles or getattr(self, key, None) is not None]
+        given = [key for key in PATHS if key in self.of_styles or getattr(self, key, None) is not None]
         if self.synthetic is not None:
             wrong += [f"{key} and synthetic exclude each other; make them two sources" for key in given]
         else:
             if not set(given) - {"images", "only"} and not self.unlabelled:
-                keys = listed(key for key in _PATHS if key not in ("images", "only"))
+                keys = listed(key for key in PATHS if key not in ("images", "only"))
                 wrong.append(f"no labels; add one of {keys}, or synthetic: birds")
             elif self.images is None:
                 wrong.append("images is missing; name the folder of the photographs")
@@ -299,9 +290,9 @@ def load_dataset_file(path: str | Path) -> DatasetFile:
     raw = _parse(path)
     problems: list[Problem] = []
     if isinstance(raw.get("sources"), list) and len(raw["sources"]) <= MOST_SOURCES:
-        raw = raw | {"sources": [_resolved(s, path.parent) if isinstance(s, dict) else s for s in raw["sources"]]}
+        raw = raw | {"sources": [resolved(s, path.parent) if isinstance(s, dict) else s for s in raw["sources"]]}
         for i, source in enumerate(raw["sources"]):
-            problems += _missing(path, i, source) if isinstance(source, dict) and not _former(source) else []
+            problems += missing(path, i, source) if isinstance(source, dict) and not former(source) else []
     try:
         dataset = DatasetFile.model_validate(raw)
     except ValidationError as error:
@@ -344,75 +335,6 @@ def _parse(path: Path) -> dict:
         remedy = "write at least `parts: [...]` and `sources: [...]`"
         raise BadInput(Problem(str(path), f"holds {came}, expected keys with values", remedy))
     return raw
-
-
-def _resolved(source: dict, base: Path) -> dict:
-    """The source with its paths joined to ``base``; a value that is no text is left for the model to refuse."""
-    keys = (*_PATHS, *ARCHIVES, "segmentations")
-
-    def joined(value: Any) -> Any:
-        return base / _expanded(value) if isinstance(value, str) and value.strip() else value
-
-    paths = {k: v for k, v in source.items() if k in keys}
-    lists = {k: [joined(one) for one in v] for k, v in paths.items() if k in SEVERAL and isinstance(v, list)}
-    return source | {k: joined(v) for k, v in paths.items()} | lists
-
-
-def _former(source: dict) -> str | None:
-    """The key of a source, the first of several, with which earlier versions read public archives."""
-    return next((key for key in (*ARCHIVES, "segmentations") if source.get(key) is not None), None)
-
-
-def _instead(key: str, archive: Any, segmentations: Any) -> str:
-    """What to do where a source has such a key."""
-    if key not in ARCHIVES:
-        return "segmentations is no longer read; name that folder with `masks`"
-    out = Path(str(archive)).parent / f"prepared-{key}"
-    given = ["coarseparts", "prepare", key, str(archive), "--out", str(out)]
-    if key == "cub" and segmentations is not None:
-        given += ["--segmentations", str(segmentations)]
-    command = readable(shlex.join(given))
-    masks = ", `masks`" if key == "cub" else ""
-    made = abridged(out / f"{key}.yaml", 400)
-    return f"{key} is no longer read; run `{command}` and take `images`, `coco`{masks} and `only` from {made}"
-
-
-def _expanded(path: str) -> str:
-    """With ``~`` replaced; as it stands where no such user is known, so that it is told as a path that is not there."""
-    try:
-        return os.path.expanduser(path)
-    except ValueError:  # a null byte
-        return path
-
-
-def kind(path: Path) -> Literal["folder", "file", "other"] | None:
-    """What lies at a path, None if nothing does. Raises OSError where that cannot be told: no right to look, a name
-    that is too long."""
-    try:
-        mode = os.stat(path).st_mode
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a name that no file can have
-        return None
-    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
-
-
-def _missing(path: Path, i: int, source: dict) -> Iterator[Problem]:
-    given = [(key, source.get(key)) for key in _PATHS]
-    each = ((f"{key}[{j}]", key, one) for key, v in given if isinstance(v, list) for j, one in enumerate(v))
-    for name, key, target in (*((key, key, value) for key, value in given), *each):
-        if not isinstance(target, Path):
-            continue
-        may_be = [what for what, keys in (("folder", FOLDERS), ("file", FILES)) if key in keys]
-        what = " or a ".join(may_be)
-        try:
-            found = kind(target)
-            came = "" if found in may_be else f"is not a {what}" if found else "does not exist"
-            if not came and found == "folder" and os.path.samefile(target, target / ".."):
-                came = "is the whole disk"
-        except OSError as error:
-            came = unreadable(target, error, "").message
-        if came:
-            remedy = f"name a {what}; paths are relative to the YAML file"
-            yield Problem(str(path), f"sources[{i}].{name}: {abridged(target, 400)} {came}", remedy)
 
 
 def describe(error: ValidationError, file: str, model: type[BaseModel]) -> Iterator[Problem]:

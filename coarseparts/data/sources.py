@@ -15,7 +15,7 @@ from typing import Any
 
 from coarseparts.data import accounts
 from coarseparts.data.accounts import Account
-from coarseparts.data.dataset_file import DatasetFile, Source, kind
+from coarseparts.data.dataset_file import DatasetFile, Source
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.coco import read_of_parts, read_part_coco
 from coarseparts.data.formats.labelmap import Colours, read_labelmap
@@ -26,6 +26,7 @@ from coarseparts.data.images import list_images, stem
 from coarseparts.data.namesakes import Namesakes, Spellings, meant, meant_by_masks, taken_for
 from coarseparts.data.objects import join
 from coarseparts.data.scaling import doubts
+from coarseparts.data.source_paths import kind
 from coarseparts.data.suffixes import passed_over
 from coarseparts.labels import STYLES
 from coarseparts.labels.part_maps import maps_of

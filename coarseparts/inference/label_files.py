@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from coarseparts.data.dataset_file import FILES, FOLDERS, OF_STYLES, Crop, kind
+from coarseparts.data.dataset_file import Crop
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.coco import read_coco, read_of_parts
 from coarseparts.data.formats.mask_folder import find_maps, of_map
@@ -15,6 +15,7 @@ from coarseparts.data.images import stem
 from coarseparts.data.loading import Recipe
 from coarseparts.data.namesakes import Spellings, meant, taken_for
 from coarseparts.data.objects import join
+from coarseparts.data.source_paths import FILES, FOLDERS, OF_STYLES, kind
 from coarseparts.data.sources import joined, respelled
 from coarseparts.labels import STYLES
 from coarseparts.labels.schema import Schema
