@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from coarseparts.cli import help, names, options
-from coarseparts.cli.choices import Changes, Device, Effort, Seeds, SkipBad, Weights, WorldOrData
+from coarseparts.cli.choices import Changes, Device, Effort, MaxPixels, Seeds, SkipBad, Weights, WorldOrData
 from coarseparts.cli.help import DataOption, OutputOption, PlaceOption, TrainingOption, verb
 from coarseparts.cli.terminal import err, note, notes, progress, say
 
@@ -49,6 +49,7 @@ def benchmark(
     dry_run: Annotated[bool, PlaceOption("--dry-run", help="print the cells and the time they may take")] = False,
     device: Device = "auto",
     skip_bad: SkipBad = False,
+    max_pixels: MaxPixels = None,
 ) -> None:
     """Methods x beginnings x labels x part masks x seeds: results.csv, table.md and report.html, resumable by cell.
 

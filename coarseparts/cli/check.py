@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from coarseparts.cli import help
-from coarseparts.cli.choices import Data, Json
+from coarseparts.cli.choices import Data, Json, MaxPixels
 from coarseparts.cli.help import OutputOption, verb
 from coarseparts.cli.terminal import out, progress, say
 
@@ -25,6 +25,7 @@ app = help.app()
 def check(
     data: Data,
     sheet: Annotated[Path | None, OutputOption(help="contact sheet PNG to write [DATA-check.png]")] = None,
+    max_pixels: MaxPixels = None,
     as_json: Json = False,
 ) -> None:
     """What is in my data, and what is wrong with it."""

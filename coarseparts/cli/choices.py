@@ -19,6 +19,27 @@ Seed = Annotated[
     TrainingOption(min=0, max=2**31 - 1, help="fixes initial weights, order and augmentation"),
 ]
 SkipBad = Annotated[bool, DataOption("--skip-bad", help="go on without bad images; says how many")]
+
+
+def _allow(pixels: int | None) -> int | None:
+    if pixels is not None:
+        from coarseparts.data.images import allow  # here, for no help text needs it
+
+        allow(pixels)
+    return pixels
+
+
+MaxPixels = Annotated[
+    int | None,
+    DataOption(
+        "--max-pixels",
+        min=1,
+        callback=_allow,
+        help="largest photograph that is read whole; of larger ones JPEGs are read at a reduced size [100000000]",
+    ),
+]
+"""Holds for the whole process as soon as it is parsed."""
+
 Changes = Annotated[
     list[str],
     TrainingOption("--set", metavar="KEY=VALUE", help="any setting; see `coarseparts settings`"),

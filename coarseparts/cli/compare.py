@@ -7,7 +7,18 @@ from pathlib import Path
 from typing import Annotated
 
 from coarseparts.cli import help, names, options
-from coarseparts.cli.choices import Changes, Data, Device, Effort, PartsLimit, Preset, Seeds, SkipBad, Weights
+from coarseparts.cli.choices import (
+    Changes,
+    Data,
+    Device,
+    Effort,
+    MaxPixels,
+    PartsLimit,
+    Preset,
+    Seeds,
+    SkipBad,
+    Weights,
+)
 from coarseparts.cli.help import DataOption, OutputOption, TrainingOption, verb
 from coarseparts.cli.terminal import err, note, one_voice, progress
 from coarseparts.system.problems import BadInput, Problem
@@ -35,6 +46,7 @@ def compare(
     changes: Changes = [],  # noqa: B006
     device: Device = "auto",
     skip_bad: SkipBad = False,
+    max_pixels: MaxPixels = None,
 ) -> None:
     """Several methods and seeds on the same data, in one table."""
     chosen = options.names("--methods", methods, names.METHODS)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from coarseparts.cli import help, options
-from coarseparts.cli.choices import Device, Flip, Json, Run, SkipBad
+from coarseparts.cli.choices import Device, Flip, Json, MaxPixels, Run, SkipBad
 from coarseparts.cli.help import DataOption, verb
 from coarseparts.cli.terminal import notes, progress, say
 
@@ -32,6 +32,7 @@ def evaluate(
     as_json: Json = False,
     device: Device = "auto",
     skip_bad: SkipBad = False,
+    max_pixels: MaxPixels = None,
 ) -> None:
     """Part IoU of a trained model on part-labelled images, and PCK of its keypoints, in percent."""
     options.one_of("--model", model, ("part", "posterior"))

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from coarseparts.cli import help, options
-from coarseparts.cli.choices import Device, Flip, Run, SkipBad
+from coarseparts.cli.choices import Device, Flip, MaxPixels, Run, SkipBad
 from coarseparts.cli.help import DataOption, OutputOption, PlaceOption, verb
 from coarseparts.cli.terminal import note, notes, out, progress, say
 from coarseparts.system.problems import BadInput, Problem
@@ -43,6 +43,7 @@ def predict(
     shard: Annotated[str, PlaceOption(help="I/N: every N-th image from the I-th on [all; torchrun: its own]")] = "",
     device: Device = "auto",
     skip_bad: SkipBad = False,
+    max_pixels: MaxPixels = None,
 ) -> None:
     """The parts of photographs; what this model has predicted into the folder already is not done again."""
     own = options.shard(shard)
@@ -50,7 +51,7 @@ def predict(
         remedy = "leave --coco out, and run once more without shards when all are done: nothing is predicted again"
         raise BadInput(Problem("--coco", "is a file of all images, and this is a share of them", remedy))
 
-    from coarseparts.data.dataset_file import OF_STYLES
+    from coarseparts.data.source_paths import OF_STYLES
     from coarseparts.inference.folder import predict_folder
     from coarseparts.inference.model import load
     from coarseparts.report.palette import colours

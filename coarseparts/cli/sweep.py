@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 from coarseparts.cli import help, names, options
-from coarseparts.cli.choices import Changes, Device, Method, Preset, Seed, SkipBad, Weights, WorldOrData
+from coarseparts.cli.choices import Changes, Device, MaxPixels, Method, Preset, Seed, SkipBad, Weights, WorldOrData
 from coarseparts.cli.help import DataOption, OutputOption, TrainingOption, verb
 from coarseparts.cli.terminal import err, note, notes, progress, say
 from coarseparts.system.errors import Failed
@@ -39,6 +39,7 @@ def sweep(
     seed: Seed = 0,
     device: Device = "auto",
     skip_bad: SkipBad = False,
+    max_pixels: MaxPixels = None,
 ) -> None:
     """Choose settings on the validation images (Appendix C): a table of trials and the best ones as --set options."""
     options.one_of("--method", method, names.METHODS)

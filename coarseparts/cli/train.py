@@ -6,7 +6,19 @@ from pathlib import Path
 from typing import Annotated
 
 from coarseparts.cli import help, names, options
-from coarseparts.cli.choices import Changes, Data, Device, Effort, Method, PartsLimit, Preset, Seed, SkipBad, Weights
+from coarseparts.cli.choices import (
+    Changes,
+    Data,
+    Device,
+    Effort,
+    MaxPixels,
+    Method,
+    PartsLimit,
+    Preset,
+    Seed,
+    SkipBad,
+    Weights,
+)
 from coarseparts.cli.compare import compare
 from coarseparts.cli.help import DataOption, OutputOption, verb
 
@@ -33,6 +45,7 @@ def train(
     seed: Seed = 0,
     device: Device = "auto",
     skip_bad: SkipBad = False,
+    max_pixels: MaxPixels = None,
 ) -> None:
     """Train on a dataset file and measure on its validation split; ends with a table and report.html."""
     options.one_of("--method", method, names.METHODS)

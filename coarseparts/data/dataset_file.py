@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,24 +20,22 @@ from pydantic import (
     model_validator,
 )
 
+from coarseparts.data.formats.units import Coordinates
+from coarseparts.data.source_paths import (
+    OF_STYLES,
+    PATHS,
+    former,
+    instead,
+    missing,
+    resolved,
+)
 from coarseparts.labels import STYLES
 from coarseparts.labels.schema import MOST_KEYPOINTS, MOST_PARTS, Schema
 from coarseparts.system.documents import DocumentError, load_yaml
 from coarseparts.system.problems import BadInput, Problem, capped, unreadable
-from coarseparts.system.text import abridged, listed, nearest, readable, short, strangers
+from coarseparts.system.text import abridged, listed, nearest, short, strangers
 
-OF_STYLES = {style.key: name for name, style in STYLES.items() if style.key}
-"""Keys of a source whose files are labels of one style, and that style."""
-
-FOLDERS = ("images", "part_masks", *(key for key, name in OF_STYLES.items() if STYLES[name].folder))
-FILES = ("part_coco", "coco", *(key for key, name in OF_STYLES.items() if STYLES[name].coco), "only")
-"""Keys of a source that may name a folder, and those that may name a file."""
-
-_PATHS = tuple(dict.fromkeys((*FOLDERS, *FILES)))
 _COLLECTED = ":styles"
-
-ARCHIVES = ("cub", "nabirds")
-"""Keys of earlier versions that named a public archive, which ``coarseparts prepare <key>`` turns into a source."""
 
 STRIDE = 16
 """The networks' coarsest stride: the training size is a multiple of it."""
@@ -99,11 +94,19 @@ class Source(BaseModel):
     part_coco: Some | None = Field(
         default=None, description="COCO file with a category per part, instead of part_masks"
     )
-    coco: Some | None = Field(default=None, description="COCO file with keypoints, segmentation = figure-ground, bbox")
+    coco: Some | tuple[Some, ...] | None = Field(
+        default=None,
+        description="COCO file with keypoints, segmentation = figure-ground, bbox; or several, joined",
+    )
     of_styles: dict[str, Some] = Field(default_factory=dict, alias=_COLLECTED, description="by key of OF_STYLES")
     join: Literal["place", "none"] = Field(
         default="place",
         description="whether keypoints and the mask or box around them are one object (default), or not",
+    )
+    coordinates: Coordinates = Field(
+        default=None,
+        description="of label files: pixels, stated (of the sizes that the file states, scaled), relative (0..1), "
+        "percent, or [width, height] of the images on which they were made; default: what the file tells",
     )
     suffix: str = Field(default="", description="what file names of masks and maps have behind the photograph's stem")
     only: Some | None = Field(default=None, description="text file of image names, one a line, to be used alone")
@@ -129,12 +132,19 @@ class Source(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _names_no_archive(cls, source: Any) -> Any:
-        if isinstance(source, dict) and (key := _former(source)):
-            raise ValueError(_instead(key, source[key], source.get("segmentations")))
+        if isinstance(source, dict) and (key := former(source)):
+            raise ValueError(instead(key, source[key], source.get("segmentations")))
         if not isinstance(source, dict):
             return source
         of_styles = {key: path for key, path in source.items() if key in OF_STYLES and path is not None}
         return {key: value for key, value in source.items() if key not in OF_STYLES} | {_COLLECTED: of_styles}
+
+    @field_validator("coordinates")
+    @classmethod
+    def _is_a_size(cls, value: Coordinates) -> Coordinates:
+        if isinstance(value, tuple) and min(value) < 1:
+            raise ValueError(f"got {list(value)}, expected [width, height] in pixels")
+        return value
 
     @field_validator("use")
     @classmethod
@@ -147,12 +157,12 @@ class Source(BaseModel):
     @model_validator(mode="after")
     def _goes_together(self) -> Source:
         wrong = []
-        given = [key for key in _PATHS if key in self.of_styles or getattr(self, key, None) is not None]
+        given = [key for key in PATHS if key in self.of_styles or getattr(self, key, None) is not None]
         if self.synthetic is not None:
             wrong += [f"{key} and synthetic exclude each other; make them two sources" for key in given]
         else:
-            if not set(given) - {"images", "only"}:
-                keys = listed(key for key in _PATHS if key not in ("images", "only"))
+            if not set(given) - {"images", "only"} and not self.unlabelled:
+                keys = listed(key for key in PATHS if key not in ("images", "only"))
                 wrong.append(f"no labels; add one of {keys}, or synthetic: birds")
             elif self.images is None:
                 wrong.append("images is missing; name the folder of the photographs")
@@ -176,6 +186,17 @@ class Source(BaseModel):
     def labels(self) -> dict[str, Path]:
         """Folders and files of labels of one style, by style."""
         return {OF_STYLES[key]: path for key, path in self.of_styles.items()}
+
+    @property
+    def coco_files(self) -> tuple[Path, ...]:
+        """The COCO files of objects."""
+        return self.coco if isinstance(self.coco, tuple) else () if self.coco is None else (self.coco,)
+
+    @property
+    def unlabelled(self) -> bool:
+        """Whether its images are given as training images without any label."""
+        others = self.part_masks or self.part_coco or self.coco or self.of_styles or self.synthetic
+        return self.split == "train" and self.images is not None and not others
 
     @property
     def has_parts(self) -> bool:
@@ -269,9 +290,9 @@ def load_dataset_file(path: str | Path) -> DatasetFile:
     raw = _parse(path)
     problems: list[Problem] = []
     if isinstance(raw.get("sources"), list) and len(raw["sources"]) <= MOST_SOURCES:
-        raw = raw | {"sources": [_resolved(s, path.parent) if isinstance(s, dict) else s for s in raw["sources"]]}
+        raw = raw | {"sources": [resolved(s, path.parent) if isinstance(s, dict) else s for s in raw["sources"]]}
         for i, source in enumerate(raw["sources"]):
-            problems += _missing(path, i, source) if isinstance(source, dict) and not _former(source) else []
+            problems += missing(path, i, source) if isinstance(source, dict) and not former(source) else []
     try:
         dataset = DatasetFile.model_validate(raw)
     except ValidationError as error:
@@ -282,20 +303,21 @@ def load_dataset_file(path: str | Path) -> DatasetFile:
     return dataset
 
 
-def training_problems(dataset: DatasetFile) -> list[Problem]:
-    """What would keep this dataset from training (an error), or make its result hard to judge (a note).
+def training_problems(dataset: DatasetFile, found: Collection[str] = ()) -> list[Problem]:
+    """What would keep this dataset from training (an error), or make its result hard to judge (a note). ``found``: the
+    splits for which part masks are known to be there, though no key of a source says so.
 
     Not part of ``load_dataset_file``, because a file of test images alone is good enough for evaluation.
     """
     problems = []
-    if not any(s.split == "train" and s.has_parts for s in dataset.sources):
+    if "train" not in found and not any(s.split == "train" and s.has_parts for s in dataset.sources):
         remedy = "add part_masks or part_coco to a train source: the method needs a few images with part masks"
         problems.append(Problem(str(dataset.path), "no source of split train has part masks", remedy))
     held_out = "every fifth part-labelled training image is held out to choose the best epoch by"
     if not any(s.split == "val" for s in dataset.sources):
         remedy = f"{held_out}; to train on all of them, add a source {{split: val, ...}} with part masks"
         problems.append(Problem(str(dataset.path), "no source of split val", remedy, "note"))
-    elif not any(s.split == "val" and s.has_parts for s in dataset.sources):
+    elif "val" not in found and not any(s.split == "val" and s.has_parts for s in dataset.sources):
         remedy = f"{held_out}; to train on all of them, add part masks to a val source"
         problems.append(Problem(str(dataset.path), "no source of split val has part masks", remedy, "note"))
     return problems
@@ -313,69 +335,6 @@ def _parse(path: Path) -> dict:
         remedy = "write at least `parts: [...]` and `sources: [...]`"
         raise BadInput(Problem(str(path), f"holds {came}, expected keys with values", remedy))
     return raw
-
-
-def _resolved(source: dict, base: Path) -> dict:
-    """The source with its paths joined to ``base``; a value that is no text is left for the model to refuse."""
-    keys = (*_PATHS, *ARCHIVES, "segmentations")
-    paths = {k: v for k, v in source.items() if k in keys and isinstance(v, str) and v.strip()}
-    return source | {k: base / _expanded(v) for k, v in paths.items()}
-
-
-def _former(source: dict) -> str | None:
-    """The key of a source, the first of several, with which earlier versions read public archives."""
-    return next((key for key in (*ARCHIVES, "segmentations") if source.get(key) is not None), None)
-
-
-def _instead(key: str, archive: Any, segmentations: Any) -> str:
-    """What to do where a source has such a key."""
-    if key not in ARCHIVES:
-        return "segmentations is no longer read; name that folder with `masks`"
-    out = Path(str(archive)).parent / f"prepared-{key}"
-    given = ["coarseparts", "prepare", key, str(archive), "--out", str(out)]
-    if key == "cub" and segmentations is not None:
-        given += ["--segmentations", str(segmentations)]
-    command = readable(shlex.join(given))
-    masks = ", `masks`" if key == "cub" else ""
-    made = abridged(out / f"{key}.yaml", 400)
-    return f"{key} is no longer read; run `{command}` and take `images`, `coco`{masks} and `only` from {made}"
-
-
-def _expanded(path: str) -> str:
-    """With ``~`` replaced; as it stands where no such user is known, so that it is told as a path that is not there."""
-    try:
-        return os.path.expanduser(path)
-    except ValueError:  # a null byte
-        return path
-
-
-def kind(path: Path) -> Literal["folder", "file", "other"] | None:
-    """What lies at a path, None if nothing does. Raises OSError where that cannot be told: no right to look, a name
-    that is too long."""
-    try:
-        mode = os.stat(path).st_mode
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a name that no file can have
-        return None
-    return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
-
-
-def _missing(path: Path, i: int, source: dict) -> Iterator[Problem]:
-    for key in _PATHS:
-        target = source.get(key)
-        if not isinstance(target, Path):
-            continue
-        may_be = [what for what, keys in (("folder", FOLDERS), ("file", FILES)) if key in keys]
-        what = " or a ".join(may_be)
-        try:
-            found = kind(target)
-            came = "" if found in may_be else f"is not a {what}" if found else "does not exist"
-            if not came and found == "folder" and os.path.samefile(target, target / ".."):
-                came = "is the whole disk"
-        except OSError as error:
-            came = unreadable(target, error, "").message
-        if came:
-            remedy = f"name a {what}; paths are relative to the YAML file"
-            yield Problem(str(path), f"sources[{i}].{key}: {abridged(target, 400)} {came}", remedy)
 
 
 def describe(error: ValidationError, file: str, model: type[BaseModel]) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import struct
 import threading
@@ -9,29 +10,36 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
+from coarseparts.data import tiff
+from coarseparts.data.suffixes import IMAGES, RAW
 from coarseparts.system import limits
 from coarseparts.system.problems import BadInput, Problem
 
 MAX_PIXELS = 100_000_000
-"""Larger images are refused from their header alone: a few kilobytes can claim more pixels than memory holds."""
+"""Larger images are refused from their header alone: a few kilobytes can claim more pixels than memory holds. What
+``allow`` says goes before it."""
 
-FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM")
-"""What is decoded. Others are left out on purpose: some of Pillow's decoders start other programs."""
+HALVINGS = {"JPEG": 3, "MPO": 3, "JPEG2000": 5}
+"""How often the sides of an image can be halved while it is decoded, by its format."""
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".ppm", ".pgm")
-"""File names that are taken for images when a folder is listed, whatever their case."""
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000")
+"""What is decoded, and HEIF and AVIF where they can be (``_of_phones``). Others are left out on purpose: some of
+Pillow's decoders start other programs."""
 
+_allowed = MAX_PIXELS
 _LOCK = threading.Lock()
 _ORIENTATION = 0x0112  # the EXIF tag
 
 # What Pillow's decoders raise on damaged files, by experience.
 _DAMAGE = (
     OSError,
+    RuntimeError,
     EOFError,
     ValueError,
     TypeError,
@@ -43,9 +51,21 @@ _DAMAGE = (
 )
 
 
+def allow(pixels: int) -> None:
+    """Takes images of up to so many pixels in this process from now on. Decoding needs 3 to 12 bytes for each."""
+    global _allowed
+    _allowed = pixels
+
+
+def allowed() -> int:
+    """How many pixels an image may have."""
+    return _allowed
+
+
 @contextmanager
-def opened(path: str | Path, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
-    """The image, its header read and its size found acceptable, its pixels not yet decoded.
+def opened(path: str | Path, formats: tuple[str, ...] = FORMATS, reduced: bool = False) -> Iterator[Image.Image]:
+    """The image, its header read and its size found acceptable, its pixels not yet decoded; where ``reduced``, one that
+    is too large passes if its format can be decoded at an acceptable size.
 
     Raises BadInput for a missing, empty, foreign, corrupt or oversized file; also when decoding inside the
     ``with`` block fails. OSError where the machine refuses, of which no image can tell (``limits.is_machines``).
@@ -57,11 +77,67 @@ def opened(path: str | Path, formats: tuple[str, ...] = FORMATS) -> Iterator[Ima
             raise BadInput(Problem(str(path), f"{came}, expected an image", "restore it or remove what refers to it"))
         if path.stat().st_size == 0:
             raise BadInput(Problem(str(path), "is empty (0 bytes), expected an image", "copy it again"))
-        with _quiet():
-            image = Image.open(path, formats=formats)
-        with image:
-            refuse_large(str(path), image.size)
+        if (suffix := path.suffix.lower()) in RAW:  # many are TIFFs, of which Pillow would find a thumbnail
+            remedy = "export it as JPEG, PNG or TIFF, upright and of full size, and name that file"
+            raise BadInput(Problem(str(path), f"is a camera's raw file ({suffix}), which is not read", remedy))
+        with _open(path, formats) as image:
+            if not reduced or _halvings(image) is None:
+                refuse_large(str(path), image.size)
             yield image
+
+
+def _halvings(image: Image.Image) -> int | None:
+    """How often the sides of an image have to be halved to be allowed, None where its format cannot do that."""
+    pixels, most = image.size[0] * image.size[1], HALVINGS.get(str(image.format), 0)
+    return next((n for n in range(most + 1) if pixels >> 2 * n <= _allowed), None)
+
+
+def open_own(path: Path) -> Image.Image:
+    """A PNG that this program wrote, of whatever size. Raises what Pillow raises."""
+    return _open(path, ("PNG",))
+
+
+def _open(path: Path, formats: tuple[str, ...]) -> Image.Image:
+    """The image, its header read. Its size is judged by ``refuse_large``, not by Pillow."""
+    phones = _of_phones(path) if formats == FORMATS else ()
+    try:
+        with _quiet():
+            bomb, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            try:
+                return Image.open(path, formats=phones or formats)
+            finally:
+                Image.MAX_IMAGE_PIXELS = bomb
+    except UnidentifiedImageError:
+        if "TIFF" in formats and tiff.is_tiff(path):
+            return tiff.of_channels(path, lambda size: refuse_large(str(path), size))
+        if phones:
+            raise OSError(f"no {phones[0]} image can be found in it") from None
+        raise
+
+
+def _of_phones(path: Path) -> tuple[str, ...]:
+    """The format of a file in the container that HEIF and AVIF share, () for all others. Raises BadInput where what
+    decodes it is not installed."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    if head[4:8] != b"ftyp":
+        return ()
+    if head[8:12] in (b"avif", b"avis"):
+        if features.check("avif"):
+            return ("AVIF",)
+        raise BadInput(Problem(str(path), "is an AVIF photograph, which this Pillow cannot decode", GET_AVIF))
+    if head[8:12] not in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"):
+        return ()
+    try:
+        pillow_heif = importlib.import_module("pillow_heif")
+    except ImportError:
+        raise BadInput(Problem(str(path), "is a HEIC photograph, for which pillow-heif is missing", GET_HEIF)) from None
+    pillow_heif.register_heif_opener()
+    return ("HEIF",)
+
+
+GET_HEIF = "install it: pip install 'coarseparts[formats]'; or export as JPEG"
+GET_AVIF = "install a newer one: pip install --upgrade pillow; or export as JPEG"
 
 
 @contextmanager
@@ -97,9 +173,15 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+def _to_largest(image: Image.Image) -> None:
+    with _quiet():
+        tiff.to_largest(image)
+
+
 def probe(path: str | Path) -> tuple[int, int]:
     """(width, height) as ``decode`` will return it, EXIF rotation applied, from the header alone. Raises BadInput."""
     with opened(path) as image:
+        _to_largest(image)
         width, height = image.size
         return (height, width) if _orientation(image) >= 5 else (width, height)
 
@@ -118,28 +200,63 @@ def decode(path: str | Path) -> tuple[np.ndarray, list[Problem]]:
 
     An EXIF rotation is applied: labels are taken to be in the upright image, as annotation tools show it.
     Grey-scale, palette, CMYK and 16-bit images are converted, transparency is laid over white, of several frames
-    the first is used. 16-bit grey is divided by a power of two such that its brightest pixel fits into 8 bits.
-    Raises BadInput.
+    the first is used, of several pages of a TIFF the largest, the first of equal ones. 16-bit grey, and 16-bit colour
+    of 12 bits or fewer, is divided by a power of two such that its brightest pixel fits into 8 bits. Raises BadInput.
     """
     with opened(path) as image:
+        _to_largest(image)
         return pixels(image, str(path))
 
 
-def pixels(image: Image.Image, name: str) -> tuple[np.ndarray, list[Problem]]:
+@dataclass(frozen=True)
+class Photograph:
+    """``array`` (H, W, 3) uint8 RGB, upright; the photograph's own ``size`` (width, height), which is that of the array
+    but where it was too large and decoded at a reduced one; and what had to be converted."""
+
+    array: np.ndarray
+    size: tuple[int, int]
+    problems: list[Problem]
+
+
+def read_photograph(path: str | Path) -> Photograph:
+    """``decode``, but a photograph of too many pixels is read at a half, a quarter, ... of its size where its format
+    allows that. Raises BadInput."""
+    with opened(path, reduced=True) as image:
+        _to_largest(image)
+        size = image.size[::-1] if _orientation(image) >= 5 else image.size
+        times = _halvings(image) or 0
+        if times and image.format == "JPEG2000":
+            image.reduce = times  # type: ignore[assignment]
+        elif times:
+            image.draft(None, (image.size[0] >> times, image.size[1] >> times))
+        array, problems = pixels(image, str(path), refuse=not times)
+    if times:
+        message = f"has {size[0]}x{size[1]} pixels, more than {_allowed:,}, and was read at {array.shape[1]}x"
+        message += f"{array.shape[0]}; labels are scaled"
+        remedy = f"to read all of it, allow --max-pixels {size[0] * size[1]}"
+        problems.append(Problem(str(path), message, remedy, "repaired"))
+    return Photograph(array, size, problems)
+
+
+def pixels(image: Image.Image, name: str, refuse: bool = True) -> tuple[np.ndarray, list[Problem]]:
     """``decode`` of an image that is open already, of several frames the one that it stands at. ``name`` is what
-    messages call it. Raises BadInput."""
+    messages call it; ``refuse``: what is too large. Raises BadInput."""
     done: list[str] = []
     with _told(name):
-        refuse_large(name, image.size)
+        if refuse:
+            refuse_large(name, image.size)
         raw_modes = [str(tile[3]) for tile in getattr(image, "tile", [])]  # gone once the pixels are decoded
         image.load()
         with _quiet():
             frames = getattr(image, "n_frames", 1)
-        if frames > 1 and image.format != "MPO":  # a phone's JPEG may carry a second view
+        if frames > 1 and image.format not in ("MPO", "HEIF"):  # a phone's file may carry a second view
             done.append(f"has {frames} frames, {f'number {image.tell() + 1}' if image.tell() else 'the first'} is used")
+        if said := image.info.get(tiff.SAID):
+            done.append(said)
         orientation = _orientation(image)
         if image.mode in ("RGB", "RGBA") and any("16" in raw for raw in raw_modes):
-            done.append("16-bit colour, converted to 8 bits")
+            image, by = tiff.of_few_bits(image)
+            done.append(f"16-bit colour, {f'divided by {by}' if by < 256 else 'converted to 8 bits'}")
         array = _to_rgb(image, name, done)
         if orientation > 1:
             done.append(f"EXIF orientation {orientation} applied; labels are taken to be in the upright image")
@@ -156,7 +273,7 @@ def list_images(folder: Path) -> list[tuple[str, Path]]:
         folders[:] = [f for f in folders if not f.startswith(".")]
         prefix = Path(parent).relative_to(folder).as_posix()
         for name in files:
-            if not name.startswith(".") and name.lower().endswith(SUFFIXES):
+            if not name.startswith(".") and name.lower().endswith(IMAGES):
                 found.append((name if prefix == "." else f"{prefix}/{name}", Path(parent, name)))
     return sorted(found, key=lambda pair: pair[0])
 
@@ -217,10 +334,11 @@ _NAMES = {
 
 
 def refuse_large(name: str, size: tuple[int, int]) -> None:
-    """Raises BadInput naming an image whose ``size`` (width, height) is more than ``MAX_PIXELS``."""
-    if size[0] * size[1] > MAX_PIXELS:
+    """Raises BadInput naming an image whose ``size`` (width, height) has more pixels than ``allowed``."""
+    if size[0] * size[1] > _allowed:
         raise _too_large(name, f"{size[0]}x{size[1]} pixels")
 
 
 def _too_large(name: str, came: str) -> BadInput:
-    return BadInput(Problem(name, f"has {came}, expected at most {MAX_PIXELS:,}", "scale it down"))
+    remedy = "scale it down, or allow it with --max-pixels where there is memory for it"
+    return BadInput(Problem(name, f"has {came}, expected at most {_allowed:,}", remedy))

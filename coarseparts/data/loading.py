@@ -12,9 +12,10 @@ from coarseparts.data.dataset_file import Crop
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.drawing import draw_parts
 from coarseparts.data.formats.part_masks import read_part_files
-from coarseparts.data.formats.units import box_iou
-from coarseparts.data.images import decode, orientation
+from coarseparts.data.formats.units import TIGHT, box_iou
+from coarseparts.data.images import orientation, read_photograph
 from coarseparts.data.sample import Sample
+from coarseparts.data.scaling import fitted, fitted_parts
 from coarseparts.labels import STYLES
 from coarseparts.labels.given import Canvas
 from coarseparts.labels.mask import HALF
@@ -46,28 +47,33 @@ class Recipe:
 
 def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
     """The sample and what had to be repaired. Raises BadInput with everything that is wrong with it."""
-    image, problems = decode(recipe.image)
+    photograph = read_photograph(recipe.image)
+    image, native, problems = photograph.array, photograph.size, list(photograph.problems)
     size, found, schema = (image.shape[1], image.shape[0]), recipe.annotation, recipe.schema
     canvas = Canvas(recipe.image, size, schema, problems, recipe.unlabelled_unknown, recipe.visible)
-    if any(given.size == size[::-1] != size for given in found.labels.values()):
+    stated = {one.size for one in found.labels.values()} | {one.size for one in found.part_segments}
+    if size[::-1] != size and size[::-1] in stated:
         canvas.orientation = orientation(recipe.image)
     labels: dict[str, np.ndarray] = {}
     for style in sorted(STYLES.values(), key=lambda style: style.of_image):  # first what is said of the object
         if style.of_image and not found.alone and canvas.region is None:
             canvas.region = _region(labels, size)
         given = found.labels.get(style.name)
-        if given is not None and canvas.fits(given) and (label := style.read(given, canvas)) is not None:
+        given = None if given is None else fitted(given, canvas, native)
+        if given is not None and (label := style.read(given, canvas)) is not None:
             labels[style.name] = label
     problems += _contradictions(found, labels)
     parts = None
     try:
         if found.part_files:
-            parts, notes = read_part_files(found.part_files, size, schema.parts, found.colours)
+            parts, notes = read_part_files(found.part_files, size, schema.parts, found.colours, schema.overlapping)
             problems += notes
         elif found.part_segments:
-            parts = draw_parts(found.part_segments, size, schema.maps)
+            parts = draw_parts(fitted_parts(found.part_segments, canvas, native), size, schema.maps)
     except BadInput as bad:
         problems += bad.problems
+    if parts is not None and found.alone and not schema.overlapping:
+        problems += _apart_from_parts(found, labels, parts)
     if parts is not None and not found.alone and (own := _region(labels, size)) is not None:
         # Whose parts they are is not said, and another object's must not count as background either.
         parts[~own & (parts > 0)] = IGNORE
@@ -139,6 +145,41 @@ def _contradictions(found: Annotation, labels: Mapping[str, np.ndarray]) -> list
             messages.append(f"{off} of {len(points)} visible keypoints lie outside the box")
     remedy = "do both belong to this object, and is the box x, y, width, height?"
     return [Problem(found.file, f"{found.where}: {message}", remedy, "note") for message in messages]
+
+
+def _apart_from_parts(found: Annotation, labels: Mapping[str, np.ndarray], parts: np.ndarray) -> list[Problem]:
+    """Notes of a box or keypoints that are elsewhere than the object's parts, which fill it; an error where they
+    are theirs in percent."""
+    shown = (parts > 0) & (parts != IGNORE)
+    if not shown.any():
+        return []
+    extent, scale = _extent(shown), np.array(parts.shape[::-1]) / 100
+    sides, messages, in_percent = extent[2:] - extent[:2], [], ""
+    if (box := labels.get("box")) is not None:
+        common = np.minimum(box[2:], extent[2:]) - np.maximum(box[:2], extent[:2])
+        if (share := float(np.prod(np.maximum(common, 0) / sides))) < AGREEMENT:
+            messages.append(f"the box holds {100 * share:.0f} % of the box around the part masks")
+            fits = box.max() <= 100 and box_iou(box * np.tile(scale, 2), extent) >= TIGHT
+            in_percent = "the box is that of" if fits else ""
+    if (keypoints := labels.get("keypoints")) is not None and (keypoints[:, 2] == 2).sum() >= 3:
+        points = keypoints[keypoints[:, 2] == 2, :2]
+        far = len(points) - int(_inside(points, extent, sides / 2).sum())
+        if far * 2 > len(points):
+            messages.append(f"{far} of {len(points)} visible keypoints lie far from the part masks")
+        if points.max() <= 100 and _inside(points, extent, sides / 10).mean() < AGREEMENT:
+            fit = _inside(points * scale, extent, sides / 10).mean() >= TIGHT
+            in_percent = in_percent or ("the keypoints lie in" if fit else "")
+    if in_percent:
+        message = f"{found.where}: {in_percent} the part masks if coordinates are percent, not if they are pixels"
+        return [Problem(found.file, message, "write `coordinates: percent` in this source")]
+    remedy = "do both belong to this object, and are the coordinates pixels of this image?"
+    return [Problem(found.file, f"{found.where}: {message}", remedy, "note") for message in messages]
+
+
+def _inside(points: np.ndarray, extent: np.ndarray, margin: np.ndarray) -> np.ndarray:
+    """(n,) bool: which points (n, 2) lie in a box (x0, y0, x1, y1) that is larger by ``margin`` (2,) on each side."""
+    inside: np.ndarray = ((points >= extent[:2] - margin) & (points <= extent[2:] + margin)).all(1)
+    return inside
 
 
 def _region(labels: Mapping[str, np.ndarray], size: tuple[int, int]) -> np.ndarray | None:

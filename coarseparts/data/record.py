@@ -10,7 +10,7 @@ from pathlib import Path
 from coarseparts.data import loading
 from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.formats.annotation import Annotation
-from coarseparts.data.images import stem
+from coarseparts.data.images import MAX_PIXELS, allowed, stem
 from coarseparts.data.loading import Recipe
 from coarseparts.data.sample import Sample
 from coarseparts.data.synthetic import WORLDS, boxes_of_parts
@@ -72,7 +72,7 @@ def record_of(dataset: DatasetFile, schema: Schema, i: int, found: Annotation) -
     assert source.images is not None
     use = frozenset(STYLES if source.use is None else source.use)
     has = found.carries(schema.keypoints) & use | ({"parts"} if found.has_parts else set())
-    if not has:
+    if not has and not source.unlabelled:
         return None
     unknown = source.unlabelled_keypoints == "unknown"
     used = frozenset(has - {"parts"})
@@ -85,6 +85,8 @@ def _fingerprint(recipe: Recipe) -> str:
     """sha256 over the identity of the files (path, size, time of last change) and the content of the annotations."""
     found = recipe.annotation
     said = [recipe.image, found.part_files, found.part_segments, found.colours, found.labels, found.alone]
-    how = [sorted(recipe.use), recipe.unlabelled_unknown, recipe.visible]
+    how: list[object] = [sorted(recipe.use), recipe.unlabelled_unknown, recipe.visible]
+    if allowed() != MAX_PIXELS:  # what is larger is read at a reduced size
+        how.append(allowed())
     names = recipe.schema.model_dump_json() + recipe.crop.model_dump_json()
     return hashlib.sha256(mark([said, how, names]).encode(errors="surrogatepass")).hexdigest()

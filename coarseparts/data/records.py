@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from coarseparts.data import accounts
@@ -58,8 +58,8 @@ def read_dataset(dataset: DatasetFile, for_training: bool = False) -> tuple[list
 
 def read_contents(dataset: DatasetFile, for_training: bool = False) -> Contents:
     """``read_dataset``, and where the images of each source went; not yet with the notes of ``without_part_masks``."""
-    problems: list[Problem] = training_problems(dataset) if for_training else []
-    read = cache(read_coco)  # sources may name one file and different images of it
+    problems: list[Problem] = []
+    read = cache(partial(read_coco, parts=dataset.parts))  # sources may name one file and different images of it
     found = [
         _world(dataset, i) if source.synthetic else read_source(dataset, i, read)
         for i, source in enumerate(dataset.sources)
@@ -71,7 +71,7 @@ def read_contents(dataset: DatasetFile, for_training: bool = False) -> Contents:
     schema, wrong = schema_of(dataset, annotated)
     problems += wrong
     if schema is None:
-        raise BadInput(capped(problems))
+        raise BadInput(capped((training_problems(dataset) if for_training else []) + problems))
 
     records = []
     for i, one in enumerate(found):
@@ -98,11 +98,13 @@ def read_contents(dataset: DatasetFile, for_training: bool = False) -> Contents:
     leaked, wrong = _in_two_splits(records)
     if dataset.across_splits == "keep":
         leaked, wrong = {}, [replace(p, remedy="kept, as across_splits says", severity="note") for p in wrong]
-    problems += wrong
+    problems += wrong + _in_two_sources(dataset, records)
     for j, split in leaked.items():
         books[records[j].source].take_out(records[j].shown, accounts.in_split(split))
     records = named_apart([r for j, r in enumerate(records) if j not in leaked])
     if for_training:
+        with_parts = {record.split for record in records if "parts" in record.has}
+        problems = training_problems(dataset, with_parts) + problems
         problems += _too_few_part_masks(dataset, records, bool(errors(problems)))
     return Contents(records, capped(problems), schema, books, [one.spare for one in found])
 
@@ -203,6 +205,29 @@ def _synthetic_records(dataset: DatasetFile, schema: Schema, i: int, found: Foun
             Record(name, i, source.split, None, has, fingerprint, schema, synthetic=synthetic, size=dataset.size)
         )
     return made
+
+
+def _in_two_sources(dataset: DatasetFile, records: list[Record]) -> list[Problem]:
+    """Notes on photographs that several sources of a split have with other labels each: no sample has all of them."""
+    sources: dict[tuple[Path, str], dict[int, frozenset[str]]] = defaultdict(dict)
+    for record in records:
+        if record.image is not None:
+            sources[record.image, record.split][record.source] = record.has
+    shared: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    for (image, _), has in sources.items():
+        if len(has) > 1 and len({*has.values()}) > 1:
+            shared[tuple(sorted(has))].append(image.name)
+    remedy = "name all labels of a photograph in one source, that they become one sample"
+    return [
+        Problem(
+            str(dataset.path),
+            f"{listed([f'sources[{i}]' for i in those])} have labels of {len(names)} photographs each by themselves, "
+            f"which become samples of their own: {listed(names, SHOWN)}",
+            remedy,
+            "note",
+        )
+        for those, names in shared.items()
+    ]
 
 
 def _in_two_splits(records: list[Record]) -> tuple[dict[int, str], list[Problem]]:

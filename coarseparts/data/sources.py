@@ -9,21 +9,25 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from coarseparts.data import accounts
 from coarseparts.data.accounts import Account
-from coarseparts.data.dataset_file import DatasetFile, Source, kind
+from coarseparts.data.dataset_file import DatasetFile, Source
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.coco import read_of_parts, read_part_coco
 from coarseparts.data.formats.labelmap import Colours, read_labelmap
 from coarseparts.data.formats.mask_folder import find_maps, of_map
 from coarseparts.data.formats.names import read_names
-from coarseparts.data.formats.part_masks import PartFiles, find_part_files
+from coarseparts.data.formats.part_masks import PartFiles, by_part_name, find_part_files, has_part_folders
 from coarseparts.data.images import list_images, stem
-from coarseparts.data.namesakes import Namesakes, Spellings
+from coarseparts.data.namesakes import Namesakes, Spellings, meant, meant_by_masks, taken_for
 from coarseparts.data.objects import join
+from coarseparts.data.scaling import doubts
+from coarseparts.data.source_paths import kind
+from coarseparts.data.suffixes import passed_over
 from coarseparts.labels import STYLES
 from coarseparts.labels.part_maps import maps_of
 from coarseparts.system import limits
@@ -60,6 +64,23 @@ class _Labels:
     maps: dict[str, dict[str, Path]] = field(default_factory=dict)
     keypoints: dict[str, None] = field(default_factory=dict)
 
+    def find_photographs(self, folder: Path, there: Collection[str]) -> tuple[dict[str, list[str]], list[Problem]]:
+        """Gives labels of images that are not ``there`` in a folder, and masks, to the images for which they were
+        written, as far as there is one alone (``namesakes``). Returns the names for which there are several, and
+        notes."""
+        names = self.objects.keys() | self.whole.keys()
+        pairs, several = meant(sorted(name for name in names if name in there or not _is_file(folder / name)), there)
+        notes = taken_for(pairs, str(folder), "images of label files")
+        for by_image in (self.objects, self.whole):
+            respelled(by_image, pairs)
+        each: list[tuple[dict[str, Any], str]] = [(self.part_files, "part masks")]
+        for masks, what in (*each, *((maps, style) for style, maps in self.maps.items())):
+            stems = meant_by_masks(masks, there)
+            notes += taken_for(stems, str(folder), f"files of {what}")
+            for old, new in stems.items():
+                masks[new] = masks.pop(old)
+        return several, notes
+
     def of_whole(self, name: str) -> list[Annotation]:
         """What is said about an image as a whole: an annotation for each file that says something."""
         found = list(self.whole.get(name, ()))
@@ -71,7 +92,7 @@ class _Labels:
         return found
 
 
-def read_source(dataset: DatasetFile, i: int, read_coco: Callable[[Path], Annotations]) -> Found:
+def read_source(dataset: DatasetFile, i: int, read_coco: Callable[..., Annotations]) -> Found:
     """What the source ``i``, one of photographs, has, limited as it says. ``read_coco``: ``formats.coco.read_coco``, or
     the same for files that several sources name."""
     source = dataset.sources[i]
@@ -83,11 +104,21 @@ def read_source(dataset: DatasetFile, i: int, read_coco: Callable[[Path], Annota
     problems += unreadable
     if any(p.file == str(folder) for p in unreadable):
         return Found(account, problems, keypoints=labels.keypoints)
-    there = dict(list_images(folder))
+    there = _photographs(source, labels)
+    several, told = labels.find_photographs(folder, there)
+    problems += told
+    if source.coordinates is None:
+        problems += doubts(labels.objects, there) or doubts(labels.whole, there)
     of_stem = labels.part_files.keys() | {stem for files in labels.maps.values() for stem in files}
+    if source.unlabelled:
+        for name in there:
+            labels.whole[name].append(Annotation(str(folder), name, name))
+        message = f"no key of its source names labels: of {len(there)} images the picture alone is known"
+        problems.append(Problem(str(folder), message, "name its labels if it has some", "note"))
     labelled = labels.objects.keys() | labels.whole.keys() | {name for name in there if stem(name) in of_stem}
     # Labels may name files that do not look like images from their names: they are images of this source as well.
     images = there | {name: folder / name for name in labelled - there.keys() if _is_file(folder / name)}
+    problems += passed_over(folder, images)
 
     def leave_out(names: Collection[str], reason: str) -> None:
         for name in names:
@@ -134,7 +165,8 @@ def read_source(dataset: DatasetFile, i: int, read_coco: Callable[[Path], Annota
         if not there_is:
             leave_out([name], accounts.UNREADABLE)  # a link that leads nowhere
             account.absent += name not in images
-            message = f"does not exist, but {(own + whole)[0].file} has labels for it{spellings.hint(name)}"
+            hint = f" (it might be {listed(several[name], 4)})" if name in several else spellings.hint(name)
+            message = f"does not exist, but {(own + whole)[0].file} has labels for it{hint}"
             problems.append(Problem(str(path), message, "add the image, or correct its name in the annotations"))
             continue
         if own and stem(name) in labels.maps.get("mask", ()):
@@ -142,6 +174,14 @@ def read_source(dataset: DatasetFile, i: int, read_coco: Callable[[Path], Annota
         objects += joined(own, whole)
     problems += _masks_not_used(source, masked)
     return Found(account, problems, objects, labels.keypoints, part_masks.keys() - stems_there)
+
+
+def respelled(by_image: dict[str, list[Annotation]], pairs: Mapping[str, str]) -> None:
+    """Moves annotations from the names under which they were written to those of the files that are meant."""
+    for old, new in pairs.items():
+        by_image.setdefault(new, []).extend(replace(one, image=new) for one in by_image.pop(old, ()))
+        if not by_image[new]:
+            del by_image[new]
 
 
 def joined(objects: list[Annotation], whole: list[Annotation]) -> list[Annotation]:
@@ -179,7 +219,7 @@ def _masks_not_used(source: Source, masked: list[list[Annotation]]) -> list[Prob
 
 
 def _read_labels(
-    dataset: DatasetFile, source: Source, read_coco: Callable[[Path], Annotations]
+    dataset: DatasetFile, source: Source, read_coco: Callable[..., Annotations]
 ) -> tuple[_Labels, list[Problem]]:
     """Whatever the source names, as far as it can be read; problems."""
     labels = _Labels()
@@ -191,7 +231,7 @@ def _read_labels(
         except BadInput as bad:
             found, wrong = [], bad.problems
         for annotation in found:
-            by_image[annotation.image].append(annotation)
+            (labels.whole if annotation.part_segments else by_image)[annotation.image].append(annotation)
         for names in dict.fromkeys(annotation.keypoint_names for annotation in found):
             labels.keypoints |= dict.fromkeys(names)
         problems.extend(wrong)
@@ -200,34 +240,96 @@ def _read_labels(
         unreadable = _unreadable(folder)
         found, wrong = ({}, unreadable) if unreadable else find()
         problems.extend(wrong)
+        if source.suffix and source.images is not None and os.path.samefile(folder, source.images):
+            found = {stem: path for stem, path in found.items() if stem.endswith(source.suffix)}
         return {stem.removesuffix(source.suffix): path for stem, path in found.items()}
 
-    coco, parts, masks = source.coco, source.part_coco, source.part_masks
-    if coco is not None:
-        add(labels.objects, lambda: _objects_of(coco, source, read_coco))
+    parts, masks = source.part_coco, source.part_masks
+    if source.coco_files:
+        add(labels.objects, lambda: _objects_of(source, read_coco))
+        problems += _drawn_twice(source, labels)
     if masks is not None:
-        folders = maps_of(dataset.overlapping, len(dataset.parts)).folders(dataset.parts)
-        labels.part_files = files(masks, lambda: find_part_files(masks, folders))
         if not dataset.overlapping:
             labels.colours, wrong = read_labelmap(masks, dataset.parts)
             problems += wrong
-    elif parts is not None:
-        add(labels.whole, lambda: read_part_coco(parts, dataset.parts))
+        labels.part_files = files(masks, lambda: _part_files(dataset, source, masks, bool(labels.colours)))
+    elif parts is not None and not (parts in source.coco_files and labels.whole):  # read there already
+        add(labels.whole, lambda: read_part_coco(parts, dataset.parts, source.coordinates))
     for name, path in source.labels.items():
         style = STYLES[name]
         if kind(path) == "folder":
-            labels.maps[name] = files(path, lambda path=path: find_maps(path))  # type: ignore[misc]
+            labels.maps[name] = files(path, partial(find_maps, path))
         else:
-            add(labels.whole, lambda path=path, style=style: read_of_parts(path, dataset.parts, style))  # type: ignore[misc]
+            add(labels.whole, partial(read_of_parts, path, dataset.parts, style, source.coordinates))
     return labels, problems
 
 
-def _objects_of(coco: Path, source: Source, read_coco: Callable[[Path], Annotations]) -> Annotations:
-    found, problems = read_coco(coco)
-    if source.join == "none":
-        return found, problems
-    objects, notes = join(found)
-    return objects, [*problems, *notes]
+def _part_files(
+    dataset: DatasetFile, source: Source, folder: Path, lossy: bool
+) -> tuple[dict[str, PartFiles], list[Problem]]:
+    """``find_part_files`` in the layout that the folder has. ``lossy``: colours are known, which a JPEG may hold."""
+    assert source.images is not None
+    ending = source.suffix if os.path.samefile(folder, source.images) else ""
+    folders = maps_of(dataset.overlapping, len(dataset.parts)).folders(dataset.parts)
+    if not folders and has_part_folders(folder, dataset.parts, source.images):
+        folders = dataset.parts
+    found, problems = find_part_files(folder, folders, ending, lossy)
+    if not folders and (
+        of_each := by_part_name({name: path for name, ((_, path), *_) in found.items()}, dataset.parts)
+    ):
+        return of_each, problems
+    return found, problems
+
+
+def _photographs(source: Source, labels: _Labels) -> dict[str, Path]:
+    """The images of a source's folder by name, without the masks that lie among them: in a folder below, or beside them
+    with an ending of their own (``suffix``)."""
+    assert source.images is not None
+    listed_there = dict(list_images(source.images))
+    root = os.path.realpath(source.images)
+    masks: set[str] = set()
+    of_parts = [path for files in labels.part_files.values() for _, path in files]
+    each: list[tuple[Path | None, list[Path]]] = [(source.part_masks, of_parts)]
+    each += [(source.labels[style], [*files.values()]) for style, files in labels.maps.items()]
+    for folder, files in each:
+        there = os.path.realpath(folder) if folder is not None else ""
+        if there.startswith(root + os.sep) or (there == root and source.suffix):
+            masks.update(os.path.realpath(path) for path in files)
+    if not masks:
+        return listed_there
+    return {name: path for name, path in listed_there.items() if os.path.realpath(path) not in masks}
+
+
+def _drawn_twice(source: Source, labels: _Labels) -> list[Problem]:
+    """Takes part masks out of the labels that the COCO files of objects have besides those of another key; a note."""
+    other = source.part_masks or source.part_coco
+    if not labels.whole or other is None or other in source.coco_files:
+        return []
+    file = next(iter(labels.whole.values()))[0].file
+    count = len(labels.whole)
+    labels.whole.clear()
+    return [Problem(file, f"has part masks of {count} images, too; those of {other} are used alone", "", "note")]
+
+
+def _objects_of(source: Source, read_coco: Callable[..., Annotations]) -> Annotations:
+    """The objects of all COCO files of a source, joined, and the part masks of those that have parts as categories."""
+    found: list[Annotation] = []
+    problems: list[Problem] = []
+    for file in source.coco_files:
+        try:
+            own, wrong = read_coco(file, coordinates=source.coordinates)
+        except BadInput as bad:
+            own, wrong = [], bad.problems
+        found += own
+        problems += wrong
+    objects = [one for one in found if not one.part_segments]
+    if len(source.coco_files) > 1:
+        count = Counter(one.image for one in objects)
+        objects = [replace(one, alone=one.alone and count[one.image] == 1) for one in objects]
+    if source.join != "none":
+        objects, notes = join(objects)
+        problems += notes
+    return objects + [one for one in found if one.part_segments], problems
 
 
 def _without_image(

@@ -19,10 +19,12 @@ import numpy as np
 
 from coarseparts.data import loading
 from coarseparts.data.crops import square_crop
-from coarseparts.data.dataset_file import Crop, kind
-from coarseparts.data.images import decode, list_images, stem
+from coarseparts.data.dataset_file import Crop
+from coarseparts.data.images import list_images, read_photograph, stem
 from coarseparts.data.loading import Recipe
 from coarseparts.data.sample import Sample
+from coarseparts.data.source_paths import kind
+from coarseparts.data.suffixes import passed_over
 from coarseparts.inference.journal import Journal, digest, held, refuse_company
 from coarseparts.inference.label_files import Labels, read_labels
 from coarseparts.inference.model import Model
@@ -51,13 +53,14 @@ class Summary:
 @dataclass(frozen=True)
 class _Opened:
     """An image of ``name`` at ``path``, its labelled objects (the image itself where there is none), and what was
-    repaired; ``image`` is None where it cannot be used, as ``problems`` say."""
+    repaired; ``image`` is None where it cannot be used, as ``problems`` say. ``size``: the photograph's own."""
 
     name: str
     path: Path
     problems: list[Problem]
     image: np.ndarray | None = None
     samples: list[Sample] = field(default_factory=list)
+    size: tuple[int, int] = (0, 0)
 
 
 Item = TypeVar("Item")
@@ -117,9 +120,9 @@ def predict_folder(
             raise BadInput(capped(dict.fromkeys(bad)))
     fast = model.fast
 
-    def save(name: str, path: Path, image: np.ndarray, parts: np.ndarray) -> tuple[str, Path]:
-        outputs.save(name, image, parts)
-        return name, path
+    def save(one: _Opened, image: np.ndarray, parts: np.ndarray) -> tuple[str, Path]:
+        outputs.save(one.name, image, parts, one.size)
+        return one.name, one.path
 
     with held(out, shard, tell), journal, ThreadPoolExecutor(THREADS, "write") as pool:
         writing: deque[Future[tuple[str, Path]]] = deque()
@@ -141,7 +144,7 @@ def predict_folder(
                     parts = np.zeros(each.image.shape[:2], np.uint8)
                     for prediction in itertools.islice(predicted, len(each.samples)):
                         parts = model.schema.maps.joined(parts, prediction.part_map())
-                    writing.append(pool.submit(save, each.name, each.path, each.image, parts))
+                    writing.append(pool.submit(save, each, each.image, parts))
             settle(BATCH)
         settle(0)
     if progress:
@@ -198,9 +201,11 @@ def _photographs(images: Path, done: Summary) -> list[tuple[str, Path]]:
     for _, folders, _ in os.walk(images, onerror=add):
         folders[:] = [f for f in folders if not f.startswith(".")]
     found = list_images(images)
+    over = passed_over(images)
     if not found:
-        none = Problem(str(images), "holds no image (jpg, png, tif, bmp, webp, gif, ppm)", remedy)
-        raise BadInput(done.problems or none)
+        none = Problem(str(images), "holds no image (jpg, png, tif, heic, avif, jp2, bmp, webp, gif, ppm)", remedy)
+        raise BadInput([*(done.problems or [none]), *over])
+    done.problems += over
     return found
 
 
@@ -249,7 +254,8 @@ def _notes_of(
 def _open(name: str, path: Path, objects: list[Recipe]) -> _Opened:
     """An image and its labels, or everything that is wrong with them."""
     try:
-        image, problems = decode(path)
+        photograph = read_photograph(path)
+        image, problems = photograph.array, list(photograph.problems)
     except BadInput as bad:
         return _Opened(name, path, bad.problems)
     samples = []
@@ -268,4 +274,4 @@ def _open(name: str, path: Path, objects: list[Recipe]) -> _Opened:
     problems = list(dict.fromkeys(problems))
     if errors(problems):
         return _Opened(name, path, errors(problems))
-    return _Opened(name, path, problems, image, samples or [Sample(stem(name), image)])
+    return _Opened(name, path, problems, image, samples or [Sample(stem(name), image)], photograph.size)

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from coarseparts.data.images import list_images
+from coarseparts.data.images import MAX_PIXELS, allowed, list_images
 from coarseparts.inference.model import Model
 from coarseparts.labels.given import mark
 from coarseparts.system.errors import Busy
@@ -95,6 +95,8 @@ def digest(model: Model, labels: Iterable[Path], with_overlay: bool) -> str:
         each = [file for _, file in list_images(path)] if path.is_dir() else []
         found.update(mark(each).encode(errors="surrogatepass") if path.is_dir() else path.read_bytes())
     found.update(bytes([with_overlay]))
+    if allowed() != MAX_PIXELS:
+        found.update(str(allowed()).encode())
     return found.hexdigest()[:16]
 
 

@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from coarseparts.data.dataset_file import FILES, FOLDERS, OF_STYLES, Crop, kind
+from coarseparts.data.dataset_file import Crop
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.coco import read_coco, read_of_parts
 from coarseparts.data.formats.mask_folder import find_maps, of_map
 from coarseparts.data.images import stem
 from coarseparts.data.loading import Recipe
-from coarseparts.data.namesakes import Spellings
+from coarseparts.data.namesakes import Spellings, meant, taken_for
 from coarseparts.data.objects import join
-from coarseparts.data.sources import joined
+from coarseparts.data.source_paths import FILES, FOLDERS, OF_STYLES, kind
+from coarseparts.data.sources import joined, respelled
 from coarseparts.labels import STYLES
 from coarseparts.labels.schema import Schema
 from coarseparts.system.problems import BadInput, Problem, capped
@@ -52,8 +53,8 @@ def read_labels(schema: Schema, crop: Crop, photographs: Mapping[str, Path], fil
     for key, path in files.items():
         try:
             if key == "coco":
-                read, wrong = read_coco(path)
-                read, notes = join(read)
+                read, wrong = read_coco(path, schema.parts)
+                read, notes = join([one for one in read if not one.part_segments])
                 wrong = [*wrong, *notes]
             elif kind(path) == "folder":
                 maps, wrong = find_maps(path)
@@ -72,10 +73,15 @@ def read_labels(schema: Schema, crop: Crop, photographs: Mapping[str, Path], fil
                 found.problems += _unknown_keypoints(path, annotated, schema)
             else:
                 schema = schema.model_copy(update={"keypoints": tuple(annotated)})
+    pairs, several = meant(sorted({*objects, *whole}), photographs)
+    found.problems += taken_for(pairs, str(files.get("coco") or next(iter(files.values()))), "images of label files")
+    respelled(objects, pairs)
+    respelled(whole, pairs)
     spellings, without = Spellings(photographs), 0
     for name in sorted({*objects, *whole}):
         if name not in photographs:
-            if hint := spellings.hint(name):
+            hint = f" (it might be {listed(several[name], 4)})" if name in several else spellings.hint(name)
+            if hint:
                 message = f"has labels for {abridged(name, 200)}, which is not there{hint}"
                 remedy = "correct its name, relative to the folder of the images"
                 first = (objects.get(name) or whole[name])[0]

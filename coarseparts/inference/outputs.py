@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from pycocotools import mask as rle
 
 from coarseparts.data.formats.part_masks import OVERLAY
-from coarseparts.data.images import stem
+from coarseparts.data.images import open_own, stem
 from coarseparts.labels.schema import Schema
 from coarseparts.report.overlay import overlay
 from coarseparts.report.palette import colours
@@ -51,10 +51,14 @@ class Outputs:
     def _picture(self, name: str) -> Path:
         return self.folder / f"{stem(name)}{OVERLAY}"
 
-    def save(self, name: str, image: np.ndarray, parts: np.ndarray) -> None:
-        """Writes the files of an image (H, W, 3) with its part map (H, W) uint8, bit fields where parts overlap."""
+    def save(self, name: str, image: np.ndarray, parts: np.ndarray, size: tuple[int, int] = (0, 0)) -> None:
+        """Writes the files of an image (H, W, 3) with its part map (H, W) uint8, bit fields where parts overlap. The
+        map is written at the photograph's own ``size`` (width, height), where the image was read at a smaller one."""
         maps = self.schema.maps
-        for file, picture in zip(self.maps(name), maps.pictures(parts, self._colours), strict=True):
+        whole = parts
+        if size not in ((0, 0), parts.shape[::-1]):
+            whole = np.asarray(Image.fromarray(parts).resize(size, Image.Resampling.NEAREST))
+        for file, picture in zip(self.maps(name), maps.pictures(whole, self._colours), strict=True):
             _write_sealed(file, picture)
         if self.pictures:
             _write_sealed(self._picture(name), Image.fromarray(overlay(image, parts, self._colours, maps)))
@@ -64,7 +68,7 @@ class Outputs:
         layers = []
         for file in self.maps(name):
             try:
-                with Image.open(file) as picture:
+                with open_own(file) as picture:
                     layers.append(np.asarray(picture))
             except (OSError, ValueError, SyntaxError) as error:
                 if limits.is_machines(error):
@@ -170,7 +174,7 @@ def _hash_of(picture: Image.Image) -> str:
 
 def _as_written(path: Path) -> bool:
     try:
-        with Image.open(path) as picture:
+        with open_own(path) as picture:
             return bool(getattr(picture, "text", {}).get(SEAL) == _hash_of(picture))
     except (OSError, ValueError, SyntaxError) as error:
         if limits.is_machines(error):

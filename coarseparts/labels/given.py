@@ -64,12 +64,14 @@ class Decoded:
 @dataclass(frozen=True)
 class Given:
     """A label as a file gives it, not yet checked against the image: ``value`` as its style reads it. ``file`` and
-    ``where`` say where it stands, ``size`` (width, height) of the image as the file states it."""
+    ``where`` say where it stands, ``size`` (width, height) of the image as the file states it. ``of``: the size on
+    which its coordinates are, where they are to be scaled from it to the image's."""
 
     value: Any
     file: str
     where: str
     size: tuple[int, int] | None = None
+    of: tuple[int, int] | None = None
 
 
 @dataclass
@@ -115,6 +117,8 @@ class Canvas:
             message = f"{given.where} was made on {given.size[0]}x{given.size[1]} pixels, {self.image} has "
             message += f"{self.size[0]}x{self.size[1]} when upright"
             remedy = "put back the image that was annotated, or export again"
+            if given.size[0] * self.size[1] == given.size[1] * self.size[0]:
+                remedy += "; or write `coordinates: stated` in this source to scale the labels"
             if self.orientation >= 5 and given.size == self.size[::-1]:
                 stored = f"that is its size before EXIF orientation {self.orientation} turns it upright"
                 remedy = (

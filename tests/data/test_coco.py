@@ -89,7 +89,7 @@ def test_what_counts_as_missing(tmp_path, changes, lacking):
         ({"segmentation": [[1, 1, 5, 1]]}, "a polygon of 4 numbers"),
         ({"segmentation": [[1, 1, 5, 1, 5, 4, 1]]}, "a polygon of 7 numbers"),
         ({"segmentation": [[1, float("nan"), 5, 1, 5, 4]]}, "a polygon holds nan"),
-        ({"segmentation": [1, 1, 5, 1, 5, 4]}, "broken list"),
+        ({"segmentation": [1, 1, 5, 1, 5, "4"]}, "broken list"),
         ({"segmentation": [[1, 1, 5, 1, 5, 4], "x"]}, "broken list"),
         ({"segmentation": {"size": [6, 8]}}, "broken RLE"),
         ({"segmentation": {"size": [6, 8.5], "counts": [48]}}, "broken RLE"),

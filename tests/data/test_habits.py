@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.formats.coco import read_coco, read_part_coco
+from coarseparts.data.objects import join
 from coarseparts.data.records import read_dataset
 from coarseparts.system.problems import Problem
 
@@ -126,3 +128,78 @@ def test_a_category_for_each_keypoint_is_one_error(tmp_path: Path) -> None:
     found, (problem,) = read_coco(file)
     assert found == [] and problem.severity == "error"
     assert "6 boxes are of a pixel or so, of 3 categories: it seems to have a category per keypoint" in problem.message
+
+
+def one_of(file: Path, **changes: Any) -> tuple[list[Any], list[Problem]]:
+    """What is read of a file with one annotation of an image of 8 x 6."""
+    image = {"id": 1, "file_name": "a.png", "width": 8, "height": 6} | changes.pop("image", {})
+    entry = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 4, 3], **changes}
+    category = {"id": 1, "name": "ant", "keypoints": []}
+    file.write_text(json.dumps({"images": [image], "annotations": [entry], "categories": [category]}))
+    return read_coco(file)
+
+
+@pytest.mark.parametrize("segmentation", [[1, 1, 5, 1, 5, 4], [[], [1, 1, 5, 1, 5, 4]]])
+def test_a_polygon_may_be_flat_or_stand_beside_empty_ones(tmp_path: Path, segmentation: list[Any]) -> None:
+    (found,), problems = one_of(tmp_path / "c.json", segmentation=segmentation)
+    assert problems == [] and found.label("mask").segmentation == [[1, 1, 5, 1, 5, 4]]
+
+
+@pytest.mark.parametrize("nothing", [[[]], [], {}, None, float("nan")])
+def test_an_empty_polygon_or_the_nan_of_a_table_is_no_label(tmp_path: Path, nothing: Any) -> None:
+    (found,), problems = one_of(tmp_path / "c.json", segmentation=nothing)
+    assert problems == [] and set(found.labels) == {"box"}
+    keypoints = nothing if not isinstance(nothing, dict) else None
+    assert one_of(tmp_path / "c.json", keypoints=keypoints)[1] == []
+
+
+@pytest.mark.parametrize(
+    "changes", [{"image_id": 1.0}, {"image_id": "1.0"}, {"image_id": " 1"}, {"category_id": "1.0"}]
+)
+def test_ids_that_went_through_a_table_are_the_same_ids(tmp_path: Path, changes: dict[str, Any]) -> None:
+    (found,), problems = one_of(tmp_path / "c.json", **changes)
+    assert problems == [] and found.image == "a.png"
+
+
+def test_sizes_may_be_texts(tmp_path: Path) -> None:
+    (found,), problems = one_of(tmp_path / "c.json", image={"width": "8", "height": "6.0"})
+    assert problems == [] and found.size == (8, 6)
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_a_run_length_mask_without_a_box_has_a_place(tmp_path: Path, as_text: bool) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        mask = np.zeros((6, 8), np.uint8, order="F")
+        x, y, w, h = rng.integers(0, 8), rng.integers(0, 6), rng.integers(1, 9), rng.integers(1, 7)
+        mask[y : y + h, x : x + w] = 1
+        rle: dict[str, Any] = coco_mask.encode(mask)
+        counts: Any = rle["counts"].decode()
+        if not as_text:
+            flat = mask.T.ravel()
+            edges = np.flatnonzero(np.diff(np.concatenate([[0], flat, [flat[-1]]]))).tolist()
+            counts = np.diff([0, *edges, flat.size]).tolist()
+        (found,), _ = one_of(tmp_path / "c.json", bbox=None, segmentation={"size": [6, 8], "counts": counts})
+        rows, columns = np.nonzero(mask)
+        expected = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert found.label("mask").extent.tolist() == expected
+    (found,), _ = one_of(tmp_path / "c.json", bbox=None, segmentation={"size": [6, 8], "counts": [5, 3]})
+    assert found.label("mask").extent is None, "its runs do not add up"
+
+
+def test_keypoints_and_a_run_length_mask_without_a_box_are_one_object(tmp_path: Path) -> None:
+    entries = [
+        {"id": 1, "image_id": 1, "category_id": 1, "keypoints": [2, 2, 2, 3, 3, 2, 4, 2, 2]},
+        {
+            "id": 2,
+            "image_id": 1,
+            "category_id": 1,
+            "segmentation": {"size": [6, 8], "counts": [7, 4, 2, 4, 2, 4, 2, 4, 19]},
+        },
+    ]
+    images = [{"id": 1, "file_name": "a.png", "width": 8, "height": 6}]
+    categories = [{"id": 1, "name": "ant", "keypoints": NAMES}]
+    file = tmp_path / "c.json"
+    file.write_text(json.dumps({"images": images, "annotations": entries, "categories": categories}))
+    (joined,), _ = join(read_coco(file)[0])
+    assert set(joined.labels) == {"keypoints", "mask"} and joined.alone

@@ -59,7 +59,7 @@ def test_soft_masks_stay_soft(tmp_path):
     Image.fromarray(values * 0).save(tmp_path / "b.png")
     with pytest.raises(BadInput, match="empty"):
         read_mask(tmp_path / "b.png", (3, 2))
-    Image.fromarray(values).convert("RGB").save(tmp_path / "c.png")
+    Image.fromarray(np.stack([values, values, values // 2], 2)).save(tmp_path / "c.png")
     with pytest.raises(BadInput, match="mode RGB"):
         read_mask(tmp_path / "c.png", (3, 2))
 

@@ -252,7 +252,7 @@ def test_everything_wrong_with_the_files_is_found_at_once(world):
 
 
 def test_missing_images_are_listed_and_then_counted(world):
-    world.photo("img/7.jpg")
+    world.photo("img/77.jpg")
     for i in range(30):
         world.label(f"{i}.jpg")
     records, problems, _ = read_dataset(dataset(world.source(masks=False)))
@@ -264,17 +264,17 @@ def test_missing_images_are_listed_and_then_counted(world):
 def test_a_missing_image_with_a_likely_name(world):
     world.photo("a.png")
     world.label("a.jpg")
-    world.label("images/a.png")
-    _, problems, _ = read_dataset(dataset(world.source(masks=False)))
-    assert len(lines(problems)) == 2 and all("(there is a.png)" in line for line in lines(problems))
-
-
-def test_a_missing_image_whose_accents_are_encoded_otherwise(world):
-    world.photo("ame\u0301lie.jpg")  # as macOS writes it
-    world.label("am\u00e9lie.jpg")
     _, problems, _ = read_dataset(dataset(world.source(masks=False)))
     (line,) = lines(problems)
-    assert "there is a file of the same letters" in line
+    assert "(there is a.png)" in line
+
+
+def test_an_image_whose_accents_are_encoded_otherwise_is_the_one_that_is_meant(world):
+    world.photo("ame\u0301lie.jpg")  # as macOS writes it
+    world.label("am\u00e9lie.jpg")
+    records, problems, _ = read_dataset(dataset(world.source(masks=False)))
+    assert len(records) == 1 and lines(problems) == []
+    assert any("taken for the one that fits" in line for line in lines(problems, "note"))
 
 
 def test_the_same_image_in_two_splits(tmp_path):
@@ -682,8 +682,13 @@ def test_masks_whose_names_have_one_ending_are_told_once_and_read_with_it(world)
     told = [p.message for p in read_dataset(dataset(source))[1] if p.severity == "error"]
     assert not any("_0000" in message and "lack" in message for message in told), "not all of them do"
     (world.masks / "d.png").rename(world.masks / "b.png")
+    records, problems, _ = read_dataset(dataset(source))
+    assert [r.name for r in records] == ["a_0000", "b_0000", "c_0000"] and all("parts" in r.has for r in records)
+    assert any("3 files of part masks are not named as their photographs are" in p.message for p in problems)
+    for name in ("a", "b", "c"):
+        (world.images / f"{name}_0000.jpg").rename(world.images / f"{name}_x.jpg")
     told = [p.message for p in read_dataset(dataset(source))[1] if p.severity == "error"]
-    assert "3 part masks like this one lack '_0000', in which the photographs' names end" in told[0]
+    assert "3 part masks like this one lack '_x', in which the photographs' names end" in told[0]
 
 
 def test_a_size_that_is_the_stored_ones_names_the_exif_orientation(world):

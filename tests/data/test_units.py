@@ -58,10 +58,29 @@ def test_boxes_of_truncated_objects_are_no_corners():
     assert units.corners(beyond, [image] * 3, [None] * 3) == []
 
 
-def test_shares_of_the_image_are_told_of_every_label(tmp_path):
-    found = problems(tmp_path, objects(scale=(1 / WIDTH, 1 / HEIGHT)))
+def test_shares_of_the_image_are_taken_for_them_where_all_labels_agree(tmp_path):
+    ((severity, message),) = problems(tmp_path, objects(scale=(1 / WIDTH, 1 / HEIGHT)))
+    assert severity == "note" and message == "all coordinates of keypoints, segmentation, bbox lie between 0 and 1"
+
+
+def test_shares_beside_pixels_are_told_of_every_label(tmp_path):
+    whole = objects(scale=(1 / WIDTH, 1 / HEIGHT))
+    for entry in whole["annotations"]:
+        entry["bbox"] = [10, 12, 60, 30]
+    found = problems(tmp_path, whole)
     assert {severity for severity, _ in found} == {"error"}
-    assert [m.split("coordinates of ")[1].split()[0] for _, m in found] == ["keypoints", "segmentation", "bbox"]
+    assert [m.split("coordinates of ")[1].split()[0] for _, m in found] == ["keypoints", "segmentation"]
+
+
+def test_coordinates_up_to_100_in_large_images_are_asked_for(tmp_path):
+    whole = objects(scale=(100 / WIDTH, 100 / HEIGHT))
+    for image in whole["images"]:
+        image |= {"width": 640, "height": 480}
+    ((severity, message),) = problems(tmp_path, whole)
+    assert severity == "error" and message.startswith("all coordinates lie between 0 and 100, in 6 images")
+    assert read_coco(tmp_path / "c.json", coordinates="pixels")[1] == []
+    whole["images"][0]["width"] = 150
+    assert problems(tmp_path, whole) == []
 
 
 def test_a_point_in_the_first_pixel_is_no_share(tmp_path):

@@ -11,6 +11,7 @@ from PIL import Image
 
 from coarseparts.cli import options
 from coarseparts.data.formats.part_masks import find_part_masks
+from coarseparts.data.images import MAX_PIXELS, allow
 from coarseparts.data.sample import Sample
 from coarseparts.data.synthetic import birds
 from coarseparts.inference.folder import predict_folder
@@ -282,3 +283,20 @@ def test_labels_of_other_images_are_refused(model: Model, images: Path, tmp_path
     file.write_text(json.dumps({"images": [image], "annotations": [box], "categories": [category]}))
     with pytest.raises(BadInput, match=r"coarse\.json: names none of the 20 images"):
         predict_folder(model, images, tmp_path / "out", labels=file)
+
+
+def test_a_photograph_that_is_read_at_a_reduced_size_gets_parts_at_its_own(model: Model, tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    made = birds.render(1, size=96, seed=4)
+    Image.fromarray(made["image"][0]).save(tmp_path / "scans" / "a.jpg")
+    (tmp_path / "scans" / "b.nef").write_bytes(b"raw")
+    allow(50 * 50)
+    try:
+        done = predict_folder(model, tmp_path / "scans", tmp_path / "out", with_overlay=True)
+        again = predict_folder(model, tmp_path / "scans", tmp_path / "out", with_overlay=True)
+    finally:
+        allow(MAX_PIXELS)
+    assert (done.written, done.left_out, again.kept) == (1, 0, 1)
+    assert np.asarray(Image.open(tmp_path / "out" / "a.png")).shape == (96, 96)
+    told = [str(problem) for problem in done.problems]
+    assert any("was read at 48x48" in line for line in told) and any("passed over: 1 .nef" in line for line in told)

@@ -38,11 +38,18 @@ def test_labels_go_to_the_photographs_that_they_name(tmp_path: Path) -> None:
     assert (found.problems, found.elsewhere, found.styles()) == ([], 1, {"keypoints", "box"})
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "photos/a.png"])
-def test_a_misspelt_photograph_is_an_error_with_the_right_name(tmp_path: Path, name: str) -> None:
-    found = read(tmp_path, [name], ["beak", "crown"])
+def test_a_misspelt_photograph_is_an_error_with_the_right_name(tmp_path: Path) -> None:
+    found = read(tmp_path, ["a.jpg"], ["beak", "crown"])
     (problem,) = found.problems
     assert problem.severity == "error" and "(there is a.png)" in problem.message and not found.objects
+
+
+@pytest.mark.parametrize("name", ["photos/a.png", "photos\\a.png", "0a1b2c3d-a.png"])
+def test_a_photograph_that_is_written_otherwise_is_the_one_that_fits(tmp_path: Path, name: str) -> None:
+    found = read(tmp_path, [name], ["beak", "crown"])
+    (problem,) = found.problems
+    assert problem.severity == "note" and "taken for the one that fits" in problem.message
+    assert list(found.objects) == ["a.png"]
 
 
 def test_keypoints_that_the_model_does_not_know_are_told(tmp_path: Path) -> None:

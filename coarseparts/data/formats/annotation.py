@@ -26,12 +26,15 @@ _NO_NAME = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
 
 @dataclass(frozen=True)
 class PartSegment:
-    """A region of part ``index`` (1..P) as COCO polygons or RLE; ``file`` and ``where`` say where it stands."""
+    """A region of part ``index`` (1..P) as COCO polygons or RLE; ``file``, ``where``, ``size`` and ``of`` as
+    ``labels.given.Given`` has them."""
 
     index: int
     segmentation: Any
     file: str
     where: str
+    size: tuple[int, int] | None = None
+    of: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from coarseparts.data.formats import habits, units
 from coarseparts.data.formats.annotation import Annotation, PartSegment
 from coarseparts.data.formats.coco_file import Broken, CocoFile, load_coco
 from coarseparts.data.formats.drawing import Outline
-from coarseparts.data.formats.units import MOST
-from coarseparts.data.images import MAX_PIXELS
+from coarseparts.data.formats.units import MOST, Coordinates
+from coarseparts.data.images import allowed
+from coarseparts.data.scaling import placed
 from coarseparts.labels import LabelStyle
 from coarseparts.labels.given import Given, OfPart, Points
 from coarseparts.system.problems import Problem
-from coarseparts.system.text import abridged, listed, readable, short, strangers
+from coarseparts.system.text import abridged, close_to, listed, readable, short, strangers
 
 MOST_POINTS = 100_000
 """Points of one annotation's polygons."""
@@ -30,8 +32,12 @@ MOST_RUNS = 5_000_000
 """Characters, or numbers, of a mask's run lengths."""
 
 
-def read_coco(path: Path) -> tuple[list[Annotation], list[Problem]]:
-    """The objects of a COCO file and what is wrong with it; an object with an error is left out.
+def read_coco(
+    path: Path, parts: tuple[str, ...] = (), coordinates: Coordinates = None
+) -> tuple[list[Annotation], list[Problem]]:
+    """The objects of a COCO file and what is wrong with it; an object with an error is left out. Where categories
+    besides the objects' are drawn ``parts``, their annotations are no objects: behind these comes an annotation for
+    each image with its ``part_segments``.
 
     Several annotations of an image are several objects. Visibility is COCO's; the coordinates of a keypoint of
     visibility 0 are set to 0. A keypoint array of zeros, a box of zeros and an empty segmentation count as missing; so
@@ -40,6 +46,7 @@ def read_coco(path: Path) -> tuple[list[Annotation], list[Problem]]:
     when the file is no COCO file.
     """
     coco, lost = load_coco(path), habits.Lost()
+    of_parts = _taken_apart(coco, parts, coordinates)
     per_image = Counter(entry["image_id"] for entry in coco.annotations)
     objects = []
     for entry in coco.annotations:
@@ -63,58 +70,115 @@ def read_coco(path: Path) -> tuple[list[Annotation], list[Problem]]:
         if len(coco.problems) == before:
             alone = per_image[entry["image_id"]] == 1 and entry["image_id"] not in coco.incomplete
             objects.append(Annotation(str(path), where, image, readable(entry["id"]), alone, names, labels))
+    objects = _in_pixels(coco, objects, coordinates)
     sizes = [box[2:] - box[:2] for one in objects if (box := one.label("box")) is not None]
     if points := habits.of_a_pixel(sizes, len({entry["category_id"] for entry in coco.annotations})):
         coco.say(*points[0])
         return [], coco.problems
-    _say_units(coco, objects)
     for message, remedy in (*lost.notes(), *habits.all_hidden(objects)):
         coco.say(message, remedy, "note")
     hulls = habits.hulls(objects)
     for message, remedy in hulls:
         coco.say(message, remedy, "note")
-    return (habits.without_boxes(objects) if hulls else objects), coco.problems
+    return (habits.without_boxes(objects) if hulls else objects) + of_parts, coco.problems
 
 
 def _where(key: str, image: str) -> str:
     return f"annotation {abridged(key)} ({abridged(image, 200)})"
 
 
-def _say_units(coco: CocoFile, objects: list[Annotation]) -> None:
-    """Problems where coordinates are shares of the image or boxes are corners, as far as the file itself tells."""
+def _in_pixels(coco: CocoFile, objects: list[Annotation], coordinates: Coordinates) -> list[Annotation]:
+    """The objects, those of shares placed where the file leaves no doubt that all are; problems where it does, and
+    where boxes are corners, as far as the file itself tells."""
     outlines = [mask.points if (mask := one.label("mask")) is not None else None for one in objects]
     seen = [points[points[:, 2] > 0, :2] for one in objects if (points := one.keypoints) is not None]
     boxed = [(one.labels.get("box"), outline) for one, outline in zip(objects, outlines, strict=True)]
     of_box = [(box.value, box.size, outline) for box, outline in boxed if box is not None]
-    found = units.fractions("keypoints", seen, 6)
-    found += units.fractions("segmentation", [points for points in outlines if points is not None], 6)
-    found += units.fractions("bbox", [box for box, _, _ in of_box], 2)
-    for message, remedy in found:
-        coco.say(message, remedy)
-    if of_box and not found:
+    drawn = [points for points in outlines if points is not None]
+    kinds = {"keypoints": (seen, 6), "segmentation": (drawn, 6), "bbox": ([box for box, _, _ in of_box], 2)}
+    coordinates, doubtful = _told_units(coco, kinds, coordinates)
+    if of_box and not doubtful and coordinates is None:
         for message, remedy in units.corners(*zip(*of_box, strict=True)):
             coco.say(message, remedy, "note")
+    return [placed(one, coordinates) for one in objects]
 
 
-def read_part_coco(path: Path, parts: tuple[str, ...]) -> tuple[list[Annotation], list[Problem]]:
+def _told_units(
+    coco: CocoFile, kinds: dict[str, tuple[list[np.ndarray], int]], coordinates: Coordinates
+) -> tuple[Coordinates, bool]:
+    """What the coordinates are (``units.are_shares`` of ``kinds``), and whether that is in doubt, which is told."""
+    if coordinates is not None:
+        return coordinates, False
+    shares, found = units.are_shares(kinds)
+    if shares:
+        message = (
+            f"all coordinates of {listed(label for label, (arrays, _) in kinds.items() if arrays)} lie between 0 and 1"
+        )
+        remedy = "they are taken for shares of the images' sides; write `coordinates: pixels` if they are not"
+        coco.say(message, remedy, "note")
+        return "relative", False
+    found = found or units.percent(
+        [array for arrays, _ in kinds.values() for array in arrays],
+        [coco.images[image][1] for image in dict.fromkeys(entry["image_id"] for entry in coco.annotations)],
+    )
+    for message, remedy in found:
+        coco.say(message, remedy)
+    return None, bool(found)
+
+
+def read_part_coco(
+    path: Path, parts: tuple[str, ...], coordinates: Coordinates = None
+) -> tuple[list[Annotation], list[Problem]]:
     """An annotation per image with the segmentations of all its parts, and what is wrong with the file.
 
     Categories are matched to ``parts`` by name; an image with an error in it is left out. Raises BadInput when the
     file is no COCO file.
     """
     coco = load_coco(path)
-    remedy = "draw the part or remove the annotation"
+    return _part_masks(coco, parts, coordinates), coco.problems
+
+
+def _part_masks(coco: CocoFile, parts: tuple[str, ...], coordinates: Coordinates) -> list[Annotation]:
+    file, remedy = str(coco.path), "draw the part or remove the annotation"
     found, broken = _by_image(coco, parts, ("segmentation",), _segmentation, remedy, complete=True)
+    said = [value for entries in found.values() for _, value, _ in entries if isinstance(value, list)]
+    corners = [np.array(polygon, np.float64) for polygons in said for polygon in polygons]
+    coordinates, _ = _told_units(coco, {"segmentation": (corners, 6)}, coordinates)
     annotations = []
     for image, entries in found.items():
         if image not in broken:
-            segments = tuple(PartSegment(index, value, str(path), where) for index, value, where in entries)
-            annotations.append(Annotation(str(path), segments[0].where, image, part_segments=segments))
-    return annotations, coco.problems
+            size = coco.images[coco.named[image]][1]
+            segments = tuple(PartSegment(index, value, file, where, size) for index, value, where in entries)
+            annotations.append(Annotation(file, segments[0].where, image, part_segments=segments))
+    return [placed(one, coordinates) for one in annotations]
+
+
+def _taken_apart(coco: CocoFile, parts: tuple[str, ...], coordinates: Coordinates) -> list[Annotation]:
+    """The part masks of a file that has objects and parts, or several parts, as categories; takes their annotations out
+    of it. Only categories that are drawn count: a box or a point of this name is something else."""
+    names = {key: name for key, (name, _) in coco.categories.items()}
+    used = {names[entry["category_id"]] for entry in coco.annotations}
+    segmented = (entry for entry in coco.annotations if not _is_nothing(entry.get("segmentation")))
+    drawn = {name for entry in segmented if (name := names[entry["category_id"]]) in parts}
+    if not drawn or (len(drawn) < 2 and used == drawn):
+        return []
+    lacking = [part for part in parts if part not in names.values()]
+    for name in sorted(used - drawn):
+        if near := close_to(name, lacking):
+            coco.say(
+                f"category {short(name, 60)} is taken for an object's", f"did you mean the part {short(near, 60)}?"
+            )
+    own = [entry for entry in coco.annotations if names[entry["category_id"]] in drawn]
+    coco.annotations = [entry for entry in coco.annotations if names[entry["category_id"]] not in drawn]
+    others = f", those of {listed(map(abridged, sorted(used - drawn)))} for objects" if used - drawn else ""
+    told = listed(map(abridged, sorted(drawn)))
+    coco.say(f"annotations of the categories {told} are taken for part masks{others}", "", "note")
+    categories = {key: said for key, said in coco.categories.items() if said[0] in drawn}
+    return _part_masks(replace(coco, annotations=own, categories=categories), parts, coordinates)
 
 
 def read_of_parts(
-    path: Path, parts: tuple[str, ...], style: type[LabelStyle]
+    path: Path, parts: tuple[str, ...], style: type[LabelStyle], coordinates: Coordinates = None
 ) -> tuple[list[Annotation], list[Problem]]:
     """An annotation per image with what the file says of all its parts in a label ``style``, and what is wrong with it.
 
@@ -127,8 +191,10 @@ def read_of_parts(
     found, broken = _by_image(coco, names, keys, read, remedy, style.complete)
     annotations = []
     boxes, sizes = [], []
+    values: list[np.ndarray] = []
     for image, entries in found.items():
         size = coco.images[coco.named[image]][1]
+        values += [line for _, value, _ in entries for line in (value if isinstance(value, list) else [value])]
         if style.coco == "bbox":
             boxes += [value for _, value, _ in entries]
             sizes += [size] * len(entries)
@@ -136,11 +202,11 @@ def read_of_parts(
             said = tuple(OfPart(i - style.of_background, value, where) for i, value, where in entries)
             given = Given(said, str(path), said[0].where, size)
             annotations.append(Annotation(str(path), given.where, image, labels={style.name: given}))
-    for message, remedy in units.fractions("bbox", boxes, 2):
-        coco.say(message, remedy)
-    for message, remedy in units.corners(boxes, sizes, [None] * len(boxes)):
-        coco.say(message, remedy, "note")
-    return annotations, coco.problems
+    coordinates, doubtful = _told_units(coco, {style.coco: (values, 2 if boxes else 6)}, coordinates)
+    if not doubtful and coordinates is None:
+        for message, remedy in units.corners(boxes, sizes, [None] * len(boxes)):
+            coco.say(message, remedy, "note")
+    return [placed(one, coordinates) for one in annotations], coco.problems
 
 
 def _by_image(
@@ -195,7 +261,7 @@ def _outline(value: Any, file: str, where: str) -> Outline | None:
 
 def _keypoints(value: Any, names: tuple[str, ...], lost: habits.Lost) -> Points | None:
     """(k, 3) float32, or None when none is labelled."""
-    if value is None or (isinstance(value, list) and not value):
+    if _is_nothing(value):
         return None
     missing = np.zeros(len(names), bool)
     if isinstance(value, list) and len(value) == 3 * len(names):
@@ -227,7 +293,7 @@ def _with_nowhere(value: list[Any]) -> tuple[list[Any], np.ndarray]:
 
 def _box(value: Any, keypoints: Given | None = None) -> np.ndarray | None:
     """(x0, y0, x1, y1) float32, or None when the box is missing, all zeros, or the hull of ``keypoints`` on a line."""
-    if value is None or (isinstance(value, list) and all(type(v) in (int, float) and v == 0 for v in value)):
+    if _is_nothing(value) or (isinstance(value, list) and all(type(v) in (int, float) and v == 0 for v in value)):
         return None
     numbers = _finite(value, "bbox")
     if numbers.size == 4 and keypoints is not None and (numbers[2:] == 0).any():
@@ -241,7 +307,7 @@ def _box(value: Any, keypoints: Given | None = None) -> np.ndarray | None:
 
 def _segmentation(value: Any) -> Any:
     """Polygons or RLE of the right form (whether RLE's runs add up is seen when it is drawn), or None."""
-    if value is None or value == [] or value == {}:
+    if _is_nothing(value) or value == {}:
         return None
     remedy = "expected polygons [[x, y, x, y, x, y, ...], ...] or RLE {size: [height, width], counts: ...}"
     if isinstance(value, dict):
@@ -253,15 +319,18 @@ def _segmentation(value: Any) -> Any:
             or not counts
         ):
             raise Broken("segmentation is a broken RLE", remedy)
-        if size[0] * size[1] > MAX_PIXELS:
+        if size[0] * size[1] > allowed():
             came = f"{size[1]:,}x{size[0]:,} pixels"
-            raise Broken(f"segmentation is an RLE of {came}, expected at most {MAX_PIXELS:,}", "draw it again")
+            raise Broken(f"segmentation is an RLE of {came}, expected at most {allowed():,}", "draw it again")
         if len(counts) > MOST_RUNS:
             came = f"{len(counts):,} counts"
             raise Broken(f"segmentation is an RLE of {came}, expected at most {MOST_RUNS:,}", "draw it again")
         return {"size": size, "counts": counts}
+    if isinstance(value, list) and all(type(number) in (int, float) for number in value):
+        value = [value]  # a polygon by itself
     if not isinstance(value, list) or not all(isinstance(polygon, list) for polygon in value):
         raise Broken(f"segmentation is a broken {type(value).__name__}", remedy)
+    value = [polygon for polygon in value if polygon]
     if (points := sum(map(len, value)) // 2) > MOST_POINTS:
         raise Broken(f"polygons of {points:,} points, expected at most {MOST_POINTS:,}", "draw it with fewer")
     for polygon in value:
@@ -271,9 +340,14 @@ def _segmentation(value: Any) -> Any:
     return value
 
 
+def _is_nothing(value: Any) -> bool:
+    """Whether a label is not there: null, NaN as tables write it, an empty list or one of empty lists."""
+    return value is None or value != value or (isinstance(value, list) and all(one == [] for one in value))
+
+
 def _polylines(value: Any) -> list[np.ndarray] | None:
     """(n, 2) points of each line, n >= 1, or None."""
-    if value is None or value == []:
+    if _is_nothing(value):
         return None
     remedy = "expected lines [[x, y, x, y, ...], ...]"
     if not isinstance(value, list) or not all(isinstance(line, list) for line in value):

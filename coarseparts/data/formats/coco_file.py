@@ -5,6 +5,7 @@ The JSON is parsed here rather than by pycocotools, which trusts its input: a ma
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,14 @@ MOST_ANNOTATIONS = 10_000
 
 LARGE = 20_000_000
 """Bytes of a file that is glanced at before it is parsed."""
+
+
+_AS_FLOAT = re.compile(r"^(-?\d{1,15})\.0+$")
+"""A whole number that went through a table with gaps, as a text."""
+
+
+_SIDE = re.compile(r"^\s*\d{1,9}(\.0*)?\s*$")
+"""A number of pixels that was written as a text."""
 
 
 class Broken(ValueError):
@@ -147,6 +156,8 @@ def _stated_size(entry: dict) -> tuple[int, int] | None:
     sides = []
     for key in ("width", "height"):
         value = entry.get(key)
+        if isinstance(value, str) and _SIDE.match(value):
+            value = float(value)
         if type(value) not in (int, float, type(None)) or not 0 <= (value or 0) <= MOST or (value or 0) % 1:
             raise Broken(f"{key} is {short(value)}", "expected a whole number of pixels, or none")
         sides.append(int(value or 0))
@@ -194,9 +205,8 @@ def _keep_usable(coco: CocoFile, annotations: list) -> None:
             continue
         image, category = _identity(entry.get("image_id")), _identity(entry.get("category_id"))
         where = f"annotation {abridged(key or '')}"
-        crowd = (
-            {"0": 0, "1": 1}.get(entry["iscrowd"]) if isinstance(entry.get("iscrowd"), str) else entry.get("iscrowd", 0)
-        )
+        crowd = entry.get("iscrowd", 0)
+        crowd = {"0": 0, "1": 1}.get(crowd) if isinstance(crowd, str) else crowd
         if key is None:
             pass
         elif image in broken[0] or category in broken[1]:
@@ -251,9 +261,9 @@ def _id_of(coco: CocoFile, where: str, entry: Any, default: str | None = None) -
 
 
 def _identity(value: Any) -> str | None:
-    """An id as one text, however it is written: 3, 3.0, "3" and " 3" are the same; None for what is no id."""
+    """An id as one text, however it is written: 3, 3.0, "3", "3.0" and " 3" are the same; None for what is no id."""
     if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:  # beyond, floats are no longer exact
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return value.strip() if isinstance(value, str) and not unfit(value) else None
+    return _AS_FLOAT.sub(r"\1", value.strip()) if isinstance(value, str) and not unfit(value) else None

@@ -58,6 +58,45 @@ def read_labelmap(folder: Path, parts: tuple[str, ...]) -> tuple[Colours, list[P
     return tuple(colours), problems
 
 
+FAR = 64.0
+"""Distance in RGB of the nearest colour of a labelmap, from which on a pixel of a JPEG is none of them."""
+
+LOST = 0.2
+"""Share of such pixels from which on the labelmap is not the mask's."""
+
+
+def was_compressed(pixels: np.ndarray, colours: Colours) -> bool:
+    """Whether colours (H, W, 3) uint8 look as if they had been those of a labelmap before JPEG changed them: nearly all
+    are near one, and of those that are parts hardly any is one."""
+    if not colours:
+        return False
+    values, distances = _nearest(pixels, colours)
+    part = (values > 0) & (values != IGNORE)
+    return bool(part.any() and (distances <= FAR / 2).mean() > 0.95 and (distances[part] == 0).mean() < 0.5)
+
+
+def by_nearest(pixels: np.ndarray, colours: Colours, path: Path) -> np.ndarray:
+    """(H, W) int64 part indices of the nearest ``colours``, 255 where none is near. Raises BadInput where that is so of
+    many pixels."""
+    values, distances = _nearest(pixels, colours)
+    far = distances > FAR
+    if (share := float(far.mean())) > LOST:
+        message = f"{100 * share:.0f} % of its pixels have colours that are far from all in labelmap.txt"
+        raise BadInput(Problem(str(path), message, "add its colours there, or draw with those"))
+    return np.where(far, IGNORE, values)
+
+
+def _nearest(pixels: np.ndarray, colours: Colours) -> tuple[np.ndarray, np.ndarray]:
+    """(H, W) int64 index of the nearest colour of each pixel, and (H, W) float32 its distance."""
+    there, which = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True)
+    values, least = np.zeros(len(there), np.int64), np.full(len(there), np.inf, np.float32)
+    for index, colour in colours:
+        distance = np.sqrt(((there.astype(np.float32) - np.array(colour, np.float32)) ** 2).sum(1))
+        values[distance < least], least = index, np.minimum(distance, least)
+    shape = pixels.shape[:2]
+    return values[which.ravel()].reshape(shape), least[which.ravel()].reshape(shape)
+
+
 def by_colour(pixels: np.ndarray, colours: Colours, path: Path) -> np.ndarray:
     """(H, W) int64 part indices of colours (H, W, 3) uint8. Raises BadInput naming those that are not among
     ``colours``, which are () where there is no labelmap."""

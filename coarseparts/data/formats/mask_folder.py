@@ -62,14 +62,20 @@ def of_map(path: Path, image: str, style: str) -> Annotation:
 def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
     """(H, W) uint8 soft figure-ground mask 0..255 of an image of ``size`` (width, height).
 
-    Grey levels are taken as they stand, but where they are 0 and 1 alone, 1 is 255. Of a palette in colours, index 0
-    is the background and any other the object. Raises BadInput.
+    Grey levels are taken as they stand, but where they are 0 and 1 alone, 1 is 255, and of 16 bits the upper ones; so
+    are colours that are grey, in a JPEG nearly so. Of a palette in colours, index 0 is the background and any other the
+    object. Raises BadInput.
     """
     with opened(path) as image:
-        if image.mode not in GREY:
+        if image.mode == "I;16":
+            deep = np.asarray(image)
+            values = (deep >> 8 if deep.max() > 255 else deep).astype(np.uint8)
+        elif image.mode == "RGB" and _is_grey(np.asarray(image), 24 if image.format == "JPEG" else 0):
+            values = np.array(image.convert("L"))
+        elif image.mode not in GREY:
             remedy = "save it as a grey-scale PNG, 255 = object"
             raise BadInput(Problem(str(path), f"is of mode {image.mode}, expected grey-scale", remedy))
-        if image.mode == "P" and _is_coloured(image):
+        elif image.mode == "P" and _is_coloured(image):
             values = np.where(np.array(image) > 0, 255, 0).astype(np.uint8)
         else:
             values = np.array(image.convert("L"))
@@ -95,6 +101,11 @@ def _refuse_other_size(path: Path, values: np.ndarray, size: tuple[int, int]) ->
     if values.shape != size[::-1]:
         message = f"is {values.shape[1]}x{values.shape[0]} pixels, its image is {size[0]}x{size[1]}"
         raise BadInput(Problem(str(path), message, "export it at the size of the image"))
+
+
+def _is_grey(colours: np.ndarray, most: int) -> bool:
+    """Whether the channels of (H, W, 3) uint8 differ by ``most`` levels at most."""
+    return int((colours.max(-1).astype(np.int16) - colours.min(-1)).max(initial=0)) <= most
 
 
 def _is_coloured(image: Image.Image) -> bool:

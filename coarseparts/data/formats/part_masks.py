@@ -1,14 +1,17 @@
-"""Part masks as PNG files of the image's stem: one per image, the pixel value being the part's index; or, where parts
-overlap, one per image and part, in a folder named after the part."""
+"""Part masks as PNG files of the image's stem: one per image, the pixel value being the part's index; or one per image
+and part, in a folder named after the part, or with its name behind the stem."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from coarseparts.data.formats.labelmap import Colours, by_colour
+from coarseparts.data.formats.labelmap import Colours, by_colour, by_nearest, was_compressed
 from coarseparts.data.images import list_images, opened, stem
+from coarseparts.data.suffixes import IMAGES
+from coarseparts.labels.part_maps import maps_of
 from coarseparts.labels.schema import IGNORE
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import nearest, short
@@ -16,27 +19,31 @@ from coarseparts.system.text import nearest, short
 _INDEXED = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 
 
+JPEGS = (".jpg", ".jpeg", ".jpe", ".jfif")
+
 OVERLAY = ".overlay.png"
 """How the pictures to look at end that ``predict --overlay`` writes beside its part maps."""
 
 
-def find_part_masks(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
-    """The PNG files in ``folder`` and below, by their path relative to it without the suffix.
+def find_part_masks(folder: Path, ending: str = "", lossy: bool = False) -> tuple[dict[str, Path], list[Problem]]:
+    """The PNG files in ``folder`` and below, by their path relative to it without the suffix; with an ``ending`` those
+    alone whose stems have it, for photographs lie beside them.
 
-    Images of another kind are problems: JPEG cannot hold indices, and nothing else is expected here. Other files and
-    hidden ones are passed over, and the overlays that ``predict --overlay`` puts beside its part maps.
+    Images of another kind are problems: JPEG cannot hold indices, but colours and black and white (``lossy``), and
+    nothing else is expected here. Other files and hidden ones are passed over, and the overlays that ``predict
+    --overlay`` puts beside its part maps.
     """
     found: dict[str, Path] = {}
     problems = []
-    images = list_images(folder)
+    images = [(name, path) for name, path in list_images(folder) if stem(name).endswith(ending)]
     masks = {stem(name) for name, _ in images}
     for name, path in images:
         if name.endswith(OVERLAY) and name.removesuffix(OVERLAY) in masks:
             continue
-        if path.suffix.lower() in (".jpg", ".jpeg"):
+        if path.suffix.lower() in JPEGS and not lossy:
             remedy = "export the part masks as PNG: JPEG compression changes the indices"
             problems.append(Problem(str(path), "is a JPEG, expected a PNG with part indices", remedy))
-        elif path.suffix.lower() != ".png":
+        elif path.suffix.lower() not in (".png", *JPEGS):
             problems.append(Problem(str(path), "is no PNG", "export the part masks as PNG, value = part index"))
         elif stem(name) in found:
             message = f"has the same stem as {found[stem(name)].name}"
@@ -52,13 +59,41 @@ PartFiles = tuple[tuple[int, Path], ...]
 """(index, file) of the parts that an image shows, or one file with all of them and 0 as its index."""
 
 
-def find_part_files(folder: Path, parts: tuple[str, ...]) -> tuple[dict[str, PartFiles], list[Problem]]:
-    """The PNG files in the folders ``folder/<part>``, or of no ``parts`` in ``folder`` itself, by stem.
+def has_part_folders(folder: Path, parts: tuple[str, ...], photographs: Path) -> bool:
+    """Whether all folders in one of part masks are named after ``parts``, and it holds no image itself; not where the
+    photographs lie in such folders, too."""
+    inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    folders = [path.name for path in inside if path.is_dir()]
+    if not folders or not set(folders) <= set(parts) or any((photographs / name).is_dir() for name in folders):
+        return False
+    return not any(path.name.lower().endswith(IMAGES) for path in inside if not path.is_dir())
+
+
+def by_part_name(whole: dict[str, Path], parts: tuple[str, ...]) -> dict[str, PartFiles]:
+    """Files by the stem before "_" or "-" and a part's name, in which all their stems end, of two parts at least; empty
+    where that is not so."""
+    found: dict[str, list[tuple[int, Path]]] = {}
+    for name, path in whole.items():
+        ends = [(index, part) for index, part in enumerate(parts, 1) if name.endswith((f"_{part}", f"-{part}"))]
+        if not ends:
+            return {}
+        index, part = max(ends, key=lambda end: len(end[1]))
+        found.setdefault(name[: -len(part) - 1], []).append((index, path))
+    if len({index for files in found.values() for index, _ in files}) < min(2, len(parts)) or len(parts) < 2:
+        return {}
+    return {name: tuple(sorted(files)) for name, files in found.items()}
+
+
+def find_part_files(
+    folder: Path, parts: tuple[str, ...], ending: str = "", lossy: bool = False
+) -> tuple[dict[str, PartFiles], list[Problem]]:
+    """The files in the folders ``folder/<part>``, or of no ``parts`` in ``folder`` itself, by stem. ``ending`` and
+    ``lossy`` as in ``find_part_masks``; what holds a part alone may be a JPEG.
 
     An image that has a file in one of the folders counts as labelled, and the parts without one as not to be seen.
     """
     if not parts:
-        whole, problems = find_part_masks(folder)
+        whole, problems = find_part_masks(folder, ending, lossy)
         return {name: ((0, path),) for name, path in whole.items()}, problems
     found: dict[str, list[tuple[int, Path]]] = {}
     problems = []
@@ -76,7 +111,7 @@ def find_part_files(folder: Path, parts: tuple[str, ...]) -> tuple[dict[str, Par
             remedy = "it counts as not to be seen in these images"
             problems.append(Problem(str(folder), f"has no folder {part!r}", remedy, "note"))
         if part in folders:
-            of_part, wrong = find_part_masks(folder / part)
+            of_part, wrong = find_part_masks(folder / part, ending, lossy=True)
             problems += wrong
             for name, path in of_part.items():
                 found.setdefault(name, []).append((index, path))
@@ -87,10 +122,10 @@ def find_part_files(folder: Path, parts: tuple[str, ...]) -> tuple[dict[str, Par
 
 
 def read_part_files(
-    files: PartFiles, size: tuple[int, int], parts: tuple[str, ...], colours: Colours = ()
+    files: PartFiles, size: tuple[int, int], parts: tuple[str, ...], colours: Colours = (), overlapping: bool = True
 ) -> tuple[np.ndarray, list[Problem]]:
-    """(H, W) uint8 part map of an image of ``size`` (width, height), and notes on it. Of files that hold a part each it
-    is a bit field: a part is where its file is not 0.
+    """(H, W) uint8 part map of an image of ``size`` (width, height), and notes on it. Of files that hold a part each, a
+    part is where its file is not 0, in a JPEG from 128 on; where parts do not overlap the smaller one is on top.
 
     Raises BadInput with all that is wrong: damaged files, colours, other sizes, no pixel of any part.
     """
@@ -105,36 +140,70 @@ def read_part_files(
             message = f"part {short(parts[-1])} fills the border of the image, and 0 lies inside the object alone"
             remedy = f"is the background the last index? It has to be 0, and {short(parts[0])} 1"
             notes.append(Problem(str(file), message, remedy, "note"))
-        return whole, notes
-    bits, problems = np.zeros(size[::-1], np.uint8), []
+        return whole, notes + _compressed(file, whole, colours)
+    drawn: list[tuple[int, np.ndarray]] = []
+    problems: list[Problem] = []
     for index, path in files:
         try:
             mask = _read_binary(path, size)
         except BadInput as bad:
             problems += bad.problems
             continue
-        bits |= mask.astype(np.uint8) << (index - 1)
-    if not problems and not bits.any():
+        drawn.append((index, mask))
+    if not problems and not any(mask.any() for _, mask in drawn):
         message = "is empty, and so are the masks of the image's other parts"
         problems.append(Problem(str(file), message, "draw the parts or remove the files"))
     if problems:
         raise BadInput(problems)
-    return bits, []
+    return maps_of(overlapping, len(parts)).drawn(drawn, size), [] if overlapping else _shared(file, drawn)
+
+
+def _shared(file: Path, drawn: list[tuple[int, np.ndarray]]) -> list[Problem]:
+    """A note where masks of parts that should exclude each other share more than their borders."""
+    count = np.sum([mask for _, mask in drawn], axis=0)
+    several, labelled = int((count > 1).sum()), int((count > 0).sum())
+    if several <= SHARED * labelled:
+        return []
+    message = f"{several:,} of {labelled:,} labelled pixels are of several parts; the smaller part is on top"
+    return [Problem(str(file), message, "write `overlapping: true` if parts may cover each other", "note")]
+
+
+SHARED = 0.02
+"""Share of an object's pixels up to which the masks of its parts may share them at their borders."""
+
+
+def _compressed(file: Path, parts: np.ndarray, colours: Colours) -> list[Problem]:
+    """What is to be told of a part mask that is a JPEG, or was one once."""
+    with opened(file) as image:
+        if image.format != "JPEG" and not _was_compressed(image, colours):
+            return []
+    lost = int((parts == IGNORE).sum())
+    message = (
+        f"JPEG has changed its colours: each pixel is of the nearest one in labelmap.txt, {lost:,} are not labelled"
+    )
+    return [Problem(str(file), message, severity="repaired")]
+
+
+def _was_compressed(image: Image.Image, colours: Colours) -> bool:
+    return bool(colours) and image.mode in ("RGB", "RGBA") and was_compressed(np.asarray(image.convert("RGB")), colours)
 
 
 def _read_binary(path: Path, size: tuple[int, int]) -> np.ndarray:
     """(H, W) bool, where a mask is not 0. Raises BadInput."""
     remedy = "save it as a grey-scale or black-and-white PNG: 0 = the part is not there, all else = it is"
-    mask = _pixels(path, "a mask", remedy) != 0
+    mask = _pixels(path, "a mask", remedy) >= (128 if path.suffix.lower() in JPEGS else 1)
     if problems := _of_another_size(path, mask, size):
         raise BadInput(problems)
     return mask
 
 
 def _pixels(path: Path, expected: str, remedy: str) -> np.ndarray:
-    """(H, W) the numbers of a PNG of one channel. Raises BadInput where it is something else or damaged."""
+    """(H, W) the numbers of a PNG, or the grey levels of a JPEG, of one channel. Raises BadInput where it is something
+    else or damaged."""
     with opened(path) as image:
         kind, mode = image.format, image.mode
+        if kind == "JPEG" and mode in ("L", "RGB"):
+            return np.asarray(image.convert("L"))
         if kind != "PNG" or mode not in _INDEXED:
             came = f"a {kind} file" if kind != "PNG" else f"a PNG of mode {mode}, colours instead of {expected}"
             raise BadInput(Problem(str(path), f"is {came}", remedy))
@@ -154,13 +223,16 @@ def read_part_mask(path: Path, size: tuple[int, int], parts: tuple[str, ...], co
 
     Palettes and grey-scale PNGs of 1 to 16 bits, also those saved as colours, are read by their numbers; colours, and
     palettes where a labelmap names ``colours``, by these. Raises BadInput with all that is wrong: damaged, no index or
-    known colour per pixel, another size, unknown indices, no pixel of any part.
+    known colour per pixel, another size, unknown indices, no pixel of any part. Colours that JPEG has changed are the
+    nearest ones; 255 beside 0 alone is the part where there is but one.
     """
     with opened(path) as image:
-        if image.format != "PNG":
+        if image.format != "PNG" and not (image.format == "JPEG" and colours):
             message, remedy = f"is a {image.format} file, expected a PNG of part indices", "export part masks as PNG"
             raise BadInput(Problem(str(path), message, remedy))
-        if image.mode in ("RGB", "RGBA", "LA") or (image.mode == "P" and colours):
+        if image.format == "JPEG" or _was_compressed(image, colours):
+            values = by_nearest(np.asarray(image.convert("RGB")), colours, path)
+        elif image.mode in ("RGB", "RGBA", "LA") or (image.mode == "P" and colours):
             values = _of_colours(np.asarray(image.convert("RGBA")), colours, path)
         elif image.mode in _INDEXED:
             values = np.asarray(image).astype(np.int64) // _stretched(path)
@@ -168,6 +240,8 @@ def read_part_mask(path: Path, size: tuple[int, int], parts: tuple[str, ...], co
             message = f"is a PNG of mode {image.mode}, expected part indices"
             remedy = "save it as a grey-scale or palette PNG, pixel values 0, 1, 2, ... in the order of `parts`"
             raise BadInput(Problem(str(path), message, remedy))
+    if len(parts) == 1 and values.max() == IGNORE and not ((values > 0) & (values < IGNORE)).any():
+        values = np.where(values == IGNORE, 1, 0)
     check_indices(path, values, size, parts)
     return values.astype(np.uint8)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -14,6 +15,13 @@ MOST = 1e9
 
 Finding = tuple[str, str]
 """A message and its remedy."""
+
+Coordinates = Literal["pixels", "stated", "relative", "percent"] | tuple[int, int] | None
+"""What the coordinates of a source's label files are: pixels of the photographs, or of images of the size that the file
+states for each, or of this size (width, height); shares of the sides, 0..1, or percent; None: what the file tells."""
+
+LARGE, SEVERAL = 200, 4
+"""Pixels of an image's sides from which on, and images, in which labels up to 100 alone look like percent."""
 
 
 def fractions(label: str, coordinates: Iterable[np.ndarray], least: int) -> list[Finding]:
@@ -29,8 +37,33 @@ def fractions(label: str, coordinates: Iterable[np.ndarray], least: int) -> list
             return []
     if count < least:
         return []
-    remedy = "expected pixels: multiply x and width by the image's width, y and height by its height"
+    remedy = "expected pixels: multiply x and width by the image's width, y and height by its height; or, if those of "
+    remedy += "all labels are shares, write `coordinates: relative` in this source"
     return [(f"all coordinates of {label} lie between 0 and 1", remedy)]
+
+
+def are_shares(kinds: Mapping[str, tuple[Sequence[np.ndarray], int]]) -> tuple[bool, list[Finding]]:
+    """Whether all of a file's coordinates are shares of the images' sides; and what is wrong where only those of some
+    kinds are. ``kinds``: arrays of any shape of each kind of label, and how many numbers tell (``fractions``)."""
+    found = {label: fractions(label, arrays, least) for label, (arrays, least) in kinds.items() if len(arrays)}
+    wrong = [finding for findings in found.values() for finding in findings]
+    others = [label for label, findings in found.items() if not findings]
+    if wrong and all(max(float(np.abs(array).max(initial=0)) for array in kinds[label][0]) <= 1 for label in others):
+        return True, []
+    return False, wrong
+
+
+def percent(coordinates: Sequence[np.ndarray], sizes: Sequence[tuple[int, int] | None]) -> list[Finding]:
+    """Whether all coordinates lie between 0 and 100, though every image is far larger. ``sizes``: (width, height) of
+    each image as it is stated."""
+    known = [min(size) for size in sizes if size is not None]
+    if len(known) < max(SEVERAL, len(sizes)) or min(known) < LARGE or not coordinates:
+        return []
+    if max(float(np.abs(array).max(initial=0)) for array in coordinates) > 100:
+        return []
+    message = f"all coordinates lie between 0 and 100, in {len(known)} images of at least {min(known)} pixels"
+    remedy = "write `coordinates: percent` in this source if they are percent, `coordinates: pixels` if they are not"
+    return [(message, remedy)]
 
 
 def corners(

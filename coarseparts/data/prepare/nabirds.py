@@ -6,12 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from coarseparts.data.dataset_file import FILES, FOLDERS, DatasetFile, load_dataset_file
+from coarseparts.data.dataset_file import DatasetFile, load_dataset_file
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.images import decode
 from coarseparts.data.prepare.bird_tables import NABIRDS, NABIRDS_KEYPOINTS, read_annotations
 from coarseparts.data.prepare.coarse import birds_yaml, coco_text, pairs, photographs, write_list, yaml_text
 from coarseparts.data.prepare.output import Item, Made, Output, Progress
+from coarseparts.data.source_paths import FILES, FOLDERS
 from coarseparts.system.problems import BadInput, Problem, errors
 
 COARSE = "nabirds.json"

@@ -1,0 +1,121 @@
+"""Objects and parts in one COCO file, or an object's labels in several: the same labels as in a file for each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coarseparts.data.dataset_file import load_dataset_file
+from coarseparts.data.records import read_dataset
+
+OBJECT = [[2, 2, 14, 2, 14, 10, 2, 10]]
+HEAD, BODY = [[2, 2, 6, 2, 6, 10, 2, 10]], [[6, 2, 14, 2, 14, 10, 6, 10]]
+POINTS = [4, 6, 2, 12, 6, 2]
+
+
+def coco(file: Path, names: list[str], entries: list[dict[str, Any]], images: int = 2) -> None:
+    """A COCO file of categories ``names``, each entry having "of", its category's, and standing in each image."""
+    content = {
+        "images": [{"id": i, "file_name": f"{i}.png", "width": 16, "height": 12} for i in range(images)],
+        "annotations": [
+            {"id": 10 * i + j, "image_id": i, "category_id": names.index(entry["of"]), **entry}
+            for i in range(images)
+            for j, entry in enumerate(entries)
+        ],
+        "categories": [
+            {"id": i, "name": name, "keypoints": ["eye", "sting"] if name in ("bee", "skeleton") else []}
+            for i, name in enumerate(names)
+        ],
+    }
+    file.write_text(json.dumps(content))
+
+
+def read(folder: Path, keys: str, parts: str = "head, body", **how: Any) -> tuple[list[Any], list[str], list[str]]:
+    """The records, errors and notes of a data set of two photographs, ``keys`` of its one source."""
+    (folder / "images").mkdir(exist_ok=True)
+    for i in range(2):
+        Image.fromarray(np.full((12, 16, 3), 40 * i, np.uint8)).save(folder / "images" / f"{i}.png")
+    (folder / "d.yaml").write_text(
+        f"parts: [{parts}]\ncrop: {{to: none}}\nsources: [{{split: train, images: images, {keys}}}]"
+    )
+    records, problems, _ = read_dataset(load_dataset_file(folder / "d.yaml"), **how)
+    told = {which: [str(p) for p in problems if p.severity == which] for which in ("error", "note")}
+    return records, told["error"], told["note"]
+
+
+def areas(record: Any) -> list[int]:
+    return np.bincount(record.load()[0].parts.ravel(), minlength=3)[1:].tolist()
+
+
+ALL = [
+    {"of": "bee", "segmentation": OBJECT, "keypoints": POINTS},
+    {"of": "head", "segmentation": HEAD},
+    {"of": "body", "segmentation": BODY},
+]
+
+
+@pytest.mark.parametrize("keys", ["coco: c.json", "coco: c.json, part_coco: c.json"])
+def test_polygons_of_parts_beside_the_objects_are_its_part_masks(tmp_path: Path, keys: str) -> None:
+    coco(tmp_path / "c.json", ["bee", "head", "body"], ALL)
+    records, errors, notes = read(tmp_path, keys, for_training=True)
+    assert errors == [] and [sorted(record.has) for record in records] == [["keypoints", "mask", "parts"]] * 2
+    assert all(areas(record) == [32, 64] for record in records)
+    assert any("categories body, head are taken for part masks, those of bee for objects" in note for note in notes)
+
+
+def test_parts_alone_are_no_objects(tmp_path: Path) -> None:
+    coco(tmp_path / "c.json", ["head", "body"], ALL[1:])
+    records, errors, _ = read(tmp_path, "coco: c.json", for_training=True)
+    assert errors == [] and [record.has for record in records] == [{"parts"}] * 2
+
+
+def test_an_object_that_is_called_as_its_only_part_stays_an_object(tmp_path: Path) -> None:
+    coco(tmp_path / "c.json", ["bee"], ALL[:1])
+    records, errors, _ = read(tmp_path, "coco: c.json", parts="bee")
+    assert errors == [] and [sorted(record.has) for record in records] == [["keypoints", "mask"]] * 2
+
+
+def test_a_part_that_is_misspelt_is_not_taken_for_an_object(tmp_path: Path) -> None:
+    coco(tmp_path / "c.json", ["bee", "head", "bodi"], [*ALL[:2], ALL[2] | {"of": "bodi"}])
+    _, errors, _ = read(tmp_path, "coco: c.json")
+    assert any("category 'bodi' is taken for an object's; did you mean the part 'body'?" in error for error in errors)
+
+
+def test_part_masks_in_two_places_are_told(tmp_path: Path) -> None:
+    coco(tmp_path / "c.json", ["bee", "head", "body"], ALL)
+    coco(tmp_path / "p.json", ["head", "body"], [ALL[1]])
+    records, errors, notes = read(tmp_path, "coco: c.json, part_coco: p.json")
+    assert errors == [] and all(areas(record) == [32, 0] for record in records)
+    assert any("has part masks of 2 images, too; those of" in note for note in notes)
+
+
+def test_several_files_of_a_source_are_joined_by_image_and_place(tmp_path: Path) -> None:
+    coco(tmp_path / "s.json", ["skeleton"], [{"of": "skeleton", "keypoints": POINTS}])
+    coco(tmp_path / "m.json", ["bee"], [{"of": "bee", "segmentation": OBJECT}])
+    records, errors, notes = read(tmp_path, "coco: [s.json, m.json]")
+    assert errors == [] and [sorted(record.has) for record in records] == [["keypoints", "mask"]] * 2
+    assert any("2 objects are written as two annotations each" in note for note in notes)
+    records, errors, _ = read(tmp_path, "coco: [s.json, m.json], join: none")
+    assert [sorted(record.has) for record in records] == [["keypoints"], ["mask"]] * 2
+    assert len({record.name for record in records}) == 4, "two objects in each photograph"
+
+
+def test_every_file_that_is_missing_is_told_with_its_place(tmp_path: Path) -> None:
+    coco(tmp_path / "s.json", ["skeleton"], [])
+    with pytest.raises(ValueError, match=r"sources\[0\]\.coco\[1\]: .*none\.json does not exist"):
+        read(tmp_path, "coco: [s.json, none.json]")
+
+
+def test_labels_of_a_photograph_in_two_sources_are_told(tmp_path: Path) -> None:
+    coco(tmp_path / "c.json", ["bee"], ALL[:1])
+    coco(tmp_path / "p.json", ["head", "body"], ALL[1:])
+    keys = "part_coco: p.json}, {split: train, images: images, coco: c.json"
+    records, errors, notes = read(tmp_path, keys)
+    assert errors == [] and len(records) == 4
+    (told,) = [note for note in notes if "become samples of their own" in note]
+    assert "sources[0], sources[1] have labels of 2 photographs" in told and "in one source" in told
