@@ -5,13 +5,14 @@
 # ants_by_part.csv and ants_multiplier.{log,csv}
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source benchmarks/before.sh
 data=${1:-examples/ants.yaml} weights=${2:-../shared/weights/resnet18_trunk.safetensors}
 out=runs/ants-benchmark
 all=${data%.yaml}_all.yaml # beside the original, for its paths are relative to it
 trap 'rm -f "$all"' EXIT
 sed '/limit: 30/d' "$data" > "$all"
 run() { # PARTS METHODS
-    .venv/bin/coarseparts benchmark "$all" --out "$out" --seeds 0 --parts "$1" --methods "$2" --weights "$weights" 2>&1
+    .venv/bin/coarseparts benchmark "$all" "${before[@]}" --out "$out" --seeds 0 --parts "$1" --methods "$2" --weights "$weights" 2>&1
 }
 {
     run 30 em,fine-tuning,multi-task,point-sup,distillation

@@ -5,12 +5,13 @@
 # benchmarks/ants_methods_150.*, likewise
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source benchmarks/before.sh
 data=${1:-examples/ants.yaml} weights=${2:-../shared/weights/resnet18_trunk.safetensors}
 all=${data%.yaml}_all.yaml # beside the original, for its paths are relative to it
 trap 'rm -f "$all"' EXIT
 sed '/limit: 30/d' "$data" > "$all"
 run() { # NAME PARTS METHODS
-    .venv/bin/coarseparts benchmark "$all" --out runs/ants-methods --seeds 0 --parts "$2" --methods "$3" \
+    .venv/bin/coarseparts benchmark "$all" "${before[@]}" --out runs/ants-methods --seeds 0 --parts "$2" --methods "$3" \
         --weights "$weights" --set em_epochs=4 2>&1 | tee "benchmarks/$1.log"
     cp runs/ants-methods/results.csv "benchmarks/$1.csv"
     cp runs/ants-methods/margins.csv "benchmarks/$1_margins.csv"

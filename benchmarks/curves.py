@@ -32,6 +32,7 @@ from coarseparts.evaluation.iou import summary
 from coarseparts.experiments.worlds import WORLDS, World
 from coarseparts.joint import JointModel
 from coarseparts.training import methods, stages
+from coarseparts.training.claims import write
 from coarseparts.training.networks import resolve
 from coarseparts.training.run_folder import RunFolder
 from coarseparts.training.settings import settings
@@ -117,14 +118,14 @@ def store_of(cell: Cell, work: Path, data: Path) -> Store:
     place = work / f"ants{cell.size or 128}"
     place.mkdir(parents=True, exist_ok=True)
     names = sorted(path.name for path in (data / "train_parts/images").iterdir())
-    (place / "rest.txt").write_text("\n".join(names[30:]) + "\n")
+    write(place / "rest.txt", "\n".join(names[30:]) + "\n")
     text = ANTS.format(
         size=cell.size or 128,
         root=data.resolve(),
         parts=data.resolve() / "train_parts",
         rest=(place / "rest.txt").resolve(),
     )
-    (place / "ants.yaml").write_text(text)
+    write(place / "ants.yaml", text)  # several trainings share it
     return build_store(load_dataset_file(place / "ants.yaml"), place / "store", for_training=True)[0]
 
 
@@ -257,7 +258,10 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=1e9)
     parser.add_argument("--toy", action="store_true")
+    parser.add_argument("--table", action="store_true")
     o = parser.parse_args()
+    if o.table:
+        return table(o.out)
     device, begin = "cuda" if torch.cuda.is_available() else "cpu", time.perf_counter()
     wanted = [c for c in cells() if not o.only or any(text in c.name for text in o.only.split("|"))]
     o.out.parent.mkdir(parents=True, exist_ok=True)
@@ -278,6 +282,35 @@ def main() -> None:
                 print("out of time", flush=True)
                 pool.terminate()
                 break
+
+
+def table(lines: Path) -> None:
+    """Prints what the trainings of a file came to: the student as it is, its average, and the average over mirror
+    images, each in the epoch that is best on validation images, beside the last epoch; the teacher's, where known."""
+    trainings: dict[str, list[dict[str, Any]]] = {}
+    for line in lines.read_text().splitlines():
+        row = json.loads(line)
+        if row["stage"] != "end":
+            trainings.setdefault(row["cell"], []).append(row)
+    print("| training | as it is | average | mirrored | last epoch: as it is | average | teacher, coarse images | s |")
+    print("| --- " + "| ---: " * 7 + "|")
+    sums: dict[str, float] = {}
+    for name, rows in sorted(trainings.items()):
+        found = {}
+        for model in ("last", "average", "flip"):
+            best = max(rows, key=lambda row: row["val"][model])
+            found[model], found[f"{model} at the end"] = best["test"][model], rows[-1]["test"][model]
+        sums = {key: sums.get(key, 0.0) + value / len(trainings) for key, value in found.items()}
+        ends = [row["coarse"]["posterior"] for row in (rows[0], rows[-1]) if "coarse" in row]
+        taught = " to ".join(f"{value:.1f}" for value in ends) or "-"
+        print(f"| {name} | {_cells(found)} | {taught} | {rows[-1]['seconds']:.0f} |")
+    print(f"| mean | {_cells(sums)} | | |")
+
+
+def _cells(found: dict[str, float]) -> str:
+    return " | ".join(
+        f"{found[key]:.1f}" for key in ("last", "average", "flip", "last at the end", "average at the end")
+    )
 
 
 def _prepare(given: tuple[Cell, Path, Path]) -> None:

@@ -4,8 +4,9 @@
 # usage: benchmarks/label_multiplier.sh ; writes benchmarks/label_multiplier.csv and .log
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source benchmarks/before.sh
 {
-    .venv/bin/coarseparts benchmark synthetic-birds --out runs/synthetic-birds --seeds 0 --methods fine-tuning \
+    .venv/bin/coarseparts benchmark synthetic-birds "${before[@]}" --out runs/synthetic-birds --seeds 0 --methods fine-tuning \
         --parts 30,60,120,240,480 2>&1
     { cat runs/synthetic-birds/results.csv; grep ',ours,em,0,' benchmarks/synthetic_birds.csv; } \
         > benchmarks/label_multiplier.csv

@@ -5,13 +5,14 @@
 # usage: benchmarks/remarks.sh ; writes benchmarks/remarks.log and benchmarks/remarks.csv
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source benchmarks/before.sh
 data=examples/mixed_labels.yaml table=benchmarks/remarks.csv
 one() {  # a name for the rows, then options
     local name=$1 run
     run="runs/remarks/${name//[^a-z]/-}"
     shift
     echo "\$ coarseparts compare $data --methods em $*"
-    .venv/bin/coarseparts compare "$data" --out "$run" --methods em --set em_epochs=3 "$@" 2>&1
+    .venv/bin/coarseparts compare "$data" "${before[@]}" --out "$run" --methods em --set em_epochs=3 "$@" 2>&1
     [ -s "$table" ] || head -1 "$run/results.csv" > "$table"
     # One table: the labels stand behind the method's name.
     tail -n +2 "$run/results.csv" | sed -E "s/^([^,]*),[^,]*,(([^,]*,){2}[^,]*),/\1,all,\2 ($name),/" >> "$table"

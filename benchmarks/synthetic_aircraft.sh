@@ -4,7 +4,8 @@
 # usage: benchmarks/synthetic_aircraft.sh [SEEDS] ; writes benchmarks/synthetic_aircraft.log, .csv and _margins.csv
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-.venv/bin/coarseparts benchmark synthetic-aircraft --out runs/synthetic-aircraft --seeds "${1:-0,1,2}" \
+source benchmarks/before.sh
+.venv/bin/coarseparts benchmark synthetic-aircraft "${before[@]}" --out runs/synthetic-aircraft --seeds "${1:-0,1,2}" \
     --methods fine-tuning,multi-task,em,distillation --set em.average=0 \
     --set multi_task.mask=1 2>&1 | tee benchmarks/synthetic_aircraft.log
 cp runs/synthetic-aircraft/results.csv benchmarks/synthetic_aircraft.csv

@@ -5,10 +5,11 @@
 # and benchmarks/synthetic_birds_seeds.* (three seeds), likewise, and the IoU of each part (_by_part.csv) of those
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source benchmarks/before.sh
 run() { # NAME OPTIONS...
     local name=$1
     shift
-    .venv/bin/coarseparts benchmark synthetic-birds --out runs/synthetic-birds "$@" 2>&1 | tee "benchmarks/$name.log"
+    .venv/bin/coarseparts benchmark synthetic-birds "${before[@]}" --out runs/synthetic-birds "$@" 2>&1 | tee "benchmarks/$name.log"
     cp runs/synthetic-birds/results.csv "benchmarks/$name.csv"
     cp runs/synthetic-birds/margins.csv "benchmarks/${name}_margins.csv"
 }

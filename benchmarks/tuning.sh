@@ -6,6 +6,7 @@
 # Writes benchmarks/tuning.log and benchmarks/tuning.csv; about an hour on 2 cores.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source benchmarks/before.sh
 : > benchmarks/tuning.csv
 mkdir -p runs/tuning
 number=0 world=synthetic-birds epochs=4
@@ -15,7 +16,7 @@ try() { # METHOD OPTIONS...
     shift
     local folder="runs/tuning/$number-$method"
     echo "\$ coarseparts sweep $world --method $method --seed 9 --sampler grid --set em_epochs=$epochs $*"
-    .venv/bin/coarseparts sweep "$world" --out "$folder" --method "$method" --seed 9 --sampler grid \
+    .venv/bin/coarseparts sweep "$world" "${before[@]}" --out "$folder" --method "$method" --seed 9 --sampler grid \
         --set em_epochs="$epochs" "$@" 2> "$folder.err"
     sed "s/^/$number,$method,/" "$folder/sweep.csv" >> benchmarks/tuning.csv
 }

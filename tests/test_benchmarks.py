@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import json
 import mmap
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -181,3 +184,12 @@ def test_rates_are_measured(
 def test_the_whole_recipe_has_as_many_images_as_the_papers() -> None:
     sources = load_dataset_file(BENCHMARKS / "recipe.yaml").sources
     assert [s.count for s in sources] == [271, 5994, 132] and [s.split for s in sources] == ["train", "train", "val"]
+
+
+def test_the_gpu_script_runs_to_its_end_at_toy_size_without_a_gpu(tmp_path: Path) -> None:
+    given = {**os.environ, "OUT": str(tmp_path), "PYTHON": sys.executable}
+    done = subprocess.run([BENCHMARKS / "gpu.sh", "--toy"], env=given, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "step of EM" in (tmp_path / "throughput_gpu.log").read_text()
+    rows = [json.loads(line) for line in (tmp_path / "curves.jsonl").read_text().splitlines()]
+    assert rows[-1]["stage"] == "end" and 0 <= rows[-1]["test"]["kept"] <= 100
