@@ -18,9 +18,9 @@ import numpy as np
 import yaml
 from PIL import JpegImagePlugin
 
-from coarseparts.data.formats.oid_aircraft import ANNOTATIONS, IMAGES, PARTS, SPLITS, OidImage, read_oid_aircraft
 from coarseparts.data.images import opened, stem
 from coarseparts.data.prepare import polygons
+from coarseparts.data.prepare.oid_annotations import ANNOTATIONS, IMAGES, PARTS, SPLITS, OidImage, read_oid_aircraft
 from coarseparts.data.prepare.oid_quality import proposal
 from coarseparts.data.prepare.output import Item, Made, Output, Progress, write_file
 from coarseparts.system.problems import BadInput, Problem, errors
