@@ -56,6 +56,11 @@ class Parts(ABC):
         """The same as probabilities, (B, S, H, W), 0..1."""
 
     @abstractmethod
+    def output_probability(self, log_y: Tensor) -> Tensor:
+        """What is told of log_y: the probability of the background and each part, (B, P + 1, H, W); of parts that
+        overlap (B, P, H, W), of each by itself."""
+
+    @abstractmethod
     def mode(self, log_y: Tensor) -> Tensor:
         """The most probable labels of each pixel, (B, H, W) int64. Of exclusive parts logits will do, too."""
 
@@ -170,6 +175,9 @@ class ExclusiveParts(Parts):
     def probability(self, logits: Tensor) -> Tensor:
         return F.softmax(logits.float(), dim=1)
 
+    def output_probability(self, log_y: Tensor) -> Tensor:
+        return log_y.exp()
+
     def mode(self, log_y: Tensor) -> Tensor:
         return log_y.argmax(dim=1)
 
@@ -247,6 +255,9 @@ class OverlappingParts(Parts):
     def probability(self, logits: Tensor) -> Tensor:
         there = logits.float().sigmoid()
         return torch.cat([there, 1 - there], dim=1)
+
+    def output_probability(self, log_y: Tensor) -> Tensor:
+        return self.there(log_y.exp())
 
     def mode(self, log_y: Tensor) -> Tensor:
         there, not_there = self._split(log_y)
