@@ -112,4 +112,4 @@ def benchmark(
         about = {"preset": preset, "settings": ", ".join(changes) or "as the preset", "device": where}
         problems = [*failed, *map(str, source.problems)]
         page = matrix.page(cells, run, data, split, problems, **about)
-        outcome.tell(Outcome(results, write_folder(run, results, page), failed), run)
+        outcome.show(Outcome(results, write_folder(run, results, page), failed), run)

@@ -15,7 +15,7 @@ from coarseparts.data.loading import Recipe
 from coarseparts.data.sample import Sample
 from coarseparts.data.synthetic import WORLDS, boxes_of_parts
 from coarseparts.labels import STYLES
-from coarseparts.labels.given import mark
+from coarseparts.labels.given import fingerprint
 from coarseparts.labels.keypoints import in_schema
 from coarseparts.labels.schema import Schema
 from coarseparts.system.problems import Problem
@@ -87,4 +87,4 @@ def _fingerprint(recipe: Recipe) -> str:
     said = [recipe.image, found.part_files, found.part_segments, found.colours, found.labels, found.alone]
     how = [sorted(recipe.use), recipe.unlabelled_unknown, recipe.visible]
     names = recipe.schema.model_dump_json() + recipe.crop.model_dump_json()
-    return hashlib.sha256(mark([said, how, names]).encode(errors="surrogatepass")).hexdigest()
+    return hashlib.sha256(fingerprint([said, how, names]).encode(errors="surrogatepass")).hexdigest()
