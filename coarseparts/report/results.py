@@ -103,11 +103,11 @@ def main_method(methods: Iterable[str]) -> str:
 
 def mean(runs: Sequence[Result], name: str) -> float:
     """Of a measure over results, nan left out; nan where nothing else is there."""
-    values = known(runs, name)
+    values = finite(runs, name)
     return statistics.fmean(values) if values else math.nan
 
 
-def known(runs: Sequence[Result], name: str) -> list[float]:
+def finite(runs: Sequence[Result], name: str) -> list[float]:
     """The values of a measure that are not nan."""
     return [value for run in runs if not math.isnan(value := float(getattr(run, name)))]
 
