@@ -33,22 +33,20 @@ def contact_sheet(
 
     A tile shows the parts in colour, the figure-ground mask's outline in white (where it passes one half), the box
     in magenta, strokes of the background in black, keypoints by number (filled: visible, hollow: hidden); the legend
-    below names the colours that are there, and the numbers.
+    below names colours and numbers.
     Raises ValueError if there are no samples or a crop is impossible (``crops.square_crop``), BadInput if the file
     cannot be written.
     """
     if not samples:
         raise ValueError("no samples to draw on the contact sheet; give at least one")
     columns = min(columns, len(samples))
-    pen = _Pen(schema)
-    tiles = [_tile(sample, schema, size, pen) for sample in samples]
-    legend = _legend(schema, pen.used, columns * (size + _GAP) - _GAP)
+    legend = _legend(schema, columns * (size + _GAP) - _GAP)
     rows = -(-len(samples) // columns)
     step = size + _CAPTION + _GAP
     sheet = Image.new("RGB", (legend.width + 2 * _GAP, rows * step + legend.height + 2 * _GAP), _PAPER)
-    for i, tile in enumerate(tiles):
+    for i, sample in enumerate(samples):
         x, y = _GAP + (i % columns) * (size + _GAP), _GAP + (i // columns) * step
-        sheet.paste(tile, (x, y))
+        sheet.paste(_tile(sample, schema, size), (x, y))
     sheet.paste(legend, (_GAP, _GAP + rows * step))
     _write(sheet, Path(file))
     return Path(file)
@@ -62,7 +60,7 @@ def _write(sheet: Image.Image, file: Path) -> None:
         raise BadInput(Problem(str(file), message, "name another PNG file with --sheet")) from error
 
 
-def _tile(sample: Sample, schema: Schema, size: int, pen: _Pen) -> Image.Image:
+def _tile(sample: Sample, schema: Schema, size: int) -> Image.Image:
     shown = crop_and_resize(sample, size, schema.maps)
     pixels = shown["image"]
     assert pixels is not None
@@ -70,7 +68,7 @@ def _tile(sample: Sample, schema: Schema, size: int, pen: _Pen) -> Image.Image:
         pixels = overlay(pixels, shown["parts"], colours(len(schema.parts)), schema.maps, 0.45, outline=False)
     tile = Image.new("RGB", (size, size + _CAPTION), _PAPER)
     tile.paste(Image.fromarray(pixels), (0, 0))
-    pen.take(tile)
+    pen = _Pen(tile, colours(len(schema.parts)))
     for name, style in reversed(STYLES.items()):  # keypoints on top
         if (label := shown[name]) is not None:
             style.sketch(label, pen)
@@ -80,27 +78,22 @@ def _tile(sample: Sample, schema: Schema, size: int, pen: _Pen) -> Image.Image:
 
 
 class _Pen:
-    """``labels.style.Pen`` on one tile after the other; ``used``: what the legend has to explain, and its colour."""
+    """``labels.style.Pen`` on a tile; ``palette`` (P, 3)."""
 
-    def __init__(self, schema: Schema) -> None:
-        self.palette = colours(len(schema.parts))
-        self.used: dict[str, tuple[int, ...]] = {}
-
-    def take(self, tile: Image.Image) -> None:
-        """The tile to draw on."""
-        self.tile, self.draw = tile, ImageDraw.Draw(tile)
+    def __init__(self, tile: Image.Image, palette: np.ndarray) -> None:
+        self.tile, self.draw, self.palette = tile, ImageDraw.Draw(tile), palette
 
     def outline(self, inside: np.ndarray) -> None:
-        self._stamp(_outline(inside), self._colour(0, "mask", _MASK))
+        self._stamp(_outline(inside), _MASK)
 
     def box(self, box: np.ndarray, part: int = 0) -> None:
         x0, y0, x1, y1 = box.tolist()
-        colour = self._colour(part, "box", _BOX)
+        colour = self._colour(part, _BOX)
         self.draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=colour)
 
     def point(self, x: float, y: float, number: int = 0, filled: bool = True, part: int = 0) -> None:
         x, y = x - 0.5, y - 0.5  # PIL counts from the centre of the first pixel
-        colour = tuple(self.palette[part - 1].tolist()) if part else _DOT
+        colour = self._colour(part, _DOT)
         self.draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=colour if filled else None, outline=(0, 0, 0), width=1)
         if not filled:
             self.draw.ellipse((x - 2, y - 2, x + 2, y + 2), outline=colour, width=1)
@@ -109,14 +102,10 @@ class _Pen:
             self.draw.text((x + 4, y - 7), str(number), fill=white, font=font(11), stroke_width=1, stroke_fill=black)
 
     def fill(self, region: np.ndarray, part: int) -> None:
-        self._stamp(region, self._colour(part, "background stroke", _BACKGROUND))
+        self._stamp(region, self._colour(part, _BACKGROUND))
 
-    def _colour(self, part: int, what: str, otherwise: tuple[int, ...]) -> tuple[int, ...]:
-        """A part's, whose name the legend has anyway; else that of ``what`` is drawn."""
-        if part:
-            return tuple(self.palette[part - 1].tolist())
-        self.used[what] = otherwise
-        return otherwise
+    def _colour(self, part: int, otherwise: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(self.palette[part - 1].tolist()) if part else otherwise
 
     def _stamp(self, region: np.ndarray, colour: tuple[int, ...]) -> None:
         self.tile.paste(colour, (0, 0), Image.fromarray(region.astype(np.uint8) * 255))
@@ -129,11 +118,11 @@ def _outline(inside: np.ndarray) -> np.ndarray:
     return inside & ~inner
 
 
-def _legend(schema: Schema, used: dict[str, tuple[int, ...]], width: int) -> Image.Image:
+def _legend(schema: Schema, width: int) -> Image.Image:
     hues = colours(len(schema.parts))
     entries: list[tuple[str, tuple[int, ...] | None]]
     entries = [(f"{i} {abridged(name)}", tuple(hues[i - 1].tolist())) for i, name in enumerate(schema.parts, 1)]
-    entries += used.items()
+    entries += [("mask", _MASK), ("box", _BOX), ("stroke on the background", _BACKGROUND)]
     entries += [(f"{i} = {abridged(name)}", None) for i, name in enumerate(schema.keypoints, 1)]
     places: list[tuple[int, int, str, tuple[int, ...] | None]] = []
     x, y = 0, 2
