@@ -72,11 +72,11 @@ class Prediction:
 
     def part_map(self) -> np.ndarray:
         """(H, W) uint8 part indices; bit fields where parts overlap. Background beyond the crop."""
-        return self.maps.of_probability(self.probability, self.crop, self.native)
+        return self.maps.most_probable(self.probability, self.crop, self.native)
 
     def at_native(self) -> np.ndarray:
         """``probability`` at the image's own size, (P + 1 or P, H, W) float32; certainly background beyond the crop."""
-        return self.maps.probability(self.probability, self.crop, self.native)
+        return self.maps.uncropped(self.probability, self.crop, self.native)
 
 
 def folded(networks: JointModel) -> JointModel:

@@ -74,12 +74,12 @@ class PartMaps(ABC):
         not, wherever the pixel grid falls. Of others each part that covers half of it."""
 
     @abstractmethod
-    def of_probability(self, probability: np.ndarray, crop: np.ndarray, native: tuple[int, int]) -> np.ndarray:
+    def most_probable(self, probability: np.ndarray, crop: np.ndarray, native: tuple[int, int]) -> np.ndarray:
         """(H, W) the most probable map of an image of size ``native`` (width, height), nothing beyond the ``crop``,
         of which ``probability`` (P + 1 or P, S, S) is as ``Parts.output_probability`` gives it."""
 
     @abstractmethod
-    def probability(self, probability: np.ndarray, crop: np.ndarray, native: tuple[int, int]) -> np.ndarray:
+    def uncropped(self, probability: np.ndarray, crop: np.ndarray, native: tuple[int, int]) -> np.ndarray:
         """The same (P + 1 or P, H, W) float32 at the image's own size, certainly background beyond the crop."""
 
     @abstractmethod
@@ -165,10 +165,10 @@ class ExclusiveMaps(PartMaps):
         area[0] += 1 - area.sum(0)  # what lies beyond the image is background
         return values[area.round(6).argmax(0)].astype(np.uint8)  # rounded, so that equal areas are equal
 
-    def of_probability(self, probability: np.ndarray, crop: np.ndarray, native: tuple[int, int]) -> np.ndarray:
+    def most_probable(self, probability: np.ndarray, crop: np.ndarray, native: tuple[int, int]) -> np.ndarray:
         return uncrop_largest(probability, crop, native)
 
-    def probability(self, probability: np.ndarray, crop: np.ndarray, native: tuple[int, int]) -> np.ndarray:
+    def uncropped(self, probability: np.ndarray, crop: np.ndarray, native: tuple[int, int]) -> np.ndarray:
         probability = uncrop(probability, crop, native)
         probability[0][probability.sum(0) == 0] = 1
         return probability
@@ -232,10 +232,10 @@ class OverlappingMaps(PartMaps):
             out[frame.area_mean(ignored).round(6) >= 0.5] = IGNORE
         return out
 
-    def of_probability(self, probability: np.ndarray, crop: np.ndarray, native: tuple[int, int]) -> np.ndarray:
+    def most_probable(self, probability: np.ndarray, crop: np.ndarray, native: tuple[int, int]) -> np.ndarray:
         return self.drawn(enumerate(uncrop(probability, crop, native) > 0.5, 1), native)
 
-    def probability(self, probability: np.ndarray, crop: np.ndarray, native: tuple[int, int]) -> np.ndarray:
+    def uncropped(self, probability: np.ndarray, crop: np.ndarray, native: tuple[int, int]) -> np.ndarray:
         return uncrop(probability, crop, native)
 
     def index(self, parts: np.ndarray) -> np.ndarray:
