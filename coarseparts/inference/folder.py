@@ -23,7 +23,7 @@ from coarseparts.data.dataset_file import Crop, kind
 from coarseparts.data.images import decode, list_images, stem
 from coarseparts.data.loading import Recipe
 from coarseparts.data.sample import Sample
-from coarseparts.inference.journal import Journal, digest, locked, refuse_concurrent
+from coarseparts.inference.journal import Journal, digest, held, refuse_company
 from coarseparts.inference.label_files import Labels, read_labels
 from coarseparts.inference.model import Model
 from coarseparts.inference.outputs import Outputs, real
@@ -89,7 +89,7 @@ def predict_folder(
     is there and not as an earlier call wrote it (a mask drawn or corrected by hand); Busy where another process is
     writing there: the same shard, or one of a division into another number.
     """
-    refuse_concurrent(out, shard)
+    refuse_company(out, shard)
     found = _photographs(images, done := Summary())
     _refuse_places(images, out, coco)
     outputs = Outputs(out, model.schema, with_overlay)
@@ -121,7 +121,7 @@ def predict_folder(
         outputs.save(name, image, parts)
         return name, path
 
-    with locked(out, shard, tell), journal, ThreadPoolExecutor(THREADS, "write") as pool:
+    with held(out, shard, tell), journal, ThreadPoolExecutor(THREADS, "write") as pool:
         writing: deque[Future[tuple[str, Path]]] = deque()
 
         def settle(most: int) -> None:

@@ -102,7 +102,7 @@ def _lock(out: Path, shard: tuple[int, int]) -> Path:
     return out / f".predicted-{shard[0] + 1}-of-{shard[1]}.lock"
 
 
-def refuse_concurrent(out: Path, shard: tuple[int, int]) -> None:
+def refuse_company(out: Path, shard: tuple[int, int]) -> None:
     """Raises Busy where another process writes what this one is going to write."""
     for lock in sorted(out.glob(".predicted-*.lock")) if out.is_dir() else []:
         same_division = lock.name.endswith(f"-of-{shard[1]}.lock")
@@ -111,7 +111,7 @@ def refuse_concurrent(out: Path, shard: tuple[int, int]) -> None:
 
 
 @contextmanager
-def locked(out: Path, shard: tuple[int, int], tell: Tell) -> Iterator[None]:
+def held(out: Path, shard: tuple[int, int], tell: Tell) -> Iterator[None]:
     """The folder, made if need be, with this shard in it ours alone."""
     with ExitStack() as stack:
         try:
