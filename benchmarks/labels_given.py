@@ -18,7 +18,7 @@ import torch
 
 from coarseparts.data.batches import Feed
 from coarseparts.evaluation.iou import summary
-from coarseparts.inference.evaluate import _dataset_of, _store_for
+from coarseparts.inference.evaluate import dataset_of, split_of
 from coarseparts.inference.model import load
 from coarseparts.training.fusion import fit, fused, name_of, only, share_of
 
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs="?")
     chosen = parser.parse_args()
     model = load(chosen.run, "cpu")
-    store, _ = _store_for(model, chosen.data or _dataset_of(chosen.run), "val", False, None)
+    store, _ = split_of(model, chosen.data or dataset_of(chosen.run), "val")
     store = store.labels_limited(model.styles)
     rows, joint, condition = store.rows("val", has="parts"), model.networks, model.settings.em.condition
     halves = [Feed(store, rows[i::2], 32, 0, preprocess=model.settings.preprocess) for i in range(2)]

@@ -28,9 +28,9 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from coarseparts.data.formats.pascal_part import read_pascal_part
 from coarseparts.data.images import decode
 from coarseparts.data.prepare.archives import Archives
+from coarseparts.data.prepare.pascal_part import read_pascal_part
 from coarseparts.data.prepare.pascub import Choices, prepare_pascub
 from coarseparts.data.synthetic.anatomy import PARTS
 

@@ -96,7 +96,7 @@ def write_ants(folder: Path) -> None:
 if __name__ == "__main__":  # STORE RUN [METHOD,METHOD] [KEY=VALUE ...]
     torch.set_num_threads(1)  # the same in every process, so that sums are taken in the same order
     store, run, wanted, *texts = (*sys.argv[1:], *["em"] * (len(sys.argv) == 3))
-    with parallel.together("cpu"):
+    with parallel.process_group("cpu"):
         task, folder = toy(Path(store), Path(run), **options.changes(texts))
         for method in wanted.split(","):
             joint, _ = methods.train(task, folder, method)

@@ -96,7 +96,7 @@ def propose(batches: Iterable[Batch], keypoints: int, y: Parts) -> list[int]:
         for i, k in seen.nonzero().tolist():
             here = batch.parts[i, at[i, k, 1], at[i, k, 0]].reshape(1, 1, 1)
             if int(here) != IGNORE:
-                counts[k, 1:] += y.there(y.certain(here))[0, :, 0, 0]
+                counts[k, 1:] += y.present(y.certain(here))[0, :, 0, 0]
     return [int(row.argmax()) if row.any() else 0 for row in counts]
 
 

@@ -68,7 +68,7 @@ class UniMatch(Baseline):
         weak, n = coarse.image, len(coarse)
         with torch.no_grad():
             log_y = self.y.log_probability(self.teacher(weak))
-            said = torch.where(self.y.sureness(log_y) >= self.o.confidence, self.y.mode(log_y), IGNORE)
+            said = torch.where(self.y.confidence(log_y) >= self.o.confidence, self.y.mode(log_y), IGNORE)
             views = [self._strong(weak, said, generator) for _ in range(2)]
         logits, dropped = self._forward(torch.cat([v for v, _ in views] + [labelled.image]), weak, generator)
         terms = supervised_terms(logits[2 * n :], labelled.parts, self.y, self.dice)

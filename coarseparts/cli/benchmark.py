@@ -71,7 +71,7 @@ def benchmark(
     from coarseparts.cli import outcome
     from coarseparts.experiments import benchmark as matrix
     from coarseparts.experiments.cells import STARTS, Cell, Outcome, labels_of
-    from coarseparts.experiments.data import opened
+    from coarseparts.experiments.data import open_data
     from coarseparts.report.pages import write_folder
     from coarseparts.training import settings as presets
     from coarseparts.training.claims import benchmark_folder, in_turn
@@ -85,7 +85,7 @@ def benchmark(
     with nullcontext() if dry_run else benchmark_folder(run, note):
         with in_turn(run, note):
             bar = None if data in names.WORLDS else progress("reading images")
-            source = opened(data, run / "data", split, skip_bad, bar, note)
+            source = open_data(data, run / "data", split, skip_bad, bar, note)
             notes(source.problems)
             limits = options.whole_numbers("--parts", parts) or [len(source.rows.part)]
             source.check(limits)
@@ -96,12 +96,12 @@ def benchmark(
             return presets.published(method, start, source.overlapping) if preset == presets.PUBLISHED else ""
 
         kinds = [labels_of(style, each) for style in styles for each in eaches]
-        cells = matrix.plan(chosen or source.fitting(), limits, kinds, begins, numbers, own)
+        cells = matrix.plan(chosen or source.possible_methods(), limits, kinds, begins, numbers, own)
 
         def task(cell: Cell, folder: Path) -> tuple[Task, RunFolder]:
             begin = STARTS[cell.conditions.start]
             settings = resolve(presets.settings(cell.preset or preset, given | begin, effort), where)
-            return source.opened(cell.conditions, folder, settings, where, err)
+            return source.open_task(cell.conditions, folder, settings, where, err)
 
         if dry_run:
             with tempfile.TemporaryDirectory() as place:
@@ -115,4 +115,4 @@ def benchmark(
         about = {"preset": preset, "effort": effort, "settings": ", ".join(changes) or "as the preset", "device": where}
         problems = [*failed, *map(str, source.problems)]
         page = matrix.page(cells, run, data, split, problems, **about)
-        outcome.tell(Outcome(results, write_folder(run, results, page), failed), run)
+        outcome.show(Outcome(results, write_folder(run, results, page), failed), run)

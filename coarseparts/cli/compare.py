@@ -20,7 +20,7 @@ from coarseparts.cli.choices import (
     Weights,
 )
 from coarseparts.cli.help import DataOption, OutputOption, TrainingOption, verb
-from coarseparts.cli.terminal import err, note, one_voice, progress
+from coarseparts.cli.terminal import err, note, progress, quiet_unless
 from coarseparts.system.problems import BadInput, Problem
 
 app = help.app()
@@ -68,7 +68,7 @@ def compare(
     dataset = load_dataset_file(data)
     where = options.device(device)
     settings = resolve(presets.settings(preset, given, effort), where)
-    with parallel.together(where) as where, one_voice(parallel.is_main()):
+    with parallel.process_group(where) as where, quiet_unless(parallel.is_main()):
         bar = progress("reading images")
         done = comparing.compare(
             partial(from_file, dataset, data, run / "store", skip_bad=skip_bad, progress=bar, tell=note),
@@ -84,4 +84,4 @@ def compare(
             console=err,
             preset=preset,
         )
-        outcome.tell(done, run)
+        outcome.show(done, run)

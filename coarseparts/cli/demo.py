@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from coarseparts.cli import help, options
 from coarseparts.cli.choices import Device, Seeds
 from coarseparts.cli.help import OutputOption, verb
-from coarseparts.cli.terminal import err, note, one_voice
+from coarseparts.cli.terminal import err, note, quiet_unless
 
 if TYPE_CHECKING:
     from coarseparts.training.settings import Settings
@@ -44,7 +44,7 @@ def demo(
     from coarseparts.system import parallel
     from coarseparts.training.networks import resolve
 
-    with parallel.together(options.device(device)) as where, one_voice(parallel.is_main()):
+    with parallel.process_group(options.device(device)) as where, quiet_unless(parallel.is_main()):
         done = compare(
             partial(built_in, "synthetic-birds", lambda seed: run / f"seed{seed}" / "store", name="demo"),
             resolve(settings({"em_epochs": EPOCHS}), where),
@@ -58,7 +58,7 @@ def demo(
             tell=note,
             console=err,
         )
-        outcome.tell(done, run)
+        outcome.show(done, run)
 
 
 def settings(changes: dict[str, Any]) -> Settings:

@@ -149,10 +149,10 @@ def _run() -> int:
         end_bars()
         if INTERRUPTS.count:  # whatever it became on its way here
             return STATUS
-        return _said(error)
+        return _status_of(error)
 
 
-def _said(error: BaseException) -> int:
+def _status_of(error: BaseException) -> int:
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 0 if error.code is None else 1
     if isinstance(error, typer.Exit):

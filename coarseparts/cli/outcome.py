@@ -10,7 +10,7 @@ from coarseparts.report.tables import print_tables
 from coarseparts.system.errors import Failed
 
 
-def tell(outcome: Outcome, folder: Path) -> None:
+def show(outcome: Outcome, folder: Path) -> None:
     """Prints; raises Failed where a training diverged."""
     print_tables(outcome.tables, out)
     if outcome.tables:

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from coarseparts.cli import help, names, options
 from coarseparts.cli.help import DataOption, OutputOption, verb
@@ -163,22 +161,12 @@ def _print_done(dataset: Path, changed: bool, problems: list[Problem]) -> None:
 
 def _print_pascub(made: Pascub) -> None:
     from coarseparts.data.prepare.pascal_birds import PAPER_BIRDS
+    from coarseparts.report.tables import Table, print_tables
 
     end_bars()
-    sizes = _table("images", "set", "split", "paper", "found", "used")
-    for row in made.sizes:
-        sizes.add_row(*map(str, row))
-    out.print(sizes)
-    funnel = _table(f"birds of PASCAL (the paper is left with {PAPER_BIRDS})", "step", "dropped", "left")
-    for step in made.funnel:
-        funnel.add_row(*map(str, step))
+    tables = [Table("images", ["set", "split", "paper", "found", "used"], [[*map(str, row)] for row in made.sizes])]
     if made.funnel:
-        out.print(funnel)
+        title = f"birds of PASCAL (the paper is left with {PAPER_BIRDS})"
+        tables.append(Table(title, ["step", "dropped", "left"], [[*map(str, step)] for step in made.funnel]))
+    print_tables(tables, out)
     _print_done(made.dataset, made.changed, made.problems)
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=Text(title, style="bold"), title_justify="left")
-    for column in columns:
-        table.add_column(column, justify="left" if column in ("set", "split", "step") else "right")
-    return table

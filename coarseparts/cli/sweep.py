@@ -52,7 +52,7 @@ def sweep(
     from coarseparts.experiments import sweep as sweeping
     from coarseparts.experiments.benchmark import facts
     from coarseparts.experiments.cells import Conditions
-    from coarseparts.experiments.data import opened
+    from coarseparts.experiments.data import open_data
     from coarseparts.training import methods
     from coarseparts.training import settings as presets
     from coarseparts.training.claims import alone
@@ -71,7 +71,7 @@ def sweep(
                 raise BadInput(Problem(f"--over {text}", wrong, "see `coarseparts settings`")) from None
     with alone(run, note):
         bar = None if data in names.WORLDS else progress("reading images")
-        source = opened(data, run / "data", "", skip_bad, bar, note)
+        source = open_data(data, run / "data", "", skip_bad, bar, note)
         notes(source.problems)
         count = parts or len(source.rows.part)
         source.check([count])
@@ -82,7 +82,7 @@ def sweep(
 
         def measure(chosen: dict[str, Any], folder: Path) -> float:
             settings = resolve(presets.settings(preset, given | chosen), where)
-            task, trial = source.opened(conditions, folder, settings, where, err)
+            task, trial = source.open_task(conditions, folder, settings, where, err)
             if not used:
                 used.append(in_training(task.rows, task.styles))
                 note(used[0])

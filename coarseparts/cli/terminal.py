@@ -33,8 +33,8 @@ def notes(several: Iterable[object]) -> None:
 
 
 @contextmanager
-def one_voice(speaks: bool) -> Iterator[None]:
-    """Inside, of several processes only those speak that shall."""
+def quiet_unless(speaks: bool) -> Iterator[None]:
+    """Inside, nothing is printed unless this process is the one that ``speaks``."""
     was = out.quiet, err.quiet
     out.quiet = err.quiet = not speaks or out.quiet
     try:

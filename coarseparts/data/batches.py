@@ -81,10 +81,10 @@ class Feed:
         return len(self._own) * bytes_each < torch.cuda.mem_get_info(self.device)[0] / 4
 
     def plain(self, limit: int | None = None, mine: bool = False) -> Iterator[Batch]:
-        """Every image once, in order, without augmentation; ``mine``: the batches that ``parallel.mine`` gives."""
+        """Every image once, in order, without augmentation; ``mine``: the batches that ``parallel.shard`` gives."""
         rows = self.rows[:limit]
         starts = range(0, len(rows), self.size)
-        for start in parallel.mine(starts) if mine else starts:
+        for start in parallel.shard(starts) if mine else starts:
             raw = self._raw(rows[start : start + self.size])
             batch = to_input(raw, self.preprocess)
             batch.image = batch.image.contiguous(memory_format=torch.channels_last)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import shutil
@@ -20,25 +19,20 @@ import numpy as np
 from coarseparts.data import accounts
 from coarseparts.data.crops import crop_and_resize
 from coarseparts.data.dataset_file import DatasetFile
+from coarseparts.data.record import drawn
 from coarseparts.data.records import Contents, Record, read_contents, without_part_masks
 from coarseparts.data.sample import Sample
 from coarseparts.data.store import Store
 from coarseparts.data.store_files import FORMAT, Writer, layout
-from coarseparts.data.synthetic import WORLDS, boxes_of_parts
 from coarseparts.labels import STYLES
-from coarseparts.labels.keypoints import in_schema
 from coarseparts.labels.schema import IGNORE, Schema
 from coarseparts.system import limits
 from coarseparts.system.documents import load_json
 from coarseparts.system.locks import LONGEST_WAIT, Tell, hold, silent
-from coarseparts.system.problems import BadInput, Problem, capped, errors
+from coarseparts.system.problems import BadInput, Problem, capped, errors, require_room, unwritable
 
 CHUNK = 64
 """Synthetic images rendered at a time."""
-
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_NO_RIGHT = (errno.EROFS, errno.EACCES, errno.EPERM)
-
 
 KEEP_EVERY = 20.0
 """Seconds of work that a killed build may lose."""
@@ -71,7 +65,7 @@ def build_store(
     folder = cache_dir / _key(records, schema, dataset.size)
     found = _cached(folder, records)
     if found is None:
-        with _told_plainly(cache_dir), _locked(cache_dir, tell):
+        with _locked(cache_dir, tell):
             found = _cached(folder, records)  # somebody else may have built it while we waited
             if found is None:
                 _clear(cache_dir, folder)
@@ -177,16 +171,8 @@ def _load(record: Record, size: int) -> _Loaded:
 
 
 def _render(records: list[Record], size: int) -> Iterator[_Loaded]:
-    assert records[0].synthetic is not None
-    name, seed, first = records[0].synthetic
-    world = WORLDS[name]
-    drawn = world.render(len(records), size=size, seed=seed, first=first)
-    drawn["part_boxes"] = boxes_of_parts(drawn["parts"], world.schema)
-    drawn["keypoints"] = in_schema(drawn["keypoints"], world.schema.keypoints, records[0].schema)
-    for i, record in enumerate(records):
-        parts = drawn["parts"][i] if "parts" in record.has else None
-        labels = {name: drawn[name][i] for name in STYLES if name in record.has}
-        yield _Loaded(record, _at_size(Sample(record.name, drawn["image"][i], parts, labels), size, record.schema), [])
+    for record, sample in zip(records, drawn(records, size), strict=True):
+        yield _Loaded(record, _at_size(sample, size, record.schema), [])
 
 
 def _at_size(sample: Sample, size: int, schema: Schema) -> dict[str, np.ndarray | None]:
@@ -287,35 +273,18 @@ def _styles(records: list[Record]) -> set[str]:
 
 
 def _check_room(cache_dir: Path, records: list[Record], schema: Schema, size: int) -> None:
-    rows, arrays = len(records), layout(size, schema, _styles(records))
+    arrays = layout(size, schema, _styles(records))
     per_row = sum(dtype.itemsize * int(np.prod(shape)) for dtype, shape in arrays.values())
-    free = shutil.disk_usage(cache_dir).free
-    if free < rows * per_row:
-        need = rows * per_row
-        message = f"{free / 1e6:,.0f} MB are free, the packed store of {rows} images needs {need / 1e6:,.0f} MB"
-        raise BadInput(Problem(str(cache_dir), message, "free some space, or name a cache folder on another disk"))
+    require_room(cache_dir, len(records) * per_row, f"the packed store of {len(records)} images needs")
 
 
 @contextmanager
 def _locked(cache_dir: Path, tell: Tell) -> Iterator[None]:
-    """One build at a time in a cache folder; another process waits here."""
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    with hold(cache_dir / ".lock", LONGEST_WAIT, tell):
-        yield
-
-
-@contextmanager
-def _told_plainly(cache_dir: Path) -> Iterator[None]:
-    """What the disk refuses, as a problem of the cache folder. Reading errors do not get here: see ``_load``."""
+    """One build at a time in a cache folder; another process waits here. What the disk refuses is a problem of that
+    folder; errors of reading do not get here: see ``_load``."""
     try:
-        yield
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with hold(cache_dir / ".lock", LONGEST_WAIT, tell):
+            yield
     except OSError as error:
-        if limits.is_machines(error) and error.errno not in _NO_ROOM:
-            raise  # too many open files, say
-        if error.errno in _NO_ROOM:
-            message, remedy = "the disk is full, the packed store was not written", "free some space"
-        elif error.errno in _NO_RIGHT:
-            message, remedy = "cannot be written to", "give yourself permission to write there"
-        else:
-            message, remedy = f"the packed store cannot be written there ({error})", "check that folder"
-        raise BadInput(Problem(str(cache_dir), message, f"{remedy}, or name another cache folder")) from error
+        raise unwritable(cache_dir, error, "name another cache folder", "the packed store") from error

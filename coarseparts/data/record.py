@@ -4,6 +4,7 @@ a synthetic world."""
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from coarseparts.data.loading import Recipe
 from coarseparts.data.sample import Sample
 from coarseparts.data.synthetic import WORLDS, boxes_of_parts
 from coarseparts.labels import STYLES
-from coarseparts.labels.given import mark
+from coarseparts.labels.given import fingerprint
 from coarseparts.labels.keypoints import in_schema
 from coarseparts.labels.schema import Schema
 from coarseparts.system.problems import Problem
@@ -54,15 +55,21 @@ class Record:
         wrong with its files."""
         if self.recipe is not None:
             return loading.load(self.recipe, self.name)
-        assert self.synthetic is not None
-        name, seed, number = self.synthetic
-        world = WORLDS[name]
-        arrays = {key: rows[0] for key, rows in world.render(1, size=self.size, seed=seed, first=number).items()}
-        arrays["part_boxes"] = boxes_of_parts(arrays["parts"][None], world.schema)[0]
-        image = arrays.pop("image")
-        arrays["keypoints"] = in_schema(arrays["keypoints"], world.schema.keypoints, self.schema)
-        parts = arrays["parts"] if "parts" in self.has else None
-        return Sample(self.name, image, parts, {name: arrays[name] for name in STYLES if name in self.has}), []
+        return next(drawn([self], self.size)), []
+
+
+def drawn(records: Sequence[Record], size: int) -> Iterator[Sample]:
+    """The samples of synthetic images of consecutive numbers, drawn together at ``size`` pixels."""
+    assert records[0].synthetic is not None
+    name, seed, first = records[0].synthetic
+    world = WORLDS[name]
+    found = world.render(len(records), size=size, seed=seed, first=first)
+    found["part_boxes"] = boxes_of_parts(found["parts"], world.schema)
+    found["keypoints"] = in_schema(found["keypoints"], world.schema.keypoints, records[0].schema)
+    for i, record in enumerate(records):
+        parts = found["parts"][i] if "parts" in record.has else None
+        labels = {style: found[style][i] for style in STYLES if style in record.has}
+        yield Sample(record.name, found["image"][i], parts, labels)
 
 
 def record_of(dataset: DatasetFile, schema: Schema, i: int, found: Annotation) -> Record | None:
@@ -89,4 +96,4 @@ def _fingerprint(recipe: Recipe) -> str:
     if allowed() != MAX_PIXELS:  # what is larger is read at a reduced size
         how.append(allowed())
     names = recipe.schema.model_dump_json() + recipe.crop.model_dump_json()
-    return hashlib.sha256(mark([said, how, names]).encode(errors="surrogatepass")).hexdigest()
+    return hashlib.sha256(fingerprint([said, how, names]).encode(errors="surrogatepass")).hexdigest()

@@ -78,7 +78,9 @@ def fitted(said: Given, canvas: Canvas, native: tuple[int, int]) -> Given | None
     if said.of != SHARES:
         if not _alike(said.of, canvas.size):
             message = f"was made on {_x(said.of)} pixels, and the photograph of {_x(native)} has another shape"
-            canvas.say(said, message, "name the size on which the labels were made: `coordinates: [width, height]`")
+            canvas.add_problem(
+                said, message, "name the size on which the labels were made: `coordinates: [width, height]`"
+            )
             return None
         message = f"{said.where}: was made on {_x(said.of)} pixels, scaled to {_x(canvas.size)}"
         told = Problem(said.file, message, severity="repaired")

@@ -97,10 +97,10 @@ class Store:
                 raise ValueError(f"present[{name!r}] of shape {np.shape(rows)}; expected ({n},) bool for {LABELS}")
             there[name] = np.asarray(rows, bool)
         for name, rows in there.items():
-            if (
-                name in arrays and not rows.all()
-            ):  # an absent label is blank, whatever was given there; the caller's array is not touched
-                arrays[name] = np.where(_rows_like(rows, arrays[name]), arrays[name], _blank(name))
+            if name in arrays and not rows.all():
+                # An absent label is blank, whatever was given there; the caller's array is not touched.
+                arrays[name] = arrays[name].copy()
+                arrays[name][~rows] = _blank(name)
         texts = (
             _one_per_row(names if names is not None else [f"{i:06d}" for i in range(n)], n, "names"),
             _one_per_row(splits, n, "splits"),
@@ -186,9 +186,7 @@ class Store:
         normalised. ``index`` holds the rows as counted in this store or view."""
         import torch  # here, for it takes seconds, and whoever makes a store does without it
 
-        if isinstance(rows, torch.Tensor):
-            rows = rows.cpu().numpy()
-        rows = np.asarray(rows if isinstance(rows, np.ndarray) else list(rows), np.int64)
+        rows = _indices(rows.cpu().numpy() if isinstance(rows, torch.Tensor) else rows)
         get = {name: torch.from_numpy(self._get(name, rows)) for name in ("image", *self.styles)}
         shape = len(rows), self.size, self.size
         labelled = self.present["parts"][rows].any()
@@ -203,8 +201,7 @@ class Store:
 
     def subset(self, rows: Iterable[int] | np.ndarray) -> Store:
         """A view of some rows, in the order given."""
-        rows = np.asarray(rows if isinstance(rows, np.ndarray) else list(rows), np.int64)
-        base = np.arange(len(self), dtype=np.int64) if self._rows is None else self._rows
+        rows = _indices(rows)
         names, splits, sources = ([t[i] for i in rows] for t in (self.names, self.splits, self.sources))
         present = {label: there[rows] for label, there in self.present.items()}
         labelled_as = None if self._labelled_as is None else self._labelled_as[rows]
@@ -214,7 +211,7 @@ class Store:
             splits=splits,
             sources=sources,
             present=present,
-            _rows=base[rows],
+            _rows=self._origin[rows],
             _labelled_as=labelled_as,
         )
 
@@ -229,8 +226,7 @@ class Store:
 
     def without_parts(self, rows: Iterable[int] | np.ndarray | None = None) -> Store:
         """A view in which these rows (all of them by default) have no part mask, so that they count as coarse."""
-        hidden = np.arange(len(self)) if rows is None else np.asarray(rows if isinstance(rows, np.ndarray) else [*rows])
-        return self._hide({"parts": hidden.astype(np.int64)})
+        return self._hide({"parts": _indices(range(len(self)) if rows is None else rows)})
 
     def labels_swapped(self, rows: np.ndarray, seed: int) -> Store:
         """A view in which each of these rows has all the coarse labels of another of them, drawn at random; a control.
@@ -240,12 +236,11 @@ class Store:
         if len(rows) < 2:
             raise ValueError("swapping labels needs two images with coarse labels")
         order = np.random.default_rng(seed).permutation(rows)
-        base = np.arange(len(self), dtype=np.int64) if self._rows is None else self._rows
         owner = np.arange(len(self), dtype=np.int64)
         owner[order] = np.roll(order, 1)  # along one circle: nobody keeps what is theirs
         present = {label: there if label == "parts" else there[owner] for label, there in self.present.items()}
-        labelled_as = (base if self._labelled_as is None else self._labelled_as)[owner]
-        return replace(self, present=present, _rows=base, _labelled_as=labelled_as)
+        labelled_as = (self._origin if self._labelled_as is None else self._labelled_as)[owner]
+        return replace(self, present=present, _rows=self._origin, _labelled_as=labelled_as)
 
     def labels_sampled(self, rows: np.ndarray, count: int, seed: int) -> Store:
         """A view in which each of these rows keeps ``count`` of its coarse labels, drawn at random, or all if it has
@@ -261,12 +256,16 @@ class Store:
         arrays = {name: self._get(name, np.arange(len(self))) for name in self._arrays}
         return Store(self.schema, self.size, names, splits, sources, self.styles, present, arrays)
 
+    @property
+    def _origin(self) -> np.ndarray:
+        """Which rows of the arrays these are."""
+        return np.arange(len(self), dtype=np.int64) if self._rows is None else self._rows
+
     def _hide(self, hidden: dict[str, np.ndarray]) -> Store:
         present = {label: there.copy() for label, there in self.present.items()}
         for label, rows in hidden.items():
             present[label][rows] = False
-        base = np.arange(len(self), dtype=np.int64) if self._rows is None else self._rows
-        return replace(self, present=present, _rows=base)
+        return replace(self, present=present, _rows=self._origin)
 
     def _get(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
         """Rows of one array, always a copy unless all of a whole store is asked for; hidden labels are blanked."""
@@ -285,13 +284,13 @@ class Store:
         return out
 
 
+def _indices(rows: Iterable[int] | np.ndarray) -> np.ndarray:
+    return np.asarray(rows if isinstance(rows, np.ndarray) else list(rows), np.int64)
+
+
 def _blank(name: str) -> np.generic:
     """What stands where a row lacks a label."""
     return np.uint8(IGNORE) if name == "parts" else np.uint8(0)
-
-
-def _rows_like(rows: np.ndarray, array: np.ndarray) -> np.ndarray:
-    return rows.reshape(-1, *[1] * (array.ndim - 1))
 
 
 def _one_per_row(values: str | Sequence[str], n: int, what: str) -> list[str]:

@@ -127,7 +127,7 @@ def trained(
     """
     task, run = open_task(cells[0], folder)
     methods.check(task, [cell.method for cell in cells])
-    tell(about(task))
+    tell(describe_task(task))
     for cell in cells:
         tell(str(cell))
         try:
@@ -142,7 +142,7 @@ def trained(
         yield Done(cell, task, run, joint, [_result(cell.conditions, task, row, peak.mib) for row in rows])
 
 
-def about(task: Task) -> str:
+def describe_task(task: Task) -> str:
     """What is trained on and measured on, in a line."""
     processes = f", {parallel.count()} processes" if parallel.count() > 1 else ""
     return (

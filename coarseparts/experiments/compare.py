@@ -69,7 +69,7 @@ def compare(
             tell(str(problem))
 
         def opened(cell: Cell, place: Path) -> tuple[Task, RunFolder]:
-            return data.opened(cell.conditions, place, settings, device, console, **config)
+            return data.open_task(cell.conditions, place, settings, device, console, **config)
 
         for seed in seeds:
             several = (seed_folders or len(seeds) > 1) and not _is_run_of(folder, seed)

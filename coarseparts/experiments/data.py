@@ -36,15 +36,16 @@ Progress = Callable[[int, int], None] | None
 class Data:
     """Data by seed (``store``), measured on the split ``measure``.
 
-    ``name`` stands in a run's config.yaml; ``usual``: the customary number of part masks, None for all there are; with
-    ``drop_rest`` part-labelled images beyond the part limit are not used at all; ``crop``, ``keypoint_parts``: of the
-    dataset file; ``key`` of a store that was built from files; ``problems``: what is wrong with the data.
+    ``name`` stands in a run's config.yaml; ``default_parts``: the customary number of part masks, None for all there
+    are; with ``drop_rest`` part-labelled images beyond the part limit are not used at all; ``crop``,
+    ``keypoint_parts``: of the dataset file; ``key`` of a store that was built from files; ``problems``: what is wrong
+    with the data.
     """
 
     name: str
     store: Callable[[int], Store]
     measure: str
-    usual: int | None = None
+    default_parts: int | None = None
     drop_rest: bool = False
     crop: dict[str, Any] | None = None
     keypoint_parts: dict[str, str | None] | None = None
@@ -54,7 +55,7 @@ class Data:
     @cached_property
     def rows(self) -> Rows:
         """Which images are for what, of the first seed, with the customary number of part masks."""
-        return split_rows(self.store(0), self.usual)
+        return split_rows(self.store(0), self.default_parts)
 
     @cached_property
     def styles(self) -> list[str]:
@@ -75,7 +76,7 @@ class Data:
             if n > most:
                 raise ValueError(f"--parts {n}: there are {most} images with part masks to train on")
 
-    def fitting(self) -> list[str]:
+    def possible_methods(self) -> list[str]:
         """The names of all methods that these data allow."""
 
         def fits(asks: tuple[str, ...]) -> bool:
@@ -83,7 +84,7 @@ class Data:
 
         return [name for name, method in methods.METHODS.items() if fits(method.asks)]
 
-    def opened(
+    def open_task(
         self,
         conditions: Conditions,
         folder: Path,
@@ -149,7 +150,7 @@ def from_file(
     )
 
 
-def opened(
+def open_data(
     data: str, cache: Path, measure: str = "", skip_bad: bool = False, progress: Progress = None, tell: Tell = silent
 ) -> Data:
     """A built-in world by its name, or a dataset file, for a benchmark or a sweep: with fewer part masks than there are

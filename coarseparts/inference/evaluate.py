@@ -86,8 +86,8 @@ def evaluate(
     if folder.is_dir():
         look_through(folder)
     trained = load(folder, device, flip)
-    file = _dataset_of(folder) if data is None else path_of("data", data)
-    store, problems = _store_for(trained, file, split, skip_bad, progress)
+    file = dataset_of(folder) if data is None else path_of("data", data)
+    store, problems = split_of(trained, file, split, skip_bad, progress)
     if wrong := [
         f"labels: {name} is no label of this model; {near}" for name, near in strangers(labels or (), trained.styles)
     ]:
@@ -102,8 +102,8 @@ def evaluate(
     return Evaluation(**measured | {"ci95": tuple(measured["ci95"])}, problems=problems)
 
 
-def _dataset_of(run: Path) -> Path:
-    """The dataset file that a run was trained on."""
+def dataset_of(run: Path) -> Path:
+    """The dataset file that a run was trained on. Raises BadInput where the run does not say it."""
     config = run / "config.yaml"
     named = read_config(config).get("data") if config.is_file() else None
     if not isinstance(named, str):
@@ -112,10 +112,15 @@ def _dataset_of(run: Path) -> Path:
     return Path(named)
 
 
-def _store_for(
-    trained: Model, data: Path, split: str, skip_bad: bool, progress: Callable[[int, int], None] | None
+def split_of(
+    trained: Model,
+    data: Path,
+    split: str,
+    skip_bad: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Store, list[Problem]]:
-    """The images of a split as the model was trained to see them, and what is noteworthy about them."""
+    """The images of a ``split`` of a dataset file as the model was trained to see them, and what is noteworthy about
+    them. Raises BadInput where the file's parts are others than the model's, or it has no such split."""
     dataset = load_dataset_file(data)
     if dataset.parts != trained.schema.parts:
         expected = f"has the parts {list(dataset.parts)}, the model {list(trained.schema.parts)}"

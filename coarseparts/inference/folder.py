@@ -31,7 +31,7 @@ from coarseparts.inference.model import Model
 from coarseparts.inference.outputs import Outputs, real
 from coarseparts.inference.predict import BATCH, predict_samples
 from coarseparts.system.locks import Tell, silent
-from coarseparts.system.problems import BadInput, Problem, capped, errors
+from coarseparts.system.problems import BadInput, Problem, capped, errors, unreadable
 
 
 @dataclass
@@ -187,16 +187,14 @@ def _photographs(images: Path, done: Summary) -> list[tuple[str, Path]]:
     try:
         there = kind(images)
     except OSError as error:
-        message = f"cannot be read: {error.strerror}"
-        raise BadInput(Problem(str(images), message, "give yourself permission to read it")) from None
+        raise BadInput(unreadable(images, error, "give yourself permission to read it")) from None
     if there == "file":
         return [(images.name, images)]
     if there != "folder":
         raise BadInput(Problem(str(images), "is neither a file nor a folder" if there else "is missing", remedy))
 
     def add(error: OSError) -> None:
-        message = f"cannot be read: {error.strerror}"
-        done.problems.append(Problem(str(error.filename), message, "give yourself permission to list the folder"))
+        done.problems.append(unreadable(error.filename, error, "give yourself permission to list the folder"))
 
     for _, folders, _ in os.walk(images, onerror=add):
         folders[:] = [f for f in folders if not f.startswith(".")]

@@ -14,7 +14,7 @@ from typing import TextIO
 
 from coarseparts.data.images import MAX_PIXELS, allowed, list_images
 from coarseparts.inference.model import Model
-from coarseparts.labels.given import mark
+from coarseparts.labels.given import fingerprint
 from coarseparts.system.errors import Busy
 from coarseparts.system.locks import Tell, hold, holder
 from coarseparts.system.text import csv_cell
@@ -93,7 +93,7 @@ def digest(model: Model, labels: Iterable[Path], with_overlay: bool) -> str:
             found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     for path in labels:
         each = [file for _, file in list_images(path)] if path.is_dir() else []
-        found.update(mark(each).encode(errors="surrogatepass") if path.is_dir() else path.read_bytes())
+        found.update(fingerprint(each).encode(errors="surrogatepass") if path.is_dir() else path.read_bytes())
     found.update(bytes([with_overlay]))
     if allowed() != MAX_PIXELS:
         found.update(str(allowed()).encode())

@@ -19,7 +19,7 @@ from coarseparts.data.source_paths import FILES, FOLDERS, OF_STYLES, kind
 from coarseparts.data.sources import joined, respelled
 from coarseparts.labels import STYLES
 from coarseparts.labels.schema import Schema
-from coarseparts.system.problems import BadInput, Problem, capped
+from coarseparts.system.problems import BadInput, Problem, capped, unreadable
 from coarseparts.system.text import abridged, listed, strangers
 
 
@@ -105,8 +105,7 @@ def _refuse_missing(path: Path, key: str) -> None:
     try:
         there = kind(path)
     except OSError as error:
-        message = f"cannot be read: {error.strerror}"
-        raise BadInput(Problem(str(path), message, "give yourself permission to read it")) from None
+        raise BadInput(unreadable(path, error, "give yourself permission to read it")) from None
     may_be = [what for what, keys in (("folder", FOLDERS), ("file", FILES)) if key in keys]
     if there not in may_be:
         message = f"is no {' and no '.join(may_be)}" if there else "is missing"

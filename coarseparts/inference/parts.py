@@ -46,9 +46,7 @@ class Parts:
     @property
     def index(self) -> np.ndarray:
         """(H, W) uint8 index of each pixel's part, 0 = background. AttributeError where parts overlap."""
-        if self._schema.overlapping:
-            raise AttributeError("index: a pixel may belong to several of these parts; use masks, a mask for each part")
-        return self._map
+        return self._schema.maps.index(self._map)
 
     @cached_property
     def masks(self) -> dict[str, np.ndarray]:

@@ -16,13 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from coarseparts.data.crops import crop_and_resize, uncrop, uncrop_probabilities
+from coarseparts.data.crops import crop_and_resize
 from coarseparts.data.sample import Batch, Sample
 from coarseparts.data.store import Store
 from coarseparts.data.transforms import to_input
 from coarseparts.joint import JointModel
 from coarseparts.labels import STYLES
+from coarseparts.labels.part_maps import PartMaps
 from coarseparts.labels.schema import Schema
+from coarseparts.labels.uncrop import uncrop
 from coarseparts.networks import Backbone
 from coarseparts.training.fusion import fused, share_of
 from coarseparts.training.measure import both_ways
@@ -60,28 +62,21 @@ class Prediction:
 
     ``probability`` (P + 1, S, S) float32 of the background and each part, which sum to 1; of parts that overlap
     (P, S, S), each by itself. ``crop`` (4,) the square of the image that was looked at, ``native`` the image's (width,
-    height), pixels.
+    height), pixels; ``maps``: what its parts are.
     """
 
     probability: np.ndarray
     crop: np.ndarray
     native: tuple[int, int]
-    overlapping: bool
+    maps: PartMaps
 
     def part_map(self) -> np.ndarray:
         """(H, W) uint8 part indices; bit fields where parts overlap. Background beyond the crop."""
-        if not self.overlapping:
-            return uncrop(self.probability, self.crop, self.native)
-        layers = uncrop_probabilities(self.probability, self.crop, self.native) > 0.5
-        bits: np.ndarray = np.bitwise_or.reduce([layer.astype(np.uint8) << p for p, layer in enumerate(layers)])
-        return bits
+        return self.maps.most_probable(self.probability, self.crop, self.native)
 
     def at_native(self) -> np.ndarray:
         """``probability`` at the image's own size, (P + 1 or P, H, W) float32; certainly background beyond the crop."""
-        probability = uncrop_probabilities(self.probability, self.crop, self.native)
-        if not self.overlapping:
-            probability[0][probability.sum(0) == 0] = 1
-        return probability
+        return self.maps.uncropped(self.probability, self.crop, self.native)
 
 
 def folded(networks: JointModel) -> JointModel:
@@ -132,22 +127,21 @@ def predict_samples(
 
 def _each(model: Trained, samples: list[Sample], labelled: bool, size: int) -> Iterator[Prediction]:
     for chunk, crops, log_y in _forward(model, samples, labelled, size):
-        states = log_y.exp()
-        states = model.networks.y.there(states) if model.schema.overlapping else states
-        for sample, crop, each in zip(chunk, crops, states.cpu().numpy(), strict=True):
-            yield Prediction(each, crop, _native(sample), model.schema.overlapping)
+        probability = model.networks.y.output_probability(log_y).cpu().numpy()
+        for sample, crop, each in zip(chunk, crops, probability, strict=True):
+            yield Prediction(each, crop, _native(sample), model.schema.maps)
 
 
 def _figures(model: Trained, samples: list[Sample], size: int) -> Iterator[np.ndarray]:
-    """(H, W) where a first look at the whole image sees the object: its parts; where a learned p(ymask|y) says it, the
-    whole of it, for parts that overlap need not fill it."""
+    """(H, W) where a first look at the whole image sees the object: its parts; where p(ymask|y) is learned, as parts
+    do not fill the object, the whole of it."""
     mask = dict(model.networks.styles.items()).get("mask")
-    if mask is None or not model.has_posterior or not model.schema.overlapping:
+    if mask is None or not (model.has_posterior and mask.learned):
         yield from (prediction.part_map() for prediction in _each(model, samples, False, size))
         return
     for chunk, crops, log_y in _forward(model, samples, False, size):
         for sample, crop, figure in zip(chunk, crops, mask.predict(log_y).sigmoid().cpu().numpy(), strict=True):
-            yield (uncrop_probabilities(figure, crop, _native(sample))[0] > 0.5).astype(np.uint8)
+            yield (uncrop(figure, crop, _native(sample))[0] > 0.5).astype(np.uint8)
 
 
 def _forward(

@@ -101,7 +101,7 @@ class Canvas:
         columns, rows = np.flatnonzero(self.region.any(0)), np.flatnonzero(self.region.any(1))
         return bool(len(columns) and columns[0] <= x <= columns[-1] + 1 and rows[0] <= y <= rows[-1] + 1)
 
-    def say(
+    def add_problem(
         self, given: Given, message: str, remedy: str = "", severity: Severity = "error", where: str | None = None
     ) -> None:
         """A problem of ``given``, or of the place ``where`` in its file."""
@@ -134,11 +134,11 @@ class Canvas:
         came = f"box {', '.join(f'{v:g}' for v in box)} (x0, y0, x1, y1)"
         if inside[2] <= inside[0] or inside[3] <= inside[1]:
             message = f"{came} lies outside the image of {width}x{height} pixels"
-            self.say(given, message, "draw it again or remove it", where=where)
+            self.add_problem(given, message, "draw it again or remove it", where=where)
             return None
         if np.abs(inside - box).max() > TOLERANCE:
             message = f"{came} reaches beyond the image of {width}x{height} pixels, cut off there"
-            self.say(given, message, severity="repaired", where=where)
+            self.add_problem(given, message, severity="repaired", where=where)
         return inside
 
     def point(
@@ -155,15 +155,15 @@ class Canvas:
         width, height = self.size
         came = f"{what} at ({x:g}, {y:g})"
         if max(-x, -y, x - width, y - height) > TOLERANCE:
-            self.say(given, f"{came} lies outside the image of {width}x{height} pixels", remedy, where=where)
+            self.add_problem(given, f"{came} lies outside the image of {width}x{height} pixels", remedy, where=where)
             return None
         if 0 <= x < width and 0 <= y < height:
             return x, y
-        self.say(given, f"{came} moved to the border of the image", severity="repaired", where=where)
+        self.add_problem(given, f"{came} moved to the border of the image", severity="repaired", where=where)
         return min(max(x, 0.5), width - 0.5), min(max(y, 0.5), height - 0.5)
 
 
-def mark(value: Any) -> str:
+def fingerprint(value: Any) -> str:
     """A text that changes with what a label says, or with the files that say it."""
     if isinstance(value, np.ndarray):
         return f"{value.dtype}{value.shape}{value.tobytes().hex()}"
@@ -174,9 +174,9 @@ def mark(value: Any) -> str:
         except OSError:
             return f"{value.absolute()!r}|not there"  # found when it is loaded
     if hasattr(value, "__dataclass_fields__"):
-        return f"({','.join(mark(getattr(value, name)) for name in value.__dataclass_fields__)})"
+        return f"({','.join(fingerprint(getattr(value, name)) for name in value.__dataclass_fields__)})"
     if isinstance(value, Mapping):
-        return f"{{{','.join(f'{key!r}:{mark(value[key])}' for key in sorted(value))}}}"
+        return f"{{{','.join(f'{key!r}:{fingerprint(value[key])}' for key in sorted(value))}}}"
     if isinstance(value, list | tuple):
-        return f"[{','.join(map(mark, value))}]"
+        return f"[{','.join(map(fingerprint, value))}]"
     return os.fspath(value) if isinstance(value, os.PathLike) else repr(value)

@@ -76,7 +76,7 @@ class Mask(LabelStyle):
             return None
         if (highest := int(mask.max())) < HALF:
             message = f"its brightest grey is {highest} of 255: nowhere rather the object than the background"
-            canvas.say(given, message, "if all that is not 0 is the object, make it 255", "note", where="")
+            canvas.add_problem(given, message, "if all that is not 0 is the object, make it 255", "note", where="")
         return mask
 
     @staticmethod
@@ -147,7 +147,7 @@ class Mask(LabelStyle):
         if self.model is not None:
             logit: Tensor = self.model(log_y.exp())
             return logit
-        return self.y.there(log_y).logsumexp(dim=1, keepdim=True) - self.y.background(log_y)[:, None]
+        return self.y.present(log_y).logsumexp(dim=1, keepdim=True) - self.y.background(log_y)[:, None]
 
     def loss(self, label: Tensor, mean: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(mean, label, reduction="none").mean(dim=(1, 2, 3))

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from coarseparts.labels.frames import CropFrame
+from coarseparts.labels.uncrop import uncrop, uncrop_largest
 from coarseparts.system.lazy import Lazy
 
 if TYPE_CHECKING:
@@ -71,6 +72,19 @@ class PartMaps(ABC):
         """(H, W) -> (S, S), nothing beyond the image. Of parts that exclude each other the value (255, too) that covers
         most of each pixel's area, the smaller one of equals: an eye smaller than half a pixel is lost, a larger one is
         not, wherever the pixel grid falls. Of others each part that covers half of it."""
+
+    @abstractmethod
+    def most_probable(self, probability: np.ndarray, crop: np.ndarray, native: tuple[int, int]) -> np.ndarray:
+        """(H, W) the most probable map of an image of size ``native`` (width, height), nothing beyond the ``crop``,
+        of which ``probability`` (P + 1 or P, S, S) is as ``Parts.output_probability`` gives it."""
+
+    @abstractmethod
+    def uncropped(self, probability: np.ndarray, crop: np.ndarray, native: tuple[int, int]) -> np.ndarray:
+        """The same (P + 1 or P, H, W) float32 at the image's own size, certainly background beyond the crop."""
+
+    @abstractmethod
+    def index(self, parts: np.ndarray) -> np.ndarray:
+        """A map itself where its values are indices of parts. AttributeError where they are not."""
 
     @abstractmethod
     def agreement(self, parts: np.ndarray, figure: np.ndarray) -> tuple[float, str]:
@@ -151,6 +165,17 @@ class ExclusiveMaps(PartMaps):
         area[0] += 1 - area.sum(0)  # what lies beyond the image is background
         return values[area.round(6).argmax(0)].astype(np.uint8)  # rounded, so that equal areas are equal
 
+    def most_probable(self, probability: np.ndarray, crop: np.ndarray, native: tuple[int, int]) -> np.ndarray:
+        return uncrop_largest(probability, crop, native)
+
+    def uncropped(self, probability: np.ndarray, crop: np.ndarray, native: tuple[int, int]) -> np.ndarray:
+        probability = uncrop(probability, crop, native)
+        probability[0][probability.sum(0) == 0] = 1
+        return probability
+
+    def index(self, parts: np.ndarray) -> np.ndarray:
+        return parts
+
     def agreement(self, parts: np.ndarray, figure: np.ndarray) -> tuple[float, str]:
         known = parts != IGNORE
         figure, labelled = figure & known, (parts > 0) & known
@@ -206,6 +231,15 @@ class OverlappingMaps(PartMaps):
         if (ignored := parts == IGNORE).any():
             out[frame.area_mean(ignored).round(6) >= 0.5] = IGNORE
         return out
+
+    def most_probable(self, probability: np.ndarray, crop: np.ndarray, native: tuple[int, int]) -> np.ndarray:
+        return self.drawn(enumerate(uncrop(probability, crop, native) > 0.5, 1), native)
+
+    def uncropped(self, probability: np.ndarray, crop: np.ndarray, native: tuple[int, int]) -> np.ndarray:
+        return uncrop(probability, crop, native)
+
+    def index(self, parts: np.ndarray) -> np.ndarray:
+        raise AttributeError("index: a pixel may belong to several of these parts; use masks, a mask for each part")
 
     def agreement(self, parts: np.ndarray, figure: np.ndarray) -> tuple[float, str]:
         labelled = (parts > 0) & (parts != IGNORE)

@@ -56,6 +56,11 @@ class Parts(ABC):
         """The same as probabilities, (B, S, H, W), 0..1."""
 
     @abstractmethod
+    def output_probability(self, log_y: Tensor) -> Tensor:
+        """What is told of log_y: the probability of the background and each part, (B, P + 1, H, W); of parts that
+        overlap (B, P, H, W), of each by itself."""
+
+    @abstractmethod
     def mode(self, log_y: Tensor) -> Tensor:
         """The most probable labels of each pixel, (B, H, W) int64. Of exclusive parts logits will do, too."""
 
@@ -64,11 +69,11 @@ class Parts(ABC):
         """One draw from each pixel's distribution, (B, H, W) int64."""
 
     @abstractmethod
-    def sureness(self, log_y: Tensor) -> Tensor:
+    def confidence(self, log_y: Tensor) -> Tensor:
         """Probability of the mode at each pixel, (B, H, W); of several parts, that of the most doubtful one."""
 
     @abstractmethod
-    def there(self, states: Tensor) -> Tensor:
+    def present(self, states: Tensor) -> Tensor:
         """The channels of (B, S, H, W) that say "this part is there", (B, P, H, W)."""
 
     @abstractmethod
@@ -131,12 +136,12 @@ class Parts(ABC):
         Cross entropy hardly hears of a part of ten pixels; here every part has the same say. The product of the usual
         form is replaced by |p - q|, which for soft targets is least at p = q (Wang et al. 2023, Dice semimetric).
         """
-        p = self.there(self.probability(logits))
+        p = self.present(self.probability(logits))
         if target.dim() == 3:
             known = (target != IGNORE)[:, None]
-            p, q = p * known, self.there(self.certain(target)).to(p.dtype) * known
+            p, q = p * known, self.present(self.certain(target)).to(p.dtype) * known
         else:
-            q = self.there(target)
+            q = self.present(target)
         there = q.sum(dim=(0, 2, 3))
         apart = (p - q).abs().sum(dim=(0, 2, 3)) / (p.sum(dim=(0, 2, 3)) + there).clamp_min(1e-6)
         shown = (there >= 1).to(p.dtype)  # at least a pixel's worth
@@ -170,6 +175,9 @@ class ExclusiveParts(Parts):
     def probability(self, logits: Tensor) -> Tensor:
         return F.softmax(logits.float(), dim=1)
 
+    def output_probability(self, log_y: Tensor) -> Tensor:
+        return log_y.exp()
+
     def mode(self, log_y: Tensor) -> Tensor:
         return log_y.argmax(dim=1)
 
@@ -178,14 +186,14 @@ class ExclusiveParts(Parts):
         uniform = torch.rand(log_y.shape, generator=generator).clamp_(1e-9, 1 - 1e-7).to(log_y.device)
         return (log_y.float() - (-uniform.log()).log()).argmax(dim=1)
 
-    def sureness(self, log_y: Tensor) -> Tensor:
+    def confidence(self, log_y: Tensor) -> Tensor:
         return log_y.amax(dim=1).exp()
 
-    def there(self, states: Tensor) -> Tensor:
+    def present(self, states: Tensor) -> Tensor:
         return self._split(states)[1]
 
     def absent(self, log_y: Tensor) -> Tensor:
-        return torch.log1p(-self.there(log_y).exp().clamp_max(1 - 1e-6))
+        return torch.log1p(-self.present(log_y).exp().clamp_max(1 - 1e-6))
 
     def background(self, log_y: Tensor) -> Tensor:
         return self._split(log_y)[0][:, 0]
@@ -248,18 +256,21 @@ class OverlappingParts(Parts):
         there = logits.float().sigmoid()
         return torch.cat([there, 1 - there], dim=1)
 
+    def output_probability(self, log_y: Tensor) -> Tensor:
+        return self.present(log_y.exp())
+
     def mode(self, log_y: Tensor) -> Tensor:
         there, not_there = self._split(log_y)
         return pack(there > not_there)
 
     def sample(self, log_y: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        there = self.there(log_y).exp()
+        there = self.present(log_y).exp()
         return pack(torch.rand(there.shape, generator=generator).to(there.device) < there)
 
-    def sureness(self, log_y: Tensor) -> Tensor:
+    def confidence(self, log_y: Tensor) -> Tensor:
         return torch.maximum(*self._split(log_y)).exp().amin(dim=1)
 
-    def there(self, states: Tensor) -> Tensor:
+    def present(self, states: Tensor) -> Tensor:
         return self._split(states)[0]
 
     def absent(self, log_y: Tensor) -> Tensor:

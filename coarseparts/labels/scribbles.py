@@ -84,11 +84,11 @@ class Scribbles(LabelStyle):
         known, parts = marks != IGNORE, len(canvas.schema.parts)
         if (odd := np.unique(marks[known & (marks > parts)])).size:
             message = f"has the values {listed(map(str, odd.tolist()))}, expected 0 to {parts}, and 255 for no stroke"
-            canvas.say(given, message, "draw with the indices of `parts`", where="")
+            canvas.add_problem(given, message, "draw with the indices of `parts`", where="")
             return None
         if (share := known.mean()) > MOST:
             message = f"labels {100 * share:.0f} % of the pixels, which are no strokes"
-            canvas.say(given, message, "make 255 what has no stroke; 0 is the background", where="")
+            canvas.add_problem(given, message, "make 255 what has no stroke; 0 is the background", where="")
             return None
         if canvas.region is not None:
             marks = np.where(canvas.region | (marks == 0), marks, np.uint8(IGNORE))
@@ -159,7 +159,7 @@ class Scribbles(LabelStyle):
 
     def predict(self, log_y: Tensor) -> Tensor:
         """log p of what a stroke may say at every pixel: background, or that a part is there, (B, P + 1, H, W)."""
-        return torch.cat([self.y.background(log_y)[:, None], self.y.there(log_y)], dim=1)
+        return torch.cat([self.y.background(log_y)[:, None], self.y.present(log_y)], dim=1)
 
     def loss(self, label: Tensor, mean: Tensor) -> Tensor:
         return self._mean(label, -self._under(label, mean))
@@ -209,7 +209,7 @@ def _drawn(given: Given, canvas: Canvas) -> np.ndarray:
             if max(-low[0], -low[1], high[0] - width, high[1] - height) > TOLERANCE:
                 came = f"{low[0]:g}..{high[0]:g}, {low[1]:g}..{high[1]:g}"
                 message = f"a line at {came} lies outside the image of {width}x{height} pixels"
-                canvas.say(given, message, "draw it again or remove it", where=entry.where)
+                canvas.add_problem(given, message, "draw it again or remove it", where=entry.where)
                 continue
             points = [(float(x), float(y)) for x, y in line - 0.5]  # of Pillow the centre of the first pixel is (0, 0)
             if len(points) > 1:

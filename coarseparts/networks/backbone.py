@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coarseparts.networks.decoder import conv_bn_relu
-from coarseparts.networks.encoder import Encoder, is_resnet, read_weights, said
+from coarseparts.networks.encoder import Encoder, is_resnet, read_weights
+from coarseparts.system.text import brief
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -125,14 +126,14 @@ def _create(name: str, weights: str) -> Any:
         except Exception as error:  # of timm, of the network and of huggingface_hub: they share no class
             if file:
                 raise ValueError(
-                    f"{weights}: does not fit {name} ({said(error)}); choose the encoder it is of"
+                    f"{weights}: does not fit {name} ({brief(error)}); choose the encoder it is of"
                 ) from error
             if weights == "imagenet":
                 _create(name, "random")  # a wrong name is told first
                 remedy = "give a file with --weights FILE, or --weights random"
-                raise ValueError(f"cannot download the weights of {name} ({said(error)}); {remedy}") from error
-            raise ValueError(f"encoder {name!r}: {said(error)}; see timm.list_models() for the names") from error
-    raise ValueError(f"encoder {name!r} cannot be read at several strides ({said(errors[-1])}); choose another")
+                raise ValueError(f"cannot download the weights of {name} ({brief(error)}); {remedy}") from error
+            raise ValueError(f"encoder {name!r}: {brief(error)}; see timm.list_models() for the names") from error
+    raise ValueError(f"encoder {name!r} cannot be read at several strides ({brief(errors[-1])}); choose another")
 
 
 def _lacking(net: nn.Module, path: Path) -> list[str]:

@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from coarseparts.system.text import brief
+
 if TYPE_CHECKING:  # timm takes seconds to import and is not needed before there is a network
     from timm.models.resnet import ResNet
 
@@ -82,7 +84,7 @@ def _trunk(name: str, in_channels: int, pretrained: bool) -> ResNet:
         if pretrained:
             _trunk(name, in_channels, False)  # a wrong name is told first
             remedy = "give a file with --weights FILE, or --weights random"
-            raise ValueError(f"cannot download the ImageNet weights of {name} ({said(error)}); {remedy}") from error
+            raise ValueError(f"cannot download the ImageNet weights of {name} ({brief(error)}); {remedy}") from error
         if isinstance(error, RuntimeError):
             raise ValueError(f"encoder {name!r}: {error}; see timm.list_models('resnet*') for the names") from error
         raise _no_resnet(name) from error  # TypeError: other families know no output_stride
@@ -104,12 +106,6 @@ def _no_resnet(name: str) -> ValueError:
     return ValueError(f"encoder {name!r} is not a ResNet; take one of timm.list_models('resnet*')")
 
 
-def said(error: Exception) -> str:
-    """An error's first sentence on one line (torch's and huggingface_hub's fill a screen), else its kind."""
-    text = " ".join(str(error).split()).split(". ")[0]
-    return f"{text[:200]}..." if len(text) > 200 else text if " " in text else type(error).__name__
-
-
 def _undilate(layer: nn.Module) -> None:
     for module in layer.modules():
         if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
@@ -125,7 +121,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         found = load_file(path) if path.suffix == ".safetensors" else _load_pth(path)
     except Exception as error:
-        raise ValueError(f"{path}: cannot be read as weights ({said(error)}); {remedy}") from error
+        raise ValueError(f"{path}: cannot be read as weights ({brief(error)}); {remedy}") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path}: holds a {type(found).__name__}, expected tensors by name; {remedy}")
     tensors = {name: value for name, value in found.items() if isinstance(name, str) and isinstance(value, Tensor)}

@@ -14,34 +14,16 @@ from PIL import Image, ImageDraw
 from coarseparts.data.crops import crop_and_resize
 from coarseparts.data.sample import Sample
 from coarseparts.labels import STYLES
-from coarseparts.labels.schema import IGNORE, Schema
+from coarseparts.labels.schema import Schema
+from coarseparts.report.overlay import overlay
 from coarseparts.report.palette import colours, fitting, font
 from coarseparts.system.files import write_whole
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import abridged
 
 _CAPTION, _GAP = 16, 6  # pixels: height of a line of text, space between tiles
-_MASK, _BOX, _DOT = (255, 255, 255), (255, 0, 200), (0, 230, 255)
+_MASK, _BOX, _DOT, _BACKGROUND = (255, 255, 255), (255, 0, 200), (0, 230, 255), (0, 0, 0)
 _PAPER, _INK = (250, 250, 250), (20, 20, 20)
-
-
-def _palette(parts: int) -> np.ndarray:
-    """(256, 3) uint8: a colour per part index, 0 (background) black, 255 grey."""
-    found = np.zeros((256, 3), np.uint8)
-    found[1 : parts + 1] = colours(parts)
-    found[IGNORE] = 128
-    return found
-
-
-def _overlay(image: np.ndarray, parts: np.ndarray, schema: Schema, opacity: float = 0.5) -> np.ndarray:
-    """``image`` (H, W, 3) uint8 with the part map (H, W) laid over it in ``_palette``'s colours, one part after the
-    other, so that those of overlapping parts mix; background as it is."""
-    palette = _palette(len(schema.parts))
-    for index in [*range(1, len(schema.parts) + 1), IGNORE]:
-        inside = parts == IGNORE if index == IGNORE else schema.maps.shows(parts, index)
-        mixed = np.rint(image * (1 - opacity) + palette[index] * opacity).astype(np.uint8)
-        image = np.where(inside[..., None], mixed, image)
-    return image
 
 
 def contact_sheet(
@@ -50,7 +32,8 @@ def contact_sheet(
     """Draw the samples as tiles of ``size`` pixels into ``file``, a PNG, and return its path.
 
     A tile shows the parts in colour, the figure-ground mask's outline in white (where it passes one half), the box
-    in yellow, keypoints by number (filled: visible, hollow: hidden); the legend below names colours and numbers.
+    in magenta, strokes of the background in black, keypoints by number (filled: visible, hollow: hidden); the legend
+    below names colours and numbers.
     Raises ValueError if there are no samples or a crop is impossible (``crops.square_crop``), BadInput if the file
     cannot be written.
     """
@@ -82,10 +65,10 @@ def _tile(sample: Sample, schema: Schema, size: int) -> Image.Image:
     pixels = shown["image"]
     assert pixels is not None
     if shown["parts"] is not None:
-        pixels = _overlay(pixels, shown["parts"], schema, 0.45)
+        pixels = overlay(pixels, shown["parts"], colours(len(schema.parts)), schema.maps, 0.45, outline=False)
     tile = Image.new("RGB", (size, size + _CAPTION), _PAPER)
     tile.paste(Image.fromarray(pixels), (0, 0))
-    pen = _Pen(tile, _palette(len(schema.parts)))
+    pen = _Pen(tile, colours(len(schema.parts)))
     for name, style in reversed(STYLES.items()):  # keypoints on top
         if (label := shown[name]) is not None:
             style.sketch(label, pen)
@@ -95,7 +78,7 @@ def _tile(sample: Sample, schema: Schema, size: int) -> Image.Image:
 
 
 class _Pen:
-    """``labels.style.Pen`` on a tile."""
+    """``labels.style.Pen`` on a tile; ``palette`` (P, 3)."""
 
     def __init__(self, tile: Image.Image, palette: np.ndarray) -> None:
         self.tile, self.draw, self.palette = tile, ImageDraw.Draw(tile), palette
@@ -105,12 +88,12 @@ class _Pen:
 
     def box(self, box: np.ndarray, part: int = 0) -> None:
         x0, y0, x1, y1 = box.tolist()
-        colour = self._colour(part) if part else _BOX
+        colour = self._colour(part, _BOX)
         self.draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=colour)
 
     def point(self, x: float, y: float, number: int = 0, filled: bool = True, part: int = 0) -> None:
         x, y = x - 0.5, y - 0.5  # PIL counts from the centre of the first pixel
-        colour = self._colour(part) if part else _DOT
+        colour = self._colour(part, _DOT)
         self.draw.ellipse((x - 3, y - 3, x + 3, y + 3), fill=colour if filled else None, outline=(0, 0, 0), width=1)
         if not filled:
             self.draw.ellipse((x - 2, y - 2, x + 2, y + 2), outline=colour, width=1)
@@ -119,10 +102,10 @@ class _Pen:
             self.draw.text((x + 4, y - 7), str(number), fill=white, font=font(11), stroke_width=1, stroke_fill=black)
 
     def fill(self, region: np.ndarray, part: int) -> None:
-        self._stamp(region, self._colour(part) if part else (0, 0, 0))
+        self._stamp(region, self._colour(part, _BACKGROUND))
 
-    def _colour(self, part: int) -> tuple[int, ...]:
-        return tuple(self.palette[part].tolist())
+    def _colour(self, part: int, otherwise: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(self.palette[part - 1].tolist()) if part else otherwise
 
     def _stamp(self, region: np.ndarray, colour: tuple[int, ...]) -> None:
         self.tile.paste(colour, (0, 0), Image.fromarray(region.astype(np.uint8) * 255))
@@ -136,10 +119,10 @@ def _outline(inside: np.ndarray) -> np.ndarray:
 
 
 def _legend(schema: Schema, width: int) -> Image.Image:
-    hues = _palette(len(schema.parts))
+    hues = colours(len(schema.parts))
     entries: list[tuple[str, tuple[int, ...] | None]]
-    entries = [(f"{i} {abridged(name)}", tuple(hues[i].tolist())) for i, name in enumerate(schema.parts, 1)]
-    entries += [("mask", _MASK), ("box", _BOX)]
+    entries = [(f"{i} {abridged(name)}", tuple(hues[i - 1].tolist())) for i, name in enumerate(schema.parts, 1)]
+    entries += [("mask", _MASK), ("box", _BOX), ("stroke on the background", _BACKGROUND)]
     entries += [(f"{i} = {abridged(name)}", None) for i, name in enumerate(schema.keypoints, 1)]
     places: list[tuple[int, int, str, tuple[int, ...] | None]] = []
     x, y = 0, 2

@@ -69,14 +69,7 @@ def write_results(path: str | Path, results: Iterable[Result]) -> Path:
 
 def read_results(path: str | Path) -> list[Result]:
     """What ``write_results`` wrote, without counts. Raises as ``csv_files.read_csv`` does."""
-
-    def result(cells: dict[str, str]) -> Result:
-        values: dict[str, Any] = {name: from_csv_cell(cells[name]) for name in ("labels", "start", "role", "method")}
-        values |= {name: int(cells[name]) for name in ("parts", "seed")}
-        values |= {name: float(cells[name] or "nan") for name in _MEASURES}
-        return Result(**values)
-
-    return read_csv(path, COLUMNS, result)
+    return [Result(**values) for values in _read(path, COLUMNS)]
 
 
 def by_conditions(results: Iterable[Result]) -> dict[Conditions, dict[str, list[Result]]]:
@@ -110,11 +103,11 @@ def main_method(methods: Iterable[str]) -> str:
 
 def mean(runs: Sequence[Result], name: str) -> float:
     """Of a measure over results, nan left out; nan where nothing else is there."""
-    values = known(runs, name)
+    values = finite(runs, name)
     return statistics.fmean(values) if values else math.nan
 
 
-def known(runs: Sequence[Result], name: str) -> list[float]:
+def finite(runs: Sequence[Result], name: str) -> list[float]:
     """The values of a measure that are not nan."""
     return [value for run in runs if not math.isnan(value := float(getattr(run, name)))]
 
@@ -179,13 +172,7 @@ def write_margins(path: str | Path, found: Iterable[Margin]) -> Path:
 
 def read_margins(path: str | Path) -> list[Margin]:
     """What ``write_margins`` wrote. Raises as ``csv_files.read_csv`` does."""
-
-    def one(cells: dict[str, str]) -> Margin:
-        labels, start, method, rival = (from_csv_cell(cells[name]) for name in MARGINS[1:5])
-        difference, low, high = (float(cells[name] or "nan") for name in MARGINS[5:])
-        return Margin(int(cells["parts"]), labels, start, method, rival, difference, low, high)
-
-    return read_csv(path, MARGINS, one)
+    return [Margin(**values) for values in _read(path, MARGINS)]
 
 
 # ---- each part ------------------------------------------------------------------------------------------------------
@@ -222,15 +209,24 @@ def write_parts(path: str | Path, found: ByPart) -> Path:
 
 def read_parts(path: str | Path) -> ByPart:
     """What ``write_parts`` wrote. Raises as ``csv_files.read_csv`` does."""
-
-    def line(cells: dict[str, str]) -> tuple[int, str, str, str, str, float]:
-        labels, start, method, part = (from_csv_cell(cells[name]) for name in PARTS[1:-1])
-        return int(cells["parts"]), labels, start, method, part, float(cells["iou"] or "nan")
-
     found: ByPart = {}
-    for parts, labels, start, method, part, value in read_csv(path, PARTS, line):
+    for parts, labels, start, method, part, value in map(dict.values, _read(path, PARTS)):
         found.setdefault((parts, labels, start), {}).setdefault(method, {})[part] = value
     return found
+
+
+_INTEGERS, _TEXTS = ("parts", "seed"), ("labels", "start", "role", "method", "rival", "part")
+
+
+def _read(path: str | Path, columns: Sequence[str]) -> list[dict[str, Any]]:
+    """The values of each line by column: whole numbers, texts as they were, all else numbers, nan of an empty cell."""
+
+    def value(name: str, cell: str) -> Any:
+        if name in _INTEGERS:
+            return int(cell)
+        return from_csv_cell(cell) if name in _TEXTS else float(cell or "nan")
+
+    return read_csv(path, columns, lambda cells: {name: value(name, cells[name]) for name in columns})
 
 
 def _short(value: Any) -> Any:

@@ -19,7 +19,7 @@ from coarseparts.report.results import (
     Result,
     best_rivals,
     by_conditions,
-    known,
+    finite,
     main_method,
     margins,
     mean,
@@ -58,7 +58,7 @@ def condition_tables(
         rivals = best_rivals(methods)
         paper = {m: value for (*where, m), value in (published or {}).items() if tuple(where) == conditions[1:]}
         heads = ["Method", "Role", "Part mIoU, %", "95 % interval", "With background, %", *["Paper, %"] * bool(paper)]
-        memory = any(known(runs, "peak_mib") for runs in methods.values())
+        memory = any(finite(runs, "peak_mib") for runs in methods.values())
         heads += [*(f"Over {best}, points" for best in rivals), "Seeds", "Time", *["Memory"] * memory]
         body = []
         for name, runs in methods.items():
@@ -179,7 +179,7 @@ def duration(seconds: float) -> str:
 
 
 def _spread(runs: Sequence[Result], name: str) -> str:
-    values = known(runs, name)
+    values = finite(runs, name)
     if not values:
         return "-"
     spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""

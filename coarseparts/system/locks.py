@@ -66,7 +66,7 @@ def holder(file: Path) -> str:
         with hold(file):
             return ""
     except Busy:
-        return _said(file)
+        return _described(file)
     except OSError:
         return ""
 
@@ -80,12 +80,12 @@ def _acquired(file: Path, wait: float, tell: Tell) -> BaseFileLock:
                 lock.acquire(timeout=0)
             except Timeout:
                 if wait:
-                    tell(f"{_said(file)}; waiting for it")
+                    tell(f"{_described(file)}; waiting for it")
                 lock.acquire(timeout=max(0.0, until - time.monotonic()), poll_interval=0.2)
         except Timeout:
             waited = f" still, after {wait:.0f} s" if wait else ""
             soft = f", or delete {lock.lock_file} if it is no more" if isinstance(lock, SoftFileLock) else ""
-            raise Busy(f"{_said(file)}{waited}; wait for it, or take another folder{soft}") from None
+            raise Busy(f"{_described(file)}{waited}; wait for it, or take another folder{soft}") from None
         except OSError as error:
             if attempt or error.errno not in _REFUSED:
                 raise
@@ -107,7 +107,7 @@ def _self() -> dict[str, object]:
     }
 
 
-def _said(file: Path) -> str:
+def _described(file: Path) -> str:
     """ "FOLDER: process 12 on ant (coarseparts train ...) is at work here since 2026-05-01 10:00:00"."""
     try:
         card = load_json(file.with_name(f"{file.name}.json"))

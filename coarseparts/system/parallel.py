@@ -36,7 +36,7 @@ class ProcessLost(CoarsepartsError, RuntimeError):
 
 
 def count() -> int:
-    """Number of processes that train together; 1 without ``together``."""
+    """Number of processes that train together; 1 without ``process_group``."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -50,19 +50,19 @@ def is_main() -> bool:
     return rank() == 0
 
 
-def asked_for() -> int:
+def world_size() -> int:
     """Number of processes that torchrun started, 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @contextmanager
-def together(device: str, minutes: float = 60) -> Iterator[str]:
+def process_group(device: str, minutes: float = 60) -> Iterator[str]:
     """Inside, the processes that torchrun started know each other; gives the device of this one.
 
     ``device`` "cpu" (gloo) or "cuda" (NCCL, a GPU each). ``minutes``: how long a process waits for the slowest, who may
     be reading the images. Raises ProcessLost when one of them ends meanwhile, ValueError when GPUs are too few.
     """
-    if asked_for() == 1 or dist.is_initialized():
+    if world_size() == 1 or dist.is_initialized():
         yield device
         return
     on_gpu = device.startswith("cuda")
@@ -127,13 +127,13 @@ def share(size: int, what: str = "a batch") -> slice:
     return slice(rank() * each, (rank() + 1) * each)
 
 
-def mine(items: Sequence[Item]) -> Sequence[Item]:
+def shard(items: Sequence[Item]) -> Sequence[Item]:
     """Every ``count``-th item, from this process's number on; ``gathered`` puts them back into order."""
     return items[rank() :: count()]
 
 
 def gathered(items: list[Item]) -> list[Item]:
-    """What all processes made of ``mine``, in the order of the whole."""
+    """What all processes made of ``shard``, in the order of the whole."""
     if count() == 1:
         return items
     all_of: list[Any] = [None] * count()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -53,6 +55,28 @@ def unreadable(file: str | Path, error: OSError, remedy: str) -> Problem:
     if limits.is_machines(error):
         raise error
     return Problem(str(file), f"cannot be read: {error.strerror or error}", remedy)
+
+
+def unwritable(folder: Path, error: OSError, another: str, what: str = "") -> BadInput:
+    """What to say and do where a folder, or ``what`` in it, cannot be written; ``another``: what to do instead. Raises
+    the error itself where neither folder nor disk is to blame."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        message, remedy = "the disk is full", "free some space"
+    elif limits.is_machines(error):
+        raise error
+    elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        message, remedy = "cannot be written to", "give yourself permission to write there"
+    else:
+        message, remedy = f"{what} cannot be written ({error})".lstrip(), "check that folder"
+    return BadInput(Problem(str(folder), message, f"{remedy}, or {another}"))
+
+
+def require_room(folder: Path, need: int, what: str) -> None:
+    """Raises BadInput where fewer bytes are free than are needed for ``what``, a text with its verb."""
+    free = shutil.disk_usage(folder).free
+    if free < need:
+        message = f"{free / 1e6:,.0f} MB are free, {what} {need / 1e6:,.0f} MB"
+        raise BadInput(Problem(str(folder), message, "free some space, or name a folder on another disk"))
 
 
 def errors(problems: Iterable[Problem]) -> list[Problem]:

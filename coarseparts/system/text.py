@@ -61,10 +61,10 @@ def abridged(text: str | os.PathLike[str], most: int = 60) -> str:
 
 def short(value: Any, most: int = 40) -> str:
     """A value of any kind, size and depth as Python writes it, cut to about ``most`` characters."""
-    brief = reprlib.Repr()
-    brief.maxlevel, brief.maxstring, brief.maxother = 3, most, most
+    limited = reprlib.Repr()
+    limited.maxlevel, limited.maxstring, limited.maxother = 3, most, most
     try:
-        said = readable(brief.repr(value))
+        said = readable(limited.repr(value))
     except ValueError:  # an integer of more digits than Python prints
         return f"a {type(value).__name__} of many digits"
     return said if len(said) <= most else f"{said[: most - 3]}..."
@@ -73,6 +73,12 @@ def short(value: Any, most: int = 40) -> str:
 def reason(error: BaseException, most: int = 300) -> str:
     """What an exception says, in one line of at most ``most`` characters; its kind where it says nothing."""
     return " ".join(str(error).split())[:most] or type(error).__name__
+
+
+def brief(error: BaseException) -> str:
+    """An exception's first sentence on one line (torch's and huggingface_hub's fill a screen), else its kind."""
+    text = " ".join(str(error).split()).split(". ")[0]
+    return f"{text[:200]}..." if len(text) > 200 else text if " " in text else type(error).__name__
 
 
 def listed(names: Iterable[str], most: int = 12) -> str:

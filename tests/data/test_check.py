@@ -1,6 +1,7 @@
 """The doctor finds what is there and what is odd, and draws it in its place."""
 
 import errno
+import io
 import json
 import math
 
@@ -95,6 +96,16 @@ def test_counts(folder):
     assert (eye["visible"], eye["hidden"], eye["absent"], eye["off_mask"]) == (0, 5, 0, 0)
     assert report.keypoints["val"]["left eye"]["absent"] == 1
     assert report.sizes == {"width": [S, S, S], "height": [S, S, S], "crop": [S, S, S]} and report.enlarged == 0
+
+
+def test_the_table_has_no_column_of_a_label_that_no_image_has(folder):
+    folder.source(masks=False)
+    printed = io.StringIO()
+    Console(width=200, file=printed).print(folder.check().to_text())
+    (heads,) = [line for line in printed.getvalue().splitlines() if "samples" in line and "unreadable" in line]
+    assert heads.strip(" ┃").replace("┃", " ").split() == [
+        *("samples", "images", "parts", "keypoints", "mask", "box", "unreadable")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -281,6 +292,14 @@ def test_labels_are_drawn_where_they_are(tmp_path):
     assert (tile[4, 4:60] == (255, 0, 200)).all() and (tile[4:60, 59] == (255, 0, 200)).all(), "the box"
     assert tile[32, 40].tolist() == [0, 230, 255], "keypoint k at twice (20.5, 16.5)"
     assert (tile[2:3, 58:62] == 100).all() and (tile[60:63, 2:7] == 100).all(), "the others are not labelled"
+
+
+def test_the_legend_explains_the_colours_of_masks_boxes_and_strokes_on_the_background(tmp_path):
+    sample = Sample("grey", np.full((S, S, 3), 100, np.uint8))
+    file = contact_sheet([sample], Schema(parts=("a",)), tmp_path / "sheet.png", size=S)
+    legend = np.asarray(Image.open(file).convert("RGB"))[6 + S + 22 :]
+    for colour in ((255, 255, 255), (255, 0, 200), (0, 0, 0)):
+        assert (legend == colour).all(-1).sum() > 100, colour
 
 
 def test_samples_without_labels_can_be_drawn(tmp_path):

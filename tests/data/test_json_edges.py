@@ -22,7 +22,7 @@ from coarseparts.data.formats.drawing import draw
 from coarseparts.data.formats.names import read_names
 from coarseparts.data.records import read_contents, read_dataset
 from coarseparts.labels import PartBoxes
-from coarseparts.labels.given import mark
+from coarseparts.labels.given import fingerprint
 from coarseparts.system.problems import BadInput, Problem
 
 PARTS = ("head", "tail")
@@ -253,7 +253,7 @@ def test_an_undamaged_twin_gives_the_same_objects(world, encoding, change):
         dataset = load_dataset_file(world / "coarse.yaml")
         records, problems, _ = read_dataset(dataset)
         boxes = read_of_parts(world / "c.json", PARTS, PartBoxes)
-        return mark(boxes), [(r.name, r.fingerprint) for r in records], [str(p) for p in problems]
+        return fingerprint(boxes), [(r.name, r.fingerprint) for r in records], [str(p) for p in problems]
 
     (world / "c.json").write_text(json.dumps(whole))
     plain = everything()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from test_synthetic_worlds import assert_boxes_tight
 
 from coarseparts.data.synthetic import aircraft
 from coarseparts.data.synthetic.aircraft import SCHEMA, render
@@ -37,56 +38,6 @@ def test_the_schema_is_the_papers_four_overlapping_parts():
     ]
 
 
-def test_types_and_shapes():
-    world = render(3, size=40)
-    kinds = {k: (v.shape, v.dtype) for k, v in world.items()}
-    assert kinds == {
-        "image": ((3, 40, 40, 3), np.uint8),
-        "parts": ((3, 40, 40), np.uint8),
-        "noisy_parts": ((3, 40, 40), np.uint8),
-        "mask": ((3, 40, 40), np.uint8),
-        "keypoints": ((3, 6, 3), np.float32),
-        "box": ((3, 4), np.float32),
-    }
-    assert render(0, size=40)["image"].shape == (0, 40, 40, 3)
-
-
-@pytest.mark.parametrize("chunk", [1, 3, 20])
-def test_an_image_depends_on_its_number_alone(chunk):
-    whole = render(12, size=40, seed=3)
-    again = render(12, size=40, seed=3, chunk=chunk)
-    later = render(5, size=40, seed=3, first=7, chunk=chunk)
-    for name in whole:
-        np.testing.assert_array_equal(whole[name], again[name], err_msg=name)
-        np.testing.assert_array_equal(whole[name][7:], later[name], err_msg=name)
-
-
-def test_seeds_and_numbers_give_different_aircraft():
-    images = render(4, size=32, seed=1)["image"]
-    assert len({image.tobytes() for image in images}) == 4
-    assert (images != render(4, size=32, seed=2)["image"]).any(axis=(1, 2, 3)).all()
-
-
-def test_size_changes_the_resolution_only():
-    small, large = render(12, size=48, seed=5), render(12, size=96, seed=5)
-    for name in ("parts", "noisy_parts", "mask"):
-        assert (small[name] == large[name][:, ::2, ::2]).mean() > 0.95, name
-    both = (small["keypoints"][..., 2] == 2) & (large["keypoints"][..., 2] == 2)
-    assert np.abs(2 * small["keypoints"] - large["keypoints"])[both][:, :2].max() < 0.01
-
-
-def test_the_number_of_threads_is_left_as_it_was():
-    before = torch.get_num_threads()
-    render(2, size=32)
-    assert torch.get_num_threads() == before
-
-
-@pytest.mark.parametrize("wrong", [{"count": -1}, {"seed": -1}, {"first": -2}, {"chunk": 0}, {"size": 8}])
-def test_numbers_that_make_no_sense_are_refused(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        render(**{"count": 1, **wrong})
-
-
 def test_every_part_is_seen_and_has_its_share(world):
     parts = planes(world["parts"])
     assert world["parts"].max() < 1 << len(SCHEMA.parts)
@@ -117,14 +68,7 @@ def test_parts_overlap_lie_in_the_mask_and_leave_the_fuselage_out(world):
 
 
 def test_the_box_is_tight_and_fills_the_frame(world):
-    longest = []
-    for mask, box in zip(world["mask"] > 0, world["box"], strict=True):
-        x0, y0, x1, y1 = box.astype(int)
-        inside = mask[y0:y1, x0:x1]
-        assert inside.sum() == mask.sum()
-        assert inside[0].any() and inside[-1].any() and inside[:, 0].any() and inside[:, -1].any()
-        longest.append(max(x1 - x0, y1 - y0) / mask.shape[0])
-    assert np.quantile(longest, 0.1) > 0.75 and max(longest) <= 1.0
+    assert_boxes_tight(world, 0.75, 1.0)
 
 
 def test_keypoints_lie_on_what_they_name(world):

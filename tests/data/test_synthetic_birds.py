@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from test_synthetic_worlds import assert_boxes_tight
 
 from coarseparts.data.synthetic import birds
 from coarseparts.data.synthetic.backgrounds import BEHIND
@@ -32,55 +33,6 @@ def test_the_schema_is_the_papers_parts_and_cubs_keypoints():
         assert [(a.replace("left", "right"), len(pairs)) for a, _ in pairs] == [(b, 3) for _, b in pairs]
 
 
-def test_types_and_shapes():
-    world = render(3, size=40)
-    kinds = {k: (v.shape, v.dtype) for k, v in world.items()}
-    assert kinds == {
-        "image": ((3, 40, 40, 3), np.uint8),
-        "parts": ((3, 40, 40), np.uint8),
-        "mask": ((3, 40, 40), np.uint8),
-        "keypoints": ((3, 15, 3), np.float32),
-        "box": ((3, 4), np.float32),
-    }
-    assert render(0, size=40)["image"].shape == (0, 40, 40, 3)
-
-
-@pytest.mark.parametrize("chunk", [1, 3, 20])
-def test_an_image_depends_on_its_number_alone(chunk):
-    whole = render(12, size=40, seed=3)
-    again = render(12, size=40, seed=3, chunk=chunk)
-    later = render(5, size=40, seed=3, first=7, chunk=chunk)
-    for name in whole:
-        np.testing.assert_array_equal(whole[name], again[name], err_msg=name)
-        np.testing.assert_array_equal(whole[name][7:], later[name], err_msg=name)
-
-
-def test_seeds_and_numbers_give_different_birds():
-    images = render(4, size=32, seed=1)["image"]
-    assert len({image.tobytes() for image in images}) == 4
-    assert (images != render(4, size=32, seed=2)["image"]).any(axis=(1, 2, 3)).all()
-
-
-def test_size_changes_the_resolution_only():
-    small, large = render(6, size=48, seed=5), render(6, size=96, seed=5)
-    same = small["parts"] == large["parts"][:, ::2, ::2]
-    assert same.mean() > 0.93
-    both = (small["keypoints"][..., 2] == 2) & (large["keypoints"][..., 2] == 2)
-    assert np.abs(2 * small["keypoints"] - large["keypoints"])[both][:, :2].max() < 0.01
-
-
-def test_the_number_of_threads_is_left_as_it_was():
-    before = torch.get_num_threads()
-    render(2, size=32)
-    assert torch.get_num_threads() == before
-
-
-@pytest.mark.parametrize("wrong", [{"count": -1}, {"seed": -1}, {"first": -2}, {"chunk": 0}, {"size": 8}])
-def test_numbers_that_make_no_sense_are_refused(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        render(**{"count": 1, **wrong})
-
-
 def test_every_part_has_a_birds_share(world):
     bird = world["parts"][world["parts"] > 0]
     share = {name: float((bird == i).mean()) for name, i in PART.items()}
@@ -107,14 +59,7 @@ def test_the_mask_is_where_parts_are(world):
 
 
 def test_the_box_is_tight_and_fills_the_frame(world):
-    longest = []
-    for mask, box in zip(world["mask"] > 0, world["box"], strict=True):
-        x0, y0, x1, y1 = box.astype(int)
-        inside = mask[y0:y1, x0:x1]
-        assert inside.sum() == mask.sum()
-        assert inside[0].any() and inside[-1].any() and inside[:, 0].any() and inside[:, -1].any()
-        longest.append(max(x1 - x0, y1 - y0) / mask.shape[0])
-    assert np.quantile(longest, 0.1) > 0.65 and max(longest) <= 0.98  # a leaf in front may hide an end
+    assert_boxes_tight(world, 0.65, 0.98)  # a leaf in front may hide an end
 
 
 def test_keypoints_lie_on_what_they_name(world):

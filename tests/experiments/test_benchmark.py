@@ -213,7 +213,7 @@ def test_conditions_name_how_many_labels_each_image_has(tmp_path: Path) -> None:
     assert cells.read_labels("all") == (None, None) and cells.read_labels("mask") == (["mask"], None)
     store = toy_store(tmp_path / "store")
     data = Data("toy", lambda seed: store, "val")
-    task, run = data.opened(Conditions(8, "one-of-all", "random", 0), tmp_path / "run", resolve(settings(), "cpu"))
+    task, run = data.open_task(Conditions(8, "one-of-all", "random", 0), tmp_path / "run", resolve(settings(), "cpu"))
     count = sum(task.store.present[style][task.rows.coarse].astype(int) for style in task.styles)
     assert (count == 1).all() and all(task.store.present[style][task.rows.part].all() for style in task.styles)
     assert read_config(run.path / "config.yaml")["labels_each"] == 1

@@ -57,7 +57,7 @@ def test_states_are_probabilities_of_there_and_not_there() -> None:
     torch.testing.assert_close(there, scores.sigmoid())
     torch.testing.assert_close(Y.probability(scores), log_y.exp())
     assert Y.mode(log_y).item() == 0b101
-    torch.testing.assert_close(Y.sureness(log_y).flatten(), torch.tensor([0.3]).sigmoid())
+    torch.testing.assert_close(Y.confidence(log_y).flatten(), torch.tensor([0.3]).sigmoid())
 
 
 def test_cross_entropy_with_certain_targets_is_the_supervised_loss() -> None:

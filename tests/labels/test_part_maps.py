@@ -52,3 +52,24 @@ def test_a_map_agrees_with_the_figure_that_it_was_drawn_in(maps: PartMaps) -> No
     whole, words = maps.agreement(parts, np.ones_like(HEAD))
     assert (whole == 16 / 48) == isinstance(maps, ExclusiveMaps) and "figure-ground mask" in words
     assert maps == maps_of(isinstance(maps, OverlappingMaps), 3)
+
+
+@kinds
+def test_a_crops_probabilities_come_back_to_the_image_as_the_map_they_are_of(maps: PartMaps) -> None:
+    """A crop at the image's own scale, of which a row and two columns lie beyond the image."""
+    parts, crop = maps.drawn([(1, HEAD), (2, EYE), (3, TAIL)], SIZE), np.array([3, -1, 10, 6], np.float32)
+    overlap = isinstance(maps, OverlappingMaps)
+    sample = maps.cropped(parts, CropFrame(crop, 7))
+    shown = np.stack([maps.shows(sample, index) for index in (1, 2, 3)]).astype(np.float32)
+    given = shown if overlap else np.concatenate([(sample == 0)[None], shown]).astype(np.float32)
+    expected = np.where(np.arange(8) >= 3, parts, 0)
+    np.testing.assert_array_equal(maps.most_probable(given, crop, SIZE), expected)
+    back = maps.uncropped(given, crop, SIZE)
+    assert back.shape == (len(given), *SIZE[::-1]) and back.dtype == np.float32
+    np.testing.assert_array_equal(back[-3:], [maps.shows(expected, index) for index in (1, 2, 3)])
+    assert overlap or (back.sum(0) == 1).all(), "certainly background beyond the crop"
+    if overlap:
+        with pytest.raises(AttributeError, match="use masks"):
+            maps.index(expected)
+    else:
+        assert maps.index(expected) is expected

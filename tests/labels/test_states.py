@@ -69,14 +69,14 @@ def test_each_question_is_answered_as_counting_answers_it(overlapping: bool, cou
     assert y == parts_of(overlapping, count) != parts_of(not overlapping, count)
     found, log_y = prior(overlapping, logits(y)), y.log_probability(logits(y))
     for part in range(count):
-        torch.testing.assert_close(y.there(log_y)[:, part].exp(), marginal(found, part))
+        torch.testing.assert_close(y.present(log_y)[:, part].exp(), marginal(found, part))
         torch.testing.assert_close(y.absent(log_y)[:, part].exp(), 1 - marginal(found, part))
     torch.testing.assert_close(y.background(log_y).exp(), found[frozenset()])
     for parts in worlds(overlapping, count):
         label = sum(1 << p for p in parts) if overlapping else max((p + 1 for p in parts), default=0)
         sure = y.log_certain(torch.full((2, SIZE, SIZE), label), torch.zeros_like(log_y))
         assert (y.mode(sure) == label).all()
-        assert [bool(p) for p in (y.there(sure).exp() > 0.5)[0, :, 0, 0]] == [p in parts for p in range(count)]
+        assert [bool(p) for p in (y.present(sure).exp() > 0.5)[0, :, 0, 0]] == [p in parts for p in range(count)]
         assert bool((y.background(sure).exp() > 0.5).all()) == (not parts)
 
 
@@ -94,13 +94,13 @@ def test_part_boxes_are_bayes_rule_over_all_that_a_pixel_may_be(overlapping: boo
     total = sum(joint.values(), torch.zeros(()))
     after = style.condition(log_y, label)
     for part in range(count):
-        torch.testing.assert_close(y.there(after)[:, part].exp(), marginal(joint, part) / total)
+        torch.testing.assert_close(y.present(after)[:, part].exp(), marginal(joint, part) / total)
         torch.testing.assert_close(y.absent(after)[:, part].exp(), 1 - marginal(joint, part) / total)
-        change = y.there(after)[:, part].exp() - y.there(log_y)[:, part].exp()
+        change = y.present(after)[:, part].exp() - y.present(log_y)[:, part].exp()
         assert (change[~allowed[:, part]] < 0).all(), "beyond its box a part gets less likely"
         assert (change[allowed[:, part]] > -1e-6).all(), "and within it no less"
     if not overlapping and count > 1:
-        gained = (y.there(after) - y.there(log_y))[0, 0][allowed[0, 0]]
+        gained = (y.present(after) - y.present(log_y))[0, 0][allowed[0, 0]]
         assert (gained > 0).all(), "what the other parts lose there is the first one's"
 
 
@@ -113,12 +113,12 @@ def test_descending_a_part_boxs_likelihood_raises_the_part_within_and_lowers_it_
     style.set_scale(torch.tensor([STRAY, STRAY]))
     for misfit in (style.loss, style.nll):
         scores = logits(y).requires_grad_()
-        before = y.there(y.probability(scores.detach()))
+        before = y.present(y.probability(scores.detach()))
         for _ in range(60):
             cost = misfit(label, style.predict(y.log_probability(scores))).sum()
             (slope,) = torch.autograd.grad(cost, scores)
             scores = (scores - 5 * slope).detach().requires_grad_()
-        change = (y.there(y.probability(scores.detach())) - before)[0]
+        change = (y.present(y.probability(scores.detach())) - before)[0]
         assert float(change[0][in_box()].mean()) > 0.01
         assert all(float(change[part][~allowed[0, part]].mean()) < -0.05 for part in range(count))
 
@@ -150,7 +150,7 @@ def test_an_objects_box_is_bayes_rule_over_all_that_a_pixel_may_be(overlapping: 
     total = sum(joint.values(), torch.zeros(()))
     after = style.condition(log_y, torch.tensor([BOX, BOX]).float())
     for part in range(count):
-        torch.testing.assert_close(y.there(after)[:, part].exp(), marginal(joint, part) / total)
+        torch.testing.assert_close(y.present(after)[:, part].exp(), marginal(joint, part) / total)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -166,7 +166,7 @@ def test_a_mask_is_bayes_rule_over_all_that_a_pixel_may_be(count: int) -> None:
     after = style.condition(log_y, in_box().float().expand(2, 1, -1, -1))
     torch.testing.assert_close(y.background(after).exp(), joint[frozenset()] / total)
     for part in range(count):
-        torch.testing.assert_close(y.there(after)[:, part].exp(), marginal(joint, part) / total)
+        torch.testing.assert_close(y.present(after)[:, part].exp(), marginal(joint, part) / total)
 
 
 @kinds
@@ -183,7 +183,7 @@ def test_networks_and_their_styles_share_the_kind_of_parts_that_the_schema_names
 def test_states_of_another_kind_or_number_of_parts_are_refused_and_not_reinterpreted() -> None:
     three, six = torch.zeros(1, 3, 2, 2), torch.zeros(1, 6, 2, 2)
     for y, states in ((parts_of(False, 3), six), (parts_of(True, 2), three), (parts_of(True, 2), six)):
-        for question in (y.there, y.absent, y.background):
+        for question in (y.present, y.absent, y.background):
             with pytest.raises(RuntimeError, match="split_sizes"):
                 question(states)
     with pytest.raises(ValueError, match="give the model"):

@@ -114,11 +114,11 @@ def children(pid: int) -> list[int]:
 
 def test_alone_every_function_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with parallel.together("cpu") as device:
+    with parallel.process_group("cpu") as device:
         assert device == "cpu" and parallel.count() == 1 and parallel.is_main()
     weights = [torch.ones(2), None]
     assert parallel.averaged(weights, [torch.zeros(2), torch.zeros(2)]) is weights
-    assert parallel.gathered([1, 2]) == [1, 2] and parallel.mine([1, 2]) == [1, 2]
+    assert parallel.gathered([1, 2]) == [1, 2] and parallel.shard([1, 2]) == [1, 2]
     assert parallel.share(6) == slice(0, 6)
     generator = torch.Generator().manual_seed(3)
     assert torch.equal(parallel.rand((3, 2), generator), torch.rand(3, 2, generator=torch.Generator().manual_seed(3)))

@@ -62,7 +62,7 @@ def test_the_ends_are_the_posterior_and_the_part_model(trained: tuple[Task, Join
 def test_a_product_is_a_distribution_again(y: ExclusiveParts | OverlappingParts) -> None:
     a, b = (y.log_probability(torch.randn(2, y.outputs, 3, 3)) for _ in range(2))
     mixed = y.normalised(0.3 * a + 0.7 * b).exp()
-    total = mixed.sum(1) if y.exclusive else y.there(mixed) + y.absent(mixed.log()).exp()
+    total = mixed.sum(1) if y.exclusive else y.present(mixed) + y.absent(mixed.log()).exp()
     torch.testing.assert_close(total, torch.ones_like(total))
     torch.testing.assert_close(y.normalised(0.3 * a + 0.7 * a), a)
 

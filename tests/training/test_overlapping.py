@@ -81,7 +81,7 @@ def test_every_method_trains_and_is_measured(store: Store, tmp_path: Path) -> No
     page = (tmp_path / "report.html").read_text()
     assert "left wing" in page and page.count("data:image") > 8
 
-    task, run = data.opened(Conditions(8, "all", "random", 0), tmp_path, chosen)
+    task, run = data.open_task(Conditions(8, "all", "random", 0), tmp_path, chosen)
     joint, _ = methods.train(task, run, "em")
     assert list(joint.styles.values())[1].learned, "the mask's likelihood is learned"
     with pytest.raises(ValueError, match="mask-only needs parts that exclude each other"):

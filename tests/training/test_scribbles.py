@@ -178,7 +178,7 @@ def test_strokes_are_mirrored_with_the_parts(store: Store) -> None:
 
 def test_they_train_resume_are_benchmarked_and_predicted_with(store: Store, tmp_path: Path) -> None:
     chosen, data = resolve(settings(changes=CHANGES), "cpu"), Data("birds", lambda seed: store, "val", 8)
-    assert "distillation" in data.fitting() and "em" in data.fitting()
+    assert "distillation" in data.possible_methods() and "em" in data.possible_methods()
     run = tmp_path / "run"
     for _ in range(2):
         done = compare(lambda: data, chosen, ["em"], [0], run, title="birds", labels="scribbles", parts=8)
@@ -187,7 +187,7 @@ def test_they_train_resume_are_benchmarked_and_predicted_with(store: Store, tmp_
     assert before.part_miou > 5 and after.part_miou > 5
 
     def opened(cell: benchmark.Cell, place: Path) -> object:
-        return data.opened(cell.conditions, place, chosen)
+        return data.open_task(cell.conditions, place, chosen)
 
     cells = benchmark.plan(["distillation"], [8], ["scribbles"], ["random"], [0])
     (result,) = benchmark.run(cells, tmp_path / "bench", opened, [])  # type: ignore[arg-type]

@@ -99,7 +99,10 @@ def inside(name: Any) -> str:
     if len(name) > LONGEST:
         raise ValueError(f"file name {short(name)} has {len(name):,} characters, expected at most {LONGEST:,}")
     normal = posixpath.normpath(name)
-    windows = PureWindowsPath(ntpath.normpath(name))  # a path that climbs on one system must not be made on another
-    if normal in ("..", ".") or normal.startswith(("/", "../")) or windows.is_absolute() or windows.parts[0] == "..":
+    leads_out = normal in ("..", ".") or normal.startswith(("/", "../"))
+    if "\\" in name or ":" in name:  # a path that climbs on one system must not be made on another
+        windows = PureWindowsPath(ntpath.normpath(name))
+        leads_out = leads_out or windows.is_absolute() or windows.parts[:1] in ((), ("..",))
+    if leads_out:
         raise ValueError(f"file name {short(name, 60)} leads out of the image folder")
     return normal

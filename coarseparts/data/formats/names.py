@@ -8,15 +8,20 @@ from coarseparts.data.formats.annotation import inside
 from coarseparts.system.problems import BadInput, Problem, unreadable
 
 
+def read_lines(path: Path, unreadable_remedy: str, form: str = "") -> list[str]:
+    """The lines of a text file in UTF-8, of the ``form`` that remedies tell. Raises BadInput where it is none."""
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise BadInput(unreadable(path, error, unreadable_remedy)) from None
+    except UnicodeDecodeError:
+        raise BadInput(Problem(str(path), "is not text in UTF-8", f"save it as UTF-8{form}")) from None
+
+
 def read_names(path: Path) -> tuple[list[str], list[Problem]]:
     """The names, relative to the image folder, with forward slashes, in the file's order, each once; and problems:
     lines that name no file of that folder. Empty lines are passed over. Raises BadInput where the file is none."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise BadInput(unreadable(path, error, "give yourself permission to read it")) from None
-    except UnicodeDecodeError:
-        raise BadInput(Problem(str(path), "is not text in UTF-8", "save it as UTF-8, one image name a line")) from None
+    lines = read_lines(path, "give yourself permission to read it", ", one image name a line")
     names: dict[str, None] = {}
     problems = []
     for number, line in enumerate(lines, 1):

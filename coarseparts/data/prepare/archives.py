@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from coarseparts.data.formats.names import read_lines
 from coarseparts.system.problems import BadInput, Problem
 
 SPLITS = ("train", "val", "test")
@@ -80,15 +81,9 @@ def segmentations_of(cub: Path, given: Path | None, problems: list[Problem]) -> 
 
 def read_split_file(path: Path) -> dict[str, str]:
     """Lines "name split" as name -> split; suffixes of PASCAL's names are left out. Raises BadInput."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise BadInput(Problem(str(path), f"cannot be read: {error.strerror}", "name an existing text file")) from None
-    except UnicodeDecodeError:
-        raise BadInput(Problem(str(path), "is not text in UTF-8", "save it as UTF-8")) from None
     splits: dict[str, str] = {}
     problems = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_lines(path, "name an existing text file"), 1):
         words = line.rsplit(maxsplit=1)
         if not words:
             continue

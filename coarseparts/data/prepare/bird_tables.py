@@ -9,9 +9,11 @@ et al., CVPR 2015): 48,562 of 555 categories with 11 keypoints and a box. Both l
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -80,36 +82,35 @@ def read_annotations(
     annotations: list[Annotation] = []
     if tables is None:
         return annotations, problems
-    for row in range(len(tables.images)):
-        where = f"image {tables.ids[row]}"
+    has_box = np.all(tables.boxes[:, 2:] > tables.boxes[:, :2], axis=1)  # nan: none
+    has_keypoints = np.any(tables.keypoints, axis=(1, 2))
+    has_size = np.all(tables.sizes > 0, axis=1)
+    for row, (key, name, train) in enumerate(zip(tables.ids, tables.images, tables.train.tolist(), strict=True)):
+        where = f"image {key}"
         try:
-            image = inside(tables.images[row])
+            image = inside(name)
         except ValueError as error:
             problems.append(Problem(str(folder / "images.txt"), f"{where}: {error}", "correct the path"))
             continue
-        if split is not None and tables.train[row] not in (0, 1):
+        if split is not None and train not in (0, 1):
             message = f"{where}: no 0 or 1 for it, so its split is unknown"
             problems.append(Problem(str(folder / "train_test_split.txt"), message, "add the line"))
             continue
-        if split is not None and (tables.train[row] == 1) != (split == "train"):
+        if split is not None and (train == 1) != (split == "train"):
             continue
-        box: np.ndarray | None = tables.boxes[row]
-        if not (tables.boxes[row, 2:] > tables.boxes[row, :2]).all():  # nan included
+        width, height = tables.sizes[row].astype(int).tolist()
+        given = partial(Given, file=str(folder), where=where, size=(width, height) if has_size[row] else None)
+        labels = {}
+        if has_keypoints[row]:
+            labels["keypoints"] = given(Points(tables.names, tables.keypoints[row]))
+        if has_box[row]:
+            labels["box"] = given(tables.boxes[row])
+        else:
             message = f"{where}: no box with an area; used without a box"
             problems.append(Problem(str(folder / "bounding_boxes.txt"), message, "correct the line", "repaired"))
-            box = None
-        keypoints = tables.keypoints[row]
-        width, height = (int(v) for v in tables.sizes[row])
-        mask = masks / PurePosixPath(image).with_suffix(".png") if masks is not None else None
-        size = (width, height) if width > 0 and height > 0 else None
-        labels = {}
-        if keypoints.any():
-            labels["keypoints"] = Given(Points(tables.names, keypoints), str(folder), where, size)
-        if box is not None:
-            labels["box"] = Given(box, str(folder), where, size)
-        if mask is not None and mask.is_file():
-            labels["mask"] = Given(MapFile(mask), str(mask), where, size)
-        annotations.append(Annotation(str(folder), where, image, tables.ids[row], True, tables.names, labels))
+        if masks is not None and (mask := masks / PurePosixPath(image).with_suffix(".png")).is_file():
+            labels["mask"] = given(MapFile(mask), file=str(mask))
+        annotations.append(Annotation(str(folder), where, image, key, True, tables.names, labels))
     return annotations, problems
 
 
@@ -204,17 +205,14 @@ def _check_keypoints(names: list[str]) -> None:
 def _numbers(text: str, columns: int, id_name: str) -> tuple[list[str], np.ndarray]:
     """The lines' ids, and (lines, columns) float64, none beyond ``MOST``. Raises ValueError naming a bad line."""
     expected = f"{columns + 1} finite numbers" if id_name == "number" else f"a {id_name} and {columns} finite numbers"
-    fields = [line.split(maxsplit=1) for line in text.splitlines()]
-    pairs = [pair for pair in fields if len(pair) == 2]
-    if len(pairs) == sum(map(bool, fields)):
-        if not pairs:
-            raise ValueError(f"holds nothing, expected {expected} in every line")
-        try:
-            table = np.loadtxt([rest for _, rest in pairs], np.float64, comments=None, ndmin=2)
-            if table.shape == (len(pairs), columns) and (np.abs(table) <= MOST).all():
-                return [key for key, _ in pairs], table
-        except ValueError:
-            pass  # rows of different lengths, or no numbers: look for the line
+    if not text.strip():
+        raise ValueError(f"holds nothing, expected {expected} in every line")
+    try:
+        lines = np.loadtxt(io.StringIO(text), [("id", object), ("values", float, (columns,))], comments=None, ndmin=1)
+        if (np.abs(lines["values"]) <= MOST).all():
+            return lines["id"].tolist(), lines["values"]
+    except ValueError:
+        pass  # rows of different lengths, or no numbers: look for the line
     for i, line in enumerate(text.splitlines()):
         row = line.split()
         try:

@@ -49,18 +49,16 @@ def write_list(output: Output, name: str, images: Iterable[str]) -> dict[str, st
     return {"only": f"lists/{name}.txt"}
 
 
-def birds_yaml(title: str, verb: str, keypoints: tuple[str, ...], sources: list[dict[str, Any]]) -> str:
-    """A dataset file of birds without part masks; ``verb`` of ``coarseparts prepare`` that makes it."""
-    content = {
+def of_birds(keypoints: tuple[str, ...]) -> dict[str, Any]:
+    """What all dataset files of birds say, but for their sources."""
+    return {
         "parts": list(PARTS),
         "mirror": pairs(PARTS),
         "keypoints": list(keypoints),
         "keypoint_mirror": pairs(keypoints),
         "size": 256,
         "crop": {"to": "object", "margin": 0.1},
-        "sources": sources,
     }
-    return yaml_text(title, verb, content)
 
 
 def pairs(names: tuple[str, ...]) -> list[list[str]]:

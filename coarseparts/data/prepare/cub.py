@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from coarseparts.data.prepare.archives import folder_of, segmentations_of
-from coarseparts.data.prepare.coarse import birds_yaml, photographs, write_list
+from coarseparts.data.prepare.coarse import of_birds, photographs, write_list, yaml_text
 from coarseparts.data.prepare.cub_lookup import look_at_cub
 from coarseparts.data.prepare.output import Output, Progress
 from coarseparts.system.problems import BadInput, Problem, errors
@@ -37,5 +37,7 @@ def prepare_cub(
             output.write("cub.json", cub.coco())
         splits = {"train": cub.train, "test": cub.test}
         sources = [{"split": split} | source | write_list(output, split, names) for split, names in splits.items()]
-        changed = output.finish(birds_yaml("CUB-200-2011: no part masks", "cub", cub.keypoints, sources))
+        changed = output.finish(
+            yaml_text("CUB-200-2011: no part masks", "cub", of_birds(cub.keypoints) | {"sources": sources})
+        )
         return changed, [p for p in output.problems if p.severity != "error"]

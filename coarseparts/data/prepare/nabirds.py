@@ -10,7 +10,7 @@ from coarseparts.data.dataset_file import DatasetFile, load_dataset_file
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.images import decode
 from coarseparts.data.prepare.bird_tables import NABIRDS, NABIRDS_KEYPOINTS, read_annotations
-from coarseparts.data.prepare.coarse import birds_yaml, coco_text, pairs, photographs, write_list, yaml_text
+from coarseparts.data.prepare.coarse import coco_text, of_birds, pairs, photographs, write_list, yaml_text
 from coarseparts.data.prepare.output import Item, Made, Output, Progress
 from coarseparts.data.source_paths import FILES, FOLDERS
 from coarseparts.system.problems import BadInput, Problem, errors
@@ -55,7 +55,7 @@ def prepare_nabirds(
         if joint is not None:
             output.write(f"{joint.path.stem}-nabirds.yaml", _joint_yaml(joint, sources[0]))
         title = "NABirds: keypoints and boxes, but no part masks"
-        changed = output.finish(birds_yaml(title, "nabirds", NABIRDS_KEYPOINTS, sources))
+        changed = output.finish(yaml_text(title, "nabirds", of_birds(NABIRDS_KEYPOINTS) | {"sources": sources}))
         return changed, [p for p in output.problems if p.severity != "error"]
 
 

@@ -18,9 +18,10 @@ import numpy as np
 import yaml
 from PIL import JpegImagePlugin
 
-from coarseparts.data.formats.oid_aircraft import ANNOTATIONS, IMAGES, PARTS, SPLITS, OidImage, read_oid_aircraft
+from coarseparts.data.formats.names import read_lines
 from coarseparts.data.images import opened, stem
 from coarseparts.data.prepare import polygons
+from coarseparts.data.prepare.oid_annotations import ANNOTATIONS, IMAGES, PARTS, SPLITS, OidImage, read_oid_aircraft
 from coarseparts.data.prepare.oid_quality import proposal
 from coarseparts.data.prepare.output import Item, Made, Output, Progress, write_file
 from coarseparts.system.problems import BadInput, Problem, errors
@@ -92,16 +93,10 @@ def read_clean_list(path: Path, images: list[OidImage]) -> dict[str, str]:
     """The split of each listed photograph, by its name. Lines are "train 0034309" (or 0034309.jpg); what follows a #
     is a comment. Raises BadInput with every line that is wrong: of another form, unknown or listed twice, a photograph
     without part labels or of which a polygon had to be left out."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise BadInput(Problem(str(path), f"cannot be read: {error.strerror}", "name an existing file")) from None
-    except UnicodeDecodeError:
-        raise BadInput(Problem(str(path), "is not text in UTF-8", "save it as UTF-8")) from None
     known = {stem(image.name): image for image in images}
     chosen: dict[str, str] = {}
     problems = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(read_lines(path, "name an existing file"), 1):
         fields = line.partition("#")[0].split()
         if not fields:
             continue

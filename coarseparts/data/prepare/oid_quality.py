@@ -12,8 +12,8 @@ from itertools import combinations
 
 import numpy as np
 
-from coarseparts.data.formats.oid_aircraft import SPLITS, OidImage
 from coarseparts.data.prepare import polygons
+from coarseparts.data.prepare.oid_annotations import SPLITS, OidImage
 
 WANTED = {"train": 150, "val": 75, "test": 75}
 """How many photographs of each split the paper's OID Part has."""

@@ -16,11 +16,9 @@ run before ended, failed or was killed; ``finish`` says whether anything changed
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, suppress
@@ -32,13 +30,15 @@ from typing import IO, Any
 from coarseparts.system import limits
 from coarseparts.system.files import write_whole
 from coarseparts.system.locks import hold
-from coarseparts.system.problems import BadInput, Problem, capped, errors
+from coarseparts.system.problems import BadInput, Problem, capped, errors, require_room, unwritable
 
 MANIFEST = ".prepared.jsonl"
 """In the output folder: a line per finished item, so that a killed run loses at most the items it was making."""
 
 FORMAT = 1
 """Version of the manifest; items of another version are made anew."""
+
+_ANOTHER = "take another folder; the same command goes on where it was"
 
 Progress = Callable[[int, int], None]
 
@@ -109,7 +109,7 @@ class Output:
                 self._read_manifest()
                 self._held = opening.pop_all()
         except OSError as error:
-            raise _explained(self.folder, error) from error
+            raise unwritable(self.folder, error, _ANOTHER) from error
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -124,12 +124,12 @@ class Output:
         prints = {item.name: item.fingerprint() for item in items}
         self._used |= prints.keys()
         pending = [item for item in items if not self._is_done(item.name, prints[item.name])]
-        self._check_room(sum(item.room for item in pending))
+        require_room(self.folder, sum(item.room for item in pending), "what is left to be written may take")
         failed: dict[str, list[Problem]] = {}
         done = len(items) - len(pending)
         if pending:
             self._changed = True
-            self._unlink(self.dataset)  # what it describes is about to change
+            self.dataset.unlink(missing_ok=True)  # what it describes is about to change
         elif self.progress is not None:
             self.progress(done, len(items))
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -144,7 +144,7 @@ class Output:
                     if self.progress is not None:
                         self.progress(done, len(items))
             except OSError as error:
-                raise _explained(self.folder, error) from error
+                raise unwritable(self.folder, error, _ANOTHER) from error
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
         facts = {}
@@ -176,7 +176,7 @@ class Output:
             self._forget([name for name in self._done if name not in self._used])
             self._changed |= write_file(self.dataset, text.encode())
         except OSError as error:
-            raise _explained(self.folder, error) from error
+            raise unwritable(self.folder, error, _ANOTHER) from error
         return self._changed
 
     def _make(self, item: Item, fingerprint: str) -> tuple[str, dict[str, Any] | None, list[Problem]]:
@@ -211,7 +211,7 @@ class Output:
     def _record(self, entry: dict[str, Any]) -> None:
         line = json.dumps(entry)
         for gone in self._done.get(entry["item"], {"files": {}})["files"].keys() - entry["files"].keys():
-            self._unlink(self.folder / gone)
+            (self.folder / gone).unlink(missing_ok=True)
         self._done[entry["item"]] = json.loads(line)  # as a later run will read it
         self._manifest.write(line + "\n")
         self._manifest.flush()
@@ -244,21 +244,11 @@ class Output:
         self._changed = True
         kept = {file for entry in self._done.values() for file in entry["files"]}
         for file in {file for entry in gone for file in entry["files"]} - kept:
-            self._unlink(self.folder / file)
+            (self.folder / file).unlink(missing_ok=True)
         self._manifest.seek(0)
         self._manifest.truncate()  # killed here, the next run makes its items anew
         self._manifest.writelines(json.dumps(entry) + "\n" for entry in self._done.values())
         self._manifest.flush()
-
-    def _check_room(self, need: int) -> None:
-        free = shutil.disk_usage(self.folder).free
-        if free < need:
-            message = f"{free / 1e6:,.0f} MB are free, what is left to be written may take {need / 1e6:,.0f} MB"
-            raise BadInput(Problem(str(self.folder), message, "free some space, or take a folder on another disk"))
-
-    @staticmethod
-    def _unlink(path: Path) -> None:
-        path.unlink(missing_ok=True)
 
 
 def write_file(path: Path, content: bytes) -> bool:
@@ -269,15 +259,3 @@ def write_file(path: Path, content: bytes) -> bool:
             return False
     write_whole(path, content)
     return True
-
-
-def _explained(folder: Path, error: OSError) -> BadInput:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        message, remedy = "the disk is full", "free some space and run the same command again, it goes on"
-    elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        message, remedy = "cannot be written to", "give yourself permission to write there, or take another folder"
-    elif limits.is_machines(error):
-        raise error
-    else:
-        message, remedy = f"cannot be written ({error})", "check that folder, or take another one"
-    return BadInput(Problem(str(folder), message, remedy))

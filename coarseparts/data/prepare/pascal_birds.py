@@ -19,10 +19,10 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from coarseparts.data.formats.pascal_part import PascalObject, read_pascal_part
 from coarseparts.data.images import decode, probe
 from coarseparts.data.prepare.archives import read_image_set
 from coarseparts.data.prepare.output import Item, Made, Output
+from coarseparts.data.prepare.pascal_part import PascalObject, read_pascal_part
 from coarseparts.data.synthetic.anatomy import PARTS
 from coarseparts.system.problems import BadInput, Problem, errors
 

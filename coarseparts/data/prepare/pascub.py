@@ -22,11 +22,10 @@ import yaml
 
 from coarseparts.data.prepare import cub_parts, pascal_birds
 from coarseparts.data.prepare.archives import SPLITS, Archives, locate, read_split_file
-from coarseparts.data.prepare.coarse import photographs, write_list
+from coarseparts.data.prepare.coarse import of_birds, photographs, write_list
 from coarseparts.data.prepare.cub_lookup import Cub, Labelled, find_in_cub, look_at_cub
 from coarseparts.data.prepare.output import Output, Progress
 from coarseparts.data.prepare.pascal_birds import PAPER_BIRDS, PAPER_PHOTOGRAPHS, Birds, Rules
-from coarseparts.data.synthetic.anatomy import PARTS
 from coarseparts.system.problems import Problem, capped, errors
 from coarseparts.system.text import nearest
 
@@ -38,9 +37,6 @@ TABLE_1 = {
     "CUB coarse": dict(zip(SPLITS, (5994, 2897, 2897), strict=True)),
 }
 """Images by set and split (Table 1)."""
-
-MIRROR = tuple((f"left_{part}", f"right_{part}") for part in ("eye", "leg", "wing"))
-KEYPOINT_MIRROR = tuple((f"left {part}", f"right {part}") for part in ("eye", "leg", "wing"))
 
 
 @dataclass(frozen=True)
@@ -236,15 +232,7 @@ def _dataset_texts(
         f"# Neck: {choices.rules.neck}. Head against: {choices.rules.body}. Parts of CUB Parts: "
         + f"{', '.join(labelled.order)}.",
     ]
-    content = {
-        "parts": list(PARTS),
-        "mirror": [list(pair) for pair in MIRROR],
-        "keypoints": list(keypoints),
-        "keypoint_mirror": [list(pair) for pair in KEYPOINT_MIRROR if set(pair) <= set(keypoints)],
-        "size": 256,
-        "crop": {"to": "object", "margin": 0.1},
-        **({"across_splits": "keep"} if choices.as_paper else {}),
-    }
+    content = of_birds(keypoints) | ({"across_splits": "keep"} if choices.as_paper else {})
 
     def text(measured: str) -> str:
         chosen = [source for whose, source in sources if source["split"] == "train" or whose in ("", measured)]

@@ -28,7 +28,7 @@ from coarseparts.data.synthetic.airframes import (
 )
 from coarseparts.data.synthetic.annotators import draw_hands, redraw
 from coarseparts.data.synthetic.ellipsoids import NOTHING, wave
-from coarseparts.data.synthetic.frames import mean_of_quarters, quarters, rendered, through_lens, tight_boxes, view
+from coarseparts.data.synthetic.frames import hits, photographs, pixels, quarters, rendered, tight_boxes, view, visible
 from coarseparts.data.synthetic.liveries import PAINT, paint_solids, place_glass
 from coarseparts.data.synthetic.solids import FAR, PLANES, Cut, cast_layers, cut
 from coarseparts.labels.schema import Schema
@@ -193,7 +193,7 @@ def _draw(scenes: list[Scene], size: int) -> dict[str, np.ndarray]:
     depth, on = depths.max(1)
     which = whose.gather(1, on[:, None])[:, 0]
 
-    behind, before, hidden = paint_surroundings([s.surroundings for s in scenes], size)
+    around = paint_surroundings([s.surroundings for s in scenes], size)
     table = torch.cat(
         [
             centre,
@@ -206,23 +206,19 @@ def _draw(scenes: list[Scene], size: int) -> dict[str, np.ndarray]:
         dim=2,
     )
     whole = np.stack([np.concatenate([s.frame, s.glass, s.light, s.waves.ravel()]) for s in scenes])
-    colour, cover = _shade(depth, which, table, torch.from_numpy(whole).float())
-    image = behind * (1 - cover) + colour
-    image = image + hidden * (before - image)
-    image = through_lens(image, np.stack([s.lens for s in scenes]), np.stack([s.camera_noise for s in scenes]))
-
-    occluded = hidden > 0.5  # (B, 1, S, S)
+    shaded = _shade(depth, which, table, torch.from_numpy(whole).float())
+    occluded = around[2] > 0.5  # (B, 1, S, S)
     mask = _half(which >= 0) & ~occluded[:, 0]
     reached = depths[:, FIRST_PART:]
     seen = _half((reached != NOTHING) & (reached >= depths[:, BODY : BODY + 1]))
     outlines = seen & ~occluded  # (B, 7, S, S)
     hands = torch.from_numpy(np.stack([s.hands for s in scenes])).float()
     return {
-        "image": image.permute(0, 2, 3, 1).numpy(),
+        "image": photographs(scenes, *shaded, *around),
         "parts": _bits(outlines),
         "noisy_parts": _bits(redraw(outlines, hands)),
         "mask": mask.to(torch.uint8).mul(255).numpy(),
-        "keypoints": _visible(scenes, depth.numpy(), mask.numpy()),
+        "keypoints": visible(scenes, depth.numpy(), mask.numpy()),
         "box": tight_boxes(mask.numpy()),
     }
 
@@ -232,9 +228,7 @@ def _shade(depth: Tensor, which: Tensor, table: Tensor, whole: Tensor) -> tuple[
 
     ``table`` (B, E, .) numbers of every solid, ``whole`` (B, .) numbers of every image.
     """
-    images, samples = depth.shape[:2]
-    hit = (which.reshape(-1) >= 0).nonzero()[:, 0]
-    image, row, column = hit // samples**2, hit // samples % samples, hit % samples
+    hit, image, row, column = hits(which)
     entry = image * table.shape[1] + which.reshape(-1).index_select(0, hit)
     t = table.view(-1, table.shape[2]).t().contiguous().index_select(1, entry)  # (., hits)
     g = whole.t().contiguous().index_select(1, image)
@@ -272,13 +266,11 @@ def _shade(depth: Tensor, which: Tensor, table: Tensor, whole: Tensor) -> tuple[
     shine = gloss * (shine * shine) * (shine * shine)
     bright = light[3] * (1 - 0.25 * normal[1] / length) + light[4] * facing  # the sky is brighter than the ground
     bright = bright * (1 - shadow) * (1 + grain * noise) * clear
-    canvas = torch.zeros(3, images * samples * samples)
+    paints = []
     for i in range(3):
         paint = colours[i] + second * (colours[3 + i] - colours[i])
-        paint = paint + band * (colours[6 + i] - paint)
-        canvas[i, hit] = paint * bright + shine
-    covered = mean_of_quarters((which >= 0).float())
-    return torch.stack([mean_of_quarters(c.view_as(depth)) for c in canvas], dim=1), covered[:, None]
+        paints.append((paint + band * (colours[6 + i] - paint)) * bright + shine)
+    return pixels(hit, paints, which)
 
 
 def _half(sampled: Tensor) -> Tensor:
@@ -293,18 +285,3 @@ def _bits(outlines: Tensor) -> np.ndarray:
     for i, part in enumerate(PART_OF_OUTLINE):
         bits |= outlines[:, i].to(torch.uint8) << part
     return bits.numpy()
-
-
-def _visible(scenes: list[Scene], depth: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """(B, 6, 3) keypoints in pixels, zeros where hidden: seen is what lies close under the visible surface."""
-    found = np.zeros((len(scenes), len(KEYPOINTS), 3), np.float32)
-    samples = depth.shape[1]
-    for b, scene in enumerate(scenes):
-        for k, (x, y, z) in enumerate(scene.points):
-            if np.isnan(x) or not (0 <= x < samples and 0 <= y < samples):
-                continue
-            i, j = int(y), int(x)
-            shown = depth[b, i, j] != NOTHING and z > depth[b, i, j] - scene.tolerance
-            if shown and mask[b, i // 2, j // 2]:
-                found[b, k] = (x / 2, y / 2, 2)
-    return found

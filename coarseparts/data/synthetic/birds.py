@@ -16,8 +16,8 @@ from torch import Tensor
 
 from coarseparts.data.synthetic.anatomy import KEYPOINTS, PARTS, Bird, draw_bird
 from coarseparts.data.synthetic.backgrounds import Backdrop, draw_backdrop, paint
-from coarseparts.data.synthetic.ellipsoids import NOTHING, cast, quadric, wave
-from coarseparts.data.synthetic.frames import mean_of_quarters, quarters, rendered, through_lens, tight_boxes, view
+from coarseparts.data.synthetic.ellipsoids import cast, quadric, wave
+from coarseparts.data.synthetic.frames import hits, photographs, pixels, quarters, rendered, tight_boxes, view, visible
 from coarseparts.data.synthetic.plumage import Plumage, dress
 from coarseparts.labels.schema import Schema
 
@@ -171,27 +171,29 @@ def _draw(scenes: list[Scene], size: int) -> dict[str, np.ndarray]:
     rows = torch.arange(len(scenes))[:, None, None]
     part = padded("part").to(torch.uint8)
     sampled = torch.where(which >= 0, part[rows, which.clamp(min=0).long()], 0)  # (B, 2S, 2S)
-    behind, before, hidden = paint([s.backdrop for s in scenes], size)
-    colour, cover = _shade(depth, which, padded("table"), torch.from_numpy(np.stack([s.waves for s in scenes])).float())
-    image = behind * (1 - cover) + colour
-    image = image + hidden * (before - image)
-    image = through_lens(image, np.stack([s.lens for s in scenes]), np.stack([s.camera_noise for s in scenes]))
-
-    occluded = hidden[:, 0] > 0.5
-    parts = _majority(sampled).masked_fill(occluded, 0)
+    around = paint([s.backdrop for s in scenes], size)
+    shaded = _shade(depth, which, padded("table"), torch.from_numpy(np.stack([s.waves for s in scenes])).float())
+    parts = _majority(sampled).masked_fill(around[2][:, 0] > 0.5, 0)
     mask = parts > 0
+    part_of_sample = sampled.numpy()
+
+    def on_own(image: int, keypoint: int, row: int, column: int) -> bool:
+        """Where a keypoint names a part it is on that part: an eye lies so close to the far side of a head that depth
+        alone would not do."""
+        return OWN_PART.get(KEYPOINTS[keypoint]) in (None, part_of_sample[image, row, column])
+
     return {
-        "image": image.permute(0, 2, 3, 1).numpy(),
+        "image": photographs(scenes, *shaded, *around),
         "parts": parts.numpy(),
         "mask": mask.to(torch.uint8).mul(255).numpy(),
-        "keypoints": _visible(scenes, depth.numpy(), sampled.numpy(), mask.numpy()),
+        "keypoints": visible(scenes, depth.numpy(), mask.numpy(), on_own),
         "box": tight_boxes(mask.numpy()),
     }
 
 
 def _shade(depth: Tensor, which: Tensor, table: Tensor, waves: Tensor) -> tuple[Tensor, Tensor]:
     """Bird colours (B, 3, S, S), already weighted by cover, and the cover (B, 1, S, S) in 0..1."""
-    images, samples = depth.shape[:2]
+    samples = depth.shape[1]
     middle = torch.stack(quarters(depth)).amax(0)  # (B, S, S)
     grid = torch.arange(samples // 2) * 2 + 1.0
     noises = []
@@ -201,8 +203,7 @@ def _shade(depth: Tensor, which: Tensor, table: Tensor, waves: Tensor) -> tuple[
             kx, ky, kz, phase = (c[:, None, None] for c in waves[:, w].unbind(1))
             total = total + wave(kx * grid[None, None, :] + (ky * grid[None, :, None] + phase) + kz * middle)
         noises.append(total / (len(group) ** 0.5))
-    hit = (which.view(-1) >= 0).nonzero()[:, 0]  # flat indices of the samples that show a bird
-    image, row, column = hit // samples**2, hit // samples % samples, hit % samples
+    hit, image, row, column = hits(which)
     pixel = (image * (samples // 2) + row // 2) * (samples // 2) + column // 2
     patches, texture = (n.view(-1).index_select(0, pixel) for n in noises)
     entry = image * table.shape[1] + which.view(-1).index_select(0, hit)
@@ -220,12 +221,7 @@ def _shade(depth: Tensor, which: Tensor, table: Tensor, waves: Tensor) -> tuple[
     light = light * (1 + feather * texture)
     shine = facing * facing
     shine = gloss * (shine * shine) * (shine * shine)
-    canvas = torch.zeros(3, images * samples * samples)
-    for c in range(3):
-        canvas[c, hit] = (t[15 + c] + mix * t[18 + c]) * light + shine
-
-    covered = mean_of_quarters((which >= 0).float())
-    return torch.stack([mean_of_quarters(c.view_as(depth)) for c in canvas], dim=1), covered[:, None]
+    return pixels(hit, [(t[15 + c] + mix * t[18 + c]) * light + shine for c in range(3)], which)
 
 
 def _majority(sampled: Tensor) -> Tensor:
@@ -236,23 +232,3 @@ def _majority(sampled: Tensor) -> Tensor:
     for candidate, count in zip(q[1:], votes[1:], strict=True):
         best, most = torch.where(count > most, candidate, best), torch.maximum(most, count)
     return best
-
-
-def _visible(scenes: list[Scene], depth: np.ndarray, sampled: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """(B, 15, 3) keypoints in pixels; hidden ones are zeros, as in CUB-200-2011.
-
-    Visible is what lies at most TOLERANCE under the surface that its sample shows, within the mask; and, where the
-    keypoint names a part, on that part: an eye lies so close to the far side of a head that depth alone would not do.
-    """
-    found = np.zeros((len(scenes), len(KEYPOINTS), 3), np.float32)
-    samples = depth.shape[1]
-    for b, scene in enumerate(scenes):
-        for k, (x, y, z) in enumerate(scene.points):
-            if np.isnan(x) or not (0 <= x < samples and 0 <= y < samples):
-                continue
-            i, j = int(y), int(x)
-            own = OWN_PART.get(KEYPOINTS[k])
-            shown = depth[b, i, j] != NOTHING and z > depth[b, i, j] - scene.tolerance
-            if shown and mask[b, i // 2, j // 2] and own in (None, sampled[b, i, j]):
-                found[b, k] = (x / 2, y / 2, 2)
-    return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from numpy.random import Generator
 from torch import Tensor
 
 from coarseparts.data.synthetic.anatomy import cross
+from coarseparts.data.synthetic.ellipsoids import NOTHING
 
 Scene = TypeVar("Scene")
 
@@ -95,19 +96,62 @@ def mean_of_quarters(a: Tensor) -> Tensor:
     return ((q[0] + q[1]) + (q[2] + q[3])) * 0.25
 
 
-def through_lens(image: Tensor, lens: np.ndarray, noise: np.ndarray) -> Tensor:
-    """Blur, contrast, brightness and sensor noise; (B, 3, S, S) 0..1 to uint8.
+def hits(which: Tensor) -> tuple[Tensor, ...]:
+    """The samples that show a solid, of (B, 2S, 2S) solids, -1 for none: their places among all; image, row, column."""
+    at, samples = (which.reshape(-1) >= 0).nonzero()[:, 0], which.shape[-1]
+    return at, at // samples**2, at // samples % samples, at % samples
 
-    ``lens`` (B, 3): blur, contrast, brightness; ``noise`` (B, 3, S, S) float32, added last.
-    """
-    side, contrast, brightness = (c[:, None, None, None] for c in torch.from_numpy(lens).float().unbind(1))
+
+def pixels(at: Tensor, colours: list[Tensor], which: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, 3, S, S) the ``hits``' three channels of colour, weighted by cover; the cover (B, 1, S, S) in 0..1."""
+    canvas = torch.zeros(3, which.numel())
+    for channel, values in zip(canvas, colours, strict=True):
+        channel[at] = values
+    covered = mean_of_quarters((which >= 0).float())
+    return torch.stack([mean_of_quarters(c.view_as(which)) for c in canvas], dim=1), covered[:, None]
+
+
+def photographs(
+    scenes: list[Any], colour: Tensor, cover: Tensor, behind: Tensor, before: Tensor, hidden: Tensor
+) -> np.ndarray:
+    """(B, S, S, 3) uint8: an object (``pixels``) between its surroundings (``backgrounds.paint``), seen through each
+    scene's ``lens``: blur, contrast, brightness, with its ``camera_noise``."""
+    image = behind * (1 - cover) + colour
+    image = image + hidden * (before - image)
+    lens = torch.from_numpy(np.stack([s.lens for s in scenes])).float()
+    side, contrast, brightness = (c[:, None, None, None] for c in lens.unbind(1))
     for dim in (2, 3):
         size = image.shape[dim]
-        before = torch.cat([image.narrow(dim, 0, 1), image.narrow(dim, 0, size - 1)], dim)
-        after = torch.cat([image.narrow(dim, 1, size - 1), image.narrow(dim, size - 1, 1)], dim)
-        image = (1 - 2 * side) * image + side * (before + after)
-    image = (image - 0.5) * contrast + (0.5 + brightness) + torch.from_numpy(noise)
-    return (image * 255 + 0.5).clamp(0, 255).to(torch.uint8)
+        first = torch.cat([image.narrow(dim, 0, 1), image.narrow(dim, 0, size - 1)], dim)
+        last = torch.cat([image.narrow(dim, 1, size - 1), image.narrow(dim, size - 1, 1)], dim)
+        image = (1 - 2 * side) * image + side * (first + last)
+    noise = torch.from_numpy(np.stack([s.camera_noise for s in scenes]))
+    image = (image - 0.5) * contrast + (0.5 + brightness) + noise
+    return (image * 255 + 0.5).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+
+def visible(
+    scenes: list[Any],
+    depth: np.ndarray,
+    mask: np.ndarray,
+    shows: Callable[[int, int, int, int], bool] = lambda image, keypoint, row, column: True,
+) -> np.ndarray:
+    """(B, K, 3) the scenes' ``points`` in pixels; hidden ones are zeros, as in CUB-200-2011.
+
+    Visible is what lies at most a scene's ``tolerance`` under the surface that its sample shows (``depth`` (B, 2S,
+    2S)), within the ``mask`` (B, S, S), where ``shows`` (image, keypoint, the sample's row, column) does not deny it.
+    """
+    found = np.zeros((len(scenes), len(scenes[0].points), 3), np.float32)
+    samples = depth.shape[1]
+    for b, scene in enumerate(scenes):
+        for k, (x, y, z) in enumerate(scene.points):
+            if np.isnan(x) or not (0 <= x < samples and 0 <= y < samples):
+                continue
+            i, j = int(y), int(x)
+            near = depth[b, i, j] != NOTHING and z > depth[b, i, j] - scene.tolerance
+            if near and mask[b, i // 2, j // 2] and shows(b, k, i, j):
+                found[b, k] = (x / 2, y / 2, 2)
+    return found
 
 
 def tight_boxes(mask: np.ndarray) -> np.ndarray:

@@ -8,7 +8,6 @@ from conftest import SHARED, needs_shared
 from PIL import Image
 from scipy.io import loadmat
 
-from coarseparts.data.formats.pascal_part import PascalObject, read_pascal_part
 from coarseparts.data.prepare import pascal_birds
 from coarseparts.data.prepare.pascal_birds import (
     Rules,
@@ -19,6 +18,7 @@ from coarseparts.data.prepare.pascal_birds import (
     mostly_head,
     split_birds,
 )
+from coarseparts.data.prepare.pascal_part import PascalObject, read_pascal_part
 from coarseparts.data.synthetic.anatomy import PARTS
 
 EXAMPLES = SHARED / "data" / "pascal_part_examples"

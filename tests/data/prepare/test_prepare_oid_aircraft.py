@@ -19,10 +19,10 @@ from coarseparts.data.check import check
 from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.formats.coco import read_coco, read_part_coco
 from coarseparts.data.formats.drawing import draw
-from coarseparts.data.formats.oid_aircraft import read_oid_aircraft
 from coarseparts.data.prepare import oid_aircraft as preparation
 from coarseparts.data.prepare import polygons
 from coarseparts.data.prepare.oid_aircraft import prepare_oid_aircraft, propose_clean, read_clean_list
+from coarseparts.data.prepare.oid_annotations import read_oid_aircraft
 from coarseparts.data.prepare.oid_quality import quality
 from coarseparts.data.records import read_dataset
 from coarseparts.system.problems import BadInput, errors

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from coarseparts.data.formats.mat import read_mat
+from coarseparts.data.prepare.mat import read_mat
 from coarseparts.system.problems import BadInput, Problem, unreadable
 
 _RESTORE = "unpack it again from the PASCAL-Part archive"

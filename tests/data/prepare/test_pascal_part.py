@@ -8,7 +8,7 @@ import pytest
 from conftest import SHARED, needs_shared
 from scipy.io import loadmat, savemat
 
-from coarseparts.data.formats.pascal_part import read_pascal_part
+from coarseparts.data.prepare.pascal_part import read_pascal_part
 from coarseparts.system.problems import BadInput
 
 EXAMPLES = SHARED / "data" / "pascal_part_examples"

@@ -9,7 +9,7 @@ import pytest
 from conftest import SHARED, needs_shared
 from scipy.io import loadmat, savemat
 
-from coarseparts.data.formats.mat import read_mat
+from coarseparts.data.prepare.mat import read_mat
 
 EXAMPLES = SHARED / "data" / "pascal_part_examples"
 
@@ -51,7 +51,7 @@ def test_what_is_no_such_file(tmp_path):
 
 def test_a_file_that_grows_without_end_is_stopped(tmp_path, monkeypatch):
     savemat(tmp_path / "a.mat", {"x": np.zeros((1000, 1000), np.uint8)}, do_compression=True)
-    monkeypatch.setattr("coarseparts.data.formats.mat.LARGEST", 10_000)
+    monkeypatch.setattr("coarseparts.data.prepare.mat.LARGEST", 10_000)
     with pytest.raises(ValueError, match="takes more than 10,000 bytes"):
         read_mat(tmp_path / "a.mat")
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from coarseparts.data.formats.annotation import inside
-from coarseparts.data.formats.mat import read_mat
+from coarseparts.data.prepare.mat import read_mat
 from coarseparts.system.problems import BadInput, Problem, unreadable
 
 IMAGES, ANNOTATIONS = Path("data/images/aeroplane"), Path("data/annotations/anno.mat")
