@@ -92,7 +92,7 @@ def _outline(draw, size):
     found = []
     for left in range(draw(st.integers(1, 2))):
         x, y = left * (width // 2), draw(st.integers(0, height - 4))
-        found.append([float(x), float(y), x + draw(st.floats(1, width // 2 - 1)), float(y), float(x), y + 3.0])
+        found.append([float(x), float(y), float(x + draw(st.integers(2, width // 2 - 1))), float(y), float(x), y + 3.0])
     return found
 
 
