@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 from coarseparts.data.formats.document import Document
-from coarseparts.data.formats.document_builder import DocumentBuilder, Keypoints, finite, head
+from coarseparts.data.formats.document_builder import DocumentBuilder, Keypoints, finite, head, plain_path
 from coarseparts.system.problems import BadInput, Problem, unreadable
 from coarseparts.system.text import abridged, listed, short
 
@@ -153,12 +153,8 @@ def _columns(file: Path, rows: Iterator[tuple[int, list[str]]]) -> _Columns:
 
 def _image(cells: list[str]) -> str:
     """The relative path in a row's first cells: one, or one a folder; of another machine's path its last three."""
-    whole = "/".join(cell.strip() for cell in cells if cell.strip())
-    path = PureWindowsPath(whole)
-    parts = path.parts
-    if path.is_absolute() or path.drive or whole.startswith("/"):
-        parts = parts[-3:]
-    return "/".join(parts)
+    path, elsewhere = plain_path("/".join(cell.strip() for cell in cells if cell.strip()))
+    return "/".join(path.split("/")[-3:]) if elsewhere else path
 
 
 def _add(builder: DocumentBuilder, file: Path, number: int, image: int, row: list[str], columns: _Columns) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable
-from pathlib import Path
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
+from pathlib import Path, PureWindowsPath
 from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
 
 from coarseparts.data.formats.annotation import inside
 from coarseparts.data.formats.document import Document
@@ -123,6 +126,35 @@ def json_of(path: Path, remedy: str) -> Any:
         raise BadInput(unreadable(path, error, "name an existing file")) from None
     except DocumentError as error:
         raise BadInput(Problem(str(path), str(error), remedy)) from None
+
+
+def rle(mask: np.ndarray) -> dict:
+    """COCO's compressed run-length code of an (H, W) bool mask. Raises ValueError where it is empty."""
+    if not mask.any():
+        raise ValueError("its mask is empty: it holds no pixel")
+    code = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {"size": [mask.shape[0], mask.shape[1]], "counts": code["counts"].decode()}
+
+
+def plain_path(path: str) -> tuple[str, bool]:
+    """A path with forward slashes and without its beginning (a drive, a root), and whether it had one: then it is of
+    this or another machine, and not relative to the export."""
+    pure = PureWindowsPath(path)
+    elsewhere = bool(pure.anchor)
+    return "/".join(pure.parts[1:] if elsewhere else pure.parts), elsewhere
+
+
+def told_apart(paths: Collection[tuple[str, bool]]) -> dict[str, str]:
+    """What to call images by their ``plain_path``: the file's name alone for those of a machine, where no other path
+    ends in it; else the path."""
+    ends: dict[str, set[str]] = defaultdict(set)
+    for path, _ in paths:
+        ends[path.rpartition("/")[2]].add(path)
+    names = {}
+    for path, elsewhere in paths:
+        end = path.rpartition("/")[2]
+        names[path] = end if elsewhere and len(ends[end]) == 1 else path
+    return names
 
 
 def write_json(value: Any, out: Path) -> None:

@@ -7,14 +7,13 @@ one object but a region's parent and the relations that a person draws.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from coarseparts.data.formats.document import Document
-from coarseparts.data.formats.document_builder import DocumentBuilder, head, json_of
+from coarseparts.data.formats.document_builder import DocumentBuilder, head, json_of, plain_path, told_apart
 from coarseparts.data.formats.label_studio_objects import add_objects
 from coarseparts.data.formats.label_studio_regions import KEYPOINT, Drawn, drawn
 from coarseparts.data.formats.label_studio_tasks import write
@@ -154,12 +153,9 @@ def _named(tasks: Iterable[dict], builder: DocumentBuilder) -> Iterator[tuple[st
         else:
             came = short(url or task.get("data"), 60)
             builder.say(f"{where} names no image file: {came}", "expected one image a task, such as {image: ant.jpg}")
-    ends: dict[str, set[str]] = defaultdict(set)
-    for name, _, _, _ in found:
-        ends[name.rpartition("/")[2]].add(name)
-    for name, elsewhere, task, where in found:
-        end = name.rpartition("/")[2]
-        yield (end if elsewhere and len(ends[end]) == 1 else name), task, where
+    names = told_apart([(name, elsewhere) for name, elsewhere, _, _ in found])
+    for name, _, task, where in found:
+        yield names[name], task, where
 
 
 def _url(data: Any) -> str | None:
@@ -174,7 +170,7 @@ def _path(url: str) -> tuple[str, bool]:
     """The relative path that an address of Label Studio's means, "" where it means none, and whether it begins on a
     server or another machine: /data/upload/2/ab12-ant.jpg, /data/local-files/?d=ants/ant.jpg, s3://bucket/ant.jpg."""
     if re.match(r"^[A-Za-z]:[\\/]|^\\\\", url):
-        return PureWindowsPath(url).as_posix().split(":")[-1].strip("/"), True
+        return plain_path(url)
     try:
         parts = urlsplit(url)
         local = parse_qs(parts.query).get("d", []) if "local-files" in parts.path else []

@@ -8,9 +8,9 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
-from coarseparts.data.formats.document_builder import DocumentBuilder, Keypoints
+from coarseparts.data.formats.document_builder import DocumentBuilder, Keypoints, rle
 from coarseparts.data.formats.drawing import draw
-from coarseparts.data.formats.label_studio_regions import AGAIN, BOX, KEYPOINT, MASK, POLYGON, Drawn, Region, rle
+from coarseparts.data.formats.label_studio_regions import AGAIN, BOX, KEYPOINT, MASK, POLYGON, Drawn, Region
 from coarseparts.system.text import abridged, listed
 
 NAMELESS = "object"

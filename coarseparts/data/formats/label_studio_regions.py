@@ -16,7 +16,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from coarseparts.data.formats import label_studio_rle
-from coarseparts.data.formats.document_builder import DocumentBuilder, finite
+from coarseparts.data.formats.document_builder import DocumentBuilder, finite, rle
 from coarseparts.data.images import MAX_PIXELS
 from coarseparts.system.text import abridged, short
 
@@ -224,14 +224,6 @@ def _bitmask(value: dict, size: tuple[int, int], builder: DocumentBuilder) -> _S
     except (binascii.Error, OSError, SyntaxError, Image.DecompressionBombError):
         raise ValueError("its bitmask is no whole PNG in base64") from None
     return MASK, rle(alpha >= 128)
-
-
-def rle(mask: np.ndarray) -> dict:
-    """COCO's compressed run-length code of an (H, W) bool mask. Raises ValueError where it is empty."""
-    if not mask.any():
-        raise ValueError("its mask is empty: it holds no pixel")
-    code = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
-    return {"size": [mask.shape[0], mask.shape[1]], "counts": code["counts"].decode()}
 
 
 _SHAPES = {
