@@ -345,7 +345,7 @@ WHOLE = [
 ]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
 @given(damaged(WHOLE))
 def test_no_damage_crashes_the_reader(tmp_path, whole):
     (tmp_path / "a.json").write_text(json.dumps(whole))
@@ -416,14 +416,43 @@ print(json.dumps([mask.tolist(), brush.mask2rle((255 * mask).astype(np.uint8)), 
         np.testing.assert_array_equal(label_studio_rle.decode(code, (57, 33)), mask)
 
 
-def test_what_sleap_io_writes_for_label_studio_is_read(tmp_path):
+def test_json_min_as_label_studio_writes_it_is_read(tmp_path):
+    document = example()
+    label_studio.write(document, tmp_path / "tasks.json")
+    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    for number, task in enumerate(tasks, 1):
+        task |= {"id": number, "annotations": [{"id": number, **task.pop("predictions")[0]}]}
+    (tmp_path / "tasks.json").write_text(json.dumps(tasks))
+    script = """
+import sys
+from label_studio_sdk.converter import Converter
+converter = Converter(open(sys.argv[2]).read(), project_dir=None, download_resources=False)
+converter.convert_to_json_min(sys.argv[1], sys.argv[3], is_dir=False)
+print("{}")
+"""
+    asked("label_studio_sdk", script, tmp_path / "tasks.json", tmp_path / "tasks.xml", tmp_path / "out")
+    assert label_studio.recognises(tmp_path / "out/result.json")
+    found = label_studio.read(tmp_path / "out/result.json")
+    assert errors(found.problems) == []
+    assert figures_and_keypoints(found) == figures_and_keypoints(document)
+
+
+def figures_and_keypoints(document: Document) -> tuple[list, list]:
+    """Those of the image, whichever object they are of; JSON-MIN does not say which keypoints are hidden."""
+    objects = objects_of(document)["a <b>.jpg"]
+    figures = sorted(figure for own, _ in objects for figure in own)
+    return figures, sorted((name, *point[:2]) for _, points in objects for name, point in points)
+
+
+@pytest.mark.parametrize("size", [(60, 40), (300, 200)])  # its boxes are as wide in percent as the image is in pixels
+def test_what_sleap_io_writes_for_label_studio_is_read(tmp_path, size):
     script = """
 import sys, numpy as np, sleap_io as sio
 from PIL import Image
 names = []
 for i in range(2):
     names.append(f"{sys.argv[1]}/{i}.png")
-    Image.new("RGB", (60, 40)).save(names[-1])
+    Image.new("RGB", (int(sys.argv[2]), int(sys.argv[3]))).save(names[-1])
 skeleton = sio.Skeleton(["head", "tail"])
 points = np.array([[[1.5, 2], [3, 4]], [[21, 22], [np.nan, np.nan]]])
 ants = [sio.Instance.from_numpy(each, skeleton=skeleton) for each in points]
@@ -431,9 +460,9 @@ video = sio.Video.from_filename(names)
 sio.save_labelstudio(sio.Labels([sio.LabeledFrame(video=video, frame_idx=0, instances=ants)]), sys.argv[1] + "/a.json")
 print("{}")
 """
-    asked("sleap_io", script, tmp_path)
+    asked("sleap_io", script, tmp_path, *size)
     whole = json.loads((tmp_path / "a.json").read_text())
     whole[0]["data"]["image"] = "0.png"  # which it leaves to its user
     found = read(tmp_path, *whole)
-    both = sorted(points for _, points in objects_of(found)["0.png"])  # its boxes are not where the animals are
+    both = sorted(points for _, points in objects_of(found)["0.png"])
     assert both == [[("head", (1.5, 2, 2)), ("tail", (3, 4, 2))], [("head", (21, 22, 2))]]

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 import yaml
-from documents import documents, objects_of, rle
+from documents import damaged, documents, objects_of, rle
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from judges import asked
 from PIL import Image
 
@@ -217,6 +218,31 @@ def test_other_folders_and_files_are_not_taken_for_it(tmp_path):
         assert not yolo.recognises(path)
     with pytest.raises(BadInput, match="no YOLO data set"):
         yolo.read(tmp_path)
+
+
+LINES = [
+    "0 .5 .5 .1 .2",
+    "0 .5 .5 .1 .2 .5 .5 2 .25 .75 1 0 0 0",
+    "0 .1 .1 .2 .1 .2 .4",
+    "-1 inf",
+    "0 " * 99,
+    "\0",
+    "é",
+]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=120)
+@given(damaged(POSE), st.lists(st.sampled_from(LINES), max_size=3))
+def test_no_damage_crashes_the_reader(tmp_path, config, lines):
+    folder(tmp_path, POSE, {"images/a.png": "\n".join(lines)})
+    (tmp_path / "data.yaml").write_text(json.dumps(config))  # which is YAML, too
+    yolo.recognises(tmp_path)
+    try:
+        found = yolo.read(tmp_path)
+    except BadInput as error:
+        assert "data.yaml" in str(error)
+    else:
+        json.dumps([found.images, found.categories, found.annotations], allow_nan=False)
 
 
 def put_images(document: Document, out):
