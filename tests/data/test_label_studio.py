@@ -299,6 +299,12 @@ def test_other_formats_are_not_taken_for_it(tmp_path):
     assert not label_studio.recognises(tmp_path / "absent.json")
 
 
+def test_a_mask_that_was_erased_is_no_mask(tmp_path):
+    empty = label_studio_rle.encode(np.zeros((100, 200), bool))
+    found = read(tmp_path, task(region("m", "brushlabels", ["ant"], format="rle", rle=empty)))
+    assert found.annotations == [] and "1 masks are empty" in said(found) and errors(found.problems) == []
+
+
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**31))
 def test_brush_masks_survive_their_code(width, height, seed):
     generator = np.random.default_rng(seed)

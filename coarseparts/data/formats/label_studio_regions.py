@@ -206,7 +206,7 @@ def _polygon(value: dict, size: tuple[int, int], builder: DocumentBuilder) -> _S
 
 
 def _brush(value: dict, size: tuple[int, int], builder: DocumentBuilder) -> _Shape:
-    return MASK, rle(label_studio_rle.decode(value["rle"], size))
+    return _mask(label_studio_rle.decode(value["rle"], size), builder)
 
 
 def _bitmask(value: dict, size: tuple[int, int], builder: DocumentBuilder) -> _Shape:
@@ -223,7 +223,15 @@ def _bitmask(value: dict, size: tuple[int, int], builder: DocumentBuilder) -> _S
             alpha = np.asarray(image.convert("RGBA"))[..., 3]
     except (binascii.Error, OSError, SyntaxError, Image.DecompressionBombError):
         raise ValueError("its bitmask is no whole PNG in base64") from None
-    return MASK, rle(alpha >= 128)
+    return _mask(alpha >= 128, builder)
+
+
+def _mask(mask: np.ndarray, builder: DocumentBuilder) -> _Shape:
+    """An (H, W) bool mask; none where all of it has been erased, which leaves a region in Label Studio."""
+    if not mask.any():
+        builder.pass_over("masks are empty: passed over")
+        return MASK, None
+    return MASK, rle(mask)
 
 
 _SHAPES = {
