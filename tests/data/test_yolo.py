@@ -235,7 +235,7 @@ LINES = [
 @given(damaged(POSE), st.lists(st.sampled_from(LINES), max_size=3))
 def test_no_damage_crashes_the_reader(tmp_path, config, lines):
     folder(tmp_path, POSE, {"images/a.png": "\n".join(lines)})
-    (tmp_path / "data.yaml").write_text(json.dumps(config))  # which is YAML, too
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump(config))
     yolo.recognises(tmp_path)
     try:
         found = yolo.read(tmp_path)
