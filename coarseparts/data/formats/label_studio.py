@@ -1,0 +1,186 @@
+"""Label Studio's exports, JSON and JSON-MIN, and pre-annotations that it imports.
+
+Label Studio knows regions of an image, coordinates in percent of it, each with a label; nothing says which of them are
+one object but a region's parent and the relations that a person draws.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from coarseparts.data.formats.document import Document
+from coarseparts.data.formats.document_builder import DocumentBuilder, head, json_of, plain_path, told_apart
+from coarseparts.data.formats.label_studio_objects import add_objects
+from coarseparts.data.formats.label_studio_regions import KEYPOINT, Drawn, drawn
+from coarseparts.data.formats.label_studio_tasks import write
+from coarseparts.system.problems import BadInput, Problem
+from coarseparts.system.text import abridged, short
+
+__all__ = ["NAME", "read", "recognises", "write"]
+
+NAME = "Label Studio"
+
+REMEDY = "export the project from Label Studio as JSON or JSON-MIN"
+
+_OF_TASKS = re.compile(rb'"(annotations|predictions|completions)"\s*:\s*\[')
+_OF_ROWS = re.compile(rb'"(annotation_id|original_width|annotator)"\s*:')
+_UPLOADED = re.compile(r"^data/upload/(\d+/)?")
+_IMAGE = re.compile(r"\.(jpe?g|png|tiff?|bmp|webp|gif|heic|heif|avif|jp2)$", re.IGNORECASE)
+
+
+def recognises(path: Path) -> bool:
+    """Whether a file, or the first JSON file of a folder, begins as an export of Label Studio does."""
+    files = _files(path)
+    begin = head(files[0]).lstrip() if files else b""
+    if _OF_TASKS.search(begin):
+        told = b'"result"' in begin or (begin.startswith(b"[") and b'"data"' in begin)
+        return told and begin[:1] in (b"[", b"{") and b'"categories"' not in begin
+    return begin.startswith(b"[") and len(set(_OF_ROWS.findall(begin))) >= 2
+
+
+def _files(path: Path) -> list[Path]:
+    """The JSON files that ``path`` stands for: itself, or those of a folder, a task each."""
+    if path.is_dir():
+        return sorted(file for file in path.glob("*.json") if not file.name.startswith("."))
+    return [path]
+
+
+def read(path: Path) -> Document:
+    """What an export says. Of several annotations of a task the last one counts that was not cancelled; predictions
+    count where nobody annotated anything in the whole export. Raises BadInput."""
+    tasks = [task for file in _files(path) for task in _tasks(file)]
+    if not tasks:
+        raise BadInput(Problem(str(path), "holds no task", REMEDY))
+    builder = DocumentBuilder(path)
+    annotated = any(_finished(task) for task in tasks)
+    images: dict[str, Drawn] = {}
+    for name, task, where in _named(tasks, builder):
+        found = drawn(_results(task, annotated, builder), where, builder)
+        if images.get(name, found) is not found:
+            builder.pass_over("tasks are of an image that another task has, too: the last one with regions is used")
+        if found.regions or name not in images:
+            images[name] = found
+    keypoints = dict.fromkeys(
+        label
+        for found in images.values()
+        for region in found.regions.values()
+        if region.kind == KEYPOINT
+        for label in region.labels
+    )
+    for name, found in images.items():
+        image = builder.image(name, found.size)
+        if image is not None:
+            add_objects(found, image, name, tuple(keypoints), builder)
+    return builder.document()
+
+
+def _tasks(file: Path) -> Iterator[dict]:
+    """The tasks of a file, rows of JSON-MIN as tasks with one annotation. Raises BadInput."""
+    whole = json_of(file, REMEDY)
+    entries = whole if isinstance(whole, list) else [whole]
+    odd = [entry for entry in entries if not isinstance(entry, dict)]
+    if odd:
+        raise BadInput(Problem(str(file), f"holds {short(odd[0])} instead of a task", REMEDY))
+    for entry in entries:
+        lists = [entry[key] for key in ("annotations", "predictions", "completions") if key in entry]
+        if any(not isinstance(each, list) or not all(isinstance(one, dict) for one in each) for each in lists):
+            raise BadInput(Problem(str(file), f"holds {short(lists, 60)} where a task's annotations belong", REMEDY))
+        if lists:
+            yield entry
+        elif isinstance(entry.get("task"), dict) and isinstance(entry.get("result"), list):
+            yield {**entry["task"], "annotations": [entry]}  # an annotation in a storage of its own
+        elif "data" in entry or "annotation_id" in entry or "annotator" in entry:
+            yield _of_row(entry)
+        else:
+            keys = ", ".join(abridged(str(key)) for key in list(entry)[:8])
+            raise BadInput(Problem(str(file), f"holds an object with {keys or 'nothing'}, expected a task", REMEDY))
+
+
+def _of_row(row: dict) -> dict:
+    """A row of JSON-MIN as a task: its lists of objects are regions, what else it has are data."""
+    if isinstance(row.get("data"), dict):
+        return row
+    regions = []
+    for value in row.values():
+        for region in value if isinstance(value, list) else ():
+            if isinstance(region, dict):
+                kinds = [key for key in region if key.endswith("labels")]
+                regions.append({"type": kinds[0] if kinds else "region", "value": region} | region)
+    data = {key: value for key, value in row.items() if isinstance(value, str)}
+    return {"id": row.get("id"), "data": data, "annotations": [{"result": regions}]}
+
+
+def _finished(task: dict) -> list[dict]:
+    """A task's annotations that were not cancelled, oldest first."""
+    given = task.get("annotations", task.get("completions", []))
+    kept = [entry for entry in given if not (entry.get("was_cancelled") or entry.get("skipped"))]
+    return sorted(kept, key=lambda entry: str(entry.get("created_at") or ""))
+
+
+def _results(task: dict, annotated: bool, builder: DocumentBuilder) -> Any:
+    """The results that count of a task; ``annotated``: there are annotations in the export."""
+    finished = _finished(task)
+    if len(finished) > 1:
+        builder.pass_over("tasks have several annotations: the last one of each is used")
+    if finished:
+        return finished[-1].get("result", [])
+    if task.get("annotations") or task.get("completions"):
+        builder.pass_over("tasks have cancelled annotations alone: their images count as unlabelled")
+    guesses = task.get("predictions")
+    if not guesses:
+        return []
+    if annotated:
+        builder.pass_over("tasks have predictions, but no annotation: their images count as unlabelled")
+        return []
+    builder.pass_over("tasks have predictions, and nobody annotated any: the predictions are used")
+    return guesses[-1].get("result", [])
+
+
+def _named(tasks: Iterable[dict], builder: DocumentBuilder) -> Iterator[tuple[str, dict, str]]:
+    """(the image's name, the task, how messages call it) of the tasks that have an image. Paths of a server or of
+    another machine are shortened to the file's name where that tells the images apart."""
+    found = []
+    for i, task in enumerate(tasks):
+        where = f"task {abridged(str(task.get('id', i)))}"
+        url = _url(task.get("data"))
+        name, elsewhere = _path(url) if url else ("", False)
+        if name:
+            found.append((name, elsewhere, task, where))
+        else:
+            came = short(url or task.get("data"), 60)
+            builder.say(f"{where} names no image file: {came}", "expected one image a task, such as {image: ant.jpg}")
+    names = told_apart([(name, elsewhere) for name, elsewhere, _, _ in found])
+    for name, _, task, where in found:
+        yield names[name], task, where
+
+
+def _url(data: Any) -> str | None:
+    """What a task's data say of its image: the value called image, else the one that ends as images do."""
+    texts = {key: value for key, value in data.items() if isinstance(value, str)} if isinstance(data, dict) else {}
+    like = [value for key, value in texts.items() if str(key).lower() in ("image", "img", "photo", "picture")]
+    like += [value for value in texts.values() if _IMAGE.search(_path(value)[0])]
+    return like[0] if like else None
+
+
+def _path(url: str) -> tuple[str, bool]:
+    """The relative path that an address of Label Studio's means, "" where it means none, and whether it begins on a
+    server or another machine: /data/upload/2/ab12-ant.jpg, /data/local-files/?d=ants/ant.jpg, s3://bucket/ant.jpg."""
+    if re.match(r"^[A-Za-z]:[\\/]|^\\\\", url):
+        return plain_path(url)
+    try:
+        parts = urlsplit(url)
+        local = parse_qs(parts.query).get("d", []) if "local-files" in parts.path else []
+    except ValueError:
+        return "", False
+    if local:
+        return local[0].replace("\\", "/").strip("/"), local[0].startswith("/")
+    if parts.scheme == "data":
+        return "", False
+    if not parts.scheme and not url.startswith("/"):
+        return _UPLOADED.sub("", url.replace("\\", "/")), url.startswith("data/upload/")
+    path = unquote(parts.path).strip("/")
+    return _UPLOADED.sub("", path), True
