@@ -32,8 +32,8 @@ from coarseparts.system.text import abridged, listed, nearest, readable, short, 
 OF_STYLES = {style.key: name for name, style in STYLES.items() if style.key}
 """Keys of a source whose files are labels of one style, and that style."""
 
-FOLDERS = ("images", "part_masks", *(key for key, name in OF_STYLES.items() if STYLES[name].folder))
-FILES = ("part_coco", "coco", *(key for key, name in OF_STYLES.items() if STYLES[name].coco), "only")
+FOLDERS = ("images", "part_masks", "labels", *(key for key, name in OF_STYLES.items() if STYLES[name].folder))
+FILES = ("part_coco", "coco", "labels", *(key for key, name in OF_STYLES.items() if STYLES[name].coco), "only")
 """Keys of a source that may name a folder, and those that may name a file."""
 
 _PATHS = tuple(dict.fromkeys((*FOLDERS, *FILES)))
@@ -100,10 +100,14 @@ class Source(BaseModel):
         default=None, description="COCO file with a category per part, instead of part_masks"
     )
     coco: Some | None = Field(default=None, description="COCO file with keypoints, segmentation = figure-ground, bbox")
+    labels: Some | None = Field(
+        default=None, description="export of an annotation tool: a file, folder or zip, its format told from content"
+    )
     of_styles: dict[str, Some] = Field(default_factory=dict, alias=_COLLECTED, description="by key of OF_STYLES")
-    join: Literal["place", "none"] = Field(
+    join: Literal["place", "id", "none"] = Field(
         default="place",
-        description="whether keypoints and the mask or box around them are one object (default), or not",
+        description="which annotations are one object: those of one group, and keypoints with the mask or box around "
+        "them (default); id = of one group alone; none",
     )
     suffix: str = Field(default="", description="what file names of masks and maps have behind the photograph's stem")
     only: Some | None = Field(default=None, description="text file of image names, one a line, to be used alone")
@@ -161,8 +165,10 @@ class Source(BaseModel):
                     wrong.append(
                         f"{key} belongs to synthetic sources; remove it" + ", or write limit" * (key == "count")
                     )
-        if "part_masks" in given and "part_coco" in given:
+        if {"part_masks", "part_coco"} <= set(given):
             wrong.append("part_masks and part_coco exclude each other; make them two sources")
+        if {"labels", "coco"} <= set(given):
+            wrong.append("labels and coco exclude each other: labels reads COCO, too; make them two sources")
         if wrong:
             raise ValueError("\n".join(wrong))  # one problem a line, taken apart again below
         return self
@@ -173,14 +179,14 @@ class Source(BaseModel):
         return {key: value for key, value in keys.items() if key != "of_styles"} | keys.get("of_styles", {})
 
     @property
-    def labels(self) -> dict[str, Path]:
+    def by_style(self) -> dict[str, Path]:
         """Folders and files of labels of one style, by style."""
         return {OF_STYLES[key]: path for key, path in self.of_styles.items()}
 
     @property
     def has_parts(self) -> bool:
-        """Whether this source is meant to bring part masks."""
-        return bool(self.part_masks or self.part_coco or (self.synthetic and self.parts is not False))
+        """Whether this source is meant to bring part masks, or may, as exports of tools do."""
+        return bool(self.part_masks or self.part_coco or self.labels or (self.synthetic and self.parts is not False))
 
 
 class DatasetFile(BaseModel):

@@ -15,15 +15,18 @@ from typing import Any
 from coarseparts.data import accounts
 from coarseparts.data.accounts import Account
 from coarseparts.data.dataset_file import DatasetFile, Source, kind
+from coarseparts.data.exports import of_document
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.coco import read_of_parts, read_part_coco
+from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.labelmap import Colours, read_labelmap
 from coarseparts.data.formats.mask_folder import find_maps, of_map
 from coarseparts.data.formats.names import read_names
 from coarseparts.data.formats.part_masks import PartFiles, find_part_files
+from coarseparts.data.formats.registry import read_export
 from coarseparts.data.images import list_images, stem
 from coarseparts.data.namesakes import Namesakes, Spellings
-from coarseparts.data.objects import join
+from coarseparts.data.objects import grouped, join
 from coarseparts.labels import STYLES
 from coarseparts.labels.part_maps import maps_of
 from coarseparts.system import limits
@@ -60,6 +63,13 @@ class _Labels:
     maps: dict[str, dict[str, Path]] = field(default_factory=dict)
     keypoints: dict[str, None] = field(default_factory=dict)
 
+    def add(self, by_image: dict[str, list[Annotation]], found: Collection[Annotation]) -> None:
+        """Adds objects or labels of images to one of the two, and the names of their keypoints."""
+        for annotation in found:
+            by_image[annotation.image].append(annotation)
+        for names in dict.fromkeys(annotation.keypoint_names for annotation in found):
+            self.keypoints |= dict.fromkeys(names)
+
     def of_whole(self, name: str) -> list[Annotation]:
         """What is said about an image as a whole: an annotation for each file that says something."""
         found = list(self.whole.get(name, ()))
@@ -71,14 +81,20 @@ class _Labels:
         return found
 
 
-def read_source(dataset: DatasetFile, i: int, read_coco: Callable[[Path], Annotations]) -> Found:
-    """What the source ``i``, one of photographs, has, limited as it says. ``read_coco``: ``formats.coco.read_coco``, or
-    the same for files that several sources name."""
+def read_source(
+    dataset: DatasetFile,
+    i: int,
+    read_coco: Callable[[Path], Annotations],
+    read_export: Callable[[Path], Document] = read_export,
+) -> Found:
+    """What the source ``i``, one of photographs, has, limited as it says. ``read_coco``: ``formats.coco.read_coco``,
+    and ``read_export``: ``formats.registry.read_export``, or the same for files that several sources name."""
     source = dataset.sources[i]
     folder = source.images
     assert folder is not None
     account = Account(f"sources[{i}] {source.split}")
     labels, problems = _read_labels(dataset, source, read_coco)
+    problems += _read_tool(dataset, source, labels, read_export)
     unreadable = _unreadable(folder)
     problems += unreadable
     if any(p.file == str(folder) for p in unreadable):
@@ -168,13 +184,14 @@ def _masks_not_used(source: Source, masked: list[list[Annotation]]) -> list[Prob
     problems = []
     twice = [own[0].image for own in masked if own[0].alone and "mask" in own[0].labels]
     if twice:
-        message = f"{len(twice)} images have a mask here and one in {source.coco}; that of this folder is used"
-        problems.append(Problem(str(source.labels["mask"]), f"{message}: {listed(twice, SHOWN)}", "", "note"))
+        given = source.coco or source.labels
+        message = f"{len(twice)} images have a mask here and one in {given}; that of this folder is used"
+        problems.append(Problem(str(source.by_style["mask"]), f"{message}: {listed(twice, SHOWN)}", "", "note"))
     shared = [own[0].image for own in masked if not own[0].alone]
     if shared:
         message = f"{len(shared)} images show several objects, and their mask does not say whose it is; it is not used"
         remedy = "give each object its own segmentation in the COCO file"
-        problems.append(Problem(str(source.labels["mask"]), f"{message}: {listed(shared, SHOWN)}", remedy, "note"))
+        problems.append(Problem(str(source.by_style["mask"]), f"{message}: {listed(shared, SHOWN)}", remedy, "note"))
     return problems
 
 
@@ -190,10 +207,7 @@ def _read_labels(
             found, wrong = read()
         except BadInput as bad:
             found, wrong = [], bad.problems
-        for annotation in found:
-            by_image[annotation.image].append(annotation)
-        for names in dict.fromkeys(annotation.keypoint_names for annotation in found):
-            labels.keypoints |= dict.fromkeys(names)
+        labels.add(by_image, found)
         problems.extend(wrong)
 
     def files(folder: Path, find: Callable[[], tuple[dict[str, Any], list[Problem]]]) -> dict[str, Any]:
@@ -213,7 +227,7 @@ def _read_labels(
             problems += wrong
     elif parts is not None:
         add(labels.whole, lambda: read_part_coco(parts, dataset.parts))
-    for name, path in source.labels.items():
+    for name, path in source.by_style.items():
         style = STYLES[name]
         if kind(path) == "folder":
             labels.maps[name] = files(path, lambda path=path: find_maps(path))  # type: ignore[misc]
@@ -224,10 +238,43 @@ def _read_labels(
 
 def _objects_of(coco: Path, source: Source, read_coco: Callable[[Path], Annotations]) -> Annotations:
     found, problems = read_coco(coco)
-    if source.join == "none":
-        return found, problems
-    objects, notes = join(found)
+    objects, notes = _joined_as(source.join)(found)
     return objects, [*problems, *notes]
+
+
+def _joined_as(how: str) -> Callable[[list[Annotation]], Annotations]:
+    """Joins the annotations of a file as ``Source.join`` says."""
+
+    def all_ways(found: list[Annotation]) -> Annotations:
+        objects, problems = grouped(found)
+        if how == "id":
+            return objects, problems
+        objects, notes = join(objects)
+        return objects, [*problems, *notes]
+
+    return (lambda found: (found, [])) if how == "none" else all_ways
+
+
+def _read_tool(
+    dataset: DatasetFile, source: Source, labels: _Labels, read_export: Callable[[Path], Document]
+) -> list[Problem]:
+    """Adds what the export of a tool says to the ``labels``; problems."""
+    path, folder = source.labels, source.images
+    if path is None or folder is None:
+        return []
+    try:
+        document = read_export(path)
+    except BadInput as bad:
+        return bad.problems
+    names = [name for name, _ in list_images(folder)]
+    found = of_document(path, document, dataset.parts, names, _joined_as(source.join))
+    labels.add(labels.objects, found.objects)
+    others = source.part_masks or source.part_coco
+    if others is not None and found.whole:
+        message = f"has part masks of {len(found.whole)} images, and so has {others}, whose are used"
+        return [*found.problems, Problem(str(path), message, "make them two sources if both are meant", "note")]
+    labels.add(labels.whole, found.whole)
+    return found.problems
 
 
 def _without_image(

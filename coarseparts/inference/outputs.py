@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from pycocotools import mask as rle
 
+from coarseparts.data.formats import coco_document
+from coarseparts.data.formats.document import Document
+from coarseparts.data.formats.document_builder import rle
 from coarseparts.data.formats.part_masks import OVERLAY
 from coarseparts.data.images import stem
 from coarseparts.labels.schema import Schema
@@ -76,31 +78,30 @@ class Outputs:
     def write_coco(self, file: Path, names: Iterable[str]) -> None:
         """A COCO file of the images whose part maps are there: a category per part, one RLE annotation per part that an
         image shows."""
-        images: list[dict[str, object]] = []
-        annotations: list[dict[str, object]] = []
-        for name in names:
+        found = self.document((name, None) for name in names)
+        annotations = [coco_document.with_area(entry) for entry in found.annotations]
+        lists = {"images": found.images, "annotations": annotations, "categories": found.categories}
+        write(file, json.dumps(lists))
+
+    def document(self, photographs: Iterable[tuple[str, Path | None]], grouped: bool = False) -> Document:
+        """The part maps that are there as annotations: a category per part, one RLE mask per part that an image (name,
+        path) shows, those of an image ``grouped`` or not."""
+        categories = [{"id": i, "name": name} for i, name in enumerate(self.schema.parts, start=1)]
+        found = Document(categories=categories)
+        for name, path in photographs:
             if not self.maps(name)[0].is_file():
                 continue
             parts = self.read_back(name)
-            images.append({"id": len(images) + 1, "file_name": name, "width": parts.shape[1], "height": parts.shape[0]})
+            size = {"width": parts.shape[1], "height": parts.shape[0]}
+            about = {"id": len(found.images) + 1, "file_name": name} | size
+            found.images.append(about | ({} if path is None else {"path": str(path)}))
             for index in range(1, self.schema.channels):
                 inside = self.schema.maps.shows(parts, index)
                 if not inside.any():
                     continue
-                code = rle.encode(np.asfortranarray(inside.astype(np.uint8)))
-                annotations.append(
-                    {
-                        "id": len(annotations) + 1,
-                        "image_id": len(images),
-                        "category_id": index,
-                        "iscrowd": 0,
-                        "segmentation": {"size": list(code["size"]), "counts": code["counts"].decode("ascii")},
-                        "area": int(inside.sum()),
-                        "bbox": [float(v) for v in rle.toBbox(code)],
-                    }
-                )
-        categories = [{"id": i, "name": name} for i, name in enumerate(self.schema.parts, start=1)]
-        write(file, json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+                keys = {"id": len(found.annotations) + 1, "image_id": about["id"], "category_id": index}
+                found.annotations.append(keys | {"segmentation": rle(inside)} | ({"group": "1"} if grouped else {}))
+        return found
 
     def refuse_clashes(
         self, photographs: Sequence[tuple[str, Path]], labels: Mapping[str, Path], coco: Path | None

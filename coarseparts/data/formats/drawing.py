@@ -50,9 +50,9 @@ class Outline:
 
     @property
     def extent(self) -> np.ndarray | None:
-        """(x0, y0, x1, y1) around the polygons; None for RLE."""
+        """(x0, y0, x1, y1) around the polygons or the pixels of an RLE; None where that is empty or broken."""
         points = self.points
-        return None if points is None else np.concatenate([points.min(0), points.max(0)])
+        return _extent(self.segmentation) if points is None else np.concatenate([points.min(0), points.max(0)])
 
     def grey(self, size: tuple[int, int]) -> np.ndarray:
         """(H, W) uint8, 0 or 255, of an image of ``size`` (width, height). Raises BadInput."""
@@ -97,6 +97,22 @@ def draw(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
     if not mask.any():
         raise ValueError("the mask is empty: it holds no pixel")
     return mask
+
+
+def _extent(code: dict) -> np.ndarray | None:
+    """(x0, y0, x1, y1) of an RLE, without drawing it."""
+    height, counts = code["size"][0], code["counts"]
+    try:
+        ends = np.cumsum(_runs(counts) if isinstance(counts, str) else counts)
+    except (ValueError, OverflowError):
+        return None
+    first, last = ends[:-1:2], ends[1::2] - 1  # of the runs of pixels that are in it
+    first, last = first[last >= first], last[last >= first]
+    if not len(first):
+        return None
+    whole = (first // height != last // height).any()  # a run that goes on in the next column reaches both edges
+    low, high = (0, height) if whole else ((first % height).min(), (last % height).max() + 1)
+    return np.array([first.min() // height, low, last.max() // height + 1, high], np.float64)
 
 
 def _runs(text: str) -> list[int]:
