@@ -123,8 +123,8 @@ def predict_folder(
             raise BadInput(capped(dict.fromkeys(bad)))
     fast = model.fast
 
-    def save(name: str, path: Path, image: np.ndarray, parts: np.ndarray) -> tuple[str, Path]:
-        outputs.save(name, image, parts)
+    def save(name: str, path: Path, image: np.ndarray, parts: np.ndarray, scores: np.ndarray) -> tuple[str, Path]:
+        outputs.save(name, image, parts, scores)
         return name, path
 
     with held(out, shard, tell), journal, ThreadPoolExecutor(THREADS, "write") as pool:
@@ -145,9 +145,11 @@ def predict_folder(
             for each in group:
                 if each.image is not None:
                     parts = np.zeros(each.image.shape[:2], np.uint8)
+                    scores = np.zeros(len(model.schema.parts), np.float32)
                     for prediction in itertools.islice(predicted, len(each.samples)):
                         parts = model.schema.maps.joined(parts, prediction.part_map())
-                    writing.append(pool.submit(save, each.name, each.path, each.image, parts))
+                        scores = np.maximum(scores, prediction.scores())
+                    writing.append(pool.submit(save, each.name, each.path, each.image, parts, scores))
             settle(BATCH)
         settle(0)
     if progress:

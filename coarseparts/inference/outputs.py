@@ -28,6 +28,9 @@ from coarseparts.training.claims import write
 SEAL = "coarseparts"
 """A text in every PNG that is written: a hash of its pixels, by which it is told from what others draw or change."""
 
+SCORES = "scores"
+"""A text in every part map: the score of each part, as a list in JSON, for exports to tools that show it."""
+
 
 class Outputs:
     """What is written into ``folder`` for images by name (paths relative to theirs).
@@ -53,11 +56,13 @@ class Outputs:
     def _picture(self, name: str) -> Path:
         return self.folder / f"{stem(name)}{OVERLAY}"
 
-    def save(self, name: str, image: np.ndarray, parts: np.ndarray) -> None:
-        """Writes the files of an image (H, W, 3) with its part map (H, W) uint8, bit fields where parts overlap."""
+    def save(self, name: str, image: np.ndarray, parts: np.ndarray, scores: np.ndarray) -> None:
+        """Writes the files of an image (H, W, 3) with its part map (H, W) uint8, bit fields where parts overlap, and
+        the ``scores`` (P,) of the parts."""
         maps = self.schema.maps
+        told = json.dumps([round(float(score), 4) for score in scores])
         for file, picture in zip(self.maps(name), maps.pictures(parts, self._colours), strict=True):
-            _write_sealed(file, picture)
+            _write_sealed(file, picture, told)
         if self.pictures:
             _write_sealed(self._picture(name), Image.fromarray(overlay(image, parts, self._colours, maps)))
 
@@ -75,6 +80,18 @@ class Outputs:
                 raise BadInput(Problem(str(file), message, "delete it and run the same command again")) from error
         return self.schema.maps.of_pictures(layers)
 
+    def _scores(self, name: str) -> list[float]:
+        """The scores (P,) that stand in an image's first part map; zeros where it has none."""
+        try:
+            with Image.open(self.maps(name)[0]) as picture:
+                scores = json.loads(getattr(picture, "text", {}).get(SCORES, ""))
+            if len(scores) == len(self.schema.parts) and all(type(v) is float and 0 <= v <= 1 for v in scores):
+                return [float(score) for score in scores]
+        except (OSError, ValueError, TypeError, SyntaxError) as error:
+            if limits.is_machines(error):
+                raise
+        return [0.0] * len(self.schema.parts)
+
     def write_coco(self, file: Path, names: Iterable[str]) -> None:
         """A COCO file of the images whose part maps are there: a category per part, one RLE annotation per part that an
         image shows."""
@@ -85,13 +102,13 @@ class Outputs:
 
     def document(self, photographs: Iterable[tuple[str, Path | None]], grouped: bool = False) -> Document:
         """The part maps that are there as annotations: a category per part, one RLE mask per part that an image (name,
-        path) shows, those of an image ``grouped`` or not."""
+        path) shows, with its score where it is known; those of an image ``grouped`` or not."""
         categories = [{"id": i, "name": name} for i, name in enumerate(self.schema.parts, start=1)]
         found = Document(categories=categories)
         for name, path in photographs:
             if not self.maps(name)[0].is_file():
                 continue
-            parts = self.read_back(name)
+            parts, scores = self.read_back(name), self._scores(name)
             size = {"width": parts.shape[1], "height": parts.shape[0]}
             about = {"id": len(found.images) + 1, "file_name": name} | size
             found.images.append(about | ({} if path is None else {"path": str(path)}))
@@ -100,7 +117,9 @@ class Outputs:
                 if not inside.any():
                     continue
                 keys = {"id": len(found.annotations) + 1, "image_id": about["id"], "category_id": index}
-                found.annotations.append(keys | {"segmentation": rle(inside)} | ({"group": "1"} if grouped else {}))
+                more: dict[str, object] = {"score": scores[index - 1]} if scores[index - 1] else {}
+                more |= {"group": "1"} if grouped else {}
+                found.annotations.append(keys | {"segmentation": rle(inside)} | more)
         return found
 
     def refuse_clashes(
@@ -159,9 +178,11 @@ def real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _write_sealed(path: Path, picture: Image.Image) -> None:
+def _write_sealed(path: Path, picture: Image.Image, scores: str = "") -> None:
     seal = PngInfo()
     seal.add_text(SEAL, _hash_of(picture))
+    if scores:
+        seal.add_text(SCORES, scores)
     write(path, lambda file: picture.save(file, "PNG", pnginfo=seal))
 
 

@@ -76,6 +76,14 @@ class Prediction:
         bits: np.ndarray = np.bitwise_or.reduce([layer.astype(np.uint8) << p for p, layer in enumerate(layers)])
         return bits
 
+    def scores(self) -> np.ndarray:
+        """(P,) float32: the mean probability of each part where it is predicted, 0 where it is not."""
+        own = self.probability if self.overlapping else self.probability[1:]
+        states = np.arange(1, len(own) + 1)[:, None, None]
+        there = own > 0.5 if self.overlapping else self.probability.argmax(0) == states
+        scores: np.ndarray = (own * there).sum((1, 2)) / np.maximum(there.sum((1, 2)), 1)
+        return scores.astype(np.float32)
+
     def at_native(self) -> np.ndarray:
         """``probability`` at the image's own size, (P + 1 or P, H, W) float32; certainly background beyond the crop."""
         probability = uncrop_probabilities(self.probability, self.crop, self.native)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -299,6 +300,11 @@ def test_what_is_exported_for_a_tool_comes_back_as_the_part_masks_that_were_pred
     names = [file for file, _ in list_images(images)]
     found = of_document(done.export, again, model.schema.parts, names, grouped)
     assert not [p for p in found.problems if p.severity == "error"] and not found.objects
+    if name in ("coco", "labelme"):  # beside each mask
+        files = done.export.rglob("*.json") if done.export.is_dir() else [done.export]
+        text = "".join(file.read_text() for file in files)
+        scores = [float(score) for score in re.findall(r'"score": ([0-9.]+)', text)]
+        assert scores and all(0.1 < score <= 1 for score in scores)
     seen = 0
     for one in found.whole:
         parts = np.asarray(Image.open(tmp_path / "out" / f"{stem(one.image)}.png"))
