@@ -34,8 +34,8 @@ def predict(
         list[str],
         DataOption(
             metavar="FILE or KEY=PATH",
-            help="COCO file with coarse labels of these images; or, by the key of a dataset file's source, "
-            "labels of one style, e.g. masks=FOLDER; may be repeated",
+            help="COCO file, or a tool's export, with coarse labels of these images; or, by the key of a dataset "
+            "file's source, labels of one style, e.g. masks=FOLDER; may be repeated",
         ),
     ] = [],  # noqa: B006
     overlay: Annotated[bool, OutputOption("--overlay", help="also write pictures to look at")] = False,

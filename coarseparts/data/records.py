@@ -69,7 +69,7 @@ def read_contents(dataset: DatasetFile, for_training: bool = False) -> Contents:
     for one in found:
         problems += one.problems
         annotated |= one.keypoints
-    schema, wrong = schema_of(dataset, annotated)
+    schema, wrong = schema_of(dataset, annotated, list(dict.fromkeys(pair for one in found for pair in one.mirror)))
     problems += wrong
     if schema is None:
         raise BadInput(capped(problems))

@@ -41,13 +41,14 @@ Annotations = tuple[list[Annotation], list[Problem]]
 class Found:
     """What a source has. ``account``: of the images that are left out so far; ``objects``: those of the other images,
     whose files are ``Source.images / Annotation.image``; ``keypoints``: all names; ``spare``: stems of part masks
-    without an image."""
+    without an image; ``mirror``: pairs of keypoints that an export says swap on a flip."""
 
     account: Account
     problems: list[Problem]
     objects: list[Annotation] = field(default_factory=list)
     keypoints: dict[str, None] = field(default_factory=dict)
     spare: set[str] = field(default_factory=set)
+    mirror: dict[tuple[str, str], None] = field(default_factory=dict)
 
 
 @dataclass
@@ -62,6 +63,7 @@ class _Labels:
     colours: Colours = ()
     maps: dict[str, dict[str, Path]] = field(default_factory=dict)
     keypoints: dict[str, None] = field(default_factory=dict)
+    mirror: dict[tuple[str, str], None] = field(default_factory=dict)
 
     def add(self, by_image: dict[str, list[Annotation]], found: Collection[Annotation]) -> None:
         """Adds objects or labels of images to one of the two, and the names of their keypoints."""
@@ -157,7 +159,7 @@ def read_source(
             masked.append(own)
         objects += joined(own, whole)
     problems += _masks_not_used(source, masked)
-    return Found(account, problems, objects, labels.keypoints, part_masks.keys() - stems_there)
+    return Found(account, problems, objects, labels.keypoints, part_masks.keys() - stems_there, labels.mirror)
 
 
 def joined(objects: list[Annotation], whole: list[Annotation]) -> list[Annotation]:
@@ -266,6 +268,7 @@ def _read_tool(
         document = read_export(path)
     except BadInput as bad:
         return bad.problems
+    labels.mirror |= dict.fromkeys(document.mirror)
     names = [name for name, _ in list_images(folder)]
     found = of_document(path, document, dataset.parts, names, _joined_as(source.join))
     labels.add(labels.objects, found.objects)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from documents import documents, objects_of
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from judges import asked
 from pycocotools import mask as coco_mask
 
@@ -168,3 +169,49 @@ print(json.dumps([[a.type.name, a.group, a.image.tolist() if a.type.name == "mas
     (kind, group, pixels), (other, same, points) = asked("datumaro", script, tmp_path)
     assert (kind, other) == ("mask", "polygon") and group == same != 0
     assert (np.array(pixels, bool) == mask).all() and points == [1, 1, 5, 1, 5, 4]
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_damage_is_told_and_never_a_crash(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("cvat")
+    shapes = (
+        '<skeleton label="ant"><points label="head" outside="0" points="3,4"/></skeleton>'
+        '<mask label="head" left="2" top="3" width="3" height="2" rle="1, 2, 2, 1" z_order="1"/>'
+        '<box label="ant" xtl="4" ytl="4" xbr="8" ybr="6" rotation="9"/><points label="a" points="1,1"/>'
+    )
+    text = written(folder, shapes).read_text()
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(text)))
+        more = data.draw(st.sampled_from(["", "-", "9" * 30, "nan", "&b;", "<", '"', "\x00", "label=", "1e9"]))
+        text = text[:at] + more + text[at + data.draw(st.integers(0, 6)) :]
+    (folder / "annotations.xml").write_text(text)
+    try:
+        document = cvat.read(folder)
+    except BadInput as bad:
+        assert all(problem.remedy for problem in bad.problems)
+    else:
+        assert all(problem.remedy or problem.severity == "note" for problem in document.problems)
+
+
+def test_what_datumaro_writes_is_read(tmp_path):
+    script = """
+import json, sys
+import numpy as np
+from datumaro.components.annotation import Bbox, Polygon
+from datumaro.components.dataset import Dataset
+from datumaro.components.dataset_base import DatasetItem
+from datumaro.components.media import Image
+shapes = [Polygon([1, 1, 5, 1, 5, 4], label=1, group=3), Bbox(2, 3, 6, 4, label=0, group=3)]
+item = DatasetItem("a", media=Image.from_numpy(np.zeros((10, 20, 3), np.uint8)), annotations=shapes)
+Dataset.from_iterable([item], categories=["ant", "head"]).export(sys.argv[1], "cvat", save_media=True)
+print("true")
+"""
+    assert asked("datumaro", script, tmp_path / "out")
+    (file,) = (tmp_path / "out").glob("*.xml")
+    assert cvat.recognises(file)
+    document = cvat.read(file)
+    names = {one["id"]: one["name"] for one in document.categories}
+    found = {names[one["category_id"]]: one for one in document.annotations}
+    assert found["head"]["segmentation"] == [[1, 1, 5, 1, 5, 4]] and found["ant"]["bbox"] == [2, 3, 6, 4]
+    assert found["head"]["group"] == found["ant"]["group"] == "3"

@@ -12,12 +12,14 @@ import pytest
 from documents import rle
 from PIL import Image
 
-from coarseparts.data.dataset_file import load_dataset_file
+from coarseparts.data.dataset_file import Crop, load_dataset_file
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.registry import WRITERS, read_export, write_export
 from coarseparts.data.formats.unpacked import unpacked
 from coarseparts.data.records import read_dataset
 from coarseparts.data.sample import Sample
+from coarseparts.inference.label_files import read_labels
+from coarseparts.labels.schema import Schema
 from coarseparts.system.problems import BadInput, Problem
 
 SIZE = (40, 30)
@@ -94,6 +96,17 @@ def test_without_groups_the_place_tells_and_join_none_leaves_apart(tmp_path):
     assert len(samples(tmp_path, export, ", join: id")[0]) == 8
 
 
+def test_predictions_take_the_coarse_labels_of_an_export(tmp_path):
+    export = write_export("cvat", ants(several=True), tmp_path / "out")
+    schema = Schema(parts=("head", "rump"), keypoints=tuple(NAMES))
+    photographs = {f"{i}.png": tmp_path / f"{i}.png" for i in (1, 2)}
+    found = read_labels(schema, Crop(), photographs, {"coco": export})
+    assert not [p for p in found.problems if p.severity == "error"], found.problems
+    assert [[set(one.use) for one in objects] for objects in found.objects.values()] == [
+        [{"keypoints", "mask"}] * 2
+    ] * 2
+
+
 def test_a_group_with_two_skeletons_is_an_error(tmp_path):
     document = ants()
     document.annotations.append(document.annotations[0] | {"id": 99})
@@ -124,6 +137,23 @@ def test_yolo_segments_beside_their_images_are_part_masks(tmp_path):
     found, problems = samples(tmp_path, export)
     assert not [p for p in problems if p.severity == "error"], problems
     assert [np.bincount(sample.parts.ravel()).tolist() for sample in found] == [[1163, 37]] * 2
+
+
+def test_pairs_that_an_export_names_swap_on_a_flip(tmp_path):
+    document = ants()
+    document.mirror.append(("eye", "tip"))
+    poses = [entry for entry in document.annotations if entry["category_id"] == 1]
+    export = write_export(
+        "yolo", Document(document.images, document.categories[:1], poses, [], document.mirror), tmp_path
+    )
+    samples(tmp_path, export)
+    (export / "images").mkdir(exist_ok=True)
+    for i in (1, 2):
+        (export / "images" / f"{i}.png").write_bytes((tmp_path / "images" / f"{i}.png").read_bytes())
+    samples(tmp_path, export)
+    _, problems, schema = read_dataset(load_dataset_file(tmp_path / "d.yaml"))
+    assert not [p for p in problems if p.severity == "error"], problems
+    assert schema.keypoint_mirror == (("eye", "tip"),)
 
 
 def test_categories_that_are_no_parts_are_told(tmp_path):

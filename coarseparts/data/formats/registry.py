@@ -82,14 +82,14 @@ def _of_archive(problems: Iterable[Problem], folder: Path, archive: Path) -> lis
 
 
 def _read(path: Path) -> Document:
-    if (own := _format_of(path)) is not None:
+    if (own := format_of(path)) is not None:
         return own.read(path)
     if not path.is_dir():
         raise BadInput(_unknown(path, [path]))
     files = _files(path)
     found: dict[str, list[tuple[ModuleType, Path]]] = defaultdict(list)
     for file in files:
-        if (own := _format_of(file)) is not None:
+        if (own := format_of(file)) is not None:
             found[own.NAME].append((own, file))
     if not found:
         folders = [entry for entry in sorted(path.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
@@ -103,7 +103,7 @@ def _read(path: Path) -> Document:
     return _merged([module.read(file) for module, file in several])
 
 
-def _format_of(path: Path) -> ModuleType | None:
+def format_of(path: Path) -> ModuleType | None:
     """The module of the format that a file or folder has; None if it has none that is known."""
     return next((module for module in FORMATS if module.recognises(path)), None)
 

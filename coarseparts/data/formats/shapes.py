@@ -6,8 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 import numpy as np
+from pycocotools import mask as coco_mask
 
-from coarseparts.data.formats.document_builder import DocumentBuilder, rle
+from coarseparts.data.formats.document_builder import DocumentBuilder
 from coarseparts.data.formats.drawing import draw
 from coarseparts.data.images import MAX_PIXELS
 from coarseparts.system.text import abridged, listed
@@ -54,10 +55,18 @@ def placed(mask: np.ndarray, left: int, top: int, size: tuple[int, int]) -> dict
     width, height = size
     if width * height > MAX_PIXELS:
         raise ValueError(f"the image is {width:,}x{height:,} pixels, expected at most {MAX_PIXELS:,}")
-    whole = np.zeros((height, width), bool)
     own = mask[max(-top, 0) : max(height - top, 0), max(-left, 0) : max(width - left, 0)]
-    whole[max(top, 0) :, max(left, 0) :][: own.shape[0], : own.shape[1]] = own
-    return rle(whole)
+    x, y = np.nonzero(own.T)  # down the columns, as the runs go
+    if not len(x):
+        raise ValueError("its mask is empty: it holds no pixel")
+    pixels = (x + max(left, 0)) * height + y + max(top, 0)
+    first = np.flatnonzero(np.diff(pixels, prepend=-2) > 1)
+    begins, ends = pixels[first], pixels[np.append(first[1:], len(pixels)) - 1] + 1
+    edges = np.stack([begins, ends], 1).ravel()
+    counts = np.diff(np.concatenate([[0], edges, [width * height]])).tolist()
+    counts = counts if counts[-1] else counts[:-1]
+    code = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
+    return {"size": [height, width], "counts": code["counts"].decode()}
 
 
 def cut_out(segmentation: dict, size: tuple[int, int]) -> tuple[np.ndarray, int, int]:
