@@ -74,6 +74,7 @@ _ONE_OF = {
     "--model": ("part", "posterior"),
     "--neck": ("head", "drop"),
     "--body": ("torso", "rest"),
+    "--export": names.EXPORTS,
     "--set": tuple(f"{key}=" for key in names.SETTINGS),
     "--over": tuple(f"{key}=" for key in names.SETTINGS),
 }

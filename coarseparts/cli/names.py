@@ -49,6 +49,9 @@ SAMPLERS = ("grid", "random", "tpe")
 BANNER = 20
 """``data.prepare.oid_aircraft.BANNER``."""
 
+EXPORTS = ("coco", "cvat", "labelme", "label-studio", "yolo")
+"""``data.formats.registry.WRITERS``."""
+
 _SETTINGS = {
     "": (
         "encoder encoder_factor stages weights start dilate decoder zoom label_model precision compile "

@@ -98,10 +98,14 @@ class Source(BaseModel):
         default=None,
         description="COCO file with keypoints, segmentation = figure-ground, bbox; or several, joined",
     )
+    labels: Some | None = Field(
+        default=None, description="export of an annotation tool: a file, folder or zip, its format told from content"
+    )
     of_styles: dict[str, Some] = Field(default_factory=dict, alias=_COLLECTED, description="by key of OF_STYLES")
-    join: Literal["place", "none"] = Field(
+    join: Literal["place", "id", "none"] = Field(
         default="place",
-        description="whether keypoints and the mask or box around them are one object (default), or not",
+        description="which annotations are one object: those of one group, and keypoints with the mask or box around "
+        "them (default); id = of one group alone; none",
     )
     coordinates: Coordinates = Field(
         default=None,
@@ -171,8 +175,10 @@ class Source(BaseModel):
                     wrong.append(
                         f"{key} belongs to synthetic sources; remove it" + ", or write limit" * (key == "count")
                     )
-        if "part_masks" in given and "part_coco" in given:
+        if {"part_masks", "part_coco"} <= set(given):
             wrong.append("part_masks and part_coco exclude each other; make them two sources")
+        if {"labels", "coco"} <= set(given):
+            wrong.append("labels and coco exclude each other: labels reads COCO, too; make them two sources")
         if wrong:
             raise ValueError("\n".join(wrong))  # one problem a line, taken apart again below
         return self
@@ -183,7 +189,7 @@ class Source(BaseModel):
         return {key: value for key, value in keys.items() if key != "of_styles"} | keys.get("of_styles", {})
 
     @property
-    def labels(self) -> dict[str, Path]:
+    def by_style(self) -> dict[str, Path]:
         """Folders and files of labels of one style, by style."""
         return {OF_STYLES[key]: path for key, path in self.of_styles.items()}
 
@@ -195,13 +201,13 @@ class Source(BaseModel):
     @property
     def unlabelled(self) -> bool:
         """Whether its images are given as training images without any label."""
-        others = self.part_masks or self.part_coco or self.coco or self.of_styles or self.synthetic
+        others = self.part_masks or self.part_coco or self.coco or self.labels or self.of_styles or self.synthetic
         return self.split == "train" and self.images is not None and not others
 
     @property
     def has_parts(self) -> bool:
-        """Whether this source is meant to bring part masks."""
-        return bool(self.part_masks or self.part_coco or (self.synthetic and self.parts is not False))
+        """Whether this source is meant to bring part masks, or may, as exports of tools do."""
+        return bool(self.part_masks or self.part_coco or self.labels or (self.synthetic and self.parts is not False))
 
 
 class DatasetFile(BaseModel):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,9 +22,12 @@ from coarseparts.system.problems import SHOWN, Problem
 from coarseparts.system.text import abridged, close_to, listed, short, strangers
 
 
-def schema_of(dataset: DatasetFile, annotated: Collection[str]) -> tuple[Schema | None, list[Problem]]:
-    """Names and mirror pairs: as the dataset file says, else all keypoints that the sources have (``annotated``). None
-    where they contradict each other, which the problems say then."""
+def schema_of(
+    dataset: DatasetFile, annotated: Collection[str], mirror: Sequence[tuple[str, str]] = ()
+) -> tuple[Schema | None, list[Problem]]:
+    """Names and mirror pairs: as the dataset file says, else all keypoints that the sources have (``annotated``) and
+    the pairs of these that they name (``mirror``), if any. None where they contradict each other, which the problems
+    say then."""
     file, problems = str(dataset.path), []
     keypoints = dataset.keypoints if dataset.keypoints is not None else tuple(annotated)
     if len(keypoints) > MOST_KEYPOINTS:
@@ -55,9 +58,11 @@ def schema_of(dataset: DatasetFile, annotated: Collection[str]) -> tuple[Schema 
     chosen: dict[str, Any] = {}
     for key, (given, names) in pairs.items():
         chosen[key] = given if given is not None else mirror_pairs(names)
+        told = tuple(pair for pair in mirror if set(pair) <= there) if key == "keypoint_mirror" else ()
+        chosen[key] = told if given is None and told else chosen[key]
         if given is None and chosen[key]:
             taken = listed(f"{abridged(a)} - {abridged(b)}" for a, b in chosen[key])
-            message = f"{key} is not given; taken from the names: {taken}"
+            message = f"{key} is not given; taken from the {'labels' if told else 'names'}: {taken}"
             problems.append(Problem(file, message, f"write `{key}: []` if they shall not swap on a flip", "note"))
     try:
         return Schema(parts=dataset.parts, overlapping=dataset.overlapping, keypoints=keypoints, **chosen), problems

@@ -1,16 +1,19 @@
-"""Which annotations are one object: tools write its skeleton, and its mask or box, apart."""
+"""Which annotations are one object: tools write its skeleton, and its mask or box, apart. Those that say so by a group
+are joined first, then those that lie in one place."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from coarseparts.data.formats.annotation import Annotation
+from coarseparts.data.formats.drawing import Outline
+from coarseparts.labels.given import Given
 from coarseparts.system.problems import SHOWN, Problem
-from coarseparts.system.text import listed
+from coarseparts.system.text import abridged, listed
 
 WITHIN = 0.8
 """Share of labelled keypoints that lie in a figure, from which on they may be that object's."""
@@ -20,6 +23,70 @@ APART = 0.25
 
 MARGIN = 0.05
 """A figure's box is larger by this share of its sides: the tip of an antenna is clicked just beyond the outline."""
+
+
+def grouped(objects: Sequence[Annotation]) -> tuple[list[Annotation], list[Problem]]:
+    """The objects, those of one image and group as one: the polygons of its masks together. Errors where a group has
+    two keypoint labels, boxes or masks that cannot be one; its annotations are left out then."""
+    groups: dict[tuple[str, str], list[Annotation]] = defaultdict(list)
+    for one in objects:
+        if one.group:
+            groups[one.image, one.group].append(one)
+    several = {key: own for key, own in groups.items() if len(own) > 1}
+    if not several:
+        return list(objects), []
+    left = Counter(one.image for one in objects)
+    for (image, _), own in several.items():
+        left[image] -= len(own) - 1
+    found: list[Annotation] = []
+    problems: list[Problem] = []
+    for one in objects:
+        own = several.get((one.image, one.group), [one]) if one.group else [one]
+        if one is not own[0]:
+            continue
+        try:
+            labels = _together(own)
+        except ValueError as error:
+            message = f"{one.where}: its group {abridged(one.group)} has {error}"
+            problems.append(Problem(one.file, message, "give each object a group of its own"))
+            continue
+        names = next((each.keypoint_names for each in own if "keypoints" in each.labels), one.keypoint_names)
+        alone = one.alone or (left[one.image] == 1 and len(own) > 1)
+        found.append(replace(one, labels=labels, keypoint_names=names, alone=alone))
+    return found, problems
+
+
+def _together(several: Sequence[Annotation]) -> dict[str, Given]:
+    """The labels of annotations that are one object. Raises ValueError."""
+    labels: dict[str, Given] = {}
+    for one in several:
+        for style, given in one.labels.items():
+            if style not in labels:
+                labels[style] = given
+                continue
+            before, more = labels[style].value, given.value
+            both = isinstance(before, Outline) and isinstance(before.segmentation, list)
+            if not both or not isinstance(more.segmentation, list):
+                raise ValueError(f"two labels of the kind {style}")
+            outline = replace(before, segmentation=[*before.segmentation, *more.segmentation])
+            labels[style] = replace(labels[style], value=outline)
+    return labels
+
+
+Objects = tuple[list[Annotation], list[Problem]]
+
+
+def joined_as(how: str) -> Callable[[list[Annotation]], Objects]:
+    """Joins the annotations of a file as ``Source.join`` says."""
+
+    def all_ways(found: list[Annotation]) -> Objects:
+        objects, problems = grouped(found)
+        if how == "id":
+            return objects, problems
+        objects, notes = join(objects)
+        return objects, [*problems, *notes]
+
+    return (lambda found: (found, [])) if how == "none" else all_ways
 
 
 def join(objects: Sequence[Annotation]) -> tuple[list[Annotation], list[Problem]]:
@@ -48,7 +115,8 @@ def join(objects: Sequence[Annotation]) -> tuple[list[Annotation], list[Problem]
             continue
         if (other := skeleton_of.get(id(one))) is not None:
             names, labels = other.keypoint_names, {**other.labels, **one.labels}
-            one = replace(one, labels=labels, keypoint_names=names, alone=one.alone or one.image in alone)
+            both = one.alone or one.image in alone
+            one = replace(one, labels=labels, keypoint_names=names, alone=both, group=one.group or other.group)
         found.append(one)
     joined = [one.image for one in objects if id(one) in skeleton_of]
     return found, _notes(objects, joined, unclear)

@@ -14,6 +14,7 @@ from coarseparts.data import synthetic as worlds
 from coarseparts.data.accounts import Account
 from coarseparts.data.dataset_file import DatasetFile, training_problems
 from coarseparts.data.formats.coco import read_coco
+from coarseparts.data.formats.registry import read_export
 from coarseparts.data.images import stem
 from coarseparts.data.namesakes import Namesakes
 from coarseparts.data.naming import named_apart, schema_of
@@ -59,16 +60,17 @@ def read_dataset(dataset: DatasetFile, for_training: bool = False) -> tuple[list
 def read_contents(dataset: DatasetFile, for_training: bool = False) -> Contents:
     """``read_dataset``, and where the images of each source went; not yet with the notes of ``without_part_masks``."""
     problems: list[Problem] = []
-    read = cache(partial(read_coco, parts=dataset.parts))  # sources may name one file and different images of it
+    # Sources may name one file and different images of it.
+    read, read_tool = cache(partial(read_coco, parts=dataset.parts)), cache(read_export)
     found = [
-        _world(dataset, i) if source.synthetic else read_source(dataset, i, read)
+        _world(dataset, i) if source.synthetic else read_source(dataset, i, read, read_tool)
         for i, source in enumerate(dataset.sources)
     ]
     annotated: dict[str, None] = {}  # keypoint names in order of appearance
     for one in found:
         problems += one.problems
         annotated |= one.keypoints
-    schema, wrong = schema_of(dataset, annotated)
+    schema, wrong = schema_of(dataset, annotated, list(dict.fromkeys(pair for one in found for pair in one.mirror)))
     problems += wrong
     if schema is None:
         raise BadInput(capped((training_problems(dataset) if for_training else []) + problems))
@@ -125,10 +127,13 @@ def _unused_sources(dataset: DatasetFile, found: list[Found], told: bool) -> lis
 def without_part_masks(dataset: DatasetFile, contents: Contents) -> list[Problem]:
     """Notes on images of sources with part masks that have none themselves, as far as they are used."""
     lacking: dict[int, dict[Path, str]] = defaultdict(dict)  # by source: image -> its path relative to the folder
+    with_some = {record.source for record in contents.records if "parts" in record.has}
     for record in contents.records:
         source, account = dataset.sources[record.source], contents.accounts[record.source]
         if record.image is None or "parts" in record.has or not source.has_parts:
             continue
+        if source.labels is not None and record.source not in with_some:
+            continue  # an export of coarse labels alone
         if "" in account.fates[record.image]:
             assert source.images is not None
             lacking[record.source][record.image] = os.path.relpath(record.image, source.images)
@@ -141,7 +146,7 @@ def without_part_masks(dataset: DatasetFile, contents: Contents) -> list[Problem
             names[j] = f"{name} (there is a mask {near})" if near is not None else name
         become = "count as coarse images" if source.split == "train" else "are not measured on"
         message = f"{len(names)} of {contents.accounts[i].used} images have no part mask in "
-        message += f"{source.part_masks or source.part_coco} and {become}: {listed(names, SHOWN)}"
+        message += f"{source.part_masks or source.part_coco or source.labels} and {become}: {listed(names, SHOWN)}"
         remedy = "add their part masks, or give masks and images the same names, if they are to have some"
         problems.append(Problem(str(source.images), message, remedy, "note"))
     return problems

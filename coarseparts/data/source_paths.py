@@ -16,8 +16,8 @@ from coarseparts.system.text import abridged, readable
 OF_STYLES = {style.key: name for name, style in STYLES.items() if style.key}
 """Keys of a source whose files are labels of one style, and that style."""
 
-FOLDERS = ("images", "part_masks", *(key for key, name in OF_STYLES.items() if STYLES[name].folder))
-FILES = ("part_coco", "coco", *(key for key, name in OF_STYLES.items() if STYLES[name].coco), "only")
+FOLDERS = ("images", "part_masks", "labels", *(key for key, name in OF_STYLES.items() if STYLES[name].folder))
+FILES = ("part_coco", "coco", "labels", *(key for key, name in OF_STYLES.items() if STYLES[name].coco), "only")
 """Keys of a source that may name a folder, and those that may name a file."""
 
 SEVERAL = ("coco",)

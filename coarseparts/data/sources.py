@@ -6,101 +6,58 @@ What is wrong as far as annotations and file names tell is told here; nothing is
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from coarseparts.data import accounts
 from coarseparts.data.accounts import Account
 from coarseparts.data.dataset_file import DatasetFile, Source
 from coarseparts.data.formats.annotation import Annotation
-from coarseparts.data.formats.coco import read_of_parts, read_part_coco
-from coarseparts.data.formats.labelmap import Colours, read_labelmap
-from coarseparts.data.formats.mask_folder import find_maps, of_map
+from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.names import read_names
-from coarseparts.data.formats.part_masks import PartFiles, by_part_name, find_part_files, has_part_folders
+from coarseparts.data.formats.registry import read_export
 from coarseparts.data.images import list_images, stem
-from coarseparts.data.namesakes import Namesakes, Spellings, meant, meant_by_masks, taken_for
-from coarseparts.data.objects import join
+from coarseparts.data.label_sources import Annotations, Labels, is_file, read_labels, read_tool, unlistable
+from coarseparts.data.namesakes import Namesakes, Spellings
 from coarseparts.data.scaling import doubts
 from coarseparts.data.source_paths import kind
 from coarseparts.data.suffixes import passed_over
 from coarseparts.labels import STYLES
-from coarseparts.labels.part_maps import maps_of
-from coarseparts.system import limits
 from coarseparts.system.problems import SHOWN, BadInput, Problem
 from coarseparts.system.text import listed
-
-Annotations = tuple[list[Annotation], list[Problem]]
-"""What a reader gives: objects, and what is wrong with the file."""
 
 
 @dataclass
 class Found:
     """What a source has. ``account``: of the images that are left out so far; ``objects``: those of the other images,
     whose files are ``Source.images / Annotation.image``; ``keypoints``: all names; ``spare``: stems of part masks
-    without an image."""
+    without an image; ``mirror``: pairs of keypoints that an export says swap on a flip."""
 
     account: Account
     problems: list[Problem]
     objects: list[Annotation] = field(default_factory=list)
     keypoints: dict[str, None] = field(default_factory=dict)
     spare: set[str] = field(default_factory=set)
+    mirror: dict[tuple[str, str], None] = field(default_factory=dict)
 
 
-@dataclass
-class _Labels:
-    """What a source's label files say, before it is known which images there are: ``objects`` by image; ``whole``:
-    labels of images as a whole, by image; files of part masks, as ``Annotation.part_files``, and, by style, of maps, by
-    their stem; all names of ``keypoints``, in the order in which the objects of the file have them."""
-
-    objects: dict[str, list[Annotation]] = field(default_factory=lambda: defaultdict(list))
-    whole: dict[str, list[Annotation]] = field(default_factory=lambda: defaultdict(list))
-    part_files: dict[str, PartFiles] = field(default_factory=dict)
-    colours: Colours = ()
-    maps: dict[str, dict[str, Path]] = field(default_factory=dict)
-    keypoints: dict[str, None] = field(default_factory=dict)
-
-    def find_photographs(self, folder: Path, there: Collection[str]) -> tuple[dict[str, list[str]], list[Problem]]:
-        """Gives labels of images that are not ``there`` in a folder, and masks, to the images for which they were
-        written, as far as there is one alone (``namesakes``). Returns the names for which there are several, and
-        notes."""
-        names = self.objects.keys() | self.whole.keys()
-        pairs, several = meant(sorted(name for name in names if name in there or not _is_file(folder / name)), there)
-        notes = taken_for(pairs, str(folder), "images of label files")
-        for by_image in (self.objects, self.whole):
-            respelled(by_image, pairs)
-        each: list[tuple[dict[str, Any], str]] = [(self.part_files, "part masks")]
-        for masks, what in (*each, *((maps, style) for style, maps in self.maps.items())):
-            stems = meant_by_masks(masks, there)
-            notes += taken_for(stems, str(folder), f"files of {what}")
-            for old, new in stems.items():
-                masks[new] = masks.pop(old)
-        return several, notes
-
-    def of_whole(self, name: str) -> list[Annotation]:
-        """What is said about an image as a whole: an annotation for each file that says something."""
-        found = list(self.whole.get(name, ()))
-        if files := self.part_files.get(stem(name)):
-            found.append(Annotation(str(files[0][1]), name, name, part_files=files, colours=self.colours))
-        for style, files_of in self.maps.items():
-            if path := files_of.get(stem(name)):
-                found.append(of_map(path, name, style))
-        return found
-
-
-def read_source(dataset: DatasetFile, i: int, read_coco: Callable[..., Annotations]) -> Found:
-    """What the source ``i``, one of photographs, has, limited as it says. ``read_coco``: ``formats.coco.read_coco``, or
-    the same for files that several sources name."""
+def read_source(
+    dataset: DatasetFile,
+    i: int,
+    read_coco: Callable[..., Annotations],
+    read_export: Callable[[Path], Document] = read_export,
+) -> Found:
+    """What the source ``i``, one of photographs, has, limited as it says. ``read_coco``: ``formats.coco.read_coco``,
+    and ``read_export``: ``formats.registry.read_export``, or the same for files that several sources name."""
     source = dataset.sources[i]
     folder = source.images
     assert folder is not None
     account = Account(f"sources[{i}] {source.split}")
-    labels, problems = _read_labels(dataset, source, read_coco)
-    unreadable = _unreadable(folder)
+    labels, problems = read_labels(dataset, source, read_coco)
+    problems += read_tool(dataset, source, labels, read_export)
+    unreadable = unlistable(folder)
     problems += unreadable
     if any(p.file == str(folder) for p in unreadable):
         return Found(account, problems, keypoints=labels.keypoints)
@@ -117,7 +74,7 @@ def read_source(dataset: DatasetFile, i: int, read_coco: Callable[..., Annotatio
         problems.append(Problem(str(folder), message, "name its labels if it has some", "note"))
     labelled = labels.objects.keys() | labels.whole.keys() | {name for name in there if stem(name) in of_stem}
     # Labels may name files that do not look like images from their names: they are images of this source as well.
-    images = there | {name: folder / name for name in labelled - there.keys() if _is_file(folder / name)}
+    images = there | {name: folder / name for name in labelled - there.keys() if is_file(folder / name)}
     problems += passed_over(folder, images)
 
     def leave_out(names: Collection[str], reason: str) -> None:
@@ -173,15 +130,7 @@ def read_source(dataset: DatasetFile, i: int, read_coco: Callable[..., Annotatio
             masked.append(own)
         objects += joined(own, whole)
     problems += _masks_not_used(source, masked)
-    return Found(account, problems, objects, labels.keypoints, part_masks.keys() - stems_there)
-
-
-def respelled(by_image: dict[str, list[Annotation]], pairs: Mapping[str, str]) -> None:
-    """Moves annotations from the names under which they were written to those of the files that are meant."""
-    for old, new in pairs.items():
-        by_image.setdefault(new, []).extend(replace(one, image=new) for one in by_image.pop(old, ()))
-        if not by_image[new]:
-            del by_image[new]
+    return Found(account, problems, objects, labels.keypoints, part_masks.keys() - stems_there, labels.mirror)
 
 
 def joined(objects: list[Annotation], whole: list[Annotation]) -> list[Annotation]:
@@ -208,80 +157,18 @@ def _masks_not_used(source: Source, masked: list[list[Annotation]]) -> list[Prob
     problems = []
     twice = [own[0].image for own in masked if own[0].alone and "mask" in own[0].labels]
     if twice:
-        message = f"{len(twice)} images have a mask here and one in {source.coco}; that of this folder is used"
-        problems.append(Problem(str(source.labels["mask"]), f"{message}: {listed(twice, SHOWN)}", "", "note"))
+        given = source.coco or source.labels
+        message = f"{len(twice)} images have a mask here and one in {given}; that of this folder is used"
+        problems.append(Problem(str(source.by_style["mask"]), f"{message}: {listed(twice, SHOWN)}", "", "note"))
     shared = [own[0].image for own in masked if not own[0].alone]
     if shared:
         message = f"{len(shared)} images show several objects, and their mask does not say whose it is; it is not used"
         remedy = "give each object its own segmentation in the COCO file"
-        problems.append(Problem(str(source.labels["mask"]), f"{message}: {listed(shared, SHOWN)}", remedy, "note"))
+        problems.append(Problem(str(source.by_style["mask"]), f"{message}: {listed(shared, SHOWN)}", remedy, "note"))
     return problems
 
 
-def _read_labels(
-    dataset: DatasetFile, source: Source, read_coco: Callable[..., Annotations]
-) -> tuple[_Labels, list[Problem]]:
-    """Whatever the source names, as far as it can be read; problems."""
-    labels = _Labels()
-    problems: list[Problem] = []
-
-    def add(by_image: dict[str, list[Annotation]], read: Callable[[], Annotations]) -> None:
-        try:
-            found, wrong = read()
-        except BadInput as bad:
-            found, wrong = [], bad.problems
-        for annotation in found:
-            (labels.whole if annotation.part_segments else by_image)[annotation.image].append(annotation)
-        for names in dict.fromkeys(annotation.keypoint_names for annotation in found):
-            labels.keypoints |= dict.fromkeys(names)
-        problems.extend(wrong)
-
-    def files(folder: Path, find: Callable[[], tuple[dict[str, Any], list[Problem]]]) -> dict[str, Any]:
-        unreadable = _unreadable(folder)
-        found, wrong = ({}, unreadable) if unreadable else find()
-        problems.extend(wrong)
-        if source.suffix and source.images is not None and os.path.samefile(folder, source.images):
-            found = {stem: path for stem, path in found.items() if stem.endswith(source.suffix)}
-        return {stem.removesuffix(source.suffix): path for stem, path in found.items()}
-
-    parts, masks = source.part_coco, source.part_masks
-    if source.coco_files:
-        add(labels.objects, lambda: _objects_of(source, read_coco))
-        problems += _drawn_twice(source, labels)
-    if masks is not None:
-        if not dataset.overlapping:
-            labels.colours, wrong = read_labelmap(masks, dataset.parts)
-            problems += wrong
-        labels.part_files = files(masks, lambda: _part_files(dataset, source, masks, bool(labels.colours)))
-    elif parts is not None and not (parts in source.coco_files and labels.whole):  # read there already
-        add(labels.whole, lambda: read_part_coco(parts, dataset.parts, source.coordinates))
-    for name, path in source.labels.items():
-        style = STYLES[name]
-        if kind(path) == "folder":
-            labels.maps[name] = files(path, partial(find_maps, path))
-        else:
-            add(labels.whole, partial(read_of_parts, path, dataset.parts, style, source.coordinates))
-    return labels, problems
-
-
-def _part_files(
-    dataset: DatasetFile, source: Source, folder: Path, lossy: bool
-) -> tuple[dict[str, PartFiles], list[Problem]]:
-    """``find_part_files`` in the layout that the folder has. ``lossy``: colours are known, which a JPEG may hold."""
-    assert source.images is not None
-    ending = source.suffix if os.path.samefile(folder, source.images) else ""
-    folders = maps_of(dataset.overlapping, len(dataset.parts)).folders(dataset.parts)
-    if not folders and has_part_folders(folder, dataset.parts, source.images):
-        folders = dataset.parts
-    found, problems = find_part_files(folder, folders, ending, lossy)
-    if not folders and (
-        of_each := by_part_name({name: path for name, ((_, path), *_) in found.items()}, dataset.parts)
-    ):
-        return of_each, problems
-    return found, problems
-
-
-def _photographs(source: Source, labels: _Labels) -> dict[str, Path]:
+def _photographs(source: Source, labels: Labels) -> dict[str, Path]:
     """The images of a source's folder by name, without the masks that lie among them: in a folder below, or beside them
     with an ending of their own (``suffix``)."""
     assert source.images is not None
@@ -290,7 +177,7 @@ def _photographs(source: Source, labels: _Labels) -> dict[str, Path]:
     masks: set[str] = set()
     of_parts = [path for files in labels.part_files.values() for _, path in files]
     each: list[tuple[Path | None, list[Path]]] = [(source.part_masks, of_parts)]
-    each += [(source.labels[style], [*files.values()]) for style, files in labels.maps.items()]
+    each += [(source.by_style[style], [*files.values()]) for style, files in labels.maps.items()]
     for folder, files in each:
         there = os.path.realpath(folder) if folder is not None else ""
         if there.startswith(root + os.sep) or (there == root and source.suffix):
@@ -298,38 +185,6 @@ def _photographs(source: Source, labels: _Labels) -> dict[str, Path]:
     if not masks:
         return listed_there
     return {name: path for name, path in listed_there.items() if os.path.realpath(path) not in masks}
-
-
-def _drawn_twice(source: Source, labels: _Labels) -> list[Problem]:
-    """Takes part masks out of the labels that the COCO files of objects have besides those of another key; a note."""
-    other = source.part_masks or source.part_coco
-    if not labels.whole or other is None or other in source.coco_files:
-        return []
-    file = next(iter(labels.whole.values()))[0].file
-    count = len(labels.whole)
-    labels.whole.clear()
-    return [Problem(file, f"has part masks of {count} images, too; those of {other} are used alone", "", "note")]
-
-
-def _objects_of(source: Source, read_coco: Callable[..., Annotations]) -> Annotations:
-    """The objects of all COCO files of a source, joined, and the part masks of those that have parts as categories."""
-    found: list[Annotation] = []
-    problems: list[Problem] = []
-    for file in source.coco_files:
-        try:
-            own, wrong = read_coco(file, coordinates=source.coordinates)
-        except BadInput as bad:
-            own, wrong = [], bad.problems
-        found += own
-        problems += wrong
-    objects = [one for one in found if not one.part_segments]
-    if len(source.coco_files) > 1:
-        count = Counter(one.image for one in objects)
-        objects = [replace(one, alone=one.alone and count[one.image] == 1) for one in objects]
-    if source.join != "none":
-        objects, notes = join(objects)
-        problems += notes
-    return objects + [one for one in found if one.part_segments], problems
 
 
 def _without_image(
@@ -366,29 +221,6 @@ def _of_one_ending(masks: Collection[str], images: Collection[str]) -> tuple[str
         remedy = "give masks and photographs the same names"
         return f"lack {end!r}, in which the photographs' names end", remedy
     return None
-
-
-def _unreadable(folder: Path) -> list[Problem]:
-    """The folder, and those below it that are not hidden, as far as they cannot be listed: ``list_images`` would pass
-    over them without a word."""
-    problems = []
-
-    def add(error: OSError) -> None:
-        if limits.is_machines(error):
-            raise error
-        message = f"cannot be read: {error.strerror}"
-        problems.append(Problem(str(error.filename or folder), message, "give yourself permission to list the folder"))
-
-    for _, folders, _ in os.walk(folder, onerror=add):
-        folders[:] = [f for f in folders if not f.startswith(".")]
-    return problems
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return kind(path) == "file"
-    except OSError:
-        return False
 
 
 def _chosen(only: Path, labelled: Collection[str], folder: Path) -> tuple[set[str], list[Problem]]:

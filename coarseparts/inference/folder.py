@@ -20,6 +20,7 @@ import numpy as np
 from coarseparts.data import loading
 from coarseparts.data.crops import square_crop
 from coarseparts.data.dataset_file import Crop
+from coarseparts.data.formats.registry import refuse_export, write_export
 from coarseparts.data.images import list_images, read_photograph, stem
 from coarseparts.data.loading import Recipe
 from coarseparts.data.sample import Sample
@@ -37,12 +38,13 @@ from coarseparts.system.problems import BadInput, Problem, capped, errors, unrea
 @dataclass
 class Summary:
     """What ``predict_folder`` did: images written, images that were there before, images left out, and everything
-    that was noteworthy."""
+    that was noteworthy; where an ``export`` was written."""
 
     written: int = 0
     kept: int = 0
     left_out: int = 0
     problems: list[Problem] = field(default_factory=list)
+    export: Path | None = None
 
     @property
     def images(self) -> int:
@@ -78,12 +80,14 @@ def predict_folder(
     progress: Callable[[int, int], None] | None = None,
     shard: tuple[int, int] = (0, 1),
     tell: Tell = silent,
+    export: str = "",
 ) -> Summary:
     """Writes ``out/<stem>.png`` for every image in a folder (or for one image file), as ``Outputs`` describes.
 
     ``labels``: a COCO file with keypoints, masks or boxes of these images; the posterior uses them, an object each,
     later objects over earlier ones; or files and folders by key as ``label_files.read_labels`` takes them.
-    ``with_overlay`` adds ``<stem>.overlay.png``; ``coco`` a COCO file, one annotation per part.
+    ``with_overlay`` adds ``<stem>.overlay.png``; ``coco`` a COCO file, one annotation per part; ``export`` a file or
+    folder in ``out`` for another tool, named as ``formats.registry.WRITERS`` has them.
     ``shard`` (i, n): only every n-th image, from the i-th on (0..n-1); the folder's other images are other processes'.
     What the same model has predicted already of the same image and labels is not predicted again.
 
@@ -95,6 +99,8 @@ def predict_folder(
     refuse_company(out, shard)
     found = _photographs(images, done := Summary())
     _refuse_places(images, out, coco)
+    if export:
+        refuse_export(export, out)
     outputs = Outputs(out, model.schema, with_overlay)
     files = {"coco": labels} if isinstance(labels, Path) else dict(labels or {})
     outputs.refuse_clashes(found, files, coco)
@@ -120,8 +126,8 @@ def predict_folder(
             raise BadInput(capped(dict.fromkeys(bad)))
     fast = model.fast
 
-    def save(one: _Opened, image: np.ndarray, parts: np.ndarray) -> tuple[str, Path]:
-        outputs.save(one.name, image, parts, one.size)
+    def save(one: _Opened, image: np.ndarray, parts: np.ndarray, scores: np.ndarray) -> tuple[str, Path]:
+        outputs.save(one.name, image, parts, scores, one.size)
         return one.name, one.path
 
     with held(out, shard, tell), journal, ThreadPoolExecutor(THREADS, "write") as pool:
@@ -142,9 +148,11 @@ def predict_folder(
             for each in group:
                 if each.image is not None:
                     parts = np.zeros(each.image.shape[:2], np.uint8)
+                    scores = np.zeros(len(model.schema.parts), np.float32)
                     for prediction in itertools.islice(predicted, len(each.samples)):
                         parts = model.schema.maps.joined(parts, prediction.part_map())
-                    writing.append(pool.submit(save, each, each.image, parts))
+                        scores = np.maximum(scores, prediction.scores())
+                    writing.append(pool.submit(save, each, each.image, parts, scores))
             settle(BATCH)
         settle(0)
     if progress:
@@ -155,6 +163,8 @@ def predict_folder(
         raise BadInput([*capped(errors(done.problems)), none])
     if coco is not None:
         outputs.write_coco(coco, [name for name, _ in own])
+    if export:
+        done.export = write_export(export, outputs.document(own, grouped=True), out)
     return done
 
 

@@ -8,15 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from coarseparts.data.dataset_file import Crop
+from coarseparts.data.exports import of_document
+from coarseparts.data.formats import coco_document
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.coco import read_coco, read_of_parts
 from coarseparts.data.formats.mask_folder import find_maps, of_map
+from coarseparts.data.formats.registry import format_of, read_export
+from coarseparts.data.formats.unpacked import is_archive
 from coarseparts.data.images import stem
+from coarseparts.data.label_sources import respelled
 from coarseparts.data.loading import Recipe
 from coarseparts.data.namesakes import Spellings, meant, taken_for
-from coarseparts.data.objects import join
+from coarseparts.data.objects import joined_as
 from coarseparts.data.source_paths import FILES, FOLDERS, OF_STYLES, kind
-from coarseparts.data.sources import joined, respelled
+from coarseparts.data.sources import joined
 from coarseparts.labels import STYLES
 from coarseparts.labels.schema import Schema
 from coarseparts.system.problems import BadInput, Problem, capped, unreadable
@@ -40,10 +45,10 @@ class Labels:
 def read_labels(schema: Schema, crop: Crop, photographs: Mapping[str, Path], files: Mapping[str, Path]) -> Labels:
     """What files say of photographs (name -> path, the names as the files spell them).
 
-    ``files`` by the key that a source of a dataset file has for them: "coco" (keypoints, masks and boxes of objects),
-    or that of one label style (``LabelStyle.key``). ``schema``: whose parts and keypoints they are; one without
-    keypoints takes those of the file, by which objects are found. Nothing is decoded; ``loading.load`` finds what is
-    wrong with an object. Raises BadInput where a file is missing.
+    ``files`` by the key that a source of a dataset file has for them: "coco" (keypoints, masks and boxes of objects, in
+    COCO or another tool's export), or that of one label style (``LabelStyle.key``). ``schema``: whose parts and
+    keypoints they are; one without keypoints takes those of the file, by which objects are found. Nothing is decoded;
+    ``loading.load`` finds what is wrong with an object. Raises BadInput where a file is missing.
     """
     objects: dict[str, list[Annotation]] = defaultdict(list)
     whole: dict[str, list[Annotation]] = defaultdict(list)
@@ -53,9 +58,7 @@ def read_labels(schema: Schema, crop: Crop, photographs: Mapping[str, Path], fil
     for key, path in files.items():
         try:
             if key == "coco":
-                read, wrong = read_coco(path, schema.parts)
-                read, notes = join([one for one in read if not one.part_segments])
-                wrong = [*wrong, *notes]
+                read, wrong = _objects_of(path, schema, photographs)
             elif kind(path) == "folder":
                 maps, wrong = find_maps(path)
                 names = (name for name in photographs if stem(name) in maps)
@@ -99,6 +102,23 @@ def read_labels(schema: Schema, crop: Crop, photographs: Mapping[str, Path], fil
         found.problems.append(Problem(str(files.get("coco", "")), message, "they are left out", "note"))
     found.problems = capped(found.problems)
     return found
+
+
+def _objects_of(path: Path, schema: Schema, photographs: Mapping[str, Path]) -> tuple[list[Annotation], list[Problem]]:
+    """The objects of a COCO file, or of the export of another tool; part masks in it are passed over. Raises
+    BadInput."""
+
+    join = joined_as("place")
+    if not is_archive(path) and format_of(path) in (None, coco_document):
+        read, problems = read_coco(path, schema.parts)
+        objects, notes = join([one for one in read if not one.part_segments])
+        return objects, [*problems, *notes]
+    export = of_document(path, read_export(path), schema.parts, photographs, join)
+    notes = []
+    if export.whole:
+        message = f"has part masks of {len(export.whole)} images, which are not used"
+        notes = [Problem(str(path), message, "", "note")]
+    return export.objects, [*export.problems, *notes]
 
 
 def _refuse_missing(path: Path, key: str) -> None:

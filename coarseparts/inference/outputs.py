@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from pycocotools import mask as rle
 
+from coarseparts.data.formats import coco_document
+from coarseparts.data.formats.document import Document
+from coarseparts.data.formats.document_builder import rle
 from coarseparts.data.formats.part_masks import OVERLAY
 from coarseparts.data.images import open_own, stem
 from coarseparts.labels.schema import Schema
@@ -25,6 +27,9 @@ from coarseparts.training.claims import write
 
 SEAL = "coarseparts"
 """A text in every PNG that is written: a hash of its pixels, by which it is told from what others draw or change."""
+
+SCORES = "scores"
+"""A text in every part map: the score of each part, as a list in JSON, for exports to tools that show it."""
 
 
 class Outputs:
@@ -51,15 +56,19 @@ class Outputs:
     def _picture(self, name: str) -> Path:
         return self.folder / f"{stem(name)}{OVERLAY}"
 
-    def save(self, name: str, image: np.ndarray, parts: np.ndarray, size: tuple[int, int] = (0, 0)) -> None:
-        """Writes the files of an image (H, W, 3) with its part map (H, W) uint8, bit fields where parts overlap. The
-        map is written at the photograph's own ``size`` (width, height), where the image was read at a smaller one."""
+    def save(
+        self, name: str, image: np.ndarray, parts: np.ndarray, scores: np.ndarray, size: tuple[int, int] = (0, 0)
+    ) -> None:
+        """Writes the files of an image (H, W, 3) with its part map (H, W) uint8, bit fields where parts overlap, and
+        the ``scores`` (P,) of the parts. The map is written at the photograph's own ``size`` (width, height), where the
+        image was read at a smaller one."""
         maps = self.schema.maps
+        told = json.dumps([round(float(score), 4) for score in scores])
         whole = parts
         if size not in ((0, 0), parts.shape[::-1]):
             whole = np.asarray(Image.fromarray(parts).resize(size, Image.Resampling.NEAREST))
         for file, picture in zip(self.maps(name), maps.pictures(whole, self._colours), strict=True):
-            _write_sealed(file, picture)
+            _write_sealed(file, picture, told)
         if self.pictures:
             _write_sealed(self._picture(name), Image.fromarray(overlay(image, parts, self._colours, maps)))
 
@@ -77,34 +86,47 @@ class Outputs:
                 raise BadInput(Problem(str(file), message, "delete it and run the same command again")) from error
         return self.schema.maps.of_pictures(layers)
 
+    def _scores(self, name: str) -> list[float]:
+        """The scores (P,) that stand in an image's first part map; zeros where it has none."""
+        try:
+            with Image.open(self.maps(name)[0]) as picture:
+                scores = json.loads(getattr(picture, "text", {}).get(SCORES, ""))
+            if len(scores) == len(self.schema.parts) and all(type(v) is float and 0 <= v <= 1 for v in scores):
+                return [float(score) for score in scores]
+        except (OSError, ValueError, TypeError, SyntaxError) as error:
+            if limits.is_machines(error):
+                raise
+        return [0.0] * len(self.schema.parts)
+
     def write_coco(self, file: Path, names: Iterable[str]) -> None:
         """A COCO file of the images whose part maps are there: a category per part, one RLE annotation per part that an
         image shows."""
-        images: list[dict[str, object]] = []
-        annotations: list[dict[str, object]] = []
-        for name in names:
+        found = self.document((name, None) for name in names)
+        annotations = [coco_document.with_area(entry) for entry in found.annotations]
+        lists = {"images": found.images, "annotations": annotations, "categories": found.categories}
+        write(file, json.dumps(lists))
+
+    def document(self, photographs: Iterable[tuple[str, Path | None]], grouped: bool = False) -> Document:
+        """The part maps that are there as annotations: a category per part, one RLE mask per part that an image (name,
+        path) shows, with its score where it is known; those of an image ``grouped`` or not."""
+        categories = [{"id": i, "name": name} for i, name in enumerate(self.schema.parts, start=1)]
+        found = Document(categories=categories)
+        for name, path in photographs:
             if not self.maps(name)[0].is_file():
                 continue
-            parts = self.read_back(name)
-            images.append({"id": len(images) + 1, "file_name": name, "width": parts.shape[1], "height": parts.shape[0]})
+            parts, scores = self.read_back(name), self._scores(name)
+            size = {"width": parts.shape[1], "height": parts.shape[0]}
+            about = {"id": len(found.images) + 1, "file_name": name} | size
+            found.images.append(about | ({} if path is None else {"path": str(path)}))
             for index in range(1, self.schema.channels):
                 inside = self.schema.maps.shows(parts, index)
                 if not inside.any():
                     continue
-                code = rle.encode(np.asfortranarray(inside.astype(np.uint8)))
-                annotations.append(
-                    {
-                        "id": len(annotations) + 1,
-                        "image_id": len(images),
-                        "category_id": index,
-                        "iscrowd": 0,
-                        "segmentation": {"size": list(code["size"]), "counts": code["counts"].decode("ascii")},
-                        "area": int(inside.sum()),
-                        "bbox": [float(v) for v in rle.toBbox(code)],
-                    }
-                )
-        categories = [{"id": i, "name": name} for i, name in enumerate(self.schema.parts, start=1)]
-        write(file, json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+                keys = {"id": len(found.annotations) + 1, "image_id": about["id"], "category_id": index}
+                more: dict[str, object] = {"score": scores[index - 1]} if scores[index - 1] else {}
+                more |= {"group": "1"} if grouped else {}
+                found.annotations.append(keys | {"segmentation": rle(inside)} | more)
+        return found
 
     def refuse_clashes(
         self, photographs: Sequence[tuple[str, Path]], labels: Mapping[str, Path], coco: Path | None
@@ -162,9 +184,11 @@ def real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _write_sealed(path: Path, picture: Image.Image) -> None:
+def _write_sealed(path: Path, picture: Image.Image, scores: str = "") -> None:
     seal = PngInfo()
     seal.add_text(SEAL, _hash_of(picture))
+    if scores:
+        seal.add_text(SCORES, scores)
     write(path, lambda file: picture.save(file, "PNG", pnginfo=seal))
 
 

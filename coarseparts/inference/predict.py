@@ -74,6 +74,10 @@ class Prediction:
         """(H, W) uint8 part indices; bit fields where parts overlap. Background beyond the crop."""
         return self.maps.most_probable(self.probability, self.crop, self.native)
 
+    def scores(self) -> np.ndarray:
+        """(P,) float32: the mean probability of each part where it is predicted, 0 where it is not."""
+        return self.maps.scores(self.probability)
+
     def at_native(self) -> np.ndarray:
         """``probability`` at the image's own size, (P + 1 or P, H, W) float32; certainly background beyond the crop."""
         return self.maps.uncropped(self.probability, self.crop, self.native)

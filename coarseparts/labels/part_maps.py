@@ -83,6 +83,10 @@ class PartMaps(ABC):
         """The same (P + 1 or P, H, W) float32 at the image's own size, certainly background beyond the crop."""
 
     @abstractmethod
+    def scores(self, probability: np.ndarray) -> np.ndarray:
+        """(P,) float32: the mean ``probability`` of each part where it is predicted, 0 where it is not."""
+
+    @abstractmethod
     def index(self, parts: np.ndarray) -> np.ndarray:
         """A map itself where its values are indices of parts. AttributeError where they are not."""
 
@@ -173,6 +177,10 @@ class ExclusiveMaps(PartMaps):
         probability[0][probability.sum(0) == 0] = 1
         return probability
 
+    def scores(self, probability: np.ndarray) -> np.ndarray:
+        most = probability.argmax(0)
+        return _mean_where(probability[1:], np.stack([most == index for index in range(1, len(probability))]))
+
     def index(self, parts: np.ndarray) -> np.ndarray:
         return parts
 
@@ -238,6 +246,9 @@ class OverlappingMaps(PartMaps):
     def uncropped(self, probability: np.ndarray, crop: np.ndarray, native: tuple[int, int]) -> np.ndarray:
         return uncrop(probability, crop, native)
 
+    def scores(self, probability: np.ndarray) -> np.ndarray:
+        return _mean_where(probability, probability > 0.5)
+
     def index(self, parts: np.ndarray) -> np.ndarray:
         raise AttributeError("index: a pixel may belong to several of these parts; use masks, a mask for each part")
 
@@ -271,3 +282,9 @@ class OverlappingMaps(PartMaps):
 def maps_of(overlapping: bool, count: int) -> PartMaps:
     """The kind of maps that a schema's ``overlapping`` asks for, with ``count`` parts."""
     return OverlappingMaps(count) if overlapping else ExclusiveMaps(count)
+
+
+def _mean_where(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """(P,) float32: the mean of each of (P, H, W) over its own ``chosen`` pixels, 0 where there are none."""
+    mean: np.ndarray = (values * chosen).sum((1, 2)) / np.maximum(chosen.sum((1, 2)), 1)
+    return mean.astype(np.float32)

@@ -1,4 +1,4 @@
-"""JSON and YAML that strangers wrote: read as they mean it, or refused in a line; never a crash, never a bomb."""
+"""JSON, YAML and XML that strangers wrote: read as they mean it, or refused in a line; never a crash, never a bomb."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
 
 import yaml
 
@@ -21,7 +23,10 @@ MOST_YAML = 20_000_000
 """Bytes of a YAML file; one of 100,000 names has two million."""
 
 DEEPEST = 64
-"""Levels that a YAML file may have; its parser in C would crash on some ten thousands of them."""
+"""Levels that a YAML or XML file may have; YAML's parser in C would crash on some ten thousands of them."""
+
+MOST_XML = 500_000_000
+"""Bytes of an XML file; one of 10,000 masks has 50 million."""
 
 MOST_DIGITS = 40
 """A number of more digits is no number of pixels, images or epochs, whatever it counts."""
@@ -186,6 +191,49 @@ def _values(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
             below = [each for pair in node.value for each in pair]
         known[node] = 1 + sum(_values(each, known) for each in below)
     return known[node]
+
+
+def load_xml(path: Path) -> Element:
+    """The root of an XML file. Entities, with which a kilobyte can stand for 10^9 characters or for another file, are
+    refused with whatever else a document type declares.
+
+    Raises DocumentError for what is no XML, is too large, nested too deeply or declares a document type; OSError where
+    the file cannot be read.
+    """
+    if (size := path.stat().st_size) > MOST_XML:
+        raise DocumentError(f"has {size:,} bytes, expected at most {MOST_XML:,}")
+    builder, depth = TreeBuilder(), 0
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        if depth > DEEPEST:
+            raise DocumentError("is nested too deeply")
+        builder.start(tag, attributes)
+
+    def end(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(tag)
+
+    def refuse(*_: object) -> None:
+        raise DocumentError("declares a document type or entities, which are not read")
+
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.CharacterDataHandler = builder.data
+    parser.StartDoctypeDeclHandler = refuse
+    try:
+        with open(path, "rb") as file, _no_garbage():
+            parser.ParseFile(file)
+        return builder.close()
+    except expat.ExpatError as error:
+        raise DocumentError(f"is not valid XML: {error}") from None
+    except (ValueError, LookupError) as error:  # an encoding that there is not
+        if isinstance(error, DocumentError):
+            raise
+        raise DocumentError(f"is not valid XML: {' '.join(str(error).split())}") from None
 
 
 def dump_yaml(value: Any) -> str:

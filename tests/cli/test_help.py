@@ -12,6 +12,7 @@ import typer
 
 from coarseparts.cli import help, names, options
 from coarseparts.cli.main import VERBS, app
+from coarseparts.data.formats import registry
 from coarseparts.data.prepare import oid_aircraft
 from coarseparts.experiments import cells, sweep, worlds
 from coarseparts.labels import STYLES
@@ -121,6 +122,7 @@ def test_the_names_are_those_of_the_registries() -> None:
     assert names.WORLDS == tuple(worlds.WORLDS)
     assert names.STYLES == tuple(STYLES)
     assert names.SAMPLERS == sweep.SAMPLERS
+    assert names.EXPORTS == tuple(registry.WRITERS)
     assert names.SETTINGS == tuple(key for key, _, _ in presets.describe())
     assert names.BANNER == oid_aircraft.BANNER
 

@@ -68,7 +68,7 @@ def test_defaults(folder):
 
 def test_a_folder_of_masks_is_a_label(folder):
     (source,) = load(folder, "parts: [a]\nsources: [{split: train, images: im ages, masks: masks}]").sources
-    assert source.labels == {"mask": folder / "masks"} and not source.has_parts
+    assert source.by_style == {"mask": folder / "masks"} and not source.has_parts
 
 
 @pytest.mark.parametrize(

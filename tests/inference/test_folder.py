@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,12 @@ import torch
 from PIL import Image
 
 from coarseparts.cli import options
+from coarseparts.data.exports import of_document
+from coarseparts.data.formats.drawing import draw_parts
 from coarseparts.data.formats.part_masks import find_part_masks
-from coarseparts.data.images import MAX_PIXELS, allow
+from coarseparts.data.formats.registry import read_export
+from coarseparts.data.images import MAX_PIXELS, allow, list_images, stem
+from coarseparts.data.objects import grouped
 from coarseparts.data.sample import Sample
 from coarseparts.data.synthetic import birds
 from coarseparts.inference.folder import predict_folder
@@ -300,3 +305,36 @@ def test_a_photograph_that_is_read_at_a_reduced_size_gets_parts_at_its_own(model
     assert np.asarray(Image.open(tmp_path / "out" / "a.png")).shape == (96, 96)
     told = [str(problem) for problem in done.problems]
     assert any("was read at 48x48" in line for line in told) and any("passed over: 1 .nef" in line for line in told)
+
+
+@pytest.mark.parametrize("name", ["coco", "cvat", "labelme", "label-studio"])
+def test_what_is_exported_for_a_tool_comes_back_as_the_part_masks_that_were_predicted(
+    model: Model, images: Path, tmp_path: Path, name: str
+) -> None:
+    done = predict_folder(model, images, tmp_path / "out", export=name)
+    assert done.export is not None and done.export.exists()
+    again = read_export(done.export)
+    names = [file for file, _ in list_images(images)]
+    found = of_document(done.export, again, model.schema.parts, names, grouped)
+    assert not [p for p in found.problems if p.severity == "error"] and not found.objects
+    if name in ("coco", "labelme"):  # beside each mask
+        files = done.export.rglob("*.json") if done.export.is_dir() else [done.export]
+        text = "".join(file.read_text() for file in files)
+        scores = [float(score) for score in re.findall(r'"score": ([0-9.]+)', text)]
+        assert scores and all(0.1 < score <= 1 for score in scores)
+    seen = 0
+    for one in found.whole:
+        parts = np.asarray(Image.open(tmp_path / "out" / f"{stem(one.image)}.png"))
+        assert np.array_equal(draw_parts(one.part_segments, parts.shape[::-1], model.schema.maps), parts)
+        seen += 1
+    assert seen == sum(bool(parts.any()) for parts in maps(tmp_path / "out").values())
+    with pytest.raises(BadInput, match="is there and would be written over"):
+        predict_folder(model, images, tmp_path / "out", export=name)
+
+
+def test_an_export_for_no_tool_is_refused_before_anything_is_predicted(
+    model: Model, images: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match="did you mean 'cvat'"):
+        predict_folder(model, images, tmp_path / "out", export="cvta")
+    assert not (tmp_path / "out").exists()

@@ -44,7 +44,8 @@ class Annotation:
 
     ``image``: path relative to the image folder, with forward slashes; ``object_id`` tells the objects of an image
     apart; ``alone``: it is the image's only object; ``keypoint_names``: those that the file has, labelled or not;
-    ``labels``: the coarse ones by style. ``file`` and ``where`` say where it stands.
+    ``labels``: the coarse ones by style. ``file`` and ``where`` say where it stands. Those of an image with the same
+    ``group``, if they have any, are one object.
 
     Part masks, if any, are one of these two: ``part_files``: (index, file) of the parts that an image shows, or one
     file with all of them and 0 as its index, in ``colours`` where a labelmap names them; ``part_segments``. They, a
@@ -62,6 +63,7 @@ class Annotation:
     part_files: tuple[tuple[int, Path], ...] = ()
     part_segments: tuple[PartSegment, ...] = ()
     colours: Colours = ()
+    group: str = ""
 
     @property
     def has_parts(self) -> bool:

@@ -45,13 +45,20 @@ def read_coco(
     and boxes that in the whole file are nothing but the hull of the keypoints. All of that is noted. Raises BadInput
     when the file is no COCO file.
     """
-    coco, lost = load_coco(path), habits.Lost()
+    return objects_of(load_coco(path), parts, coordinates)
+
+
+def objects_of(
+    coco: CocoFile, parts: tuple[str, ...] = (), coordinates: Coordinates = None
+) -> tuple[list[Annotation], list[Problem]]:
+    """``read_coco`` of a file that is loaded."""
+    path, lost = coco.path, habits.Lost()
     of_parts = _taken_apart(coco, parts, coordinates)
     per_image = Counter(entry["image_id"] for entry in coco.annotations)
     objects = []
     for entry in coco.annotations:
         image, size = coco.images[entry["image_id"]]
-        where = _where(entry["id"], image)
+        where = where_of(entry["id"], image)
         names = coco.categories[entry["category_id"]][1]
         before = len(coco.problems)
         labels: dict[str, Given] = {}
@@ -69,7 +76,9 @@ def read_coco(
                 labels[style] = Given(value, str(path), where, size)
         if len(coco.problems) == before:
             alone = per_image[entry["image_id"]] == 1 and entry["image_id"] not in coco.incomplete
-            objects.append(Annotation(str(path), where, image, readable(entry["id"]), alone, names, labels))
+            key, group = readable(entry["id"]), entry.get("group")
+            one = Annotation(str(path), where, image, key, alone, names, labels)
+            objects.append(replace(one, group=group) if isinstance(group, str) else one)
     objects = _in_pixels(coco, objects, coordinates)
     sizes = [box[2:] - box[:2] for one in objects if (box := one.label("box")) is not None]
     if points := habits.of_a_pixel(sizes, len({entry["category_id"] for entry in coco.annotations})):
@@ -83,7 +92,8 @@ def read_coco(
     return (habits.without_boxes(objects) if hulls else objects) + of_parts, coco.problems
 
 
-def _where(key: str, image: str) -> str:
+def where_of(key: str, image: str) -> str:
+    """How messages call an annotation of an image."""
     return f"annotation {abridged(key)} ({abridged(image, 200)})"
 
 
@@ -134,7 +144,13 @@ def read_part_coco(
     Categories are matched to ``parts`` by name; an image with an error in it is left out. Raises BadInput when the
     file is no COCO file.
     """
-    coco = load_coco(path)
+    return parts_of(load_coco(path), parts, coordinates)
+
+
+def parts_of(
+    coco: CocoFile, parts: tuple[str, ...], coordinates: Coordinates = None
+) -> tuple[list[Annotation], list[Problem]]:
+    """``read_part_coco`` of a file that is loaded."""
     return _part_masks(coco, parts, coordinates), coco.problems
 
 
@@ -226,7 +242,7 @@ def _by_image(
     for entry in coco.annotations:
         image = coco.images[entry["image_id"]][0]
         part = coco.categories[entry["category_id"]][0]
-        where = _where(entry["id"], image)
+        where = where_of(entry["id"], image)
         try:
             value = read(next((entry[key] for key in keys if entry.get(key) is not None), None))
             if value is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ class Broken(ValueError):
 class CocoFile:
     """A COCO file's entries that make sense by themselves: ``images`` id -> (relative path, (width, height) or None),
     ``named`` relative path -> id, ``categories`` id -> (name, keypoint names), ``annotations`` with a known image and
-    category, crowds left out (``_keep_regions``). Ids are texts (``_identity``). ``broken_...``: ids of entries with an
+    category, crowds left out (``_keep_regions``). Ids are texts (``identity``). ``broken_...``: ids of entries with an
     error; ``incomplete``: ids of images of which an annotation is left out because of one."""
 
     path: Path
@@ -66,8 +67,12 @@ class CocoFile:
 def load_coco(path: Path) -> CocoFile:
     """Parse a COCO file. Raises BadInput when it is no JSON or has not the three lists; what is wrong inside them
     goes to ``problems`` and is left out."""
+    return of_lists(path, read_lists(path))
+
+
+def of_lists(path: Path, lists: Mapping[str, list]) -> CocoFile:
+    """``load_coco`` of the three lists images, categories and annotations that a file ``path`` says."""
     coco = CocoFile(path)
-    lists = _lists(path)
     _refuse_crowding(path, lists["annotations"])
     for i, entry in enumerate(lists["images"]):
         _add_image(coco, i, entry)
@@ -81,7 +86,8 @@ def load_coco(path: Path) -> CocoFile:
     return coco
 
 
-def _lists(path: Path) -> dict[str, list]:
+def read_lists(path: Path) -> dict[str, list]:
+    """The three lists of a COCO file as they stand, their entries unchecked. Raises BadInput."""
     remedy = "export it again as COCO JSON with images, annotations and categories"
     try:
         _refuse_unread(path)
@@ -122,7 +128,7 @@ def _refuse_crowding(path: Path, annotations: list) -> None:
     written = (entry.get("image_id") for entry in annotations if isinstance(entry, dict))
     counts: Counter[str | None] = Counter()
     for value, count in Counter(value for value in written if isinstance(value, int | float | str)).items():
-        counts[_identity(value)] += count
+        counts[identity(value)] += count
     crowded = [(image, count) for image, count in counts.items() if count > MOST_ANNOTATIONS and image is not None]
     if crowded:
         at_most = f"expected at most {MOST_ANNOTATIONS:,}"
@@ -169,7 +175,7 @@ def _add_category(coco: CocoFile, i: int, entry: Any) -> None:
     if key is None:
         return
     name = entry.get("name", key)
-    name = _identity(name) if isinstance(name, int | float) else name
+    name = identity(name) if isinstance(name, int | float) else name
     names = [] if entry.get("keypoints") is None else entry["keypoints"]
     where = f"categories[{i}]"
     if key in coco.categories:
@@ -203,7 +209,7 @@ def _keep_usable(coco: CocoFile, annotations: list) -> None:
         key = _id_of(coco, f"annotations[{i}]", entry, f"#{i}")
         if not isinstance(entry, dict):
             continue
-        image, category = _identity(entry.get("image_id")), _identity(entry.get("category_id"))
+        image, category = identity(entry.get("image_id")), identity(entry.get("category_id"))
         where = f"annotation {abridged(key or '')}"
         crowd = entry.get("iscrowd", 0)
         crowd = {"0": 0, "1": 1}.get(crowd) if isinstance(crowd, str) else crowd
@@ -253,14 +259,14 @@ def _id_of(coco: CocoFile, where: str, entry: Any, default: str | None = None) -
     elif "id" not in entry and default is None:
         coco.say(f"{where} has no id", "export the file again")
     else:
-        key = _identity(entry["id"]) if "id" in entry else default
+        key = identity(entry["id"]) if "id" in entry else default
         if key is None:
             coco.say(f"{where}: id is {short(entry['id'])}", "expected a whole number or a text: export the file again")
         return key
     return None
 
 
-def _identity(value: Any) -> str | None:
+def identity(value: Any) -> str | None:
     """An id as one text, however it is written: 3, 3.0, "3", "3.0" and " 3" are the same; None for what is no id."""
     if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:  # beyond, floats are no longer exact
         value = int(value)

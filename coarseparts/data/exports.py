@@ -1,0 +1,153 @@
+"""An export of an annotation tool as the labels of a source: which categories are parts, which images are meant, and
+whose the parts are."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
+from pathlib import Path, PureWindowsPath
+from typing import Any
+from urllib.parse import unquote
+
+from coarseparts.data.formats.annotation import Annotation
+from coarseparts.data.formats.coco import objects_of, parts_of, where_of
+from coarseparts.data.formats.coco_file import identity, of_lists
+from coarseparts.data.formats.document import Document
+from coarseparts.system.problems import SHOWN, BadInput, Problem
+from coarseparts.system.text import abridged, close_to, listed
+
+Join = Callable[[list[Annotation]], tuple[list[Annotation], list[Problem]]]
+
+
+@dataclass
+class Export:
+    """What an export gives: ``objects`` with their coarse labels, and with part masks where a group says whose they
+    are; ``whole``: part masks of images; ``problems``."""
+
+    objects: list[Annotation] = field(default_factory=list)
+    whole: list[Annotation] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def of_document(path: Path, document: Document, parts: tuple[str, ...], names: Collection[str], join: Join) -> Export:
+    """What the export ``path`` says of photographs ``names``, relative to their folder. Outlines and masks of a
+    category with a part's name are part masks, and everything else is coarse labels, joined by ``join``."""
+    found = Export(problems=list(document.problems))
+    images, notes = _with_names_of(document.images, names)
+    drawn, others, boxes = _divided(document, parts)
+    for message, remedy in (*notes, *boxes):
+        found.problems.append(Problem(str(path), message, remedy, "note"))
+    of_parts = [one for one in document.categories if isinstance(one, dict) and one.get("name") in parts]
+    try:
+        lists = {"images": images, "annotations": others, "categories": document.categories}
+        found.objects, problems = objects_of(of_lists(path, lists))
+        found.problems += problems
+        if drawn:
+            masks = of_lists(path, {"images": images, "annotations": drawn, "categories": of_parts})
+            whole, problems = parts_of(masks, parts)
+            found.problems += [problem for problem in problems if problem not in found.problems]
+    except BadInput as bad:
+        return Export(problems=[*found.problems, *bad.problems])
+    found.objects, problems = join(found.objects)
+    found.problems += problems
+    if drawn:
+        groups = {
+            where_of(entry["id"], masks.images[entry["image_id"]][0]): entry.get("group") for entry in masks.annotations
+        }
+        found.objects, found.whole = _given_away(found.objects, whole, groups)
+        found.problems += _told(path, document, parts, others)
+    return found
+
+
+def _divided(document: Document, parts: Collection[str]) -> tuple[list[dict], list[Any], list[tuple[str, str]]]:
+    """The annotations that are part masks, the others; and notes on boxes of parts, which are passed over."""
+    categories = {identity(one.get("id")): one.get("name") for one in document.categories if isinstance(one, dict)}
+    drawn, others, boxes = [], [], 0
+    for entry in document.annotations:
+        if not isinstance(entry, dict) or categories.get(identity(entry.get("category_id"))) not in parts:
+            others.append(entry)
+        elif entry.get("segmentation"):
+            drawn.append(entry)
+        elif any(entry.get("keypoints") or ()):
+            others.append(entry)
+        else:
+            boxes += 1
+    if not boxes:
+        return drawn, others, []
+    remedy = "outline the parts, or give boxes of parts as a COCO file, by part_boxes"
+    return drawn, others, [(f"{boxes} annotations of parts have no outline and no mask; they are passed over", remedy)]
+
+
+def _given_away(
+    objects: list[Annotation], whole: list[Annotation], groups: Mapping[str, Any]
+) -> tuple[list[Annotation], list[Annotation]]:
+    """The objects, those of an image with part masks of their own where each part of the image is in the group of one
+    of them; and the part masks of the other images. ``groups`` by where a part stands."""
+    of_image: dict[str, dict[str, int]] = defaultdict(dict)
+    for position, one in enumerate(objects):
+        if one.group and not one.alone:
+            of_image[one.image][one.group] = position
+    objects, left = list(objects), []
+    for one in whole:
+        own = of_image[one.image]
+        if not own or any(groups.get(segment.where) not in own for segment in one.part_segments):
+            left.append(one)
+            continue
+        for group, position in own.items():
+            segments = tuple(segment for segment in one.part_segments if groups[segment.where] == group)
+            objects[position] = replace(objects[position], part_segments=segments)
+    return objects, left
+
+
+def _told(path: Path, document: Document, parts: Collection[str], others: Iterable[Any]) -> list[Problem]:
+    """A note on which categories are taken for objects, and which part each may have been meant to be."""
+    used = {identity(entry.get("category_id")) for entry in others if isinstance(entry, dict)}
+    named = [one for one in document.categories if isinstance(one, dict) and isinstance(one.get("name"), str)]
+    names = dict.fromkeys(one["name"] for one in named if identity(one.get("id")) in used and one["name"] not in parts)
+    if not names:
+        return []
+    message = f"the categories {listed(map(abridged, names))} are none of `parts` and taken for objects"
+    alike = [(name, close_to(name, parts)) for name in names]
+    near = [f"{abridged(name)} may be meant to be {abridged(part)}" for name, part in alike if part]
+    remedy = f"{listed(near)}: correct the name, if so" if near else ""
+    return [Problem(str(path), message, remedy, "note")]
+
+
+def _with_names_of(images: list[Any], names: Collection[str]) -> tuple[list[Any], list[tuple[str, str]]]:
+    """The images under the names that the photographs have: tools write folders of their own, other machines' paths and
+    percent-encoding; the one photograph whose path ends in the same way is meant. With a note on how many these are."""
+    ends: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        ends[name.rpartition("/")[2]].append(name)
+    there = set(names)
+    written = [one.get("file_name") for one in images if isinstance(one, dict)]
+    taken = {file for file in written if isinstance(file, str)}
+    found, renamed = [], []
+    for one in images:
+        called = one.get("file_name") if isinstance(one, dict) else None
+        if isinstance(called, str) and called not in there and (near := _near(called, ends)) and near not in taken:
+            renamed.append(f"{abridged(called)} is {abridged(near)}")
+            taken.add(near)
+            one = one | {"file_name": near}
+        found.append(one)
+    if not renamed:
+        return images, []
+    return found, [(f"{len(renamed)} images are called otherwise than the photographs: {listed(renamed, SHOWN)}", "")]
+
+
+def _near(name: str, ends: Mapping[str, list[str]]) -> str | None:
+    """The one photograph whose path ends as the image's does; None where there is none or several are as near."""
+    best: list[str] = []
+    for spelling in dict.fromkeys((name, unquote(name))):
+        parts = PureWindowsPath(spelling).parts
+        several = ends.get(parts[-1], []) if parts else []
+        depth = {each: _alike(parts, each.split("/")) for each in several}
+        best += [each for each in several if depth[each] == max(depth.values())]
+    return best[0] if len(set(best)) == 1 else None
+
+
+def _alike(a: Sequence[str], b: Sequence[str]) -> int:
+    """How many components two paths have in common at their ends."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(reversed(a), reversed(b), strict=False)))

@@ -1,0 +1,253 @@
+"""labelme: a JSON file beside each photograph, with polygons, rectangles, circles, points and masks."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from coarseparts.data.formats.document import Document
+from coarseparts.data.formats.document_builder import DocumentBuilder, finite, head, json_of, plain_path, write_json
+from coarseparts.data.formats.shapes import LoosePoint, add_points, cut_out, ellipse, placed
+from coarseparts.data.images import MAX_PIXELS, pixels, stem
+from coarseparts.labels.schema import unfit
+from coarseparts.system.problems import BadInput, Problem
+from coarseparts.system.text import abridged, reason, short
+
+NAME = "labelme"
+
+REMEDY = "save it in labelme again"
+
+_SHAPES = re.compile(rb'"shapes"\s*:\s*\[')
+_OF_LABELME = re.compile(rb'"(shape_type|imagePath|imageData)"\s*:')
+HIDDEN = ("hidden", "occluded")
+"""Flags of a point that say that it cannot be seen."""
+
+
+def recognises(path: Path) -> bool:
+    """Whether a file, or one of the JSON files in a folder or below it, begins as labelme's do."""
+    return any(_begins(file) for file in _files(path))
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = []
+    for parent, folders, files in os.walk(path):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
+        found += [Path(parent, name) for name in sorted(files) if name.endswith(".json") and not name.startswith(".")]
+    return found
+
+
+def _begins(file: Path) -> bool:
+    begin = head(file).lstrip()
+    return begin.startswith(b"{") and bool(_SHAPES.search(begin) and _OF_LABELME.search(begin))
+
+
+def read(path: Path) -> Document:
+    """What people drew; shapes of one image and ``group_id`` are one object, points are keypoints of their label, and
+    hidden where they have a flag that says so. Images are named relative to the folder, by ``imagePath`` as far as it
+    does not lead out of it. Raises BadInput where there is no file of labelme."""
+    files = [file for file in _files(path) if _begins(file)]
+    if not files:
+        raise BadInput(Problem(str(path), "holds no JSON file of labelme's, with shapes and imagePath", REMEDY))
+    builder = DocumentBuilder(path)
+    root = path if path.is_dir() else path.parent
+    seen: set[int] = set()
+    for file in files:
+        try:
+            whole = json_of(file, REMEDY)
+            if not isinstance(whole, dict) or not isinstance(whole.get("shapes"), list):
+                raise BadInput(Problem(str(file), "has no list of shapes", REMEDY))
+        except BadInput as bad:
+            for problem in bad.problems:
+                builder.say(problem.message, problem.remedy, file=file)
+            continue
+        _add_file(file, whole, file.parent.relative_to(root).as_posix(), builder, seen)
+    return builder.document()
+
+
+def _add_file(file: Path, whole: dict, folder: str, builder: DocumentBuilder, seen: set[int]) -> None:
+    path = whole.get("imagePath")
+    size = tuple(value for key in ("imageWidth", "imageHeight") if type(value := whole.get(key)) is int and value > 0)
+    if not isinstance(path, str) or not path.strip():
+        builder.say(f"imagePath is {short(path)}, expected a file's name", REMEDY, file=file)
+        return
+    name = _near(path, folder)
+    image = builder.image(name, (size[0], size[1]) if len(size) == 2 else None)
+    if image is None:
+        return
+    if image in seen:
+        builder.say(f"is a second file of the image {abridged(name, 200)}", "keep one of them", file=file)
+        return
+    seen.add(image)
+    points: list[LoosePoint] = []
+    for number, shape in enumerate(whole["shapes"], start=1):
+        try:
+            _add_shape(shape, image, size, points, builder)
+        except ValueError as error:
+            builder.say(f"shape {number}: {error}", REMEDY, file=file)
+    add_points(builder, image, name, points)
+
+
+def _near(path: str, folder: str) -> str:
+    """The name of an image relative to the whole folder; of another machine's path, and of one that leads to the side,
+    what can be found below: the file's name, or what follows ".."."""
+    plain, elsewhere = plain_path(path)
+    parts = plain.split("/")
+    if elsewhere:
+        return parts[-1] if folder == "." else f"{folder}/{parts[-1]}"
+    if ".." in parts:
+        return "/".join(parts[len(parts) - parts[::-1].index("..") :]) or plain
+    return plain if folder == "." else f"{folder}/{plain}"
+
+
+def _add_shape(
+    shape: Any, image: int, size: tuple[int, ...], points: list[LoosePoint], builder: DocumentBuilder
+) -> None:
+    """Adds a shape to the document, a point to ``points``. Raises ValueError."""
+    if not isinstance(shape, dict):
+        raise ValueError(f"is {short(shape)}, expected an object")
+    label, kind, group = shape.get("label"), shape.get("shape_type") or "polygon", shape.get("group_id")
+    if not isinstance(label, str) or unfit(label):
+        raise ValueError(f"label is {short(label)}, expected a name")
+    if type(group) not in (int, str, type(None)):
+        raise ValueError(f"group_id is {short(group)}, expected a whole number or null")
+    group = "" if group is None else str(group)
+    if kind == "point":
+        flags = shape.get("flags")
+        hidden = isinstance(flags, dict) and any(flags.get(flag) is True for flag in HIDDEN)
+        points.append((label, (*_corners(shape, 1)[0].tolist(), 1 if hidden else 2), group))
+    elif isinstance(kind, str) and kind in _FIGURES:
+        builder.add(image, label, group=group or None, **_FIGURES[kind](shape, size))
+    else:
+        builder.pass_over(f"shapes of the kind {abridged(str(kind))} are passed over")
+
+
+def _polygon(shape: dict, size: tuple[int, ...]) -> dict:
+    return {"segmentation": [_corners(shape, 3).ravel().tolist()]}
+
+
+def _circle(shape: dict, size: tuple[int, ...]) -> dict:
+    centre, edge = _corners(shape, 2)[:2]
+    radius = float(np.hypot(*(edge - centre)))
+    if not radius:
+        raise ValueError("is a circle without an area")
+    return {"segmentation": [ellipse(float(centre[0]), float(centre[1]), radius, radius)]}
+
+
+def _rectangle(shape: dict, size: tuple[int, ...]) -> dict:
+    corners = _corners(shape, 2)
+    low, high = corners.min(0), corners.max(0)
+    if (high <= low).any():
+        raise ValueError("is a box without an area")
+    return {"bbox": [*low.tolist(), *(high - low).tolist()]}
+
+
+def _mask(shape: dict, size: tuple[int, ...]) -> dict:
+    """A picture in base64, whose upper left pixel is the first point."""
+    left, top = np.round(_corners(shape, 1)[0]).astype(int).tolist()
+    if len(size) != 2:
+        raise ValueError("is a mask, of an image without imageWidth and imageHeight")
+    try:
+        raw = base64.b64decode(shape.get("mask") or "", validate=True)
+        with Image.open(io.BytesIO(raw), formats=("PNG",)) as picture:
+            if picture.size[0] * picture.size[1] > MAX_PIXELS:
+                raise ValueError("more than 100 megapixels")
+            mask = pixels(picture, "mask")[0].max(-1) > 0
+    except (binascii.Error, OSError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"its mask cannot be read ({reason(error, 100)})") from None
+    return {"segmentation": placed(mask, left, top, (size[0], size[1]))}
+
+
+_FIGURES: dict[str, Callable[[dict, tuple[int, ...]], dict]] = {
+    "polygon": _polygon,
+    "rotation": _polygon,
+    "circle": _circle,
+    "rectangle": _rectangle,
+    "mask": _mask,
+}
+
+
+def _corners(shape: dict, least: int) -> np.ndarray:
+    """(n, 2) float64, n of at least ``least``. Raises ValueError."""
+    points = shape.get("points")
+    if not isinstance(points, list) or not all(isinstance(p, list) and len(p) == 2 for p in points):
+        raise ValueError(f"points are {short(points, 60)}, expected [[x, y], ...]")
+    numbers = [finite(value) for point in points for value in point]
+    if None in numbers or len(points) < least:
+        raise ValueError(f"points are {short(points, 60)}, expected {least} or more of finite numbers")
+    return np.array(numbers, np.float64).reshape(-1, 2)
+
+
+def write(document: Document, out: Path) -> None:
+    """Writes a file for each image into the folder ``out``, under the image's name. An image's entry may say with
+    ``path`` where it lies, and imagePath then leads there; else the files belong beside the images.
+
+    RLE is written as a mask, a score beside its shape. Raises BadInput where the folder has something in it, or two
+    images would share a file; then nothing is written.
+    """
+    if (out.is_dir() and any(out.iterdir())) or (out.exists() and not out.is_dir()):
+        raise BadInput(Problem(str(out), "is there already, expected a new or empty folder", "name another one"))
+    files: dict[Path, dict] = {}
+    of_image: dict[Any, list[dict]] = defaultdict(list)
+    for entry in document.annotations:
+        of_image[entry["image_id"]].append(entry)
+    categories = {entry["id"]: entry for entry in document.categories}
+    for image in document.images:
+        file = out / f"{stem(image['file_name'])}.json"
+        if file in files:
+            message = f"two images would share the file {abridged(file, 200)}"
+            raise BadInput(Problem(str(out), message, "give the images different names"))
+        files[file] = _file_of(image, of_image[image["id"]], categories, file)
+    for file, content in files.items():
+        write_json(content, file)
+
+
+def _file_of(image: dict, annotations: list[dict], categories: dict[Any, dict], file: Path) -> dict:
+    path = image.get("path")
+    leads = os.path.relpath(path, file.parent) if path else os.path.basename(image["file_name"])
+    shapes: list[dict] = []
+    groups: dict[str, int] = {}
+    for entry in annotations:
+        own = list(_shapes_of(entry, categories[entry["category_id"]], (image["width"], image["height"])))
+        name = entry.get("group") or (f"annotation {entry['id']}" if len(own) > 1 else "")
+        group = groups.setdefault(name, len(groups) + 1) if name else None
+        more = {"score": entry["score"]} if "score" in entry else {}
+        shapes += [{"label": "", "group_id": group, "description": "", "flags": {}} | shape | more for shape in own]
+    about: dict[str, Any] = {"version": "5.5.0", "flags": {}, "shapes": shapes, "imagePath": leads, "imageData": None}
+    return about | {"imageHeight": image["height"], "imageWidth": image["width"]}
+
+
+def _shapes_of(entry: dict, category: dict, size: tuple[int, int]) -> Iterator[dict]:
+    numbers = np.array(entry.get("keypoints") or [], np.float64).reshape(-1, 3)
+    for name, (x, y, visibility) in zip(category.get("keypoints", ()), numbers.tolist(), strict=False):
+        if visibility:
+            hidden = {"flags": {HIDDEN[0]: True}} if visibility == 1 else {}
+            yield {"label": name, "shape_type": "point", "points": [[x, y]]} | hidden
+    label, outline = category["name"], entry.get("segmentation")
+    if isinstance(outline, dict):
+        mask, left, top = cut_out(outline, size)
+        corners = [[left, top], [left + mask.shape[1] - 1, top + mask.shape[0] - 1]]
+        yield {"label": label, "shape_type": "mask", "points": corners, "mask": _encoded(mask)}
+    for polygon in outline if isinstance(outline, list) else ():
+        points = np.array(polygon, np.float64).reshape(-1, 2).tolist()
+        yield {"label": label, "shape_type": "polygon", "points": points}
+    if entry.get("bbox"):
+        x, y, width, height = entry["bbox"]
+        yield {"label": label, "shape_type": "rectangle", "points": [[x, y], [x + width, y + height]]}
+
+
+def _encoded(mask: np.ndarray) -> str:
+    file = io.BytesIO()
+    Image.fromarray(mask).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,187 @@
+"""The formats of other tools: which one it is, told from content; read, and written."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from coarseparts.data.formats import (
+    coco_document,
+    cvat,
+    deeplabcut,
+    label_studio,
+    labelme,
+    sleap,
+    yolo,
+    yolo_folder,
+)
+from coarseparts.data.formats.document import Document
+from coarseparts.data.formats.document_builder import head
+from coarseparts.data.formats.unpacked import is_archive, unpacked
+from coarseparts.system.problems import BadInput, Problem, unreadable
+from coarseparts.system.text import abridged, listed, nearest
+
+FORMATS: tuple[ModuleType, ...] = (cvat, labelme, label_studio, yolo, deeplabcut, sleap, coco_document)
+"""Modules of formats, in the order in which they are asked."""
+
+WRITERS = {
+    "coco": (coco_document.write, "coco.json"),
+    "cvat": (cvat.write, "annotations.xml"),
+    "labelme": (labelme.write, "labelme"),
+    "label-studio": (label_studio.write, "label_studio.json"),
+    "yolo": (yolo_folder.write, "yolo"),
+}
+"""By the name of an export: the function that writes it, and what the file or folder is called."""
+
+MOST_FILES = 20_000
+"""Files of a folder that are looked at."""
+
+_SUFFIXES = (".json", ".xml", ".csv", ".slp", ".yaml", ".yml")
+
+_NOT_READ = (
+    (rb"<annotation\b(?!s)", "Pascal VOC or LabelMe XML, an XML file an image", "COCO, or the tool's own format"),
+    (rb'"_via_\w+"', "a project of VGG Image Annotator (VIA)", "Export Annotations (COCO format)"),
+    (rb'"(?:regions|region_attributes)"|region_shape_attributes', "VGG Image Annotator (VIA)", "its COCO format"),
+    (rb"^\x89HDF", "HDF5", "the table CollectedData_NAME.csv of DeepLabCut, or SLEAP's project .slp"),
+    (rb"<dataset\b.*<image_metadata|imglab", "dlib's XML", "COCO"),
+    (rb'"(?:systemMetadata|dataRow|data_row)"', "Labelbox", "COCO by its converter"),
+    (rb'"(?:classTitle|classId)"', "Supervisely", "COCO"),
+)
+"""What begins formats that are not read: their names, and what to choose in their place."""
+
+
+def read_export(path: Path) -> Document:
+    """What an export says, a file, a folder or a zip archive; its format is told from its content. Several files of
+    one format in a folder are one export. Raises BadInput."""
+    try:
+        if not is_archive(path):
+            return _read(path)
+        with unpacked(path) as folder:
+            try:
+                document = _read(folder)
+            except BadInput as bad:
+                raise BadInput(_of_archive(bad.problems, folder, path)) from None
+            return replace(document, problems=_of_archive(document.problems, folder, path))
+    except OSError as error:
+        raise BadInput(unreadable(path, error, "name an existing export")) from None
+
+
+def _of_archive(problems: Iterable[Problem], folder: Path, archive: Path) -> list[Problem]:
+    """Problems of files in the folder that an archive was unpacked to, as problems of the archive."""
+
+    def plain(text: str) -> str:
+        return text.replace(f"{folder}{os.sep}", f"{archive}{os.sep}").replace(str(folder), str(archive))
+
+    return [replace(problem, file=plain(problem.file), message=plain(problem.message)) for problem in problems]
+
+
+def _read(path: Path) -> Document:
+    if (own := format_of(path)) is not None:
+        return own.read(path)
+    if not path.is_dir():
+        raise BadInput(_unknown(path, [path]))
+    files = _files(path)
+    found: dict[str, list[tuple[ModuleType, Path]]] = defaultdict(list)
+    for file in files:
+        if (own := format_of(file)) is not None:
+            found[own.NAME].append((own, file))
+    if not found:
+        folders = [entry for entry in sorted(path.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
+        if len(folders) == 1:
+            return _read(folders[0])
+        raise BadInput(_unknown(path, files))
+    if len(found) > 1:
+        told = listed(f"{name} ({abridged(several[0][1], 200)})" for name, several in found.items())
+        raise BadInput(Problem(str(path), f"holds exports of several formats: {told}", "name one of them"))
+    ((_, several),) = found.items()
+    return _merged([module.read(file) for module, file in several])
+
+
+def format_of(path: Path) -> ModuleType | None:
+    """The module of the format that a file or folder has; None if it has none that is known."""
+    return next((module for module in FORMATS if module.recognises(path)), None)
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files in a folder and below it that may be exports. Raises BadInput where there are very many."""
+    found = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
+        found += [Path(parent, name) for name in sorted(files) if name.lower().endswith(_SUFFIXES)]
+        if len(found) > MOST_FILES:
+            came = f"holds more than {MOST_FILES:,} files that may be labels"
+            raise BadInput(Problem(str(folder), came, "name the file or folder of the labels"))
+    return found
+
+
+def _unknown(path: Path, files: Iterable[Path]) -> Problem:
+    names = listed(module.NAME for module in FORMATS)
+    for file in list(files)[:20]:
+        begin = head(file)
+        for pattern, name, instead in _NOT_READ:
+            if re.search(pattern, begin, re.DOTALL):
+                at = "" if file == path else f"{abridged(file, 200)} "
+                return Problem(str(path), f"{at}looks like {name}, which is not read", f"export it as {instead}")
+    return Problem(str(path), "has no format that is known", f"export it as one of these: {names}")
+
+
+def _merged(documents: list[Document]) -> Document:
+    """Several files of one export as one: an image that several of them name is one image."""
+    if len(documents) == 1:
+        return documents[0]
+    whole, images = Document(), dict[Any, str]()
+    for number, document in enumerate(documents):
+
+        def key(entry: Any, name: str, number: int = number) -> Any:
+            value = entry.get(name)
+            return f"{number}/{value}" if isinstance(value, int | float | str) and value is not True else value
+
+        same: dict[Any, Any] = {}
+        for entry in document.images:
+            if not isinstance(entry, dict) or not isinstance(key(entry, "id"), str):
+                whole.images.append(entry)
+                continue
+            own, file = key(entry, "id"), entry.get("file_name")
+            if isinstance(file, str) and file in images:
+                same[own] = images[file]
+                continue
+            images |= {file: own} if isinstance(file, str) else {}
+            whole.images.append(entry | {"id": own})
+        for entry in document.categories:
+            whole.categories.append(entry | {"id": key(entry, "id")} if isinstance(entry, dict) else entry)
+        for entry in document.annotations:
+            if isinstance(entry, dict):
+                image = key(entry, "image_id")
+                keys = {
+                    "id": key(entry, "id"),
+                    "image_id": same.get(image, image) if isinstance(image, str) else image,
+                } | {"category_id": key(entry, "category_id")}
+                entry = {name: value for name, value in (entry | keys).items() if value is not None}
+            whole.annotations.append(entry)
+        whole.problems.extend(document.problems)
+        whole.mirror.extend(pair for pair in document.mirror if pair not in whole.mirror)
+    return whole
+
+
+def refuse_export(name: str, folder: Path) -> None:
+    """Raises BadInput for a name that is none of ``WRITERS``, and where the export is there already: somebody may have
+    corrected it."""
+    if name not in WRITERS:
+        raise BadInput(Problem("export", f"got {abridged(name)}", nearest(name, WRITERS)))
+    if (file := folder / WRITERS[name][1]).exists():
+        raise BadInput(
+            Problem(str(file), "is there and would be written over", "move it away, or choose another folder")
+        )
+
+
+def write_export(name: str, document: Document, folder: Path) -> Path:
+    """Writes a document into a folder in the format of a ``name`` of ``WRITERS``; returns where. Raises BadInput."""
+    write, file = WRITERS[name]
+    write(document, folder / file)
+    return folder / file

@@ -1,0 +1,226 @@
+"""What the label files of a source say, before it is known which photographs there are."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from coarseparts.data.dataset_file import DatasetFile, Source
+from coarseparts.data.exports import of_document
+from coarseparts.data.formats.annotation import Annotation
+from coarseparts.data.formats.coco import read_of_parts, read_part_coco
+from coarseparts.data.formats.document import Document
+from coarseparts.data.formats.labelmap import Colours, read_labelmap
+from coarseparts.data.formats.mask_folder import find_maps, of_map
+from coarseparts.data.formats.part_masks import PartFiles, by_part_name, find_part_files, has_part_folders
+from coarseparts.data.images import list_images, stem
+from coarseparts.data.namesakes import meant, meant_by_masks, taken_for
+from coarseparts.data.objects import joined_as
+from coarseparts.data.source_paths import kind
+from coarseparts.labels import STYLES
+from coarseparts.labels.part_maps import maps_of
+from coarseparts.system import limits
+from coarseparts.system.problems import BadInput, Problem
+
+Annotations = tuple[list[Annotation], list[Problem]]
+"""What a reader gives: objects, and what is wrong with the file."""
+
+
+@dataclass
+class Labels:
+    """What a source's label files say, before it is known which images there are: ``objects`` by image; ``whole``:
+    labels of images as a whole, by image; files of part masks, as ``Annotation.part_files``, and, by style, of maps, by
+    their stem; all names of ``keypoints``, in the order in which the objects of the file have them."""
+
+    objects: dict[str, list[Annotation]] = field(default_factory=lambda: defaultdict(list))
+    whole: dict[str, list[Annotation]] = field(default_factory=lambda: defaultdict(list))
+    part_files: dict[str, PartFiles] = field(default_factory=dict)
+    colours: Colours = ()
+    maps: dict[str, dict[str, Path]] = field(default_factory=dict)
+    keypoints: dict[str, None] = field(default_factory=dict)
+    mirror: dict[tuple[str, str], None] = field(default_factory=dict)
+
+    def add(self, by_image: dict[str, list[Annotation]], found: Collection[Annotation]) -> None:
+        """Adds objects or labels of images to one of the two, and the names of their keypoints."""
+        for annotation in found:
+            by_image[annotation.image].append(annotation)
+        for names in dict.fromkeys(annotation.keypoint_names for annotation in found):
+            self.keypoints |= dict.fromkeys(names)
+
+    def find_photographs(self, folder: Path, there: Collection[str]) -> tuple[dict[str, list[str]], list[Problem]]:
+        """Gives labels of images that are not ``there`` in a folder, and masks, to the images for which they were
+        written, as far as there is one alone (``namesakes``). Returns the names for which there are several, and
+        notes."""
+        names = self.objects.keys() | self.whole.keys()
+        pairs, several = meant(sorted(name for name in names if name in there or not is_file(folder / name)), there)
+        notes = taken_for(pairs, str(folder), "images of label files")
+        for by_image in (self.objects, self.whole):
+            respelled(by_image, pairs)
+        each: list[tuple[dict[str, Any], str]] = [(self.part_files, "part masks")]
+        for masks, what in (*each, *((maps, style) for style, maps in self.maps.items())):
+            stems = meant_by_masks(masks, there)
+            notes += taken_for(stems, str(folder), f"files of {what}")
+            for old, new in stems.items():
+                masks[new] = masks.pop(old)
+        return several, notes
+
+    def of_whole(self, name: str) -> list[Annotation]:
+        """What is said about an image as a whole: an annotation for each file that says something."""
+        found = list(self.whole.get(name, ()))
+        if files := self.part_files.get(stem(name)):
+            found.append(Annotation(str(files[0][1]), name, name, part_files=files, colours=self.colours))
+        for style, files_of in self.maps.items():
+            if path := files_of.get(stem(name)):
+                found.append(of_map(path, name, style))
+        return found
+
+
+def respelled(by_image: dict[str, list[Annotation]], pairs: Mapping[str, str]) -> None:
+    """Moves annotations from the names under which they were written to those of the files that are meant."""
+    for old, new in pairs.items():
+        by_image.setdefault(new, []).extend(replace(one, image=new) for one in by_image.pop(old, ()))
+        if not by_image[new]:
+            del by_image[new]
+
+
+def read_labels(
+    dataset: DatasetFile, source: Source, read_coco: Callable[..., Annotations]
+) -> tuple[Labels, list[Problem]]:
+    """Whatever the source names, as far as it can be read; problems."""
+    labels = Labels()
+    problems: list[Problem] = []
+
+    def add(by_image: dict[str, list[Annotation]], read: Callable[[], Annotations]) -> None:
+        try:
+            found, wrong = read()
+        except BadInput as bad:
+            found, wrong = [], bad.problems
+        objects = [one for one in found if not one.part_segments]
+        labels.add(by_image, objects)
+        labels.add(labels.whole, [one for one in found if one.part_segments])
+        problems.extend(wrong)
+
+    def files(folder: Path, find: Callable[[], tuple[dict[str, Any], list[Problem]]]) -> dict[str, Any]:
+        unreadable = unlistable(folder)
+        found, wrong = ({}, unreadable) if unreadable else find()
+        problems.extend(wrong)
+        if source.suffix and source.images is not None and os.path.samefile(folder, source.images):
+            found = {stem: path for stem, path in found.items() if stem.endswith(source.suffix)}
+        return {stem.removesuffix(source.suffix): path for stem, path in found.items()}
+
+    parts, masks = source.part_coco, source.part_masks
+    if source.coco_files:
+        add(labels.objects, lambda: _objects_of(source, read_coco))
+        problems += _drawn_twice(source, labels)
+    if masks is not None:
+        if not dataset.overlapping:
+            labels.colours, wrong = read_labelmap(masks, dataset.parts)
+            problems += wrong
+        labels.part_files = files(masks, lambda: _part_files(dataset, source, masks, bool(labels.colours)))
+    elif parts is not None and not (parts in source.coco_files and labels.whole):  # read there already
+        add(labels.whole, lambda: read_part_coco(parts, dataset.parts, source.coordinates))
+    for name, path in source.by_style.items():
+        style = STYLES[name]
+        if kind(path) == "folder":
+            labels.maps[name] = files(path, partial(find_maps, path))
+        else:
+            add(labels.whole, partial(read_of_parts, path, dataset.parts, style, source.coordinates))
+    return labels, problems
+
+
+def _part_files(
+    dataset: DatasetFile, source: Source, folder: Path, lossy: bool
+) -> tuple[dict[str, PartFiles], list[Problem]]:
+    """``find_part_files`` in the layout that the folder has. ``lossy``: colours are known, which a JPEG may hold."""
+    assert source.images is not None
+    ending = source.suffix if os.path.samefile(folder, source.images) else ""
+    folders = maps_of(dataset.overlapping, len(dataset.parts)).folders(dataset.parts)
+    if not folders and has_part_folders(folder, dataset.parts, source.images):
+        folders = dataset.parts
+    found, problems = find_part_files(folder, folders, ending, lossy)
+    if not folders and (
+        of_each := by_part_name({name: path for name, ((_, path), *_) in found.items()}, dataset.parts)
+    ):
+        return of_each, problems
+    return found, problems
+
+
+def _drawn_twice(source: Source, labels: Labels) -> list[Problem]:
+    """Takes part masks out of the labels that the COCO files of objects have besides those of another key; a note."""
+    other = source.part_masks or source.part_coco
+    if not labels.whole or other is None or other in source.coco_files:
+        return []
+    file = next(iter(labels.whole.values()))[0].file
+    count = len(labels.whole)
+    labels.whole.clear()
+    return [Problem(file, f"has part masks of {count} images, too; those of {other} are used alone", "", "note")]
+
+
+def _objects_of(source: Source, read_coco: Callable[..., Annotations]) -> Annotations:
+    """The objects of all COCO files of a source, joined, and the part masks of those that have parts as categories."""
+    found: list[Annotation] = []
+    problems: list[Problem] = []
+    for file in source.coco_files:
+        try:
+            own, wrong = read_coco(file, coordinates=source.coordinates)
+        except BadInput as bad:
+            own, wrong = [], bad.problems
+        found += own
+        problems += wrong
+    objects = [one for one in found if not one.part_segments]
+    if len(source.coco_files) > 1:
+        count = Counter(one.image for one in objects)
+        objects = [replace(one, alone=one.alone and count[one.image] == 1) for one in objects]
+    objects, notes = joined_as(source.join)(objects)
+    return objects + [one for one in found if one.part_segments], [*problems, *notes]
+
+
+def read_tool(
+    dataset: DatasetFile, source: Source, labels: Labels, read_export: Callable[[Path], Document]
+) -> list[Problem]:
+    """Adds what the export of a tool says to the ``labels``; problems."""
+    path, folder = source.labels, source.images
+    if path is None or folder is None:
+        return []
+    try:
+        document = read_export(path)
+    except BadInput as bad:
+        return bad.problems
+    labels.mirror |= dict.fromkeys(document.mirror)
+    names = [name for name, _ in list_images(folder)]
+    found = of_document(path, document, dataset.parts, names, joined_as(source.join))
+    labels.add(labels.objects, found.objects)
+    others = source.part_masks or source.part_coco
+    if others is not None and found.whole:
+        message = f"has part masks of {len(found.whole)} images, and so has {others}, whose are used"
+        return [*found.problems, Problem(str(path), message, "make them two sources if both are meant", "note")]
+    labels.add(labels.whole, found.whole)
+    return found.problems
+
+
+def unlistable(folder: Path) -> list[Problem]:
+    """The folder, and those below it that are not hidden, as far as they cannot be listed: ``list_images`` would pass
+    over them without a word."""
+    problems = []
+
+    def add(error: OSError) -> None:
+        if limits.is_machines(error):
+            raise error
+        message = f"cannot be read: {error.strerror}"
+        problems.append(Problem(str(error.filename or folder), message, "give yourself permission to list the folder"))
+
+    for _, folders, _ in os.walk(folder, onerror=add):
+        folders[:] = [f for f in folders if not f.startswith(".")]
+    return problems
+
+
+def is_file(path: Path) -> bool:
+    try:
+        return kind(path) == "file"
+    except OSError:
+        return False
