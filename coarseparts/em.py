@@ -27,6 +27,7 @@ from coarseparts.data.sample import Batch
 from coarseparts.data.transforms import viewed
 from coarseparts.joint import JointModel
 from coarseparts.labels import Parts
+from coarseparts.refine import descended
 from coarseparts.updates import Epochs, Terms, frozen, on_both, train_epochs, update
 
 
@@ -69,7 +70,9 @@ def em_step(
         if joint.average is not None:
             joint.average.update_parameters(joint.posterior)
     with torch.no_grad():
-        log_q = joint.infer(batch, o.condition)  #                                                          14
+        log_q = joint.infer(batch, o.condition and not o.refine)  #                                         14
+    if o.refine:
+        log_q = refined(joint, batch, log_q, logits, o, generator)
     m_terms = m_step(joint.y, log_q, logits, labelled, logits_p, o, generator)
     update(optimizers.part_model, m_terms, o.clip)  #                                                       17
     l_terms: Terms = {}
@@ -91,6 +94,16 @@ def e_step(
     ``log_q`` (B, S, H, W) carries the gradient; ``logits`` of the part model is taken as given;
     ``logits_qp`` is the posterior on the part-labelled images.
     """
+    terms = free_energy(joint, batch, log_q, logits, o)
+    if o.supervise:
+        terms["supervised"] = o.supervise * joint.y.supervised(logits_qp, labelled.parts)
+        if o.dice:
+            terms["supervised_dice"] = o.supervise * o.dice * joint.y.dice(logits_qp, labelled.parts)
+    return terms
+
+
+def free_energy(joint: JointModel, batch: Batch, log_q: Tensor, logits: Tensor, o: Options) -> Terms:
+    """-F(q, theta) of Eq. 2 in named terms; arguments as of ``e_step``."""
     y, logits = joint.y, logits.detach()
     if o.agreement == "elbo":
         agreement = y.cross_entropy(log_q.exp(), logits)  # -E_q log p(y|x)
@@ -106,11 +119,20 @@ def e_step(
         mean, label = style.predict(log_q), batch.labels[name]  #                                        9, 10
         misfit = style.loss(label, mean) if o.misfit == "plain" else o.evidence * style.nll(label, mean)
         terms[name] = o.lambdas.get(name, 1.0) * (misfit * batch.present[name]).mean()
-    if o.supervise:
-        terms["supervised"] = o.supervise * y.supervised(logits_qp, labelled.parts)
-        if o.dice:
-            terms["supervised_dice"] = o.supervise * o.dice * y.dice(logits_qp, labelled.parts)
     return terms
+
+
+def refined(
+    joint: JointModel, batch: Batch, log_q: Tensor, logits: Tensor, o: Options, generator: torch.Generator | None
+) -> Tensor:
+    """log_q, from where the network left it, after steps down the free energy, image by image (section 3.2)."""
+
+    def energy(log_q: Tensor) -> Tensor:
+        return torch.stack(list(free_energy(joint, batch, log_q, logits, o).values())).sum()
+
+    with frozen(joint.theta_k):
+        log_q = descended(energy, log_q, joint.y, o.refine, o.refine_rate, o.langevin, generator)
+    return joint.condition(batch, log_q) if o.condition else log_q
 
 
 def m_step(
@@ -199,10 +221,9 @@ class Options(BaseModel):
         description="line 14 infers with theta_q's moving average, which keeps this share a step; 0: no",
     )
     joint_forward: bool = Field(True, description="both batches in one forward pass, sharing batch-norm statistics")
+    refine: int = Field(0, ge=0, description="line 14: so many gradient steps on each image's q; 0: the network's")
+    refine_rate: float = Field(1.0, gt=0, description="of these steps, in log-probability a pixel")
+    langevin: bool = Field(False, description="noise in these steps: a draw from q by Langevin dynamics")
     label_dropout: float = Field(0.1, ge=0, lt=1, description="chance that a label is hidden from the posterior")
-    views: float = Field(
-        0.0,
-        ge=0,
-        description="strength of colours, with grey and blur, in what the part model sees of coarse images",
-    )
+    views: float = Field(0.0, ge=0, description="strength of recolouring in what the part model sees of coarse images")
     clip: float = Field(1.0, gt=0, description="largest norm of a gradient")
