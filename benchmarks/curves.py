@@ -88,7 +88,12 @@ def cells() -> list[Cell]:
     ]
     longer = [Cell("birds", method, 3, 1) for method in ("em", "distillation", "upper-bound", "fine-tuning")]
     cars = [Cell("cars-like", method, 1, None, seed) for seed in (10, 11) for method in ("em", "distillation")]
-    return [*ants[:2], longer[0], *ants[2:8], *longer[1:], *cars, *ants[8:]]
+    teachers = [
+        Cell("birds", "em", 1, 1, changes={"match_labels": matched} | sharper)
+        for sharper in ({}, {"em.sharpness": 0.6})
+        for matched in (True, False)
+    ]
+    return [*ants[:2], longer[0], *ants[2:8], *longer[1:], *cars, *ants[8:], *teachers]
 
 
 ENCODERS = {

@@ -146,7 +146,7 @@ def m_step(
 ) -> Terms:
     """The part model's loss in named terms (line 17): l(yp, mu_p) and l(mu_q, mu), q being fixed."""
     if o.target == "soft":
-        q = log_q.exp()
+        q = (log_q if o.sharpness == 1 else y.normalised(o.sharpness * log_q)).exp()
     else:
         hard = y.mode(log_q) if o.target == "mode" else y.sample(log_q, generator)
         q = y.certain(hard).to(log_q.dtype)
@@ -205,6 +205,7 @@ class Options(BaseModel):
     learn_unbounded: bool = Field(False, description="whether p(yk|y) learns from images without mask and box, too")
     supervise: float = Field(1.0, ge=0, description="weight of the posterior's own loss on part-labelled images")
     target: Literal["soft", "mode", "sample"] = Field("soft", description="what of q the M-step learns from")
+    sharpness: float = Field(1.0, gt=0, description="exponent of the soft q that the M-step learns from")
     dice: float = Field(
         3.0, ge=0, description="weight of the soft Dice loss beside each cross entropy that trains parts; 0: as printed"
     )

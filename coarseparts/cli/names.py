@@ -62,7 +62,7 @@ _SETTINGS = {
         "flip part_average match_labels"
     ),
     "em": (
-        "alpha lambdas misfit evidence gamma entropy agreement unbounded learn_unbounded supervise target "
+        "alpha lambdas misfit evidence gamma entropy agreement unbounded learn_unbounded supervise target sharpness "
         "dice delta1 delta2 train_label_models condition average joint_forward refine refine_rate langevin "
         "label_dropout views clip"
     ),

@@ -98,7 +98,7 @@ class Settings(BaseModel):
     )
 
     match_labels: bool = Field(
-        default=True,
+        default=False,
         description="the posterior sees half of the images with part masks with the labels of coarse ones",
     )
 
