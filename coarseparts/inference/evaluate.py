@@ -86,8 +86,8 @@ def evaluate(
     if folder.is_dir():
         look_through(folder)
     trained = load(folder, device, flip)
-    file = _dataset_of(folder) if data is None else path_of("data", data)
-    store, problems = _store_for(trained, file, split, skip_bad, progress)
+    file = dataset_of(folder) if data is None else path_of("data", data)
+    store, problems = store_for(trained, file, split, skip_bad, progress)
     if wrong := [
         f"labels: {name} is no label of this model; {near}" for name, near in strangers(labels or (), trained.styles)
     ]:
@@ -102,7 +102,7 @@ def evaluate(
     return Evaluation(**measured | {"ci95": tuple(measured["ci95"])}, problems=problems)
 
 
-def _dataset_of(run: Path) -> Path:
+def dataset_of(run: Path) -> Path:
     """The dataset file that a run was trained on."""
     config = run / "config.yaml"
     named = read_config(config).get("data") if config.is_file() else None
@@ -112,7 +112,7 @@ def _dataset_of(run: Path) -> Path:
     return Path(named)
 
 
-def _store_for(
+def store_for(
     trained: Model, data: Path, split: str, skip_bad: bool, progress: Callable[[int, int], None] | None
 ) -> tuple[Store, list[Problem]]:
     """The images of a split as the model was trained to see them, and what is noteworthy about them."""
