@@ -83,7 +83,8 @@ def measure(
     names = tuple(names_of(model.schema.parts, formulas))
     units = {name: unit_of(name, lengths.unit, formulas) for name in names}
     around = calibration.intervals(names, formulas)
-    measured, bad = [], []
+    measured: list[Measured] = []
+    bad: list[Problem] = []
     for start in range(0, len(found), BATCH):
         for name, parts in _predicted(model, found[start : start + BATCH], bad):
             values = with_formulas(values_of(parts.masks, parts.image), formulas)
