@@ -43,5 +43,5 @@ $(STAMP): pyproject.toml constraints.txt
 	fi; \
 	if ! "$(VENV)/bin/python" -m pip --version >/dev/null 2>&1; then "$$found" -m venv "$(VENV)" || exit 1; fi; \
 	echo "Installing into $(VENV) with $$found; the first time takes a few minutes (PyTorch with CUDA is 5.5 GB)."
-	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev,measure]'
 	@touch $@

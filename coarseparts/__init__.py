@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from coarseparts.inference.model import Model as Model
     from coarseparts.inference.model import load as load
     from coarseparts.inference.parts import Parts as Parts
+    from coarseparts.measurement.folder import measure as measure
     from coarseparts.system.errors import CoarsepartsError as CoarsepartsError
 
     __version__: str
@@ -39,6 +40,7 @@ _PLACES = {
     "CheckReport": "data.check",
     "evaluate": "inference.evaluate",
     "Evaluation": "inference.evaluate",
+    "measure": "measurement.folder",
     "CoarsepartsError": "system.errors",
 }
 """The module of each public name; who adds one gives it a line here and one above."""

@@ -25,7 +25,8 @@ class Parts:
     """The parts of one photograph of H x W pixels (upright, as EXIF says). Everything is computed when it is asked for.
 
     ``names``: of the parts, index 1..P. ``image`` (H, W, 3) uint8: the photograph as it was looked at. ``notes``: what
-    was converted or moved on the way (an image with transparency, a box that reached beyond the image).
+    was converted or moved on the way (an image with transparency, a box that reached beyond the image). ``prediction``:
+    what the model said at the size of its crop.
 
         parts = model.predict("photo.jpg")
         area = parts.masks["head"].sum()             # pixels
@@ -33,7 +34,7 @@ class Parts:
     """
 
     def __init__(self, prediction: Prediction, schema: Schema, image: np.ndarray, notes: Sequence[Problem] = ()):
-        self._prediction = prediction
+        self.prediction = prediction
         self._schema = schema
         self.image = image
         self.notes = tuple(notes)
@@ -57,12 +58,12 @@ class Parts:
     def probability(self) -> np.ndarray:
         """(P + 1, H, W) float32 in 0..1, row 0 the background, which sum to 1 at each pixel; of parts that overlap
         (P, H, W), each by itself. Certainly background outside of the region that was looked at."""
-        return self._prediction.at_native()
+        return self.prediction.at_native()
 
     @cached_property
     def _map(self) -> np.ndarray:
         """(H, W) uint8 indices; bit fields where parts overlap."""
-        return self._prediction.part_map()
+        return self.prediction.part_map()
 
     def overlay(self) -> Image.Image:
         """The photograph with the parts laid over it in colours, (W, H) pixels, RGB."""

@@ -1,0 +1,70 @@
+"""``coarseparts measure``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coarseparts.cli import help, options
+from coarseparts.cli.choices import Device, Run, SkipBad
+from coarseparts.cli.help import DataOption, OutputOption, verb
+from coarseparts.cli.terminal import notes, progress, say
+from coarseparts.system.problems import BadInput, Problem
+
+app = help.app()
+
+
+@verb(
+    app,
+    examples=(
+        "coarseparts measure runs/ants photos --out traits.csv --scale scale.csv",
+        "coarseparts measure runs/ants photos --out traits.csv --ratio 'head.width / thorax.length'",
+    ),
+)
+def measure(
+    run: Run,
+    images: Annotated[Path, typer.Argument(help="folder of photographs, or one")],
+    target: Annotated[Path, OutputOption("--out", help="CSV file to write, a row an image")],
+    ratios: Annotated[
+        list[str], DataOption("--ratio", metavar="FORMULA", help="e.g. head.width / thorax.length; may be repeated")
+    ] = [],  # noqa: B006
+    scale: Annotated[
+        Path | None, DataOption(help="CSV file image,pixels_per_unit,unit; or dpi, what the images state [pixels]")
+    ] = None,
+    data: Annotated[
+        Path | None, DataOption(help="dataset file whose validation images give the intervals [the run's own]")
+    ] = None,
+    intervals: Annotated[bool, OutputOption("--intervals/--no-intervals", help="90 % intervals of each value")] = True,
+    long: Annotated[bool, OutputOption("--long", help="a row a value in place of a row an image")] = False,
+    dwc: Annotated[Path | None, OutputOption(help="also write Darwin Core's MeasurementOrFact (CSV)")] = None,
+    device: Device = "auto",
+    skip_bad: SkipBad = False,
+) -> None:
+    """Traits of the parts of photographs, with units and intervals, as a CSV table."""
+    for option, file in (("--out", target), ("--dwc", dwc)):
+        if file is not None and file.suffix.lower() != ".csv":
+            raise BadInput(Problem(f"{option} {file}", "is no name of a CSV file", "end it with .csv"))
+    if dwc is not None and dwc.resolve() == target.resolve():
+        raise BadInput(Problem(f"--dwc {dwc}", "is the file of --out, too", "name another file"))
+
+    from coarseparts.measurement import folder, tables
+
+    table = folder.measure(
+        run,
+        images,
+        ratios=ratios,
+        scale=scale,
+        data=data,
+        intervals=intervals,
+        device=options.device(device),
+        skip_bad=skip_bad,
+        progress=progress("measuring"),
+    )
+    notes(table.problems)
+    (tables.write_long if long else tables.write_wide)(target, table)
+    if dwc is not None:
+        tables.write_dwc(dwc, table)
+    flagged = sum(any(each.flags.values()) for each in table.images)
+    say(f"{len(table.images)} images, {flagged} of them flagged; {len(table.names)} values each in {target}")

@@ -1,0 +1,159 @@
+"""Ratios as users write them: ``head.width / thorax.length``, ``distance(head, tail) / object.length``.
+
+Only numbers, a part's traits, ``distance(part, part)``, ``+ - * /`` and brackets; nothing is evaluated by Python.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from coarseparts.measurement.shapes import LENGTHS, PLACES, TRAITS
+from coarseparts.system.problems import BadInput, Problem
+from coarseparts.system.text import nearest, short
+
+LONGEST, DEEPEST = 500, 30
+"""Characters of a formula, and brackets within brackets, at most."""
+
+_TOKEN = re.compile(r'\s*(?:(\d+\.?\d*|\.\d+)|"([^"]+)"|([^\W\d]\w*)|([-+*/().,]))')
+
+Values = Mapping[str, float]
+"""Numbers by name: ``part.trait`` and ``distance.part-part``."""
+
+Compute = Callable[[Values], float]
+
+
+@dataclass(frozen=True)
+class Formula:
+    """``text`` as it was written; ``of(values)`` is nan where a value is missing, or a divisor 0. ``dimension``: the
+    power of a length that it is measured in, 0 of a ratio."""
+
+    text: str
+    of: Compute
+    dimension: int
+
+
+def parse(text: str, parts: tuple[str, ...]) -> Formula:
+    """The formula of a text over these parts. Raises BadInput naming what cannot be read, an unknown part or trait."""
+    if len(text) > LONGEST:
+        raise _refused(text, f"has {len(text):,} characters, expected at most {LONGEST}")
+    reader = _Reader(text, parts)
+    of, dimension = reader.sum()
+    if reader.here:
+        raise _refused(text, f"has {short(reader.here)} where an operator or the end was expected")
+    return Formula(text.strip(), of, dimension)
+
+
+def distance(first: str, second: str) -> str:
+    """The name of the distance between two parts' centroids."""
+    return f"distance.{first}-{second}"
+
+
+class _Reader:
+    """Reads a formula from left to right; each method returns what computes its piece, and its dimension."""
+
+    def __init__(self, text: str, parts: tuple[str, ...]):
+        self.text, self.parts, self.depth = text, parts, 0
+        self.tokens: list[str] = []
+        at = 0
+        while text[at:].strip():
+            found = _TOKEN.match(text, at)
+            if found is None:
+                raise _refused(text, f"has {short(text[at:].strip()[:12])}, which is no part of a formula")
+            number, quoted, name, sign = found.groups()
+            self.tokens.append(f'"{quoted or name}' if quoted or name else number or sign)
+            at = found.end()
+
+    @property
+    def here(self) -> str:
+        return self.tokens[0] if self.tokens else ""
+
+    def take(self, expected: str = "") -> str:
+        if (expected and self.here != expected) or not self.tokens:
+            came = short(self.here.removeprefix('"')) if self.here else "the end"
+            raise _refused(self.text, f"has {came} where {expected or 'a number, a part or a bracket'} was expected")
+        return self.tokens.pop(0)
+
+    def sum(self) -> tuple[Compute, int]:
+        left, dimension = self.product()
+        while self.here in ("+", "-"):
+            sign = self.take()
+            right, other = self.product()
+            if other != dimension:
+                raise _refused(self.text, "adds what is measured in different units")
+            left = _both(left, right, sign)
+        return left, dimension
+
+    def product(self) -> tuple[Compute, int]:
+        left, dimension = self.value()
+        while self.here in ("*", "/"):
+            sign = self.take()
+            right, other = self.value()
+            dimension += other if sign == "*" else -other
+            left = _both(left, right, sign)
+        return left, dimension
+
+    def value(self) -> tuple[Compute, int]:
+        token = self.take()
+        if token == "(":
+            self.depth += 1
+            if self.depth > DEEPEST:
+                raise _refused(self.text, f"has more than {DEEPEST} brackets within each other")
+            inner = self.sum()
+            self.take(")")
+            self.depth -= 1
+            return inner
+        if token[0].isdigit() or (token[0] == "." and token != "."):
+            number = float(token)
+            return (lambda values: number), 0
+        if not token.startswith('"'):
+            raise _refused(self.text, f"has {short(token)} where a number, a part or a bracket was expected")
+        name = token[1:]
+        if name == "distance" and self.here == "(":
+            return self.apart()
+        part = self.known(name, self.parts)
+        self.take(".")
+        trait = self.known(self.take().removeprefix('"'), TRAITS)
+        dimension = 2 if trait == "area" else int(trait in _LENGTHS)
+        return _named(f"{part}.{trait}"), dimension
+
+    def apart(self) -> tuple[Compute, int]:
+        self.take("(")
+        first = self.known(self.take().removeprefix('"'), self.parts)
+        self.take(",")
+        second = self.known(self.take().removeprefix('"'), self.parts)
+        self.take(")")
+
+        def of(values: Values) -> float:
+            x, y = (values[f"{first}.{c}"] - values[f"{second}.{c}"] for c in ("centroid_x", "centroid_y"))
+            return math.hypot(x, y)
+
+        return of, 1
+
+    def known(self, name: str, names: tuple[str, ...]) -> str:
+        if name not in names:
+            raise _refused(self.text, f"names {short(name)}", nearest(name, names))
+        return name
+
+
+_LENGTHS = (*LENGTHS, *PLACES)
+
+
+def _named(name: str) -> Compute:
+    return lambda values: values[name]
+
+
+def _both(left: Compute, right: Compute, sign: str) -> Compute:
+    def of(values: Values) -> float:
+        a, b = left(values), right(values)
+        if sign == "/":
+            return a / b if b else math.nan
+        return a + b if sign == "+" else a - b if sign == "-" else a * b
+
+    return of
+
+
+def _refused(text: str, message: str, remedy: str = 'write e.g. head.width / "left wing".length') -> BadInput:
+    return BadInput(Problem(f"--ratio {short(text, 60)}", message, remedy))

@@ -1,0 +1,78 @@
+"""All that is measured of one object: its parts' shapes, distances, formulas, and what to look at twice."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from coarseparts.measurement.formulas import Formula, distance
+from coarseparts.measurement.shapes import COLOURS, LENGTHS, PLACES, TRAITS, shape
+
+WHOLE = "object"
+"""The name of all parts together."""
+
+MOST_PAIRED = 20
+"""Parts whose distances are all told, at most; of more, formulas tell those that are asked for."""
+
+
+def members(parts: Sequence[str]) -> tuple[str, ...]:
+    """What is measured: each part and, unless a part has its name, the whole."""
+    return tuple(parts) if WHOLE in parts else (*parts, WHOLE)
+
+
+def names_of(parts: Sequence[str], formulas: Sequence[Formula] = ()) -> list[str]:
+    """The names of all values, in the order of a table's columns."""
+    own = [f"{part}.{trait}" for part in members(parts) for trait in TRAITS]
+    pairs = itertools.combinations(parts, 2) if len(parts) <= MOST_PAIRED else ()
+    return [*own, *(distance(*pair) for pair in pairs), *(formula.text for formula in formulas)]
+
+
+def values_of(masks: Mapping[str, np.ndarray], image: np.ndarray) -> dict[str, float]:
+    """Values by name of masks (H, W) bool by part and an image (H, W, 3) uint8, in pixels; nan where nothing shows."""
+    parts = tuple(masks)
+    whole = dict(masks)
+    whole.setdefault(WHOLE, np.logical_or.reduce(list(masks.values())))
+    found = {f"{part}.{trait}": v for part in members(parts) for trait, v in shape(whole[part], image).items()}
+    for a, b in itertools.combinations(parts, 2) if len(parts) <= MOST_PAIRED else ():
+        found[distance(a, b)] = math.hypot(*(found[f"{a}.{c}"] - found[f"{b}.{c}"] for c in PLACES))
+    return found
+
+
+def with_formulas(values: Mapping[str, float], formulas: Sequence[Formula]) -> dict[str, float]:
+    """The values and what the formulas make of them."""
+    return dict(values) | {formula.text: formula.of(values) for formula in formulas}
+
+
+def flags_of(masks: Mapping[str, np.ndarray], values: Mapping[str, float]) -> dict[str, list[str]]:
+    """What to look at twice, by part: "not found", "cut by the border", "several pieces"."""
+    found: dict[str, list[str]] = {}
+    for part, mask in masks.items():
+        if not mask.any():
+            found[part] = ["not found"]
+            continue
+        cut = mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any()
+        told = {"cut by the border": cut, "several pieces": values[f"{part}.pieces"] > 1}
+        found[part] = [flag for flag, true in told.items() if true]
+    return found
+
+
+def dimension_of(name: str, formulas: Sequence[Formula]) -> int:
+    """The power of a length in which a value is measured: 2 an area, 1 a length, 0 anything else."""
+    for formula in formulas:
+        if formula.text == name:
+            return formula.dimension
+    trait = name.rpartition(".")[2]
+    return 2 if trait == "area" else int(trait in (*LENGTHS, *PLACES) or name.startswith("distance."))
+
+
+def unit_of(name: str, unit: str, formulas: Sequence[Formula]) -> str:
+    """The unit of a value where lengths have ``unit``: "mm", "mm2", "deg", "0-255", "" of ratios and counts."""
+    trait = name.rpartition(".")[2]
+    if power := dimension_of(name, formulas):
+        return unit if power == 1 else f"{unit}{power}"
+    if all(formula.text != name for formula in formulas):
+        return "deg" if trait == "orientation" else "0-255" if trait in COLOURS else ""
+    return ""

@@ -1,0 +1,131 @@
+"""From photographs to tables: scale, intervals, flags, files."""
+
+from __future__ import annotations
+
+import csv
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("skimage", reason="scikit-image is not installed: pip install 'coarseparts[measure]'")
+
+from coarseparts.measurement.folder import Measured, Measurements
+from coarseparts.measurement.formulas import parse
+from coarseparts.measurement.intervals import Calibration, quantile
+from coarseparts.measurement.scale import read_scale
+from coarseparts.measurement.tables import write_dwc, write_long, write_wide
+from coarseparts.measurement.traits import dimension_of, flags_of, names_of, unit_of, values_of
+from coarseparts.system.problems import BadInput
+
+PARTS = ("head", "tail")
+
+
+def object_at(x: int, wide: int, error: int = 0) -> dict[str, np.ndarray]:
+    masks = {name: np.zeros((60, 120), bool) for name in PARTS}
+    masks["head"][10:30, x : x + wide + error] = True
+    masks["tail"][30:50, x : x + wide - error] = True
+    return masks
+
+
+def measured(rng: np.random.Generator) -> tuple[dict[str, float], dict[str, float]]:
+    image, x, wide = np.full((60, 120, 3), 90, np.uint8), int(rng.integers(5, 20)), int(rng.integers(20, 60))
+    error = round(float(rng.normal(0, 4)))
+    return values_of(object_at(x, wide, error), image), values_of(object_at(x, wide), image)
+
+
+def test_intervals_hold_the_true_values_of_nine_in_ten_images_that_were_held_out():
+    rng = np.random.default_rng(0)
+    several = [measured(rng) for _ in range(400)]
+    ratio = parse("head.length / tail.length", PARTS)
+    around = Calibration(several[:200]).intervals(["head.length", "head.centroid_x", "distance.head-tail"], [ratio])
+    for name in ("head.length", "head.centroid_x", "distance.head-tail"):
+        held = [around(p)[name][0] <= t[name] <= around(p)[name][1] for p, t in several[200:]]
+        assert 0.85 <= np.mean(held) <= 0.95, name
+
+
+def test_a_quantile_of_continuous_scores_covers_85_to_95_percent():
+    rng = np.random.default_rng(1)
+    covered = [np.mean(rng.exponential(size=500) <= quantile(list(rng.exponential(size=200)))) for _ in range(50)]
+    assert 0.88 <= np.mean(covered) <= 0.92 and np.mean([0.85 <= c <= 0.95 for c in covered]) >= 0.9
+
+
+def test_too_few_validation_images_give_no_interval():
+    assert quantile([0.1] * 8) == math.inf and quantile([0.1] * 9) == 0.1
+    rng = np.random.default_rng(0)
+    few = Calibration([measured(rng) for _ in range(8)])
+    assert few.intervals(["head.length", "head.red", "head.centroid_x", "head.orientation"])(measured(rng)[0]) == {}
+
+
+def test_flags_name_what_is_cut_missing_or_broken():
+    masks = {name: np.zeros((40, 40), bool) for name in ("a", "b", "c")}
+    masks["a"][0:9, 5:9] = True
+    masks["b"][3:9, 3:9] = masks["b"][20:30, 20:30] = True
+    values = values_of(masks, np.zeros((40, 40, 3), np.uint8))
+    assert flags_of(masks, values) == {"a": ["cut by the border"], "b": ["several pieces"], "c": ["not found"]}
+
+
+def test_names_have_units_by_their_dimension():
+    formulas = [parse("head.area / tail.length", PARTS), parse("head.width / tail.width", PARTS)]
+    named = {name: unit_of(name, "mm", formulas) for name in names_of(PARTS, formulas)}
+    assert named["head.area"] == "mm2" and named["object.length"] == "mm" and named["tail.pieces"] == ""
+    assert named["distance.head-tail"] == "mm" and named["head.orientation"] == "deg"
+    assert named["head.area / tail.length"] == "mm" and named["head.width / tail.width"] == ""
+    assert dimension_of("head.red", formulas) == 0
+
+
+def test_a_scale_file_is_read_and_all_that_is_wrong_with_it_is_told(tmp_path):
+    images = [("a.jpg", tmp_path / "a.jpg"), ("b.jpg", tmp_path / "b.jpg")]
+    file = tmp_path / "scale.csv"
+    file.write_text("image,pixels_per_unit,unit\na.jpg,10,mm\nb.jpg,2.5,mm\n", encoding="utf-8-sig")
+    scale, _ = read_scale(file, images)
+    assert (scale.unit, scale.of("a.jpg"), scale.of("b.jpg")) == ("mm", 10, 2.5)
+    for lines, said in (
+        ("a.jpg,10,mm", "no line for b.jpg"),
+        ("a.jpg,10,mm\nb.jpg,1,cm", "the units 'mm', 'cm'"),
+        ("a.jpg,10,mm\na.jpg,11,mm", "another scale"),
+        ("a.jpg,0,mm\nb.jpg,-1,mm", "line 3"),
+        ("a.jpg,nan,mm", "line 2"),
+        ("a.jpg,1e999,mm", "line 2"),
+        ("a.jpg", "line 2"),
+        ("a.jpg,10,", "line 2"),
+    ):
+        file.write_text(f"image,pixels_per_unit,unit\n{lines}\n")
+        with pytest.raises(BadInput) as told:
+            read_scale(file, images)
+        assert said in str(told.value) and "scale.csv" in str(told.value)
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BadInput, match="UTF-8"):
+        read_scale(file, images)
+
+
+def test_the_resolution_of_a_scan_is_taken_and_that_of_a_screen_is_noted(tmp_path):
+    for name, dpi in (("scan.png", 254), ("screen.png", 72)):
+        Image.new("RGB", (8, 8)).save(tmp_path / name, dpi=(dpi, dpi))
+    Image.new("RGB", (8, 8)).save(tmp_path / "none.png")
+    scale, notes = read_scale("dpi", [("scan.png", tmp_path / "scan.png"), ("screen.png", tmp_path / "screen.png")])
+    assert scale.unit == "mm" and scale.of("scan.png") == pytest.approx(10, rel=1e-3)
+    assert [note.file for note in notes] == [str(tmp_path / "screen.png")]
+    with pytest.raises(BadInput, match=r"none\.png"):
+        read_scale("dpi", [("none.png", tmp_path / "none.png")])
+
+
+def test_tables_hold_the_numbers_and_nothing_that_a_spreadsheet_computes(tmp_path):
+    one = Measured("=cmd|1.jpg", {"a.length": 2.0, "a.red": math.nan}, {"a.length": (1.0, 3.0)}, {"a": ["cut"]})
+    table = Measurements(("a",), ("a.length", "a.red"), {"a.length": "=mm", "a.red": ""}, [one])
+    rows = {}
+    for write in (write_wide, write_long, write_dwc):
+        with open(write(tmp_path / f"{write.__name__}.csv", table), newline="", encoding="utf-8") as file:
+            rows[write.__name__] = list(csv.reader(file))
+    assert rows["write_wide"][0] == [
+        "image",
+        "flags",
+        "a.length [=mm]",
+        "a.length [=mm] low",
+        "a.length [=mm] high",
+        "a.red",
+    ]
+    assert rows["write_wide"][1] == ["'=cmd|1.jpg", "a: cut", "2.0", "1.0", "3.0", ""]
+    assert rows["write_long"][1] == ["'=cmd|1.jpg", "a", "length", "2.0", "1.0", "3.0", "'=mm", "cut"]
+    assert len(rows["write_dwc"]) == 2 and rows["write_dwc"][1][2:5] == ["a.length", "2.0", "1.0"]
