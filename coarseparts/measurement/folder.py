@@ -20,7 +20,7 @@ from coarseparts.measurement.traits import dimension_of, flags_of, members, name
 from coarseparts.system.files import path_of
 from coarseparts.system.problems import BadInput, Problem, capped
 
-UNLIKE = "unlike the training images"
+UNCERTAIN = "less certain than usual"
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ def measure(
         for name, parts in _predicted(model, found[start : start + BATCH], bad):
             values = with_formulas(values_of(parts.masks, parts.image), formulas)
             flags = flags_of(parts.masks, values)
-            if calibration.unlike(certainty_of(parts.prediction)):
-                flags["object"] = [*flags.get("object", []), UNLIKE]
+            if calibration.unusual(certainty_of(parts.prediction)):
+                flags["object"] = [*flags.get("object", []), UNCERTAIN]
             measured.append(_scaled(Measured(name, values, around(values), flags), lengths, formulas))
             notes += parts.notes
         if progress:

@@ -83,7 +83,7 @@ class Calibration:
 
         return of
 
-    def unlike(self, certainty: float) -> bool:
+    def unusual(self, certainty: float) -> bool:
         """Whether the model is less certain of an image than of any but one in fifty of the validation images."""
         if len(self.certainty) < 10:
             return False
