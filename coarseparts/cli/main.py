@@ -29,6 +29,7 @@ from coarseparts.system.memory import keep_freed_memory
 from coarseparts.system.text import readable, short
 
 VERBS = {
+    "init": "A dataset file from folders and exports: says what it recognised and assumed, and checks it.",
     "check": "What is in my data, and what is wrong with it.",
     "train": "Train on a dataset file and measure on its validation split; ends with a table and report.html.",
     "compare": "Several methods and seeds on the same data, in one table.",

@@ -445,3 +445,17 @@ def test_a_file_where_the_run_folder_is_to_be(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("something")
     with pytest.raises(RunError, match="run: is a file; name a folder"), claimed(tmp_path / "run"):
         raise AssertionError("nobody may write here")
+
+
+def test_init_goes_from_photographs_and_masks_to_a_dataset_file_that_is_checked(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "masks").mkdir()
+    for i in range(5):
+        pixels = np.random.default_rng(i).integers(0, 255, (32, 32, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{i}.jpg")
+        Image.fromarray((np.arange(1024).reshape(32, 32) // 400).astype(np.uint8)).save(tmp_path / "masks" / f"{i}.png")
+    command = ["init", tmp_path / "photos", tmp_path / "masks", "--parts", "head,rump", "--out", tmp_path / "ants.yaml"]
+    said = coarseparts(*map(str, command)).stdout
+    assert "every 5th by name" in said and "sources[1] val: 5 images = 1 used" in said
+    assert f"train: coarseparts train {tmp_path / 'ants.yaml'}" in said
+    assert "is there and would be written over" in coarseparts(*map(str, command), ok=2).stderr

@@ -42,7 +42,8 @@ WRITERS = {
 MOST_FILES = 20_000
 """Files of a folder that are looked at."""
 
-_SUFFIXES = (".json", ".xml", ".csv", ".slp", ".yaml", ".yml")
+SUFFIXES = (".json", ".xml", ".csv", ".slp", ".yaml", ".yml")
+"""How files end that may be labels."""
 
 _NOT_READ = (
     (rb"<annotation\b(?!s)", "Pascal VOC or LabelMe XML, an XML file an image", "COCO, or the tool's own format"),
@@ -113,7 +114,7 @@ def _files(folder: Path) -> list[Path]:
     found = []
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
-        found += [Path(parent, name) for name in sorted(files) if name.lower().endswith(_SUFFIXES)]
+        found += [Path(parent, name) for name in sorted(files) if name.lower().endswith(SUFFIXES)]
         if len(found) > MOST_FILES:
             came = f"holds more than {MOST_FILES:,} files that may be labels"
             raise BadInput(Problem(str(folder), came, "name the file or folder of the labels"))
