@@ -38,6 +38,7 @@ VERBS = {
     "sweep": "Choose settings on the validation images (Appendix C): a table of trials and the best ones.",
     "evaluate": "Part IoU of a trained model on part-labelled images, and PCK of its keypoints, in percent.",
     "predict": "The parts of photographs; what this model has predicted into the folder already is not done again.",
+    "convert": "The labels of one annotation tool in the format of another.",
     "networks": "Multiply-accumulates and parameters of the paper's networks (Fig. 6) for one 256 x 256 image.",
     "settings": "Every setting with its default, for --set KEY=VALUE.",
     "prepare": "Public data sets into dataset files, from their unpacked archives.",
