@@ -84,7 +84,7 @@ def _of_archive(problems: Iterable[Problem], folder: Path, archive: Path) -> lis
 
 def _read(path: Path) -> Document:
     if (own := format_of(path)) is not None:
-        return own.read(path)
+        return replace(own.read(path), format=own.NAME)
     if not path.is_dir():
         raise BadInput(_unknown(path, [path]))
     files = _files(path)
@@ -100,8 +100,8 @@ def _read(path: Path) -> Document:
     if len(found) > 1:
         told = listed(f"{name} ({abridged(several[0][1], 200)})" for name, several in found.items())
         raise BadInput(Problem(str(path), f"holds exports of several formats: {told}", "name one of them"))
-    ((_, several),) = found.items()
-    return _merged([module.read(file) for module, file in several])
+    ((name, several),) = found.items()
+    return replace(_merged([module.read(file) for module, file in several]), format=name)
 
 
 def format_of(path: Path) -> ModuleType | None:

@@ -13,7 +13,7 @@ from types import ModuleType
 from coarseparts.data.formats import deeplabcut, labelme, yolo
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.document_builder import head
-from coarseparts.data.formats.registry import FORMATS, MOST_FILES, SUFFIXES, format_of, read_export
+from coarseparts.data.formats.registry import FORMATS, MOST_FILES, SUFFIXES, read_export
 from coarseparts.data.formats.unpacked import is_archive
 from coarseparts.data.images import list_images
 from coarseparts.data.suffixes import IMAGES
@@ -78,7 +78,7 @@ def survey(paths: Sequence[Path]) -> Survey:
             problems.append(unreadable(path, error, "give yourself permission to read it"))
     for path, split in exports.items():
         try:
-            name, document = getattr(format_of(path), "NAME", "a zip archive"), read_export(path)
+            document = read_export(path)
         except BadInput as bad:
             if path in paths or not is_archive(path):
                 problems += bad.problems
@@ -86,7 +86,7 @@ def survey(paths: Sequence[Path]) -> Survey:
                 found.passed_over.append(path)
             continue
         if document.annotations:
-            found.exports.append(Export(path, name, document, split))
+            found.exports.append(Export(path, document.format, document, split))
         else:
             found.passed_over.append(path)
     if problems:
