@@ -176,8 +176,9 @@ def _photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]]
     have behind it; None where at most a few have one."""
     some = [file.stem for file in _some(files, LOOKED_AT)]
     best, most, suffix = None, len(some) // 10, ""
-    for folder, own in stems.items():
-        ends = Counter(end for name in some if (end := _end(name, own)) is not None)
+    name = files[0].parent.name
+    for folder, own in sorted(stems.items(), key=lambda pair: pair[0].name != name):  # of equal ones the namesake
+        ends = Counter(end for each in some if (end := _end(each, own)) is not None)
         if ends.total() > most:
             best, most, suffix = folder, ends.total(), ends.most_common(1)[0][0]
     return best, suffix

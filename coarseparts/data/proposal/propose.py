@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -193,40 +192,47 @@ def _side(record: Record) -> float:
 
 
 def _divided(sources: Sequence[ProposedSource], records: Sequence[Record], proposal: Proposal) -> list[dict[str, Any]]:
-    """The sources as the file has them. Where none is for validation, each train source with enough part masks is
-    divided in two, by lists."""
+    """The sources as the file has them. Where none is for validation, each train source that has images chosen for it
+    is divided in two, by lists; a photograph that two sources name is in one split alone."""
     done: list[dict[str, Any]] = []
     base = Path(os.path.abspath(proposal.path)).parent
-    has_val = any(source.split == "val" for source in sources)
-    counted = Counter[str]()
+    val = _for_validation(sources, records, proposal.assumed)
     for i, source in enumerate(sources):
-        keys = {key: _relative(value, base) for key, value in source.keys().items()}
-        own = [r for r in records if r.source == i and r.image is not None]
-        masked = sorted({_name(r, source) for r in own if "parts" in r.has})
-        val = masked[EVERY - 1 :: EVERY] if source.split == "train" and not has_val else []
-        if not val:
-            done.append({"split": source.split} | keys)
+        own = {r.image: "parts" in r.has for r in records if r.source == i and r.image is not None}
+        if not val & own.keys() or source.split != "train":
+            done.append({"split": source.split} | _keys(source, base))
             continue
-        counted.update(val=len(val), masked=len(masked))
         number = "" if len(sources) == 1 else f"-{i}"
-        train = sorted({_name(r, source) for r in own} - {*val})
-        for split, names in (("train", train), ("val", val)):
-            file = f"{proposal.path.stem}-{split}{number}.txt"
-            proposal.lists[file] = names
-            done.append({"split": split} | keys | {"only": file})
-    if counted["val"]:
-        rule = f"every {EVERY}th by name of the {counted['masked']} images with part masks: {counted['val']}"
-        proposal.assumed.append(f"split: {rule} are for validation, all others for training")
-    elif not has_val:
-        proposal.assumed.append("split: too few part masks for a validation split; training holds some out by itself")
-    else:
-        proposal.assumed.append("split: as the folders' and files' names say")
+        images = {
+            "train": [image for image in own if image not in val],
+            "val": [image for image in own if image in val and own[image]],
+        }
+        for split, chosen in images.items():
+            if chosen:
+                file = f"{proposal.path.stem}-{split}{number}.txt"
+                proposal.lists[file] = sorted(image.relative_to(source.images).as_posix() for image in chosen)
+                done.append({"split": split} | _keys(source, base) | {"only": file})
     return done
 
 
-def _name(record: Record, source: ProposedSource) -> str:
-    assert record.image is not None
-    return record.image.relative_to(source.images).as_posix()
+def _keys(source: ProposedSource, base: Path) -> dict[str, Any]:
+    return {key: _relative(value, base) for key, value in source.keys().items()}
+
+
+def _for_validation(sources: Sequence[ProposedSource], records: Sequence[Record], assumed: list[str]) -> set[Path]:
+    """The images of train sources that are taken out for validation, where no source is for it; says so."""
+    if any(source.split == "val" for source in sources):
+        assumed.append("split: as the folders' and files' names say")
+        return set()
+    of_train = {i for i, source in enumerate(sources) if source.split == "train"}
+    masked = sorted({r.image for r in records if r.source in of_train and r.image is not None and "parts" in r.has})
+    val = set(masked[EVERY - 1 :: EVERY])
+    if val:
+        rule = f"every {EVERY}th by name of the {len(masked)} images with part masks: {len(val)}"
+        assumed.append(f"split: {rule} are for validation, all others for training")
+    else:
+        assumed.append("split: too few part masks for a validation split; training holds some out by itself")
+    return val
 
 
 def _relative(value: Any, base: Path) -> Any:

@@ -51,7 +51,8 @@ def proposed_sources(
     sources: dict[tuple[Path, str], ProposedSource] = {}
     for one in map(_above, masks):
         split = split_of(one.images) or split_of(one.folder) or "train"
-        sources.setdefault((one.images, split), ProposedSource(one.images, split)).masks.append(one)
+        source = sources.setdefault((one.images, split), ProposedSource(one.images, split))
+        source.masks += [one] if one not in source.masks else []
     problems, more = [], list[ProposedSource]()
     for export in exports:
         own = _photographs_of(export, photographs)
@@ -99,7 +100,9 @@ def _within(images: Path, others: Collection[Path]) -> Path:
 def _photographs_of(export: Export, photographs: dict[Path, list[Path]]) -> dict[str, Path]:
     """By split, the folder that all photographs lie in which an export names."""
     if export.path.is_dir() and export.name == "YOLO":
-        return {export.split or split_of(export.path) or "train": export.path}
+        folders = [folder for folder in photographs if export.path == folder or export.path in folder.parents]
+        split = export.split or split_of(export.path) or "train"
+        return {split: Path(os.path.commonpath(folders))} if folders else {}
     named = {_file_name(one.get("file_name")) for one in export.document.images if isinstance(one, dict)}
     named |= {_UPLOAD.sub("", name) for name in named} - {""}
     stems = {stem(name) for name in named}
