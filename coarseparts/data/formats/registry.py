@@ -24,6 +24,7 @@ from coarseparts.data.formats import (
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.document_builder import head
 from coarseparts.data.formats.unpacked import is_archive, unpacked
+from coarseparts.system.documents import no_garbage
 from coarseparts.system.problems import BadInput, Problem, unreadable
 from coarseparts.system.text import abridged, listed, nearest
 
@@ -62,8 +63,9 @@ def read_export(path: Path) -> Document:
     one format in a folder are one export. Raises BadInput."""
     try:
         if not is_archive(path):
-            return _read(path)
-        with unpacked(path) as folder:
+            with no_garbage():
+                return _read(path)
+        with unpacked(path) as folder, no_garbage():
             try:
                 document = _read(folder)
             except BadInput as bad:
