@@ -210,6 +210,8 @@ def test_nothing_is_written_over(tmp_path):
     [
         (["nowhere"], "does not exist"),
         (["photos"], "nothing here is an export of labels"),
+        (["photos", "grey"], "holds the values 0, 85, 170, which are no part indices"),
+        (["photos", "colours"], "in colours without a labelmap.txt"),
         (["photos/1.png"], "is an image; name its folder"),
         (["old.yaml"], "is a dataset file already"),
         (["photos", "body.json"], "no part masks were found; body are taken for whole objects.*--parts"),
@@ -222,6 +224,11 @@ def test_what_cannot_be_proposed_is_told_with_the_remedy(tmp_path, paths, said):
     (tmp_path / "other").mkdir()
     Image.new("RGB", SIZE).save(tmp_path / "other" / "x.png")
     masks(tmp_path / "masks")
+    masks(tmp_path / "grey", (0, 85, 170, 255))
+    masks(tmp_path / "colours", (0, 1))
+    for file in (tmp_path / "colours").iterdir():
+        mask = np.asarray(Image.open(file))
+        Image.fromarray(np.stack([200 * mask, 0 * mask, 90 * mask], -1)).save(file)
     (tmp_path / "old.yaml").write_text("parts: [a]\nsources: []\n")
     document = ants()
     write_export("coco", document, tmp_path)

@@ -15,6 +15,7 @@ from coarseparts.data.formats.part_masks import JPEGS, OVERLAY
 from coarseparts.data.images import opened
 from coarseparts.data.proposal.survey import split_of
 from coarseparts.system.problems import BadInput
+from coarseparts.system.text import listed
 
 Kind = Literal["photographs", "figures", "indices", "colours", "instances"]
 
@@ -155,20 +156,24 @@ def _masks_of(folder: Path, kind: Kind, files: Sequence[Path], stems: Mapping[Pa
         return Masks(folder, images, "part_masks", parts, suffix=suffix)
     if kind == "colours":
         return f"{folder} holds masks in colours without a labelmap.txt that names them, and is passed over"
-    return Masks(folder, images, "part_masks", indices=_largest(files), suffix=suffix)
+    values = _indices(files)
+    if max(values) > 2 * len(values):
+        told = listed(map(str, sorted(values)))
+        return f"{folder} holds the values {told}, which are no part indices 1, 2, 3, ..., and is passed over"
+    return Masks(folder, images, "part_masks", indices=max(values), suffix=suffix)
 
 
-def _largest(files: Sequence[Path]) -> int:
-    """The largest part index of some masks; 255 is what is not labelled."""
-    largest = 0
+def _indices(files: Sequence[Path]) -> set[int]:
+    """The part indices in some masks, and 0; 255 is what is not labelled."""
+    found = {0}
     for file in _some(files, LOOKED_AT):
         try:
             with opened(file) as image:
                 values = np.asarray(image)
         except BadInput:
             continue
-        largest = max(largest, int(values[values < 255].max(initial=0)))
-    return largest
+        found.update(np.unique(values[values < 255]).tolist())
+    return found
 
 
 def _photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]]) -> tuple[Path | None, str]:

@@ -78,7 +78,8 @@ def propose(paths: Sequence[Path], out: Path, parts: tuple[str, ...] = ()) -> Pr
     if not sources:
         seen = f"; there are {sum(map(len, found.folders.values())):,} images" if found.folders else ""
         message = f"nothing here is an export of labels or a folder of masks that belongs to photographs{seen}"
-        raise BadInput(Problem(listed(map(str, paths)), message, "name the export or the folder of the masks, too"))
+        remedy = "name the export or the folder of the masks, too"
+        raise BadInput([Problem(listed(map(str, paths)), "; ".join([message, *said]), remedy)])
     base = Path(os.path.abspath(out)).parent
     assumed = [_recognised(source, base) for source in sources] + said
     assumed += [f"{readable(path)} holds no labels that are read, and is passed over" for path in found.passed_over]
@@ -115,9 +116,10 @@ def _part_names(
         return given
     folders = [one for one in masks if one.key == "part_masks"]
     names = dict.fromkeys(name for one in folders for name in one.parts)
-    if drawn.parts:
-        names |= dict.fromkeys(drawn.parts)
     largest = max((one.indices for one in folders), default=0)
+    if largest > 1 and len(drawn.parts) == 1 and not drawn.wholes:  # one category beside masks of several parts
+        drawn = Drawn([], drawn.parts)
+    names |= dict.fromkeys(drawn.parts)
     where = listed(readable(one.folder) for one in folders if one.indices)
     if largest and names:
         message = f"has part indices up to {largest}, and other labels name the parts {listed(map(abridged, names))}"
