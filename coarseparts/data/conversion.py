@@ -14,9 +14,9 @@ from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.coco import objects_of, where_of
 from coarseparts.data.formats.coco_file import of_lists
 from coarseparts.data.formats.document import Document
-from coarseparts.data.formats.drawing import RESIZED
+from coarseparts.data.formats.drawing import RESIZED, draw
 from coarseparts.data.formats.registry import WRITERS, read_export
-from coarseparts.data.images import list_images, probe
+from coarseparts.data.images import allowed, list_images, probe
 from coarseparts.data.namesakes import meant
 from coarseparts.labels.given import Given
 from coarseparts.system.problems import BadInput, Problem, capped, errors, unwritable
@@ -58,7 +58,7 @@ def convert(source: Path, target: Path, to: str, images: Path | None = None) -> 
         message = f"the sizes of {len(lacking)} images are not known: {abridged(lacking[0], 200)}, ..."
         remedy = "name the folder of the photographs: --images FOLDER"
         document.problems.append(Problem(str(source), message, remedy))
-    if wrong := errors(document.problems):
+    if wrong := errors([*document.problems, *_unfit_masks(source, document)]):
         raise BadInput(capped(wrong))
     try:
         write(document, out)
@@ -170,6 +170,29 @@ def _with_sizes(document: Document, folder: Path | None) -> Document:
                     problems += bad.problems
         images.append(entry)
     return replace(document, images=images, problems=problems)
+
+
+def _unfit_masks(source: Path, document: Document) -> list[Problem]:
+    """Images too large to draw in, and run-length codes that are broken or of another size than their image."""
+    images = {entry["id"]: entry for entry in document.images}
+    problems, large = [], set()
+    for key, entry in images.items():
+        if (entry.get("width") or 0) * (entry.get("height") or 0) > allowed():
+            large.add(key)
+            message = (
+                f"image {abridged(entry['file_name'], 200)}: {entry['width']}x{entry['height']} pixels are too many"
+            )
+            problems.append(Problem(str(source), message, f"correct its size, expected at most {allowed():,} pixels"))
+    for entry in document.annotations:
+        image, outline = images[entry["image_id"]], entry.get("segmentation")
+        if not isinstance(outline, dict) or image["id"] in large or not image.get("width"):
+            continue
+        try:
+            draw(outline, (image["width"], image["height"]))
+        except ValueError as error:
+            where = where_of(str(entry["id"]), image["file_name"])
+            problems.append(Problem(str(source), f"{where}: {error}", "draw it again or remove it"))
+    return problems
 
 
 def _lacking_size(document: Document) -> list[str]:

@@ -101,6 +101,34 @@ def test_nothing_is_written_over_and_broken_exports_are_refused_whole(tmp_path):
         convert(export, tmp_path / "new.xml", "pascal")
 
 
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"counts": [6]}, "runs add up to 6"),
+        ({"counts": "..."}, "mask is broken"),
+        ({"size": [30, 41]}, "the RLE mask is 41x30 pixels, the image is 40x30"),
+    ],
+)
+def test_broken_masks_are_told_and_nothing_is_written(tmp_path, change, said):
+    export = write_export("coco", ants(1), tmp_path / "in")
+    whole = json.loads(export.read_text())
+    whole["annotations"][1]["segmentation"] |= change
+    export.write_text(json.dumps(whole))
+    for to in WRITERS:
+        with pytest.raises(BadInput, match=said):
+            convert(export, tmp_path / to, to)
+        assert not (tmp_path / to).exists()
+
+
+def test_sizes_beyond_all_images_are_refused_before_anything_is_drawn(tmp_path):
+    export = write_export("coco", ants(1), tmp_path / "in")
+    whole = json.loads(export.read_text())
+    whole["images"][0] |= {"width": 1_000_000, "height": 1_000_000}
+    export.write_text(json.dumps(whole))
+    with pytest.raises(BadInput, match="1000000x1000000 pixels are too many"):
+        convert(export, tmp_path / "yolo", "yolo")
+
+
 def test_labelme_leads_to_the_photographs(tmp_path):
     photographs(tmp_path / "photos", 1)
     done = convert(write_export("coco", ants(1), tmp_path), tmp_path / "labelme", "labelme", tmp_path / "photos")

@@ -241,6 +241,21 @@ def test_what_cannot_be_proposed_is_told_with_the_remedy(tmp_path, paths, said):
     assert not (tmp_path / "d.yaml").exists()
 
 
+@pytest.mark.parametrize("key", ["id", "name", "category_id", "image_id", "file_name", "keypoints", "segmentation"])
+@pytest.mark.parametrize("value", [None, True, -1, float("nan"), "\x1b[31m", [], {"a": 1}, [[None]], "../x"])
+def test_hostile_entries_are_told_or_passed_over(tmp_path, key, value):
+    photographs(tmp_path / "photos", 2)
+    whole = vars(ants(2))
+    for name in ("images", "categories", "annotations"):
+        whole[name] = [entry | {key: value} if key in entry else entry for entry in whole[name]]
+    lists = {name: whole[name] for name in ("images", "categories", "annotations")}
+    (tmp_path / "a.json").write_text(json.dumps(lists))
+    try:
+        propose([tmp_path / "photos", tmp_path / "a.json"], tmp_path / "d.yaml")
+    except BadInput as bad:
+        assert all("\x1b" not in str(problem) for problem in bad.problems)
+
+
 def test_names_mirror_each_other_in_whatever_spelling():
     assert mirrored(["left eye", "right eye", "tail"]) == [("left eye", "right eye")]
     assert mirrored(["wing_L", "wing_R"]) == [("wing_L", "wing_R")]

@@ -68,10 +68,11 @@ def _image(one: Annotation) -> str:
 
 def _names_drawn(export: Export) -> tuple[str, ...]:
     document = export.document
-    categories = {identity(one.get("id")): one.get("name") for one in document.categories if isinstance(one, dict)}
     drawn = [one for one in document.annotations if isinstance(one, dict) and one.get("segmentation")]
-    used = {categories.get(identity(one.get("category_id"))) for one in drawn}
-    return tuple(dict.fromkeys(n for n in categories.values() if n in used and isinstance(n, str) and not unfit(n)))
+    used = {identity(one.get("category_id")) for one in drawn}
+    named = [one for one in document.categories if isinstance(one, dict) and identity(one.get("id")) in used]
+    names = dict.fromkeys(one["name"] for one in named if isinstance(one.get("name"), str))
+    return tuple(name for name in names if not unfit(name))
 
 
 def _masks(export: Export, names: tuple[str, ...]) -> list[Annotation]:
