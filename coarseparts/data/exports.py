@@ -59,7 +59,9 @@ def of_document(path: Path, document: Document, parts: tuple[str, ...], names: C
     found.counts = Counts.of(len(document.annotations), outlines, before, found.objects)
     if drawn:
         groups = {
-            where_of(entry["id"], masks.images[entry["image_id"]][0]): entry.get("group") for entry in masks.annotations
+            where_of(entry["id"], masks.images[entry["image_id"]][0]): group
+            for entry in masks.annotations
+            if isinstance(group := entry.get("group"), str)
         }
         found.objects, found.whole = _given_away(found.objects, whole, groups)
         found.problems += _told(path, document, parts, others)

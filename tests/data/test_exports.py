@@ -139,6 +139,14 @@ def test_a_group_with_two_skeletons_is_an_error(tmp_path):
     assert "two labels of the kind keypoints" in error.message and "1.png" in error.message
 
 
+@pytest.mark.parametrize("group", [["g0"], {"a": 1}, 7, None])
+def test_a_group_that_is_no_name_leaves_the_parts_to_the_image(tmp_path, group):
+    document = ants(several=True)
+    document.annotations[2]["group"] = group
+    found, problems = samples(tmp_path, write_export("coco", document, tmp_path / "out"))
+    assert len(found) == 4 and not [p for p in problems if p.severity == "error"], problems
+
+
 def test_parts_alone_are_part_masks_whatever_tool_corrected_them(tmp_path):
     document = ants()
     parts = [entry for entry in document.annotations if entry["category_id"] > 2]

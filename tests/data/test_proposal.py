@@ -241,11 +241,15 @@ def test_what_cannot_be_proposed_is_told_with_the_remedy(tmp_path, paths, said):
     assert not (tmp_path / "d.yaml").exists()
 
 
-@pytest.mark.parametrize("key", ["id", "name", "category_id", "image_id", "file_name", "keypoints", "segmentation"])
+@pytest.mark.parametrize(
+    "key", ["id", "name", "category_id", "image_id", "file_name", "keypoints", "segmentation", "group"]
+)
 @pytest.mark.parametrize("value", [None, True, -1, float("nan"), "\x1b[31m", [], {"a": 1}, [[None]], "../x"])
 def test_hostile_entries_are_told_or_passed_over(tmp_path, key, value):
     photographs(tmp_path / "photos", 2)
-    whole = vars(ants(2))
+    document = ants(2)
+    document.annotations.extend([entry | {"id": entry["id"] + 99, "group": "b"} for entry in document.annotations])
+    whole = vars(document)
     for name in ("images", "categories", "annotations"):
         whole[name] = [entry | {key: value} if key in entry else entry for entry in whole[name]]
     lists = {name: whole[name] for name in ("images", "categories", "annotations")}
