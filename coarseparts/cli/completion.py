@@ -75,6 +75,7 @@ _ONE_OF = {
     "--neck": ("head", "drop"),
     "--body": ("torso", "rest"),
     "--export": names.EXPORTS,
+    "--to": names.EXPORTS,
     "--set": tuple(f"{key}=" for key in names.SETTINGS),
     "--over": tuple(f"{key}=" for key in names.SETTINGS),
 }

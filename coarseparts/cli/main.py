@@ -29,6 +29,7 @@ from coarseparts.system.memory import keep_freed_memory
 from coarseparts.system.text import readable, short
 
 VERBS = {
+    "init": "A dataset file from folders and exports: says what it recognised and assumed, and checks it.",
     "check": "What is in my data, and what is wrong with it.",
     "train": "Train on a dataset file and measure on its validation split; ends with a table and report.html.",
     "compare": "Several methods and seeds on the same data, in one table.",
@@ -38,6 +39,7 @@ VERBS = {
     "evaluate": "Part IoU of a trained model on part-labelled images, and PCK of its keypoints, in percent.",
     "predict": "The parts of photographs; what this model has predicted into the folder already is not done again.",
     "measure": "Traits of the parts of photographs, with units and intervals, as a CSV table.",
+    "convert": "The labels of one annotation tool in the format of another.",
     "networks": "Multiply-accumulates and parameters of the paper's networks (Fig. 6) for one 256 x 256 image.",
     "settings": "Every setting with its default, for --set KEY=VALUE.",
     "prepare": "Public data sets into dataset files, from their unpacked archives.",

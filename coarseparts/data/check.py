@@ -18,6 +18,7 @@ from coarseparts.data.accounts import Account
 from coarseparts.data.build import load_all
 from coarseparts.data.dataset_file import DatasetFile, load_dataset_file
 from coarseparts.data.images import orientation
+from coarseparts.data.label_sources import Recognised
 from coarseparts.data.records import Record, read_contents, without_part_masks
 from coarseparts.data.sample import Sample
 from coarseparts.data.store_files import LABELS
@@ -34,7 +35,7 @@ class CheckReport:
     """What ``check`` found; measured after crop and resize, as training sees it.
 
     ``splits``, ``sources``: counts of samples, distinct images, each label, and samples that could not be read;
-    ``accounts``: of each source's images.
+    ``accounts``: of each source's images; ``recognised``: what its labels are, and how annotations became objects.
     ``part_share``: percent of the labelled pixels, by split and part (with background); ``part_samples``: how many
     samples show the part. ``keypoints``: counts by split and name. ``sizes``: least, median and greatest "width" and
     "height" of the images and "crop" side in their pixels. ``problems``: each with a ``file``, a ``message``, a
@@ -55,6 +56,7 @@ class CheckReport:
     enlarged: int
     problems: list[Problem]
     samples: list[Sample] = field(repr=False)
+    recognised: dict[str, list[Recognised]] = field(default_factory=dict)
 
     @property
     def errors(self) -> list[Problem]:
@@ -66,12 +68,13 @@ class CheckReport:
         facts = {k: v for k, v in vars(self).items() if k not in ("schema", "samples", "problems")}
         problems = [asdict(p) | {"file": readable(p.file), "message": readable(p.message)} for p in self.problems]
         facts["accounts"] = {account.name: account.facts() for account in self.accounts}
+        facts["recognised"] = {name: [one.facts() for one in own] for name, own in self.recognised.items()}
         facts |= {"schema": self.schema.model_dump(mode="json"), "problems": problems}
         return json.dumps(facts, indent=1)
 
     def to_text(self) -> Group:
         """Tables and a list of problems for ``rich.console.Console.print``; alike problems are cut short at 20."""
-        blocks: list[Any] = [_counts_table(self), *_account_lines(self), *_size_lines(self)]
+        blocks: list[Any] = [_counts_table(self), *_account_lines(self), *_recognised(self), *_size_lines(self)]
         if self.part_share:
             blocks.append(_parts_table(self))
         if self.keypoints and self.schema.keypoints:
@@ -142,7 +145,8 @@ def check(
     file = str(dataset.path)
     problems += [Problem(file, message, remedy, "note") for message, remedy in tally.oddities()]
     facts = tally.facts()
-    return CheckReport(file, schema, dataset.size, accounts=contents.accounts, problems=problems, samples=kept, **facts)
+    facts |= {"accounts": contents.accounts, "recognised": contents.recognised}
+    return CheckReport(file, schema, dataset.size, problems=problems, samples=kept, **facts)
 
 
 def _spread(records: list[Record], count: int) -> set[int]:
@@ -180,6 +184,11 @@ def _account_lines(report: CheckReport) -> list[Text]:
                 f"split {split}: {together} images of its sources are {counts['images']}: {several} stand twice"
             )
     return [Text(line) for line in lines]
+
+
+def _recognised(report: CheckReport) -> list[Text]:
+    """What the labels of each source are."""
+    return [Text(readable(f"{name}: {one}")) for name, own in report.recognised.items() for one in own]
 
 
 def _size_lines(report: CheckReport) -> list[Text]:

@@ -15,6 +15,7 @@ from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.coco import objects_of, parts_of, where_of
 from coarseparts.data.formats.coco_file import identity, of_lists
 from coarseparts.data.formats.document import Document
+from coarseparts.data.objects import Counts
 from coarseparts.system.problems import SHOWN, BadInput, Problem
 from coarseparts.system.text import abridged, close_to, listed
 
@@ -24,11 +25,12 @@ Join = Callable[[list[Annotation]], tuple[list[Annotation], list[Problem]]]
 @dataclass
 class Export:
     """What an export gives: ``objects`` with their coarse labels, and with part masks where a group says whose they
-    are; ``whole``: part masks of images; ``problems``."""
+    are; ``whole``: part masks of images; ``problems``; ``counts``: what became of its annotations."""
 
     objects: list[Annotation] = field(default_factory=list)
     whole: list[Annotation] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
 
 
 def of_document(path: Path, document: Document, parts: tuple[str, ...], names: Collection[str], join: Join) -> Export:
@@ -50,11 +52,16 @@ def of_document(path: Path, document: Document, parts: tuple[str, ...], names: C
             found.problems += [problem for problem in problems if problem not in found.problems]
     except BadInput as bad:
         return Export(problems=[*found.problems, *bad.problems])
-    found.objects, problems = join(found.objects)
+    before = found.objects
+    found.objects, problems = join(before)
     found.problems += problems
+    outlines = sum(len(one.part_segments) for one in whole) if drawn else 0
+    found.counts = Counts.of(len(document.annotations), outlines, before, found.objects)
     if drawn:
         groups = {
-            where_of(entry["id"], masks.images[entry["image_id"]][0]): entry.get("group") for entry in masks.annotations
+            where_of(entry["id"], masks.images[entry["image_id"]][0]): group
+            for entry in masks.annotations
+            if isinstance(group := entry.get("group"), str)
         }
         found.objects, found.whole = _given_away(found.objects, whole, groups)
         found.problems += _told(path, document, parts, others)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from coarseparts.data.accounts import counted
 from coarseparts.data.dataset_file import DatasetFile, Source
 from coarseparts.data.exports import of_document
 from coarseparts.data.formats.annotation import Annotation
@@ -20,22 +21,59 @@ from coarseparts.data.formats.mask_folder import find_maps, of_map
 from coarseparts.data.formats.part_masks import PartFiles, by_part_name, find_part_files, has_part_folders
 from coarseparts.data.images import list_images, stem
 from coarseparts.data.namesakes import meant, meant_by_masks, taken_for
-from coarseparts.data.objects import joined_as
+from coarseparts.data.objects import Counts, joined_as
 from coarseparts.data.source_paths import kind
 from coarseparts.labels import STYLES
 from coarseparts.labels.part_maps import maps_of
 from coarseparts.system import limits
 from coarseparts.system.problems import BadInput, Problem
+from coarseparts.system.text import listed
 
 Annotations = tuple[list[Annotation], list[Problem]]
 """What a reader gives: objects, and what is wrong with the file."""
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """What labels of a source were taken for: ``key`` in the source, ``path``, ``format`` in words, ``files`` of masks;
+    ``counts`` of what is annotated."""
+
+    key: str
+    path: str
+    format: str
+    files: int = 0
+    counts: Counts | None = None
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.path} is {self.format}{self._counted()}"
+
+    def _counted(self) -> str:
+        """Where the annotations went; the numbers add up."""
+        if (c := self.counts) is None:
+            return f", {counted(self.files, 'file')}"
+        told = {"outlines of parts": c.outlines, "coarse": c.coarse, "left out": c.left_out}
+        said = " + ".join(f"{number} {what}" for what, number in told.items() if number)
+        said = f": {counted(c.annotations, 'annotation')} = {said or '0'}"
+        joins = {"group": c.by_group, "place": c.by_place}
+        joined = ", ".join(f"{number} joined by {how}" for how, number in joins.items() if number)
+        return (
+            said
+            + (f"; the coarse ones are {counted(c.objects, 'object')}" if c.coarse else "")
+            + (f" ({joined})" if joined else "")
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        counts = {} if self.counts is None else asdict(self.counts)
+        return {"key": self.key, "path": self.path, "format": self.format, "files": self.files} | counts
 
 
 @dataclass
 class Labels:
     """What a source's label files say, before it is known which images there are: ``objects`` by image; ``whole``:
     labels of images as a whole, by image; files of part masks, as ``Annotation.part_files``, and, by style, of maps, by
-    their stem; all names of ``keypoints``, in the order in which the objects of the file have them."""
+    their stem; all names of ``keypoints``, in the order in which the objects of the file have them; what files and
+    folders were ``recognised`` as."""
 
     objects: dict[str, list[Annotation]] = field(default_factory=lambda: defaultdict(list))
     whole: dict[str, list[Annotation]] = field(default_factory=lambda: defaultdict(list))
@@ -44,6 +82,7 @@ class Labels:
     maps: dict[str, dict[str, Path]] = field(default_factory=dict)
     keypoints: dict[str, None] = field(default_factory=dict)
     mirror: dict[tuple[str, str], None] = field(default_factory=dict)
+    recognised: list[Recognised] = field(default_factory=list)
 
     def add(self, by_image: dict[str, list[Annotation]], found: Collection[Annotation]) -> None:
         """Adds objects or labels of images to one of the two, and the names of their keypoints."""
@@ -115,22 +154,35 @@ def read_labels(
 
     parts, masks = source.part_coco, source.part_masks
     if source.coco_files:
-        add(labels.objects, lambda: _objects_of(source, read_coco))
+        add(labels.objects, lambda: _objects_of(source, read_coco, labels))
         problems += _drawn_twice(source, labels)
     if masks is not None:
         if not dataset.overlapping:
             labels.colours, wrong = read_labelmap(masks, dataset.parts)
             problems += wrong
         labels.part_files = files(masks, lambda: _part_files(dataset, source, masks, bool(labels.colours)))
+        labels.recognised.append(_of_masks(masks, labels))
     elif parts is not None and not (parts in source.coco_files and labels.whole):  # read there already
         add(labels.whole, lambda: read_part_coco(parts, dataset.parts, source.coordinates))
+        outlines = sum(len(one.part_segments) for own in labels.whole.values() for one in own)
+        labels.recognised.append(Recognised("part_coco", str(parts), "COCO", 1, Counts(outlines, outlines)))
     for name, path in source.by_style.items():
         style = STYLES[name]
         if kind(path) == "folder":
             labels.maps[name] = files(path, partial(find_maps, path))
+            labels.recognised.append(
+                Recognised(str(style.key), str(path), "a folder of images", len(labels.maps[name]))
+            )
         else:
             add(labels.whole, partial(read_of_parts, path, dataset.parts, style, source.coordinates))
     return labels, problems
+
+
+def _of_masks(folder: Path, labels: Labels) -> Recognised:
+    """What a folder of part masks was taken for."""
+    of_each = any(index for files in labels.part_files.values() for index, _ in files)
+    layout = "colours by labelmap.txt" if labels.colours else "a file for each part" if of_each else "index masks"
+    return Recognised("part_masks", str(folder), layout, sum(map(len, labels.part_files.values())))
 
 
 def _part_files(
@@ -161,7 +213,7 @@ def _drawn_twice(source: Source, labels: Labels) -> list[Problem]:
     return [Problem(file, f"has part masks of {count} images, too; those of {other} are used alone", "", "note")]
 
 
-def _objects_of(source: Source, read_coco: Callable[..., Annotations]) -> Annotations:
+def _objects_of(source: Source, read_coco: Callable[..., Annotations], labels: Labels) -> Annotations:
     """The objects of all COCO files of a source, joined, and the part masks of those that have parts as categories."""
     found: list[Annotation] = []
     problems: list[Problem] = []
@@ -176,7 +228,12 @@ def _objects_of(source: Source, read_coco: Callable[..., Annotations]) -> Annota
     if len(source.coco_files) > 1:
         count = Counter(one.image for one in objects)
         objects = [replace(one, alone=one.alone and count[one.image] == 1) for one in objects]
-    objects, notes = joined_as(source.join)(objects)
+    before = objects
+    objects, notes = joined_as(source.join)(before)
+    outlines = sum(len(one.part_segments) for one in found)
+    counts = Counts.of(outlines + len(before), outlines, before, objects)
+    named = listed(map(str, source.coco_files))
+    labels.recognised.append(Recognised("coco", named, "COCO", len(source.coco_files), counts))
     return objects + [one for one in found if one.part_segments], [*problems, *notes]
 
 
@@ -194,6 +251,7 @@ def read_tool(
     labels.mirror |= dict.fromkeys(document.mirror)
     names = [name for name, _ in list_images(folder)]
     found = of_document(path, document, dataset.parts, names, joined_as(source.join))
+    labels.recognised.append(Recognised("labels", str(path), document.format or "an export", 1, found.counts))
     labels.add(labels.objects, found.objects)
     others = source.part_masks or source.part_coco
     if others is not None and found.whole:

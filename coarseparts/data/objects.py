@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +23,29 @@ APART = 0.25
 
 MARGIN = 0.05
 """A figure's box is larger by this share of its sides: the tip of an antenna is clicked just beyond the outline."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of the annotations of label files: ``outlines`` of parts, ``coarse`` labels, and those ``left_out``;
+    the coarse ones are ``objects``, for some were joined with another ``by_group`` or ``by_place``."""
+
+    annotations: int = 0
+    outlines: int = 0
+    coarse: int = 0
+    left_out: int = 0
+    objects: int = 0
+    by_group: int = 0
+    by_place: int = 0
+
+    @classmethod
+    def of(cls, annotations: int, outlines: int, before: Sequence[Annotation], after: Sequence[Annotation]) -> Counts:
+        """Of so many ``annotations``, those with coarse labels being ``before`` and ``after`` they were joined."""
+        fewer, groups = len(before) - len(after), {(one.image, one.group) for one in before if one.group}
+        in_groups = sum(bool(one.group) for one in before) - len(groups)
+        by_group = min(in_groups, fewer)
+        rest = annotations - outlines - len(before)
+        return cls(annotations, outlines, len(before), rest, len(after), by_group, fewer - by_group)
 
 
 def grouped(objects: Sequence[Annotation]) -> tuple[list[Annotation], list[Problem]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from coarseparts.data.dataset_file import DatasetFile, training_problems
 from coarseparts.data.formats.coco import read_coco
 from coarseparts.data.formats.registry import read_export
 from coarseparts.data.images import stem
+from coarseparts.data.label_sources import Recognised
 from coarseparts.data.namesakes import Namesakes
 from coarseparts.data.naming import named_apart, schema_of
 from coarseparts.data.record import Record, record_of
@@ -33,13 +34,14 @@ __all__ = ["Contents", "Record", "read_contents", "read_dataset", "without_part_
 class Contents:
     """What a data set holds, before anything is decoded: records, problems and schema as ``read_dataset`` returns them;
     for each source, in the order of ``DatasetFile.sources``, an account of its images and the stems of its part masks
-    that have no image (``spare``)."""
+    that have no image (``spare``); and what the labels were ``recognised`` as, by the account's name."""
 
     records: list[Record]
     problems: list[Problem]
     schema: Schema
     accounts: list[Account]
     spare: list[set[str]]
+    recognised: dict[str, list[Recognised]] = field(default_factory=dict)
 
     def leave_out(self, record: Record) -> None:
         """Tells the account that a record could not be loaded."""
@@ -108,7 +110,8 @@ def read_contents(dataset: DatasetFile, for_training: bool = False) -> Contents:
         with_parts = {record.split for record in records if "parts" in record.has}
         problems = training_problems(dataset, with_parts) + problems
         problems += _too_few_part_masks(dataset, records, bool(errors(problems)))
-    return Contents(records, capped(problems), schema, books, [one.spare for one in found])
+    recognised = {one.account.name: one.recognised for one in found}
+    return Contents(records, capped(problems), schema, books, [one.spare for one in found], recognised)
 
 
 def _unused_sources(dataset: DatasetFile, found: list[Found], told: bool) -> list[Problem]:

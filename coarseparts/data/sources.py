@@ -19,7 +19,7 @@ from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.names import read_names
 from coarseparts.data.formats.registry import read_export
 from coarseparts.data.images import list_images, stem
-from coarseparts.data.label_sources import Annotations, Labels, is_file, read_labels, read_tool, unlistable
+from coarseparts.data.label_sources import Annotations, Labels, Recognised, is_file, read_labels, read_tool, unlistable
 from coarseparts.data.namesakes import Namesakes, Spellings
 from coarseparts.data.scaling import doubts
 from coarseparts.data.source_paths import kind
@@ -33,7 +33,8 @@ from coarseparts.system.text import listed
 class Found:
     """What a source has. ``account``: of the images that are left out so far; ``objects``: those of the other images,
     whose files are ``Source.images / Annotation.image``; ``keypoints``: all names; ``spare``: stems of part masks
-    without an image; ``mirror``: pairs of keypoints that an export says swap on a flip."""
+    without an image; ``mirror``: pairs of keypoints that an export says swap on a flip;
+    ``recognised``: what its labels are."""
 
     account: Account
     problems: list[Problem]
@@ -41,6 +42,7 @@ class Found:
     keypoints: dict[str, None] = field(default_factory=dict)
     spare: set[str] = field(default_factory=set)
     mirror: dict[tuple[str, str], None] = field(default_factory=dict)
+    recognised: list[Recognised] = field(default_factory=list)
 
 
 def read_source(
@@ -130,7 +132,8 @@ def read_source(
             masked.append(own)
         objects += joined(own, whole)
     problems += _masks_not_used(source, masked)
-    return Found(account, problems, objects, labels.keypoints, part_masks.keys() - stems_there, labels.mirror)
+    spare = part_masks.keys() - stems_there
+    return Found(account, problems, objects, labels.keypoints, spare, labels.mirror, labels.recognised)
 
 
 def joined(objects: list[Annotation], whole: list[Annotation]) -> list[Annotation]:

@@ -163,8 +163,13 @@ class Canvas:
         return min(max(x, 0.5), width - 0.5), min(max(y, 0.5), height - 0.5)
 
 
+_PLAIN = (float, int, str, bool, type(None))
+
+
 def fingerprint(value: Any) -> str:
     """A text that changes with what a label says, or with the files that say it."""
+    if type(value) in _PLAIN:  # first, for most of an outline is numbers
+        return repr(value)
     if isinstance(value, np.ndarray):
         return f"{value.dtype}{value.shape}{value.tobytes().hex()}"
     if isinstance(value, Path):

@@ -52,7 +52,7 @@ def load_json(path: Path) -> Any:
     # Most files have no such number, and asking for each of millions would take as long as reading them.
     long = b"0" * (MOST_DIGITS + 1) in text.encode().translate(_DIGITS)
     try:
-        with _no_garbage():
+        with no_garbage():
             return json.loads(text, object_pairs_hook=_without_twins, parse_int=_whole if long else None)
     except RecursionError:
         raise DocumentError(
@@ -76,7 +76,7 @@ def _where_deep(text: str) -> str:
 
 
 @contextmanager
-def _no_garbage() -> Iterator[None]:
+def no_garbage() -> Iterator[None]:
     """While a document is read nothing of it is garbage: looking for some takes most of the time of a large one."""
     collecting = gc.isenabled()
     gc.disable()
@@ -156,7 +156,7 @@ def load_yaml(path: Path) -> Any:
 def parse_yaml(text: str) -> Any:
     """What a text in YAML says. Raises DocumentError as ``load_yaml`` does."""
     try:
-        with _no_garbage():
+        with no_garbage():
             return _parsed(text)
     except DocumentError:
         raise
@@ -225,7 +225,7 @@ def load_xml(path: Path) -> Element:
     parser.CharacterDataHandler = builder.data
     parser.StartDoctypeDeclHandler = refuse
     try:
-        with open(path, "rb") as file, _no_garbage():
+        with open(path, "rb") as file, no_garbage():
             parser.ParseFile(file)
         return builder.close()
     except expat.ExpatError as error:

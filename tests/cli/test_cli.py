@@ -445,3 +445,28 @@ def test_a_file_where_the_run_folder_is_to_be(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("something")
     with pytest.raises(RunError, match="run: is a file; name a folder"), claimed(tmp_path / "run"):
         raise AssertionError("nobody may write here")
+
+
+def test_init_goes_from_photographs_and_masks_to_a_dataset_file_that_is_checked(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "masks").mkdir()
+    for i in range(5):
+        pixels = np.random.default_rng(i).integers(0, 255, (32, 32, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{i}.jpg")
+        Image.fromarray((np.arange(1024).reshape(32, 32) // 400).astype(np.uint8)).save(tmp_path / "masks" / f"{i}.png")
+    command = ["init", tmp_path / "photos", tmp_path / "masks", "--parts", "head,rump", "--out", tmp_path / "ants.yaml"]
+    said = coarseparts(*map(str, command)).stdout
+    assert "every 5th by name" in said and "sources[1] val: 5 images = 1 used" in said
+    assert f"train: coarseparts train {tmp_path / 'ants.yaml'}" in said
+    assert "is there and would be written over" in coarseparts(*map(str, command), ok=2).stderr
+
+
+def test_convert_says_where_the_labels_are_and_what_is_lost(tmp_path):
+    image = {"id": 1, "file_name": "a.png", "width": 30, "height": 20}
+    label = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [2, 3, 9, 8], "score": 0.5}
+    lists = {"images": [image], "annotations": [label], "categories": [{"id": 1, "name": "ant"}]}
+    (tmp_path / "a.json").write_text(json.dumps(lists))
+    done = coarseparts("convert", tmp_path / "a.json", tmp_path / "a.xml", "--to", "cvat")
+    assert "1 annotations of 1 images" in done.stdout and "no place for the scores" in done.stderr
+    assert 'xtl="2"' in (tmp_path / "a.xml").read_text()
+    assert "choose one of" in coarseparts("convert", tmp_path / "a.json", tmp_path / "b", "--to", "voc", ok=2).stderr

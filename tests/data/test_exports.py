@@ -12,6 +12,7 @@ import pytest
 from documents import rle
 from PIL import Image
 
+from coarseparts.data.check import check
 from coarseparts.data.dataset_file import Crop, load_dataset_file
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.registry import WRITERS, read_export, write_export
@@ -107,12 +108,43 @@ def test_predictions_take_the_coarse_labels_of_an_export(tmp_path):
     ] * 2
 
 
+@pytest.mark.parametrize(
+    "name, called, how",
+    [
+        ("coco", "COCO", "4 joined by group"),
+        ("cvat", "CVAT for images", "4 joined by group"),
+        ("labelme", "labelme", "4 joined by group"),
+        ("label-studio", "Label Studio", ""),
+    ],
+)
+def test_check_names_the_format_and_says_how_annotations_became_objects(tmp_path, name, called, how):
+    export = write_export(name, ants(several=True), tmp_path / "out")
+    samples(tmp_path, export)
+    report = check(tmp_path / "d.yaml")
+    (told,) = report.recognised["sources[0] train"]
+    said = str(told)
+    assert said.startswith(f"labels {export} is {called}: ") and "= 8 outlines of parts + " in said and how in said
+    assert "the coarse ones are 4 objects" in said
+    (facts,) = json.loads(report.to_json())["recognised"]["sources[0] train"]
+    assert facts["format"] == called and facts["objects"] == 4
+    assert facts["annotations"] == facts["outlines"] + facts["coarse"] + facts["left_out"]
+    assert facts["coarse"] == facts["objects"] + facts["by_group"] + facts["by_place"]
+
+
 def test_a_group_with_two_skeletons_is_an_error(tmp_path):
     document = ants()
     document.annotations.append(document.annotations[0] | {"id": 99})
     _, problems = samples(tmp_path, write_export("cvat", document, tmp_path / "out"))
     (error,) = [p for p in problems if p.severity == "error"]
     assert "two labels of the kind keypoints" in error.message and "1.png" in error.message
+
+
+@pytest.mark.parametrize("group", [["g0"], {"a": 1}, 7, None])
+def test_a_group_that_is_no_name_leaves_the_parts_to_the_image(tmp_path, group):
+    document = ants(several=True)
+    document.annotations[2]["group"] = group
+    found, problems = samples(tmp_path, write_export("coco", document, tmp_path / "out"))
+    assert len(found) == 4 and not [p for p in problems if p.severity == "error"], problems
 
 
 def test_parts_alone_are_part_masks_whatever_tool_corrected_them(tmp_path):

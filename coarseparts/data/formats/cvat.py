@@ -187,12 +187,12 @@ def _pairs(shape: Element) -> np.ndarray:
     """(n, 2) of "x,y;x,y". Raises ValueError."""
     text = shape.get("points") or ""
     try:
-        points = np.array([[float(v) for v in pair.split(",")] for pair in text.split(";")], np.float64)
-        if points.ndim != 2 or points.shape[1] != 2 or not (np.abs(points) <= MOST).all():
+        pairs = [(float(x), float(y)) for x, y in (pair.split(",") for pair in text.split(";"))]
+        if not all(abs(x) <= MOST and abs(y) <= MOST for x, y in pairs):
             raise ValueError
     except ValueError:
         raise ValueError(f"points are {short(text)}, expected x,y;x,y;...") from None
-    return points
+    return np.array(pairs, np.float64)
 
 
 def _number(shape: Element, key: str, default: float | None = None) -> float:

@@ -15,7 +15,8 @@ class Document:
     ``categories``: id, name and, where it has any, keypoints (their names). ``annotations``: id, image_id, category_id
     and, as far as they are there, keypoints (flat: x, y, visibility), segmentation (COCO polygons or RLE), bbox (x, y,
     width, height), score (0..1), and group: annotations of one image with the same group are one object.
-    ``problems``: what was wrong or passed over; ``mirror``: keypoints that the format says swap on a flip.
+    ``problems``: what was wrong or passed over; ``mirror``: keypoints that the format says swap on a flip; ``format``:
+    its name, of what ``registry.read_export`` gives.
     """
 
     images: list[dict] = field(default_factory=list)
@@ -23,3 +24,4 @@ class Document:
     annotations: list[dict] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     mirror: list[tuple[str, str]] = field(default_factory=list)
+    format: str = ""

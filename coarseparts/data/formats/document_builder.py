@@ -34,6 +34,7 @@ class DocumentBuilder:
         self.file = file
         self._images: dict[str, dict] = {}
         self._categories: dict[str, dict] = {}
+        self._known: dict[str, set[str]] = {}  # keypoints by category
         self._annotations: list[dict] = []
         self._skeletons: list[tuple[dict, Keypoints]] = []
         self._problems: list[Problem] = []
@@ -64,6 +65,9 @@ class DocumentBuilder:
         """The id of a category; ``keypoints`` it does not have yet are added to it. None, and a problem more, where a
         name cannot be used."""
         keypoints = list(keypoints)
+        known = self._known.setdefault(name, set())
+        if name in self._categories and known.issuperset(keypoints):
+            return self._categories[name]["id"]
         for each in (name, *keypoints):
             if why := unfit(each):
                 self.say(f"the name {abridged(each)!r} {why}", "give it another name and export again")
@@ -71,6 +75,7 @@ class DocumentBuilder:
         entry = self._categories.setdefault(name, {"id": len(self._categories) + 1, "name": name})
         if keypoints:
             entry["keypoints"] = list(dict.fromkeys([*entry.get("keypoints", ()), *keypoints]))
+            known.update(keypoints)
         return entry["id"]
 
     def add(self, image: int, category: str, keypoints: Keypoints | None = None, **labels: Any) -> None:

@@ -58,6 +58,18 @@ def read_labelmap(folder: Path, parts: tuple[str, ...]) -> tuple[Colours, list[P
     return tuple(colours), problems
 
 
+def names_of(folder: Path) -> tuple[str, ...]:
+    """The names that ``labelmap.txt`` in a folder of masks or beside it gives to colours, but for the background's and
+    what is not labelled; () where there is none that can be read."""
+    file = next((at for at in (folder / "labelmap.txt", folder.parent / "labelmap.txt") if at.is_file()), None)
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines() if file else []
+    except (OSError, UnicodeDecodeError):
+        return ()
+    names = [found["name"].strip() for line in lines[:10_000] if (found := _LINE.match(line.strip()))]
+    return tuple(dict.fromkeys(name for name in names if name.lower() not in (*BACKGROUND, *IGNORED)))
+
+
 FAR = 64.0
 """Distance in RGB of the nearest colour of a labelmap, from which on a pixel of a JPEG is none of them."""
 

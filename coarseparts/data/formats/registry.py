@@ -24,6 +24,7 @@ from coarseparts.data.formats import (
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.document_builder import head
 from coarseparts.data.formats.unpacked import is_archive, unpacked
+from coarseparts.system.documents import no_garbage
 from coarseparts.system.problems import BadInput, Problem, unreadable
 from coarseparts.system.text import abridged, listed, nearest
 
@@ -42,7 +43,8 @@ WRITERS = {
 MOST_FILES = 20_000
 """Files of a folder that are looked at."""
 
-_SUFFIXES = (".json", ".xml", ".csv", ".slp", ".yaml", ".yml")
+SUFFIXES = (".json", ".xml", ".csv", ".slp", ".yaml", ".yml")
+"""How files end that may be labels."""
 
 _NOT_READ = (
     (rb"<annotation\b(?!s)", "Pascal VOC or LabelMe XML, an XML file an image", "COCO, or the tool's own format"),
@@ -61,8 +63,9 @@ def read_export(path: Path) -> Document:
     one format in a folder are one export. Raises BadInput."""
     try:
         if not is_archive(path):
-            return _read(path)
-        with unpacked(path) as folder:
+            with no_garbage():
+                return _read(path)
+        with unpacked(path) as folder, no_garbage():
             try:
                 document = _read(folder)
             except BadInput as bad:
@@ -83,7 +86,7 @@ def _of_archive(problems: Iterable[Problem], folder: Path, archive: Path) -> lis
 
 def _read(path: Path) -> Document:
     if (own := format_of(path)) is not None:
-        return own.read(path)
+        return replace(own.read(path), format=own.NAME)
     if not path.is_dir():
         raise BadInput(_unknown(path, [path]))
     files = _files(path)
@@ -99,8 +102,8 @@ def _read(path: Path) -> Document:
     if len(found) > 1:
         told = listed(f"{name} ({abridged(several[0][1], 200)})" for name, several in found.items())
         raise BadInput(Problem(str(path), f"holds exports of several formats: {told}", "name one of them"))
-    ((_, several),) = found.items()
-    return _merged([module.read(file) for module, file in several])
+    ((name, several),) = found.items()
+    return replace(_merged([module.read(file) for module, file in several]), format=name)
 
 
 def format_of(path: Path) -> ModuleType | None:
@@ -113,7 +116,7 @@ def _files(folder: Path) -> list[Path]:
     found = []
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
-        found += [Path(parent, name) for name in sorted(files) if name.lower().endswith(_SUFFIXES)]
+        found += [Path(parent, name) for name in sorted(files) if name.lower().endswith(SUFFIXES)]
         if len(found) > MOST_FILES:
             came = f"holds more than {MOST_FILES:,} files that may be labels"
             raise BadInput(Problem(str(folder), came, "name the file or folder of the labels"))

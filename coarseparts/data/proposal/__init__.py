@@ -1,0 +1,1 @@
+"""A dataset file proposed from what lies in folders and exports: what is recognised there, and what is assumed."""

@@ -1,0 +1,203 @@
+"""Folders of masks among those of photographs: told from a look at some of their files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from coarseparts.data.formats.labelmap import names_of
+from coarseparts.data.formats.part_masks import JPEGS, OVERLAY
+from coarseparts.data.images import opened
+from coarseparts.data.proposal.survey import split_of
+from coarseparts.system.problems import BadInput
+from coarseparts.system.text import listed
+
+Kind = Literal["photographs", "figures", "indices", "colours", "instances"]
+
+GLANCE, LOOKED_AT = 6, 300
+"""Files of a folder from which its kind is told; and from which its part indices are."""
+
+FEW = 64
+"""Values or colours that a mask has at most."""
+
+INSTANCES = "SegmentationObject"
+"""VOC's folder of masks in which a value is an object and no part."""
+
+_SAYS_MASK = ("mask", "segment", "silhouette", "seg_", "matte")
+
+
+_BESIDE = ("_mask", "-mask", "_masks", "_seg", "_segmentation", "_parts", "_labels", "_label")
+"""How the stems of masks end that lie beside their photographs."""
+
+
+@dataclass(frozen=True)
+class Masks:
+    """A folder of masks. ``images``: the folder of their photographs; ``key``: of a source; ``parts``: the parts' names
+    as the folder tells them; ``indices``: the largest part index, of masks whose parts have no names; ``suffix`` as in
+    a source."""
+
+    folder: Path
+    images: Path
+    key: Literal["part_masks", "masks"]
+    parts: tuple[str, ...] = ()
+    indices: int = 0
+    suffix: str = ""
+
+
+def find_masks(folders: Mapping[Path, Sequence[Path]]) -> tuple[list[Masks], list[Path], list[str]]:
+    """The folders of masks among those of images, as far as photographs of their stems are there; the folders of
+    photographs; and what was passed over, in words."""
+    beside = {
+        folder: [file for file in files if file.stem.lower().endswith(_BESIDE)] for folder, files in folders.items()
+    }
+    folders = {folder: [file for file in files if file not in beside[folder]] for folder, files in folders.items()}
+    folders = {folder: files or beside.pop(folder) for folder, files in folders.items()}
+    kinds = {folder: kind_of(folder, files) for folder, files in folders.items()}
+    photographs = [folder for folder, kind in kinds.items() if kind == "photographs"]
+    stems = {folder: {file.stem for file in folders[folder]} for folder in photographs}
+    found: list[Masks] = []
+    said: list[str] = []
+    for folder, files in beside.items():
+        if folder in stems and files and (kind := kind_of(folder, files)) != "photographs":
+            _add(_masks_of(folder, kind, files, {folder: stems[folder]}), found, said)
+    together: dict[Path, list[Path]] = {}
+    for folder, kind in kinds.items():
+        if kind == "figures" and split_of(Path(folder.name)) is None:
+            together.setdefault(folder.parent, []).append(folder)
+    of_parts = {parent: own for parent, own in together.items() if _are_parts(own, folders, kinds)}
+    for parent, own in of_parts.items():
+        files = [file for folder in own for file in folders[folder]]
+        images, suffix = _photographs_of(files, stems)
+        if images is None:
+            said.append(f"{parent} holds masks of no photograph that is there, and is passed over")
+            continue
+        found.append(Masks(parent, images, "part_masks", tuple(folder.name for folder in own), 0, suffix))
+    for folder, kind in kinds.items():
+        if kind == "photographs" or (folder.parent in of_parts and kind == "figures"):
+            continue
+        if kind == "instances":
+            said.append(f"{folder} tells objects apart and not parts, and is passed over")
+            continue
+        _add(_masks_of(folder, kind, folders[folder], stems), found, said)
+    return found, photographs, said
+
+
+def _add(made: Masks | str, found: list[Masks], said: list[str]) -> None:
+    if isinstance(made, str):
+        said.append(made)
+    else:
+        found.append(made)
+
+
+def _are_parts(own: Sequence[Path], folders: Mapping[Path, Sequence[Path]], kinds: Mapping[Path, Kind]) -> bool:
+    """Whether folders beside each other are of a part each: two or more, of the same photographs, and nothing else."""
+    parent = own[0].parent
+    others = [folder for folder in folders if (folder == parent or folder.parent == parent) and folder not in own]
+    names = [{file.stem for file in folders[folder]} for folder in own]
+    shared = Counter(stem for each in names for stem in each)
+    return len(own) > 1 and not others and sum(n > 1 for n in shared.values()) >= len(shared) / 2
+
+
+def kind_of(folder: Path, files: Sequence[Path]) -> Kind:
+    """What a folder of images holds, from a glance at some: photographs unless all of them look like masks."""
+    if folder.name == INSTANCES:
+        return "instances"
+    named = any(word in folder.name.lower() for word in _SAYS_MASK)
+    labelled = bool(names_of(folder))
+    glance = [one for file in _some(files, GLANCE) if (one := _look(file, named, labelled)) is not None]
+    if not glance or "photographs" in glance:
+        return "photographs"
+    return "colours" if "colours" in glance else "indices" if "indices" in glance else "figures"
+
+
+def _some(files: Sequence[Path], count: int) -> list[Path]:
+    files = [file for file in files if not file.name.endswith(OVERLAY)]
+    return [files[i * len(files) // count] for i in range(count)] if len(files) > count else list(files)
+
+
+def _look(file: Path, named: bool, labelled: bool) -> Kind | None:
+    """What one file looks like; None where it cannot be read."""
+    if file.suffix.lower() in JPEGS and not labelled:
+        return "photographs"
+    try:
+        with opened(file) as image:
+            if image.mode in ("RGB", "RGBA") or (image.mode == "P" and labelled):
+                colours = image.convert("RGB").getcolors(FEW)
+                if colours is None:
+                    return "colours" if labelled and file.suffix.lower() in JPEGS else "photographs"
+                grey = all(len(set(colour)) == 1 for _, colour in colours)  # type: ignore[arg-type]
+                return "figures" if grey and {c[0] for _, c in colours} <= {0, 255} else "colours"  # type: ignore[index]
+            if image.mode not in ("P", "L", "1", "I", "I;16", "LA"):
+                return "photographs"
+            values = np.unique(np.asarray(image.convert("L") if image.mode == "LA" else image))
+    except BadInput:
+        return None
+    if len(values) > FEW:
+        return "figures" if named else "photographs"  # soft
+    return "figures" if set(values.tolist()) <= {0, 1} or set(values.tolist()) <= {0, 255} else "indices"
+
+
+def _masks_of(folder: Path, kind: Kind, files: Sequence[Path], stems: Mapping[Path, Collection[str]]) -> Masks | str:
+    """A folder of masks with its photographs; in words, why it is passed over."""
+    images, suffix = _photographs_of(files, stems)
+    if images is None:
+        return f"{folder} holds masks of no photograph that is there, and is passed over"
+    if kind == "figures":
+        ends = _ends(files, stems[images])
+        if len(ends) > 1:
+            return Masks(folder, images, "part_masks", tuple(ends))
+        return Masks(folder, images, "masks", suffix=suffix)
+    if parts := names_of(folder):
+        return Masks(folder, images, "part_masks", parts, suffix=suffix)
+    if kind == "colours":
+        return f"{folder} holds masks in colours without a labelmap.txt that names them, and is passed over"
+    values = _indices(files)
+    if max(values) > 2 * len(values):
+        told = listed(map(str, sorted(values)))
+        return f"{folder} holds the values {told}, which are no part indices 1, 2, 3, ..., and is passed over"
+    return Masks(folder, images, "part_masks", indices=max(values), suffix=suffix)
+
+
+def _indices(files: Sequence[Path]) -> set[int]:
+    """The part indices in some masks, and 0; 255 is what is not labelled."""
+    found = {0}
+    for file in _some(files, LOOKED_AT):
+        try:
+            with opened(file) as image:
+                values = np.asarray(image)
+        except BadInput:
+            continue
+        found.update(np.unique(values[values < 255]).tolist())
+    return found
+
+
+def _photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]]) -> tuple[Path | None, str]:
+    """The folder of photographs in which most of the masks have one of their stem, and the ending that most of these
+    have behind it; None where at most a few have one."""
+    some = [file.stem for file in _some(files, LOOKED_AT)]
+    best, most, suffix = None, len(some) // 10, ""
+    name = files[0].parent.name
+    for folder, own in sorted(stems.items(), key=lambda pair: pair[0].name != name):  # of equal ones the namesake
+        ends = Counter(end for each in some if (end := _end(each, own)) is not None)
+        if ends.total() > most:
+            best, most, suffix = folder, ends.total(), ends.most_common(1)[0][0]
+    return best, suffix
+
+
+def _end(name: str, stems: Collection[str]) -> str | None:
+    """What a mask's stem has behind the photograph's; None where no photograph's stem begins it so that "_", "-" or "."
+    follows."""
+    if name in stems:
+        return ""
+    return next((name[i:] for i in range(len(name) - 1, 0, -1) if name[i] in "_-." and name[:i] in stems), None)
+
+
+def _ends(files: Sequence[Path], stems: Collection[str]) -> list[str]:
+    """The names of parts with which the stems of masks end, where they are several of each photograph."""
+    ends = Counter(end for file in files if (end := _end(file.stem, stems)))
+    return [end[1:] for end in sorted(ends)] if len(ends) > 1 and len(files) > 1.5 * max(ends.values()) else []

@@ -1,0 +1,247 @@
+"""A dataset file from what lies in folders and exports, with everything that was assumed on the way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from coarseparts.data.dataset_file import DatasetFile, describe
+from coarseparts.data.images import probe
+from coarseparts.data.proposal.mask_folders import Masks, find_masks
+from coarseparts.data.proposal.part_names import Drawn, drawn_categories, mirrored
+from coarseparts.data.proposal.proposed_sources import ProposedSource, proposed_sources
+from coarseparts.data.proposal.survey import Survey, survey
+from coarseparts.data.record import Record
+from coarseparts.data.records import Contents, read_contents
+from coarseparts.system.documents import dump_yaml
+from coarseparts.system.files import write_whole
+from coarseparts.system.problems import BadInput, Problem, unwritable
+from coarseparts.system.text import abridged, listed, readable
+
+EVERY = 5
+"""Of the images with part masks, in the order of their names, each so-manyth is for validation where nothing else says
+which are."""
+
+SIZES = (128, 256)
+"""Training sizes that are proposed: the first that is not smaller than most objects, else the last."""
+
+LOOKED_AT = 200
+"""Photographs whose size is looked at, where labels do not tell how large the objects are."""
+
+
+@dataclass
+class Proposal:
+    """The dataset file ``path``: its ``keys``; ``lists`` of images by the file's name, beside it; ``assumed``: what was
+    recognised and assumed, a sentence each."""
+
+    path: Path
+    keys: dict[str, Any]
+    lists: dict[str, list[str]] = field(default_factory=dict)
+    assumed: list[str] = field(default_factory=list)
+
+    def write(self) -> None:
+        """Writes the lists, then the dataset file. Raises BadInput where one of them is there or cannot be written."""
+        refuse_existing([self.path, *(self.path.with_name(name) for name in self.lists)])
+        comments = "".join(f"# {readable(line)}\n" for line in self.assumed)
+        try:
+            for name, images in self.lists.items():
+                text = "".join(f"{image}\n" for image in images)
+                write_whole(self.path.with_name(name), text.encode("utf-8", "surrogateescape"))
+            write_whole(self.path, (comments + dump_yaml(self.keys)).encode())
+        except OSError as error:
+            raise unwritable(self.path.parent, error, "choose another place by --out", self.path.name) from error
+
+
+def refuse_existing(files: Sequence[Path]) -> None:
+    """Raises BadInput for files that are there already: somebody may have worked on them."""
+    there = [file for file in files if os.path.lexists(file)]
+    if there:
+        remedy = "move it away, or choose another name by --out"
+        raise BadInput([Problem(str(file), "is there and would be written over", remedy) for file in there])
+
+
+def propose(paths: Sequence[Path], out: Path, parts: tuple[str, ...] = ()) -> Proposal:
+    """A dataset file ``out`` of what lies at ``paths``. ``parts``: their names, where the user gives them.
+
+    Raises BadInput for what cannot be read or is none of these, and where nothing names a part.
+    """
+    refuse_existing([out])
+    found = survey([Path(os.path.abspath(path)) for path in paths])
+    masks, photographs, said = find_masks(found.folders)
+    sources = proposed_sources(found.exports, masks, {folder: found.folders[folder] for folder in photographs})
+    if not sources:
+        seen = f"; there are {sum(map(len, found.folders.values())):,} images" if found.folders else ""
+        message = f"nothing here is an export of labels or a folder of masks that belongs to photographs{seen}"
+        remedy = "name the export or the folder of the masks, too"
+        raise BadInput([Problem(listed(map(str, paths)), "; ".join([message, *said]), remedy)])
+    base = Path(os.path.abspath(out)).parent
+    assumed = [_recognised(source, base) for source in sources] + said
+    assumed += [f"{readable(path)} holds no labels that are read, and is passed over" for path in found.passed_over]
+    drawn = drawn_categories(found.exports)
+    names = _part_names(paths, parts, drawn, masks, assumed)
+    keys: dict[str, Any] = {"parts": list(names)}
+    if pairs := mirrored(names):
+        keys["mirror"] = [list(pair) for pair in pairs]
+        assumed.append(f"parts swap on a flip: {_told(pairs)}")
+    dataset = _dataset(out, keys, sources)
+    contents = read_contents(dataset)
+    _add_keypoint_pairs(keys, found, contents, assumed)
+    keys["size"] = _size(contents.records, assumed)
+    proposal = Proposal(out, keys, assumed=assumed)
+    keys["sources"] = list(_divided(sources, contents.records, proposal))
+    return proposal
+
+
+def _recognised(source: ProposedSource, base: Path) -> str:
+    what = [f"{export.name} ({abridged(export.path.name)})" for export in source.exports]
+    for masks in source.masks:
+        kind = "part masks" if masks.key == "part_masks" else "figure-ground masks"
+        what.append(f"{kind} ({abridged(masks.folder.name)}{f', ending in {masks.suffix}' if masks.suffix else ''})")
+    where = readable(_relative(source.images, base))
+    return f"{source.split}: photographs in {where}, {' and '.join(what) or 'without labels'}"
+
+
+def _part_names(
+    paths: Sequence[Path], given: tuple[str, ...], drawn: Drawn, masks: Sequence[Masks], assumed: list[str]
+) -> tuple[str, ...]:
+    """The names of the parts: as given, else those of labelmaps and folders, else the categories that are drawn within
+    others. Raises BadInput where there is none, or where index masks may mean any of them."""
+    if given:
+        return given
+    folders = [one for one in masks if one.key == "part_masks"]
+    names = dict.fromkeys(name for one in folders for name in one.parts)
+    largest = max((one.indices for one in folders), default=0)
+    if largest > 1 and len(drawn.parts) == 1 and not drawn.wholes:  # one category beside masks of several parts
+        drawn = Drawn([], drawn.parts)
+    names |= dict.fromkeys(drawn.parts)
+    where = listed(readable(one.folder) for one in folders if one.indices)
+    if largest and names:
+        message = f"has part indices up to {largest}, and other labels name the parts {listed(map(abridged, names))}"
+        raise BadInput(Problem(where, message, "say which index is which: --parts NAME,NAME,... in that order"))
+    if largest:
+        names = dict.fromkeys(f"part {index}" for index in range(1, largest + 1))
+        assumed.append(f"{where} has part indices 1 to {largest} and nothing names them: rename them under parts")
+    if not names:
+        whole = f"; {listed(map(abridged, drawn.wholes))} are taken for whole objects" if drawn.wholes else ""
+        remedy = "name what has the part masks, too; or say which categories are parts: --parts NAME,NAME,..."
+        raise BadInput(Problem(listed(map(str, paths)), f"no part masks were found{whole}", remedy))
+    if drawn.wholes:
+        assumed.append(f"{listed(map(abridged, drawn.wholes))}: whole objects, for they cover what else is drawn")
+    assumed.append(f"parts: {listed(map(abridged, names))}; they do not overlap, where they do the smaller is on top")
+    return tuple(names)
+
+
+def _dataset(out: Path, keys: dict[str, Any], sources: Sequence[ProposedSource]) -> DatasetFile:
+    """The proposal as it stands, to find out what is in it. Raises BadInput."""
+    try:
+        found = [{"split": source.split} | source.keys() for source in sources]
+        return DatasetFile.model_validate(keys | {"sources": found})
+    except ValidationError as error:
+        raise BadInput(describe(error, str(out), DatasetFile)) from None
+
+
+def _add_keypoint_pairs(keys: dict[str, Any], found: Survey, contents: Contents, assumed: list[str]) -> None:
+    names = contents.schema.keypoints
+    told = dict.fromkeys(pair for export in found.exports for pair in export.document.mirror)
+    pairs = [pair for pair in told if set(pair) <= set(names)]
+    why = "as the export says"
+    if not pairs:
+        pairs, why = mirrored(names), "by their names"
+    if pairs:
+        keys["keypoint_mirror"] = [list(pair) for pair in pairs]
+        assumed.append(f"keypoints swap on a flip, {why}: {_told(pairs)}")
+
+
+def _told(pairs: Sequence[tuple[str, str]]) -> str:
+    return listed(f"{abridged(a)} - {abridged(b)}" for a, b in pairs)
+
+
+def _size(records: Sequence[Record], assumed: list[str]) -> int:
+    """The training size, by the median of the objects' longer sides; of the photographs' where labels do not tell."""
+    sides = [side for record in records if (side := _side(record))]
+    of = "objects"
+    if not sides:
+        of = "photographs"
+        for image in list(dict.fromkeys(record.image for record in records if record.image))[:LOOKED_AT]:
+            try:
+                sides.append(float(max(probe(image))))
+            except BadInput:
+                continue  # told by check
+    median = float(np.median(sides)) if sides else 0.0
+    size = next((size for size in SIZES if size >= median), SIZES[-1]) if sides else SIZES[-1]
+    assumed.append(f"size: {size} pixels, for the longer side of the {of} is {median:.0f} (median)")
+    return size
+
+
+def _side(record: Record) -> float:
+    """The longer side of an object's box, mask or keypoints in pixels; 0 where it has none of them."""
+    if record.recipe is None:
+        return 0.0
+    found = record.recipe.annotation
+    box = found.label("box")
+    if box is None and (mask := found.label("mask")) is not None:
+        box = getattr(mask, "extent", None)
+    if box is None and (points := found.keypoints) is not None and (points[:, 2] > 0).any():
+        seen = points[points[:, 2] > 0, :2]
+        box = np.concatenate([seen.min(0), seen.max(0)])
+    return 0.0 if box is None else float(max(box[2] - box[0], box[3] - box[1]))
+
+
+def _divided(sources: Sequence[ProposedSource], records: Sequence[Record], proposal: Proposal) -> list[dict[str, Any]]:
+    """The sources as the file has them. Where none is for validation, each train source that has images chosen for it
+    is divided in two, by lists; a photograph that two sources name is in one split alone."""
+    done: list[dict[str, Any]] = []
+    base = Path(os.path.abspath(proposal.path)).parent
+    val = _for_validation(sources, records, proposal.assumed)
+    for i, source in enumerate(sources):
+        own = {r.image: "parts" in r.has for r in records if r.source == i and r.image is not None}
+        if not val & own.keys() or source.split != "train":
+            done.append({"split": source.split} | _keys(source, base))
+            continue
+        number = "" if len(sources) == 1 else f"-{i}"
+        images = {
+            "train": [image for image in own if image not in val],
+            "val": [image for image in own if image in val and own[image]],
+        }
+        for split, chosen in images.items():
+            if chosen:
+                file = f"{proposal.path.stem}-{split}{number}.txt"
+                proposal.lists[file] = sorted(image.relative_to(source.images).as_posix() for image in chosen)
+                done.append({"split": split} | _keys(source, base) | {"only": file})
+    return done
+
+
+def _keys(source: ProposedSource, base: Path) -> dict[str, Any]:
+    return {key: _relative(value, base) for key, value in source.keys().items()}
+
+
+def _for_validation(sources: Sequence[ProposedSource], records: Sequence[Record], assumed: list[str]) -> set[Path]:
+    """The images of train sources that are taken out for validation, where no source is for it; says so."""
+    if any(source.split == "val" for source in sources):
+        assumed.append("split: as the folders' and files' names say")
+        return set()
+    of_train = {i for i, source in enumerate(sources) if source.split == "train"}
+    masked = sorted({r.image for r in records if r.source in of_train and r.image is not None and "parts" in r.has})
+    val = set(masked[EVERY - 1 :: EVERY])
+    if val:
+        rule = f"every {EVERY}th by name of the {len(masked)} images with part masks: {len(val)}"
+        assumed.append(f"split: {rule} are for validation, all others for training")
+    else:
+        assumed.append("split: too few part masks for a validation split; training holds some out by itself")
+    return val
+
+
+def _relative(value: Any, base: Path) -> Any:
+    """Paths relative to the dataset file's folder, whole where they share no folder with it but the root."""
+    if isinstance(value, list):
+        return [_relative(one, base) for one in value]
+    if not isinstance(value, Path):
+        return value
+    shared = Path(os.path.commonpath([value, base]))
+    return str(value) if shared == Path(shared.anchor) else Path(os.path.relpath(value, base)).as_posix()

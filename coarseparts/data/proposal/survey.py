@@ -1,0 +1,183 @@
+"""What lies in folders and exports that somebody names: photographs, exports of tools, folders of masks."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+from coarseparts.data.formats import deeplabcut, labelme, yolo
+from coarseparts.data.formats.document import Document
+from coarseparts.data.formats.document_builder import head
+from coarseparts.data.formats.registry import FORMATS, MOST_FILES, SUFFIXES, read_export
+from coarseparts.data.formats.unpacked import is_archive
+from coarseparts.data.images import list_images
+from coarseparts.data.suffixes import IMAGES
+from coarseparts.system.problems import BadInput, Problem, unreadable
+
+SPLITS = {
+    **dict.fromkeys(("train", "training", "train2017"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev", "val2017"), "val"),
+    **dict.fromkeys(("test", "testing", "test2017"), "test"),
+}
+"""Names of folders that say which split is in them."""
+
+TOGETHER = (labelme, deeplabcut)
+"""Formats whose files in several folders are one export."""
+
+_WORDS = re.compile("[_.-]")
+
+MOST_PATHS = 200_000
+"""Files below the folders that are named."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """Labels as a tool exports them: ``path`` as a source's ``labels`` has it, and the ``split`` that it is of, None
+    where nothing says so."""
+
+    path: Path
+    name: str
+    document: Document
+    split: str | None
+
+
+@dataclass
+class Survey:
+    """What was found: ``exports``; ``folders``: the files that are images by their names, by the folder in which they
+    lie directly; ``passed_over``: archives and exports in which there are no labels."""
+
+    exports: list[Export] = field(default_factory=list)
+    folders: dict[Path, list[Path]] = field(default_factory=dict)
+    passed_over: list[Path] = field(default_factory=list)
+
+
+def survey(paths: Sequence[Path]) -> Survey:
+    """What lies at the paths and below; photographs are looked for beside an export, too, where no folder is named.
+    Nothing is followed through links to folders. Raises BadInput with everything that is none of these."""
+    found, problems = Survey(), list[Problem]()
+    exports: dict[Path, str | None] = {}
+    for path in paths:
+        try:
+            if not path.exists():
+                problems.append(Problem(str(path), "does not exist", "name a folder or an export"))
+            elif path.is_dir():
+                files = list(_files(path))
+                exports |= _exports_below(path, files)
+                _add_images(found, files)
+            else:
+                _refuse_others(path)
+                exports[path] = _split(_WORDS.sub("/", path.stem))
+        except BadInput as bad:
+            problems += bad.problems
+        except OSError as error:
+            problems.append(unreadable(path, error, "give yourself permission to read it"))
+    for path, split in exports.items():
+        try:
+            document = read_export(path)
+        except BadInput as bad:
+            if path in paths or not is_archive(path):
+                problems += bad.problems
+            else:
+                found.passed_over.append(path)
+            continue
+        if document.annotations:
+            found.exports.append(Export(path, document.format, document, split))
+        else:
+            found.passed_over.append(path)
+    if problems:
+        raise BadInput(problems)
+    if not found.folders:
+        for parent in {path if path.is_dir() else path.parent for path in exports}:
+            _add_images(found, list(_files(parent)))
+    return found
+
+
+def split_of(path: Path) -> str | None:
+    """The split that the last folder so called in a path is of."""
+    return _split(path.as_posix())
+
+
+def _split(path: str) -> str | None:
+    return next((SPLITS[word] for word in reversed(path.lower().split("/")) if word in SPLITS), None)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files in a folder and below, without hidden ones. Raises BadInput where there are very many."""
+    count = 0
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
+        for name in sorted(files):
+            if not name.startswith("."):
+                count += 1
+                yield Path(parent, name)
+        if count > MOST_PATHS:
+            message = f"holds more than {MOST_PATHS:,} files"
+            raise BadInput(Problem(str(folder), message, "name the folders of photographs and labels in it"))
+
+
+def _add_images(found: Survey, files: Sequence[Path]) -> None:
+    for file in files:
+        if file.name.lower().endswith(IMAGES):
+            own = found.folders.setdefault(file.parent, [])
+            if file not in own[-1:]:
+                own.append(file)
+    for folder, own in found.folders.items():
+        found.folders[folder] = list(dict.fromkeys(own))
+
+
+def _refuse_others(file: Path) -> None:
+    """Raises BadInput for a file that is a dataset file or an image."""
+    if file.name.lower().endswith(IMAGES):
+        raise BadInput(Problem(str(file), "is an image", "name its folder"))
+    begin = head(file)
+    if file.suffix.lower() in (".yaml", ".yml") and b"sources:" in begin and b"parts:" in begin:
+        raise BadInput(Problem(str(file), "is a dataset file already", "run coarseparts check on it"))
+
+
+def _exports_below(folder: Path, files: Sequence[Path]) -> dict[Path, str | None]:
+    """What a source's ``labels`` is to name for each export in a folder, and its split."""
+    found: dict[Path, str | None] = {}
+    roots: list[Path] = []
+    several: dict[tuple[ModuleType, str | None], list[Path]] = defaultdict(list)
+    for parent in dict.fromkeys(file.parent for file in files):
+        within = any(root == parent or root in parent.parents for root in roots)
+        if not within and _is_root(parent, folder):
+            roots.append(parent)
+            found |= {path: split_of(path.relative_to(parent)) for path in _of_yolo(parent)}
+    labels = [file for file in files if file.name.lower().endswith((*SUFFIXES, ".zip"))]
+    if len(labels) > MOST_FILES:
+        message = f"holds more than {MOST_FILES:,} files that may be labels"
+        raise BadInput(Problem(str(folder), message, "name the file or folder of the labels"))
+    for file in labels:
+        module = next((each for each in FORMATS if each is not yolo and each.recognises(file)), None)
+        split = _split(_WORDS.sub("/", file.relative_to(folder).with_suffix("").as_posix()))
+        if module in TOGETHER:
+            several[module, split_of(file.parent.relative_to(folder))].append(file)
+        elif module is not None:
+            found[file] = split
+        elif module is None and file.suffix.lower() == ".zip" and is_archive(file):
+            found[file] = split
+    for (_, split), own in several.items():
+        found[own[0] if len(own) == 1 else Path(os.path.commonpath([file.parent for file in own]))] = split
+    return found
+
+
+def _is_root(parent: Path, top: Path) -> bool:
+    """Whether a folder itself, or what names the classes in it, is a YOLO data set, and not one above ``top``."""
+    names = (*yolo.LISTS, "data.yaml", "dataset.yaml")
+    has_list = any(name in names or name.endswith((".yaml", ".yml")) for name in os.listdir(parent))
+    return has_list and yolo.recognises(parent)
+
+
+def _of_yolo(root: Path) -> list[Path]:
+    """The folders of the splits of a YOLO data set, or itself."""
+    for under in (root, root / "images"):
+        own = [path for path in sorted(under.iterdir()) if path.name.lower() in SPLITS] if under.is_dir() else []
+        if own := [path for path in own if path.is_dir() and list_images(path)]:
+            return own
+    return [root]
