@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +20,8 @@ from pycocotools import mask as rle
 
 from coarseparts.cli.main import VERBS
 from coarseparts.data.synthetic import birds
+from coarseparts.inference.evaluate import dataset_of, evaluate_store, split_of
+from coarseparts.inference.model import load
 from coarseparts.system.errors import RunError
 from coarseparts.training.claims import claimed
 from coarseparts.training.settings import settings
@@ -135,7 +138,11 @@ def test_evaluate_prints_one_json_object_that_agrees_with_the_table(run):
     assert found["part_miou"] == pytest.approx(table["em"], abs=1e-3)
     assert found["pck"]["points"] > 6 and 0 <= found["pck"]["from_image"] <= 100
     posterior = json.loads(coarseparts("evaluate", run, "--model", "posterior", "--json").stdout)
-    assert posterior["part_miou"] == pytest.approx(table["em-posterior"], abs=1e-3)
+    model = load(run)
+    store, _ = split_of(model, dataset_of(run), "val")
+    assert posterior["part_miou"] == evaluate_store(model, store, "val", "posterior", model.styles)["part_miou"]
+    alone = evaluate_store(replace(model, shares={}), store, "val", "posterior", model.styles)
+    assert alone["part_miou"] == pytest.approx(table["em-posterior"], abs=1e-3)
 
 
 def test_predict_writes_part_maps_overlays_and_coco(run, data, tmp_path):

@@ -269,7 +269,7 @@ def test_a_result_shows_itself(model: Model, photograph: np.ndarray) -> None:
 
 def test_names_are_no_markup_in_a_notebook(model: Model, photograph: np.ndarray) -> None:
     parts = model.predict(photograph)
-    vile = Parts(parts._prediction, parts._schema.model_copy(update={"parts": ("<b>\x1b", "a", "b")}), parts.image)
+    vile = Parts(parts.prediction, parts._schema.model_copy(update={"parts": ("<b>\x1b", "a", "b")}), parts.image)
     assert "<b>" not in vile._repr_html_() and "&lt;b&gt;\\x1b" in vile._repr_html_()
     assert "\x1b" not in repr(vile)
 
