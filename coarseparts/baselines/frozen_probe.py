@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from coarseparts.networks import PartModel, computing_in
-from coarseparts.networks.decoder import enlarged, reduced
+from coarseparts.networks import PartModel
+from coarseparts.updates import frozen
 
 
 class FrozenProbe(nn.Module):
@@ -25,9 +24,6 @@ class FrozenProbe(nn.Module):
         return self
 
     def forward(self, image: Tensor) -> Tensor:
-        network = self.part_model
-        with computing_in(network.precision, image.device):
-            with torch.no_grad():
-                features = network.encoder(enlarged(image, network.zoom))
-            logits: Tensor = network.decoder(features)
-        return reduced(logits, network.zoom).float()
+        with frozen(self.part_model.encoder):
+            logits: Tensor = self.part_model(image)
+        return logits

@@ -77,8 +77,8 @@ def measure(
     if intervals:
         calibration, told = calibration_of(folder, model, None if data is None else path_of("data", data))
         notes += told
-        if len(calibration.pairs) < 10:
-            message = f"has {len(calibration.pairs)} validation images with part masks; an interval takes at least 10"
+        if len(calibration.pairs) < 9:
+            message = f"has {len(calibration.pairs)} validation images with part masks; an interval takes at least 9"
             notes.append(Problem(str(folder), message, "", "note"))
     names = tuple(names_of(model.schema.parts, formulas))
     units = {name: unit_of(name, lengths.unit, formulas) for name in names}
