@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 from coarseparts.cli import help, names, options
-from coarseparts.cli.choices import Changes, Device, Effort, MaxPixels, Seeds, SkipBad, Weights, WorldOrData
+from coarseparts.cli.choices import Changes, Device, Effort, MaxPixels, Minutes, Seeds, SkipBad, Weights, WorldOrData
 from coarseparts.cli.help import DataOption, OutputOption, PlaceOption, TrainingOption, verb
 from coarseparts.cli.terminal import err, note, notes, progress, say
+from coarseparts.system.problems import BadInput, Problem
 
 app = help.app()
 
@@ -41,6 +41,7 @@ def benchmark(
         str, TrainingOption(help=f"one of {', '.join(names.PRESETS)}, or {names.PUBLISHED}: each cell the paper's own")
     ] = "default",
     effort: Effort = "standard",
+    minutes: Minutes = None,
     split: Annotated[
         str, DataOption(help="part-labelled images to measure on, val or test [val; built-in worlds: test]")
     ] = "",
@@ -64,6 +65,10 @@ def benchmark(
     begins, numbers = options.names("--starts", starts, names.STARTS), options.seeds(seeds)
     given = options.changes(changes, weights)
     options.one_of("--preset", preset, (*names.PRESETS, names.PUBLISHED))
+    if minutes is not None and preset == names.PUBLISHED:
+        raise BadInput(
+            Problem("--minutes", f"stands beside --preset {preset}, which has epochs of its own", "leave one")
+        )
     options.one_of("--effort", effort, names.EFFORTS)
     split = split or ("test" if data in names.WORLDS else "val")
     options.one_of("--split", split, ("val", "test"))
@@ -73,6 +78,7 @@ def benchmark(
     from coarseparts.experiments.cells import STARTS, Cell, Outcome, labels_of
     from coarseparts.experiments.data import open_data
     from coarseparts.report.pages import write_folder
+    from coarseparts.training import plan
     from coarseparts.training import settings as presets
     from coarseparts.training.claims import benchmark_folder, in_turn
     from coarseparts.training.networks import resolve
@@ -90,7 +96,8 @@ def benchmark(
             limits = options.whole_numbers("--parts", parts) or [len(source.rows.part)]
             source.check(limits)
             if not dry_run:
-                matrix.claim(run, matrix.facts(data, source, given, split=split, preset=preset, effort=effort))
+                length = {"effort": effort} | ({} if minutes is None else {"minutes": minutes})
+                matrix.claim(run, matrix.facts(data, source, given, split=split, preset=preset, **length))
 
         def own(method: str, start: str) -> str:
             return presets.published(method, start, source.overlapping) if preset == presets.PUBLISHED else ""
@@ -98,18 +105,27 @@ def benchmark(
         kinds = [labels_of(style, each) for style in styles for each in eaches]
         cells = matrix.plan(chosen or source.possible_methods(), limits, kinds, begins, numbers, own)
 
-        def task(cell: Cell, folder: Path) -> tuple[Task, RunFolder]:
+        def own_settings(cell: Cell) -> presets.Settings:
             begin = STARTS[cell.conditions.start]
-            settings = resolve(presets.settings(cell.preset or preset, given | begin, effort), where)
-            return source.open_task(cell.conditions, folder, settings, where, err)
+            return resolve(presets.settings(cell.preset or preset, given | begin, effort), where)
+
+        def opened(cell: Cell) -> Task:
+            return source.task(cell.conditions, own_settings(cell), where)
 
         if dry_run:
-            with tempfile.TemporaryDirectory() as place:
-                rows = matrix.estimate(cells, run, lambda cell: matrix.seconds_of_em(task(cell, Path(place))[0]))
+            rows = matrix.estimate(cells, run, lambda cell: plan.seconds_of_em(opened(cell)))
             for line in matrix.in_words(rows):
                 say(line)
             return
 
+        def task(cell: Cell, folder: Path) -> tuple[Task, RunFolder]:
+            settings = own_settings(cell).model_copy(update=lengths)
+            return source.open_task(cell.conditions, folder, settings, where, err)
+
+        lengths: dict[str, int] = {}
+        if minutes is not None:
+            with in_turn(run, note):
+                lengths = plan.within(minutes, run, opened(cells[0]), note)
         failed: list[str] = []
         results = matrix.run(cells, run, task, failed, note)
         about = {"preset": preset, "effort": effort, "settings": ", ".join(changes) or "as the preset", "device": where}

@@ -53,5 +53,11 @@ Flip = Annotated[
     DataOption("--flip/--no-flip", help="whether to look at mirror images, too, in twice the time [as trained]"),
 ]
 Effort = Annotated[str, TrainingOption(help=f"how long to train: one of {', '.join(names.EFFORTS)}")]
+Minutes = Annotated[
+    float | None,
+    TrainingOption(
+        min=0, help="how long the longest training may take, planned from measured steps; more than --effort"
+    ),
+]
 Seeds = Annotated[str, TrainingOption(help="e.g. 0,1,2")]
 PartsLimit = Annotated[int | None, DataOption(min=1, help="use only the first N part masks")]

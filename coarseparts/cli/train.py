@@ -13,6 +13,7 @@ from coarseparts.cli.choices import (
     Effort,
     MaxPixels,
     Method,
+    Minutes,
     PartsLimit,
     Preset,
     Seed,
@@ -38,6 +39,7 @@ def train(
     method: Method = "em",
     preset: Preset = "default",
     effort: Effort = "standard",
+    minutes: Minutes = None,
     weights: Weights = "",
     labels: Annotated[str, DataOption(help="coarse labels to use, e.g. keypoints,mask,box [all there are]")] = "",
     parts_limit: PartsLimit = None,
@@ -49,4 +51,6 @@ def train(
 ) -> None:
     """Train on a dataset file and measure on its validation split; ends with a table and report.html."""
     options.one_of("--method", method, names.METHODS)
-    compare(data, run, method, str(seed), preset, effort, weights, labels, parts_limit, changes, device, skip_bad)
+    compare(
+        data, run, method, str(seed), preset, effort, minutes, weights, labels, parts_limit, changes, device, skip_bad
+    )

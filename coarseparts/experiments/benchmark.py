@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from coarseparts import em
 from coarseparts.experiments import kept
 from coarseparts.experiments.cells import Cell, Conditions, Open, trained
 from coarseparts.experiments.data import Data
@@ -31,9 +28,6 @@ from coarseparts.system.device import machine
 from coarseparts.system.locks import Tell, silent
 from coarseparts.training import methods
 from coarseparts.training.claims import claimed, same_as_before
-from coarseparts.training.networks import optimizer_of
-from coarseparts.training.stages import untrained
-from coarseparts.training.task import Task
 
 
 def facts(data: str, opened: Data, given: Mapping[str, Any], **others: Any) -> dict[str, Any]:
@@ -147,29 +141,6 @@ def estimate(
         seconds = done.get(cell, float(np.mean(alike)) if alike else usual)
         rows.append((cell, "done" if cell in done else "open", seconds))
     return rows
-
-
-def seconds_of_em(task: Task, steps: int = 2) -> float:
-    """About how many seconds EM and the stages before it would take, from the time of a few of its steps, which no run
-    keeps. Without coarse images: nan."""
-    if not len(task.rows.coarse):
-        return math.nan
-    s, joint = task.settings, untrained(task)
-    learned = any(style.learned for style in joint.styles.values())
-    part_model, posterior, styles = (optimizer_of(s, [(m, 1e-6)], m is not joint.theta_k) for m in joint.trained)
-    optimizers = em.Optimizers(part_model, posterior, styles if learned else None)
-    took = []
-    for _, (labelled, batch) in zip(range(steps + 1), task.pairs(0), strict=False):
-        begin = time.perf_counter()
-        em.em_step(joint, optimizers, batch, labelled, s.em)
-        if task.device != "cpu":
-            torch.cuda.synchronize()
-        took.append(time.perf_counter() - begin)
-    step = sum(took[1:]) / max(1, len(took) - 1)  # the first one warms up
-    # An EM step passes b + bp images about 2.3 times forward and back through a network of the part model's size.
-    supervised = s.part_batch / (s.batch + s.labelled_batch) / 2.3
-    before = (s.part_epochs + s.posterior_epochs) * task.part_steps * supervised
-    return step * (s.em_epochs * task.em_steps + before)
 
 
 def in_words(rows: Sequence[tuple[Cell, str, float]]) -> list[str]:

@@ -20,6 +20,7 @@ from coarseparts.system import parallel
 from coarseparts.system.errors import RunError
 from coarseparts.system.locks import Tell, silent
 from coarseparts.system.text import from_csv_cell
+from coarseparts.training import plan
 from coarseparts.training.claims import claimed, read_config
 from coarseparts.training.methods import METHODS
 from coarseparts.training.run_folder import RunFolder
@@ -39,6 +40,7 @@ def compare(
     labels: str = "all",
     parts: int | None = None,
     seed_folders: bool = False,
+    minutes: float | None = None,
     tell: Tell = silent,
     console: Console | None = None,
     **config: str,
@@ -48,6 +50,7 @@ def compare(
     ``settings`` resolved (``networks.resolve``) for ``device``; ``labels``: coarse styles joined by "+", or "all";
     ``parts``: only the first so many part masks, the others count as coarse images. ``seed_folders``: whether a seed
     has a run folder of its own in ``folder``, else it is the folder itself; by default where there are several seeds.
+    ``minutes``: how long the longest of the trainings may last, planned from measured steps (``training.plan``).
     ``config`` stands in each run's config.yaml, too. What goes on is told by line through ``tell``, and epoch by epoch
     on ``console``, where there is one. What was trained by an earlier call is not trained again, what was begun is
     gone on with.
@@ -67,6 +70,10 @@ def compare(
             data = open_data()
         for problem in data.problems:
             tell(str(problem))
+        if minutes is not None:
+            conditions = Conditions(parts, labels, start_of(settings), seeds[0])
+            lengths = plan.within(minutes, folder, data.task(conditions, settings, device), tell)
+            settings = settings.model_copy(update=lengths)
 
         def opened(cell: Cell, place: Path) -> tuple[Task, RunFolder]:
             return data.open_task(cell.conditions, place, settings, device, console, **config)

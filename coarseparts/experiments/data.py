@@ -84,22 +84,13 @@ class Data:
 
         return [name for name, method in methods.METHODS.items() if fits(method.asks)]
 
-    def open_task(
-        self,
-        conditions: Conditions,
-        folder: Path,
-        settings: Settings,
-        device: str = "cpu",
-        console: Console | None = None,
-        **config: str,
-    ) -> tuple[Task, RunFolder]:
-        """The task of some conditions and its run in a folder, whose config.yaml holds ``config``, too; without a
-        ``console`` it is silent. Raises ValueError for labels that the data have not."""
+    def task(self, conditions: Conditions, settings: Settings, device: str = "cpu") -> Task:
+        """The task of some conditions. Raises ValueError for labels that the data have not."""
         wanted, each = read_labels(conditions.labels)
         lacking = [style for style in wanted or () if style not in self.styles]
         if lacking:
             raise ValueError(f"--labels {conditions.labels}: no training image has {', '.join(lacking)}")
-        task = Task.of(
+        return Task.of(
             self.store(conditions.seed),
             settings,
             conditions.seed,
@@ -112,6 +103,19 @@ class Data:
             self.drop_rest,
             each,
         )
+
+    def open_task(
+        self,
+        conditions: Conditions,
+        folder: Path,
+        settings: Settings,
+        device: str = "cpu",
+        console: Console | None = None,
+        **config: str,
+    ) -> tuple[Task, RunFolder]:
+        """The task of some conditions and its run in a folder, whose config.yaml holds ``config``, too; without a
+        ``console`` it is silent. Raises ValueError as ``task`` does."""
+        task = self.task(conditions, settings, device)
         return task, RunFolder.of(folder, task, console, data=self.name, **config)
 
 

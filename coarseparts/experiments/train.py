@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ def train(
     *,
     preset: str = "default",
     effort: str = "standard",
+    minutes: float | None = None,
     labels: Sequence[str] | None = None,
     parts_limit: int | None = None,
     seed: int = 0,
@@ -74,9 +76,10 @@ def train(
 ) -> Run:
     """Trains on a dataset file and measures on its validation split; what ``coarseparts train`` does.
 
-    ``effort``: how long, "quick", "standard" or "best". ``out``: the run folder; the same call again goes on where it
-    was stopped. ``labels``: the coarse label styles to use, by default all that there are; ``parts_limit``: only the
-    first so many part masks, at least 1. ``device`` as of ``load``.
+    ``effort``: how long, "quick", "standard" or "best"; or ``minutes``, at most, planned from measured steps.
+    ``out``: the run folder; the same call again goes on where it was stopped. ``labels``: the coarse label styles to
+    use, by default all that there are; ``parts_limit``: only the first so many part masks, at least 1. ``device`` as of
+    ``load``.
     ``skip_bad``: images that cannot be used are left out; otherwise they raise. ``progress`` gets a line of text after
     each of several epochs and for whatever else is noteworthy. ``settings``: any of `coarseparts settings`; those with
     a dot as ``**{"em.alpha": 0.2}``. torch's random state is afterwards as it was before.
@@ -99,6 +102,8 @@ def train(
     _whole("seed", seed, 0)
     if parts_limit is not None:
         _whole("parts_limit", parts_limit, 1)
+    if minutes is not None and not (isinstance(minutes, Real) and 0 < minutes < math.inf):
+        raise WrongArgument(f"minutes: is {short(minutes)}, expected a number above 0")
     if progress is not None and not callable(progress):
         raise WrongArgument(f"progress: is {short(progress)}, expected a function that takes a line of text")
     file, folder, where = path_of("data", data), path_of("out", out), devices.resolve(device)
@@ -116,6 +121,7 @@ def train(
             device=where,
             labels="+".join(labels) if labels else "all",
             parts=parts_limit,
+            minutes=minutes,
             tell=tell,
             console=None if progress is None else Console(file=_Lines(progress), width=200, highlight=False),
             preset=preset,

@@ -21,14 +21,21 @@ def upsample(x: Tensor, factor: int = 2) -> Tensor:
     return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
-def enlarged(x: Tensor, zoom: int) -> Tensor:
-    """Images (B, C, H, W) -> (B, C, zoom * H, zoom * W)."""
-    return x if zoom == 1 else upsample(x, zoom)
+def zoomed(x: Tensor, zoom: float) -> Tensor:
+    """Images (B, C, H, W) -> (B, C, zoom * H, zoom * W), from ``zoom`` 0.5 on; multiples of 16."""
+    return (
+        x if zoom == 1 else F.interpolate(x, [16 * max(1, round(zoom * n / 16)) for n in x.shape[-2:]], mode="bilinear")
+    )
 
 
-def reduced(x: Tensor, zoom: int) -> Tensor:
-    """The reverse of ``enlarged``, each pixel the mean of its own."""
-    return x if zoom == 1 else F.avg_pool2d(x, zoom)
+def restored(x: Tensor, like: Tensor) -> Tensor:
+    """The reverse of ``zoomed``: maps of the size of ``like``, each pixel the mean of its own where there are more."""
+    (height, width), wanted = x.shape[-2:], like.shape[-2:]
+    if (height, width) == wanted:
+        return x
+    if height % wanted[0] == 0:
+        return F.avg_pool2d(x, height // wanted[0])
+    return F.interpolate(x, wanted, mode="bilinear")
 
 
 class PaperDecoder(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from coarseparts.networks.backbone import Backbone
-from coarseparts.networks.decoder import build_decoder, enlarged, reduced
+from coarseparts.networks.decoder import build_decoder, restored, zoomed
 from coarseparts.networks.encoder import Encoder
 from coarseparts.networks.precision import computing_in
 
@@ -14,7 +14,7 @@ class PartModel(nn.Module):
     """Images (B, 3, H, W), normalised -> part logits (B, channels, H, W), float32. H and W: multiples of 16."""
 
     precision = "float32"
-    zoom = 1
+    zoom: float = 1
 
     def __init__(self, encoder: Encoder | Backbone, channels: int, decoder: str = "paper"):
         super().__init__()
@@ -23,5 +23,5 @@ class PartModel(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         with computing_in(self.precision, image.device):
-            logits: Tensor = self.decoder(self.encoder(enlarged(image, self.zoom)))
-        return reduced(logits, self.zoom).float()
+            logits: Tensor = self.decoder(self.encoder(zoomed(image, self.zoom)))
+        return restored(logits, image).float()

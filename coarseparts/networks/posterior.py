@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from coarseparts.networks.backbone import Backbone
-from coarseparts.networks.decoder import build_decoder, conv_bn_relu, enlarged, reduced
+from coarseparts.networks.decoder import build_decoder, conv_bn_relu, restored, zoomed
 from coarseparts.networks.encoder import Encoder
 from coarseparts.networks.precision import computing_in
 
@@ -39,7 +39,7 @@ class Posterior(nn.Module):
     """Image (B, 3, H, W), drawn labels with presence channels (B, C, H, W) -> logits (B, channels, H, W), float32."""
 
     precision = "float32"
-    zoom = 1
+    zoom: float = 1
 
     def __init__(
         self,
@@ -58,10 +58,10 @@ class Posterior(nn.Module):
     def forward(self, image: Tensor, drawn: Tensor) -> Tensor:
         with computing_in(self.precision, image.device):
             pairs = zip(
-                self.encoder(enlarged(image, self.zoom)), self.label_encoder(enlarged(drawn, self.zoom)), strict=True
+                self.encoder(zoomed(image, self.zoom)), self.label_encoder(zoomed(drawn, self.zoom)), strict=True
             )
             logits: Tensor = self.decoder([torch.cat(pair, dim=1) for pair in pairs])
-        return reduced(logits, self.zoom).float()
+        return restored(logits, image).float()
 
 
 class SeparatePosteriors(nn.Module):

@@ -37,7 +37,7 @@ class Settings(BaseModel):
     )
     dilate: bool = Field(default=True, description="dilate the encoder's last stage in place of its stride")
     decoder: Literal["paper", "stride4", "stride2"] = Field(default="stride2", description="finest stride that decides")
-    zoom: int = Field(default=1, ge=1, le=4, description="the encoders see images enlarged so many times")
+    zoom: float = Field(default=1, ge=0.5, le=4, description="the networks see images enlarged so many times")
     label_model: Literal["light", "paper"] = Field(default="light", description="architecture of p(ykp|y)")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="of the convolutions; auto: bfloat16 where the machine multiplies it natively"
@@ -232,7 +232,8 @@ def published(method: str, start: str, overlapping: bool) -> str:
 EFFORTS = {"quick": (1 / 3, 1), "standard": (1, 1), "best": (3, 2)}
 """By name: what the epochs of every stage of every method are multiplied by, and the encoders' zoom."""
 
-_EPOCHS = ("keypoint_epochs", "part_epochs", "posterior_epochs", "label_epochs", "em_epochs")
+EPOCHS = ("keypoint_epochs", "part_epochs", "posterior_epochs", "label_epochs", "em_epochs")
+"""The settings that count passes, one a stage."""
 
 
 def settings(preset: str = "default", changes: dict[str, Any] | None = None, effort: str = "standard") -> Settings:
@@ -257,7 +258,7 @@ def settings(preset: str = "default", changes: dict[str, Any] | None = None, eff
         node[leaf] = value
     chosen = Settings.model_validate(tree)
     factor, zoom = EFFORTS[effort]
-    of_effort = {key: max(1, round(factor * getattr(chosen, key))) for key in _EPOCHS} | {"zoom": zoom}
+    of_effort = {key: max(1, round(factor * getattr(chosen, key))) for key in EPOCHS} | {"zoom": zoom}
     given = set(changes or ()) | ({"zoom"} & tree.keys())
     return chosen.model_copy(update={key: value for key, value in of_effort.items() if key not in given})
 

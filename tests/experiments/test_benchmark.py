@@ -18,6 +18,7 @@ from coarseparts.system.errors import RunError
 from coarseparts.system.memory import PeakMemory
 from coarseparts.training.claims import benchmark_folder, read_config, same_as_before
 from coarseparts.training.networks import resolve
+from coarseparts.training.plan import seconds_of_em
 from coarseparts.training.settings import PRESETS, published, settings
 from coarseparts.updates import TrainingDiverged
 
@@ -133,7 +134,7 @@ def test_the_time_that_is_left_is_told_before_anything_is_done(opened: Any, tmp_
     cells = benchmark.plan(["fine-tuning", "em"], [8], ["all"], ["weights"], [0])
     told = benchmark.estimate(cells, tmp_path / "none", lambda cell: 100.0)
     assert [seconds for *_, seconds in told] == [27.0, 100.0]
-    probed = benchmark.seconds_of_em(opened[0](cells[0], tmp_path / "probe")[0])
+    probed = seconds_of_em(opened[0](cells[0], tmp_path / "probe")[0])
     assert 0 < probed < 600
     benchmark.run(cells[:1], tmp_path / "bench", opened[0], [])
     (_, state, seconds), (_, left, usual) = benchmark.estimate(cells, tmp_path / "bench", lambda cell: 1e9)

@@ -10,6 +10,8 @@ import torch
 from golden_runs import BIRDS, SHORT
 
 import coarseparts
+from coarseparts.training import plan
+from coarseparts.training.claims import read_config
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,18 @@ def test_a_run_has_results_a_model_and_a_report_and_goes_on(
     assert told.out == "" and told.err == ""
 
 
+def test_so_many_minutes_are_planned_once_and_stand_in_the_run(
+    birds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = {key: SHORT[key] for key in ("part_epochs", "posterior_epochs", "label_epochs")}
+    monkeypatch.setattr(plan, "planned", lambda task, minutes: lengths | {"em_epochs": 1, "em_epoch_steps": 3})
+    told: list[str] = []
+    run = coarseparts.train(birds, tmp_path / "run", minutes=7, progress=told.append, **(SHORT | {"em_epochs": 9}))
+    assert any("planned for 7 minutes: part_epochs 2, " in line for line in told)
+    kept = read_config(run.folder / "config.yaml")["settings"]
+    assert (kept["em_epochs"], kept["em_epoch_steps"]) == (1, 3)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -50,6 +64,8 @@ def test_a_run_has_results_a_model_and_a_report_and_goes_on(
         ({"preset": ["default"]}, r"preset: is \['default'\]; did you mean .default.\?"),
         ({"parts_limit": -1}, "parts_limit: is -1, expected a whole number from 1 to"),
         ({"parts_limit": "4"}, "parts_limit: is '4', expected a whole number"),
+        ({"minutes": 0}, "minutes: is 0, expected a number above 0"),
+        ({"minutes": "20"}, "minutes: is '20', expected a number"),
         ({"seed": -1}, "seed: is -1, expected a whole number from 0 to"),
         ({"progress": True}, "progress: is True, expected a function"),
         ({"batsh": 3}, "^batsh: no such setting; did you mean batch"),

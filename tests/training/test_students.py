@@ -78,8 +78,8 @@ def test_an_unknown_effort_is_told_with_those_that_there_are():
         settings(effort="much")
 
 
-@pytest.mark.parametrize("zoom", [1, 2])
-def test_enlarged_images_give_parts_of_the_size_that_came(tmp_path, zoom):
+@pytest.mark.parametrize("zoom", [0.5, 0.75, 1, 1.5, 2])
+def test_enlarged_and_reduced_images_give_parts_of_the_size_that_came(tmp_path, zoom):
     task, _ = toy(tmp_path / "store", tmp_path / "run", zoom=zoom)
     joint = untrained(task)
     batch = next(task.coarse_feed.plain(2))

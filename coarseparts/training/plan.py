@@ -1,0 +1,152 @@
+"""How long a training takes, from measured steps; and how many epochs so many minutes allow (``--minutes``)."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import PositiveInt, TypeAdapter
+
+from coarseparts import em
+from coarseparts.initialise import part_model_loss
+from coarseparts.system import parallel
+from coarseparts.system.documents import load_json
+from coarseparts.system.errors import DamagedRun, Failed
+from coarseparts.system.locks import Tell, silent
+from coarseparts.system.text import short
+from coarseparts.training.claims import write
+from coarseparts.training.measure import measured
+from coarseparts.training.networks import optimizer_of
+from coarseparts.training.settings import EPOCHS, Settings
+from coarseparts.training.stages import untrained
+from coarseparts.training.task import Task
+from coarseparts.updates import update
+
+MOST = 10.0
+"""Times the epochs of the settings: more gain nothing (docs/results.md)."""
+
+RESERVE = 0.15
+"""Share of the minutes that is left to reading, the last measures and the report, and to steps that take longer."""
+
+STAGES = 4
+"""Epochs of EM, at least, that a short training has: the best of them is kept, and the report shows them."""
+
+
+_PLAN: TypeAdapter[dict[str, PositiveInt]] = TypeAdapter(dict[str, PositiveInt])
+
+
+class Pace(NamedTuple):
+    """Seconds on this machine: a step of the part model alone, a step of EM (nan without coarse images), and to measure
+    the validation images once."""
+
+    supervised: float
+    em: float
+    measured: float
+
+    @classmethod
+    def of(cls, task: Task, steps: int = 2) -> Pace:
+        """The mean of ``steps`` steps of networks that no run keeps; the first step of each kind warms up."""
+        s, joint = task.settings, untrained(task)
+        learned = any(style.learned for style in joint.styles.values())
+        part_model, posterior, styles = (optimizer_of(s, [(m, 1e-6)], m is not joint.theta_k) for m in joint.trained)
+        optimizers = em.Optimizers(part_model, posterior, styles if learned else None)
+        loss, generator = part_model_loss(joint.part_model, joint.y, s.em.dice), torch.Generator()
+
+        def seconds(work: Callable[[Any], object], data: Any) -> float:
+            took = []
+            for _, item in zip(range(steps + 1), data, strict=False):
+                begin = time.perf_counter()
+                work(item)
+                if task.device != "cpu":
+                    torch.cuda.synchronize()
+                took.append(time.perf_counter() - begin)
+            return sum(took[1:]) / max(1, len(took) - 1)
+
+        for module in joint.trained:
+            module.train()
+        supervised = seconds(
+            lambda batch: update(part_model, loss(batch, generator), s.em.clip), task.part_feed.epoch(0, steps + 1)
+        )
+        of_em = math.nan
+        if len(task.rows.coarse):
+            of_em = seconds(lambda pair: em.em_step(joint, optimizers, pair[1], pair[0], s.em), task.pairs(0))
+        validation = seconds(lambda feed: measured(joint, task.schema, "part", feed, False), [task.val_feed] * 2)
+        means = parallel.means({"supervised": supervised, "em": of_em, "measured": validation})
+        return cls(**means)
+
+
+def seconds_of_em(task: Task, pace: Pace | None = None, settings: Settings | None = None) -> float:
+    """About how many seconds EM and the stages before it take with ``settings``, by default the task's; nan without
+    coarse images. No other method takes more optimizer steps of the part model."""
+    pace, s = pace or Pace.of(task), settings or task.settings
+    # The posterior is a little larger than the part model, and a label model's step infers before it learns.
+    before = s.part_epochs * (task.part_steps * pace.supervised + pace.measured)
+    before += 1.1 * s.posterior_epochs * (task.part_steps * pace.supervised + pace.measured)
+    before += s.label_epochs * (s.label_steps * 0.5 * pace.supervised + pace.measured)
+    steps = max(len(task.coarse_feed), s.em_epoch_steps)
+    return before + s.em_epochs * (steps * pace.em + 3 * pace.measured)
+
+
+def planned(task: Task, minutes: float, pace: Pace | None = None) -> dict[str, int]:
+    """The settings that make EM with the stages before it last ``minutes`` at most, by key: every stage's epochs scaled
+    alike, up to MOST times. Where that leaves few epochs of EM, they have fewer steps instead, but see each coarse
+    image. Raises Failed where not even that is short enough."""
+    pace, s = pace or Pace.of(task), task.settings
+    wanted = 60 * minutes * (1 - RESERVE)
+
+    def scaled(factor: float) -> dict[str, int]:
+        epochs = {key: max(1, round(factor * getattr(s, key))) for key in EPOCHS}
+        each = max(len(task.coarse_feed), s.em_epoch_steps)
+        steps = factor * s.em_epochs * each
+        count = max(1, min(max(epochs["em_epochs"], STAGES), round(steps / len(task.coarse_feed))))
+        return epochs | {"em_epochs": count, "em_epoch_steps": max(1, min(each, round(steps / count)))}
+
+    def seconds(factor: float) -> float:
+        return seconds_of_em(task, pace, s.model_copy(update=scaled(factor)))
+
+    if not len(task.rows.coarse):
+        raise Failed("--minutes plans EM, and there are no coarse images; take --effort")
+    low, high = 0.0, MOST
+    if (least := seconds(low)) > wanted:
+        raise Failed(
+            f"--minutes {minutes:g}: one epoch of every stage alone takes about {least / 60 / (1 - RESERVE):.1f} "
+            "minutes on this machine; take more minutes, fewer images, a smaller size or --set zoom=0.5"
+        )
+    if seconds(high) > wanted:
+        for _ in range(20):
+            middle = (low + high) / 2
+            low, high = (middle, high) if seconds(middle) <= wanted else (low, middle)
+        return scaled(low)
+    return scaled(high)
+
+
+def within(minutes: float, folder: Path, task: Task, tell: Tell = silent) -> dict[str, int]:
+    """The settings ``planned`` for a task when what is in ``folder`` began, which goes on with the epochs that it began
+    with: they are kept there. Raises DamagedRun, and Failed as ``planned`` does."""
+    file = folder / "plan.json"
+    changes = _kept(file, minutes)
+    if changes is None:
+        changes = planned(task, minutes)
+        write(file, json.dumps({"minutes": minutes, "settings": changes}, indent=1))
+    tell(f"planned for {minutes:g} minutes: " + ", ".join(f"{key} {value}" for key, value in changes.items()))
+    return changes
+
+
+def _kept(file: Path, minutes: float) -> dict[str, int] | None:
+    if not file.is_file():
+        return None
+    try:
+        found = load_json(file)
+        settings = _PLAN.validate_python(found["settings"])
+        if strangers := settings.keys() - {*EPOCHS, "em_epoch_steps"}:
+            raise ValueError(f"{short(min(strangers))} is nothing that is planned")
+        return settings if found["minutes"] == minutes else None
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedRun(
+            f"{file}: cannot be read ({short(str(error))}); delete it, and the training is planned anew"
+        ) from error

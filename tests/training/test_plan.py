@@ -1,0 +1,89 @@
+"""Trainings that last so many minutes."""
+
+import json
+import math
+
+import pytest
+from toy import toy, toy_store
+
+from coarseparts.system.errors import DamagedRun, Failed
+from coarseparts.training import plan
+from coarseparts.training.networks import resolve
+from coarseparts.training.plan import Pace, planned, seconds_of_em, within
+from coarseparts.training.settings import EPOCHS, settings
+from coarseparts.training.task import Task
+
+PACE = Pace(supervised=1.0, em=4.0, measured=2.0)
+
+
+@pytest.fixture
+def task(tmp_path):
+    """8 part masks and 24 coarse images, with the default's epochs and batches of 8."""
+    return Task.of(toy_store(tmp_path / "store"), resolve(settings(changes={"batch": 8}), "cpu"), part_limit=8)
+
+
+@pytest.mark.parametrize("minutes", [4, 12, 20, 60, 300])
+def test_what_is_planned_fits_into_the_minutes_and_fills_most_of_them(task, minutes):
+    chosen = task.settings.model_copy(update=planned(task, minutes, PACE))
+    seconds = seconds_of_em(task, PACE, chosen)
+    assert seconds <= 60 * minutes
+    assert seconds > 0.6 * 60 * minutes
+    assert chosen.em_epochs >= plan.STAGES
+
+
+def test_more_minutes_are_more_epochs_of_every_stage_up_to_ten_times_the_settings(task):
+    some, more, most = (planned(task, minutes, PACE) for minutes in (60, 120, 1e6))
+    assert all(some[key] < more[key] < most[key] for key in EPOCHS)
+    assert most == {key: 10 * getattr(task.settings, key) for key in EPOCHS} | {"em_epoch_steps": 64}
+
+
+def test_a_short_training_has_fewer_steps_an_epoch_rather_than_one_epoch(task):
+    short = planned(task, 6, PACE)
+    assert short["em_epochs"] == plan.STAGES
+    assert 3 <= short["em_epoch_steps"] < 64, "each coarse image is seen: 24 in batches of 8"
+
+
+def test_less_than_an_epoch_of_every_stage_is_refused_with_the_least(task):
+    with pytest.raises(Failed, match=r"--minutes 0.1: one epoch of every stage alone takes about \d+.\d minutes"):
+        planned(task, 0.1, PACE)
+
+
+def test_without_coarse_images_there_is_no_em_to_plan(tmp_path):
+    store = toy_store(tmp_path / "store")
+    alone = Task.of(store, resolve(settings(), "cpu"))
+    with pytest.raises(Failed, match="no coarse images; take --effort"):
+        planned(alone, 5, PACE._replace(em=math.nan))
+
+
+def test_the_pace_is_measured_and_leaves_no_trace(tmp_path):
+    task, _ = toy(tmp_path / "store", tmp_path / "run")
+    pace = Pace.of(task)
+    assert all(0 < seconds < 60 for seconds in pace)
+    assert pace.em > pace.supervised
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["config.yaml", "schema.json"]
+
+
+def test_a_run_that_goes_on_keeps_the_epochs_that_it_began_with(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "planned", lambda *_: {"em_epochs": 5})
+    told: list[str] = []
+    assert within(10, tmp_path, task, told.append) == {"em_epochs": 5}
+    monkeypatch.setattr(plan, "planned", lambda *_: {"em_epochs": 9})
+    assert within(10, tmp_path, task, told.append) == {"em_epochs": 5}
+    assert within(11, tmp_path, task, told.append) == {"em_epochs": 9}, "other minutes are another plan"
+    assert told[0] == "planned for 10 minutes: em_epochs 5"
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[]", '{"minutes": 10}', '{"minutes": 10, "settings": {"em_epochs": 0}}', '{"settings": {"seed": 1}}'],
+)
+def test_a_damaged_plan_is_told_by_name(task, tmp_path, content):
+    (tmp_path / "plan.json").write_text(content)
+    with pytest.raises(DamagedRun, match=r"plan.json: cannot be read .*delete it"):
+        within(10, tmp_path, task)
+
+
+def test_a_plan_is_readable(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(plan.Pace, "of", classmethod(lambda *_: PACE))
+    lengths = within(30, tmp_path, task)
+    assert json.loads((tmp_path / "plan.json").read_text()) == {"minutes": 30, "settings": lengths}
