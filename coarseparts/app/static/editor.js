@@ -15,8 +15,10 @@ export class Editor extends EventTarget {
     super();
     this.session = session;
     this.window = [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    this.id = null; // of the image that is open or was the last one
     this.work = null;
     this.photo = null;
+    this.said = []; // warnings that concern the open image
     this.asking = false;
     this.saving = false;
     this.elsewhere = false; // whether another window has this image open
@@ -28,6 +30,11 @@ export class Editor extends EventTarget {
     addEventListener("pagehide", () => this.work && api.release(this.work.id, this.window));
     addEventListener("pageshow", (event) => event.persisted && this.#hold());
     addEventListener("beforeunload", (event) => this.unkept && event.preventDefault());
+  }
+
+  /** Whether an image is open that can be worked on. */
+  get usable() {
+    return Boolean(this.work) && this.work.status !== "damaged";
   }
 
   changed() {
@@ -46,6 +53,7 @@ export class Editor extends EventTarget {
   /** Opens an image: the saved parts, what this browser kept, or else what the model says. */
   async open(id) {
     await this.close();
+    this.id = id;
     const mine = ++this.opening;
     const about = await api.describe(id);
     const work = new Work(this.session, about);
@@ -53,7 +61,7 @@ export class Editor extends EventTarget {
     const [photo] = damaged ? [null] : await Promise.all([loadPhoto(id), this.#fill(work, about)]);
     if (mine !== this.opening) return photo?.close(); // another was opened meanwhile
     Object.assign(this, { work, photo, elsewhere: false });
-    if (damaged) warn(`${work.name} cannot be read: ${work.reason ?? "damaged"}`);
+    if (damaged) this.#warn(`${work.name} cannot be read: ${work.reason ?? "damaged"}`);
     this.dispatchEvent(new Event("open"));
     this.changed();
     if (damaged) return;
@@ -65,6 +73,7 @@ export class Editor extends EventTarget {
   async close() {
     this.opening++;
     this.#giveUp();
+    this.said.splice(0).forEach(settle);
     await this.keeping;
     if (!this.work) return;
     api.release(this.work.id, this.window);
@@ -78,7 +87,7 @@ export class Editor extends EventTarget {
     if (kept && work.restore(kept)) {
       tell(`Your work on ${work.name} that was not saved is here again.`);
       const since = kept.revision !== about.revision;
-      if (since) warn(`Somebody saved ${work.name} since. Yours is kept; saving will ask which one stays.`);
+      if (since) this.#warn(`Somebody saved ${work.name} since. Yours is kept; saving will ask which one stays.`);
       return;
     }
     await this.#fromServer(work, about);
@@ -106,11 +115,11 @@ export class Editor extends EventTarget {
   }
 
   undo() {
-    this.#back(this.work.undo(), "Nothing to undo.");
+    if (this.usable) this.#back(this.work.undo(), "Nothing to undo.");
   }
 
   redo() {
-    this.#back(this.work.redo(), "Nothing to do again.");
+    if (this.usable) this.#back(this.work.redo(), "Nothing to do again.");
   }
 
   #back(what, otherwise) {
@@ -120,6 +129,7 @@ export class Editor extends EventTarget {
 
   /** Asks the model for the parts, once changes pause; an answer to an older question is dropped. */
   ask() {
+    if (!this.usable) return;
     this.#giveUp();
     const question = (this.question = new AbortController());
     this.asking = true;
@@ -133,10 +143,9 @@ export class Editor extends EventTarget {
       if (question.signal.aborted) return;
       await work.answered(answer);
       if (work.dirty) this.#keep();
-      this.seconds = answer.seconds;
     } catch (failure) {
       if (failure.name !== "AbortError" && !question.signal.aborted) {
-        warn(`No parts from the model: ${failure.message}`, { label: "Ask again", run: () => this.work === work && this.ask() });
+        this.#warn(`No parts from the model: ${failure.message}`, { label: "Ask again", run: () => this.work === work && this.ask() });
       }
     }
     if (question === this.question) this.#giveUp();
@@ -174,7 +183,7 @@ export class Editor extends EventTarget {
   /** Saves parts and labels. Returns whether they are on the server now; where not, they stay in this browser. */
   async save() {
     const work = this.work;
-    if (!work || work.status === "damaged" || this.saving) return false;
+    if (!this.usable || this.saving) return false;
     if (!work.known || this.asking) return this.#refuse("The model is still looking for the parts; save when they are shown.");
     work.touch();
     const send = async () => {
@@ -196,6 +205,7 @@ export class Editor extends EventTarget {
   /** Sets the open image aside ("skipped") or takes it up again ("new"). */
   async setStatus(status) {
     const work = this.work;
+    if (!this.usable || this.saving) return false;
     const { revision } = work;
     const send = () => api.saveStatus(work.id, { status, revision, window: this.window });
     return this.#saving(work, send, () => {}, () => this.setStatus(status));
@@ -226,6 +236,11 @@ export class Editor extends EventTarget {
     }
   }
 
+  #warn(text, action) {
+    this.said.push(text);
+    warn(text, action);
+  }
+
   #refuse(text) {
     tell(text);
     return false;
@@ -233,7 +248,7 @@ export class Editor extends EventTarget {
 
   async #hold() {
     const work = this.work;
-    if (!work || work.status === "damaged") return;
+    if (!this.usable) return;
     const other = `${work.name} is open in another window, too. Whoever saves second is asked which work stays.`;
     try {
       await api.hold(work.id, this.window);
@@ -241,7 +256,7 @@ export class Editor extends EventTarget {
       settle(other);
     } catch (failure) {
       if (failure.status !== 423 || this.work !== work) return; // not reached: saving will say so
-      if (!this.elsewhere) warn(other);
+      if (!this.elsewhere) this.#warn(other);
       this.elsewhere = true;
     }
     this.changed();

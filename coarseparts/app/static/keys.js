@@ -1,5 +1,6 @@
 // The keys: one table, by which they act and from which the help is written.
 
+import { applyTheme } from "./dialogs.js";
 import { byId, make } from "./dom.js";
 import { whisper } from "./messages.js";
 import * as storage from "./storage.js";
@@ -48,6 +49,7 @@ export function table({ editor, view, tools, choices, go }) {
     { keys: ["/"], says: "Search images by name", where: "anywhere", run: () => go.search() },
     { keys: ["Shift+R"], says: "Retrain", where: "anywhere", run: () => byId("open-retrain").click() },
     { keys: ["i"], says: "Settings", where: "anywhere", run: () => byId("open-settings").click() },
+    { keys: ["d"], says: "Dark page or light", where: "anywhere", run: switchTheme },
     { keys: ["?"], says: "This list", where: "anywhere", run: () => byId("open-help").click() },
   ];
 }
@@ -106,6 +108,12 @@ function choose(number, editor, choices, step = 0) {
   else return;
   whisper(names[index] ?? "background");
   editor.changed();
+}
+
+function switchTheme() {
+  const dark = getComputedStyle(document.documentElement).colorScheme === "dark";
+  storage.set("theme", dark ? "light" : "dark");
+  applyTheme();
 }
 
 function cursor(view) {

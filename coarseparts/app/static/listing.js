@@ -16,7 +16,7 @@ export class Listing extends EventTarget {
     this.items = []; // sparse
     this.total = 0;
     this.counts = {};
-    this.places = new Map(); // id -> index
+    this.places = new Map(); // id as text -> index
     this.pages = new Map(); // page -> promise
     this.left = 0; // loaded images that no longer fit the filter: the server's later pages moved up by so many
   }
@@ -45,8 +45,8 @@ export class Listing extends EventTarget {
       this.counts = answer.counts;
       let at = page * PAGE;
       for (const image of answer.images) {
-        if (this.places.has(image.id)) continue;
-        this.places.set(image.id, at);
+        if (this.places.has(String(image.id))) continue;
+        this.places.set(String(image.id), at);
         this.items[at++] = image;
       }
       this.dispatchEvent(new Event("change"));
@@ -58,8 +58,8 @@ export class Listing extends EventTarget {
 
   /** Where an image stands, as far as pages need to be fetched for it; -1 where the filters leave it out. */
   async find(id) {
-    for (let at = 0; !this.places.has(id) && at < Math.max(1, this.total); at += PAGE) await this.load(at);
-    return this.places.get(id) ?? -1;
+    for (let at = 0; !this.places.has(String(id)) && at < Math.max(1, this.total); at += PAGE) await this.load(at);
+    return this.places.get(String(id)) ?? -1;
   }
 
   /** The id of the next (step 1) or previous (-1) image that is not damaged; null at the end of the list. */
@@ -74,7 +74,7 @@ export class Listing extends EventTarget {
 
   /** Notes a new status of an image. It stays in the list, that nothing jumps, until the list is fetched anew. */
   update(id, status) {
-    const image = this.items[this.places.get(id)];
+    const image = this.items[this.places.get(String(id))];
     if (!image || image.status === status) return;
     this.counts[image.status]--;
     this.counts[status] = (this.counts[status] ?? 0) + 1;

@@ -61,11 +61,11 @@ async function route(editor, grid) {
   byId("grid-view").hidden = Boolean(id);
   byId("image-view").hidden = !id;
   if (!id) {
-    const last = editor.work?.id;
+    const last = editor.id;
     await editor.close();
     await grid.refresh();
     // Whoever came by the search key stays there.
-    return document.activeElement === byId("query") ? undefined : grid.focus(grid.listing.places.get(last) ?? grid.active);
+    return document.activeElement === byId("query") ? undefined : grid.focus(grid.listing.places.get(String(last)) ?? grid.active);
   }
   try {
     await editor.open(decodeURIComponent(id));
@@ -80,7 +80,7 @@ async function route(editor, grid) {
 function travel(editor, listing, grid) {
   const step = async (by) => {
     try {
-      const id = await listing.beside(editor.work.id, by);
+      const id = await listing.beside(editor.id, by);
       if (id === null) tell(by > 0 ? "That was the last image of the list." : "That was the first image of the list.");
       else location.hash = address(id);
     } catch (failure) {
@@ -91,7 +91,7 @@ function travel(editor, listing, grid) {
     step,
     accept: async () => (await editor.save()) && step(1),
     skip: async () => {
-      const again = editor.work.status === "skipped";
+      const again = editor.work?.status === "skipped";
       if ((await editor.setStatus(again ? "new" : "skipped")) && !again) await step(1);
     },
     images: () => (location.hash ? (location.hash = "") : grid.focus(grid.active)),

@@ -103,6 +103,7 @@ export class Panel {
     byId("radius").setAttribute("aria-valuetext", `${choices.radius} pixels`);
     byId("opacity").value = 100 * choices.opacity;
     if (work) this.#renderWork(work);
+    else for (const id of ["name", "state", "confidence"]) byId(id).textContent = "";
   }
 
   #renderWork(work) {

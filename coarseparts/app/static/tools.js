@@ -37,8 +37,7 @@ export class Tools {
   }
 
   get work() {
-    const { work } = this.editor;
-    return work?.status === "damaged" ? null : work;
+    return this.editor.usable ? this.editor.work : null;
   }
 
   get erases() {
