@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import logging
 from collections.abc import Collection
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
@@ -18,6 +19,9 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from coarseparts.app.errors import Refused
+from coarseparts.system.text import readable, short
+
+log = logging.getLogger("coarseparts.app")
 
 POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -81,9 +85,12 @@ class Guard:
             self._allowed(scope, headers)
             await self.app(scope, self._limited(headers, receive), answered)
         except Refused as refusal:
-            if begun:
-                raise
-            await _answer(answered, refusal.status, json.dumps(refusal.content).encode(), refusal.headers)
+            if not begun:
+                await _answer(answered, refusal.status, json.dumps(refusal.content).encode(), refusal.headers)
+        except Exception as error:  # a mistake of ours: one request is lost, the others go on
+            log.error("%s %s: %s: %s", scope["method"], readable(scope["path"]), type(error).__name__, short(str(error)))
+            if not begun:
+                await _answer(answered, 500, b'{"error": "Something went wrong here; the terminal says what."}', {})
 
     def _addressed_here(self, headers: Headers) -> None:
         host = headers.get("host", "")

@@ -18,6 +18,7 @@ from fastapi.staticfiles import StaticFiles
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from coarseparts.app.answers import Answer, Answers
 from coarseparts.app.errors import Refused
@@ -45,6 +46,7 @@ def page_app(workspace: Workspace, answers: Answers, title: str = "", retrain: s
         ]
         return {
             "title": title,
+            "key": workspace.key,
             "version": version("coarseparts"),
             "parts": parts,
             "overlapping": schema.overlapping,
@@ -157,6 +159,7 @@ def application(**described: Any) -> FastAPI:
         return JSONResponse({"error": f"The request is not understood: {where}: {first['msg'][:200]}."}, 422)
 
     app.add_exception_handler(Refused, refused)
+    app.add_exception_handler(ClientDisconnect, lambda *_: Response(status_code=400))  # nobody is there to read it
     app.add_exception_handler(HTTPException, unknown)
     app.add_exception_handler(RequestValidationError, misread)
     return app

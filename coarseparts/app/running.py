@@ -54,7 +54,7 @@ def run(
     guarded = Guard(app, token, hosts, most_bytes, cookie=f"coarseparts-{port}", page=page)
     shown = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     config = uvicorn.Config(
-        guarded, log_level="error", access_log=False, server_header=False, limit_concurrency=AT_ONCE, lifespan="off"
+        guarded, log_level="critical", access_log=False, server_header=False, limit_concurrency=AT_ONCE, lifespan="off"
     )
     ready(f"http://{shown}:{port}/" + (f"?token={token}" if token is not None else ""))
     uvicorn.Server(config).run(sockets=[bound])

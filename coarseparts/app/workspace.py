@@ -13,6 +13,7 @@ written before its line, so a stop between the two leaves a map that the next sa
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -262,6 +263,12 @@ class Workspace:
     def saved(self) -> list[Entry]:
         """Images whose parts a person stands for."""
         return [entry for entry in self.entries if entry.status in ("corrected", "accepted")]
+
+    @property
+    def key(self) -> str:
+        """What names these corrections, whatever images are added: a browser keeps unsaved work under it."""
+        named = json.dumps([os.path.realpath(self.out), *self.schema.parts])
+        return hashlib.sha256(named.encode()).hexdigest()[:16]
 
     def saved_name(self, number: int) -> str:
         """Where an image's parts are kept, relative to the folder of the corrections."""
