@@ -88,7 +88,8 @@ class Guard:
             if not begun:
                 await _answer(answered, refusal.status, json.dumps(refusal.content).encode(), refusal.headers)
         except Exception as error:  # a mistake of ours: one request is lost, the others go on
-            log.error("%s %s: %s: %s", scope["method"], readable(scope["path"]), type(error).__name__, short(str(error)))
+            what = f"{type(error).__name__}: {short(str(error))}"
+            log.error("%s %s: %s", scope["method"], readable(scope["path"]), what)
             if not begun:
                 await _answer(answered, 500, b'{"error": "Something went wrong here; the terminal says what."}', {})
 
