@@ -16,8 +16,10 @@ from PIL import Image
 
 from coarseparts.app.errors import Refused, busy
 from coarseparts.data.images import Photograph, read_photograph
+from coarseparts.data.sample import Sample
 from coarseparts.inference.model import Model
 from coarseparts.inference.parts import Parts
+from coarseparts.inference.predict import Prediction, predict_samples
 from coarseparts.system.errors import CoarsepartsError
 from coarseparts.system.problems import BadInput
 
@@ -82,6 +84,14 @@ class Answers:
             except CoarsepartsError as error:
                 raise Refused(422, _without_paths(error)) from None
         return _answer(parts, self.model, photograph.size)
+
+    def of_samples(self, samples: list[Sample]) -> list[Prediction]:
+        """What the model says of objects with their labels. Raises Refused."""
+        with self._turn():
+            try:
+                return predict_samples(self.model.fast, samples)
+            except CoarsepartsError as error:
+                raise Refused(422, _without_paths(error)) from None
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

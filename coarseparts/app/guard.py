@@ -8,10 +8,12 @@ that a form of another site cannot send.
 
 from __future__ import annotations
 
+import base64
 import hmac
 import json
 import logging
 from collections.abc import Collection
+from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
@@ -116,8 +118,11 @@ class Guard:
             raise Refused(403, "This request does not come from the page.")
 
     def _known(self, headers: Headers) -> bool:
-        bearer = headers.get("authorization", "").partition(" ")
-        if bearer[0].lower() in ("bearer", "token") and self._is_token(bearer[2]):
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "basic":  # Label Studio: any name, the token as password
+            with suppress(ValueError):
+                given = base64.b64decode(given, validate=True).decode().partition(":")[2]
+        if self._is_token(given) or self._is_token(headers.get("token", "")):  # the latter X-AnyLabeling's
             return True
         try:
             found = SimpleCookie(headers.get("cookie", "")).get(self.cookie) if self.cookie else None

@@ -64,6 +64,27 @@ class Hold(_Strict):
     release: bool = False
 
 
+class Photograph(Labels):
+    """A picture in base64 with the labels that its object has."""
+
+    image: Plane
+
+
+class Shapes(BaseModel):
+    """What X-AnyLabeling asks: a picture in base64, of a model by name."""
+
+    model: Name = ""
+    image: Plane
+    params: dict[str, Any] = {}
+
+
+class Tasks(BaseModel):
+    """What Label Studio asks: tasks with what is known of them, and the labelling interface."""
+
+    tasks: Annotated[list[dict[str, Any]], Field(max_length=100)]
+    label_config: Annotated[str, Field(max_length=1_000_000)] | None = None
+
+
 class Ruler(_Strict):
     """A length that was measured on an image between two points."""
 
