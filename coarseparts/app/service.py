@@ -160,7 +160,13 @@ def _shapes(answers: Answers, given: Shapes) -> dict[str, Any]:
         mask = answer.maps[index - 1] > 0 if model.schema.overlapping else answer.maps[0] == index
         for ring in outer_rings(mask):
             about = {"label": part, "shape_type": "polygon", "score": answer.scores[part], "group_id": 1}
-            rest = {"attributes": {}, "description": None, "difficult": False, "direction": 0, "flags": None}
+            rest: dict[str, Any] = {
+                "attributes": {},
+                "description": None,
+                "difficult": False,
+                "direction": 0,
+                "flags": None,
+            }
             shapes.append(about | rest | {"kie_linking": [], "points": simplified(ring, TOLERANCE)})
     return {"shapes": shapes, "description": "", "replace": True}
 
