@@ -146,8 +146,8 @@ def _named(tasks: Iterable[dict], builder: DocumentBuilder) -> Iterator[tuple[st
     found = []
     for i, task in enumerate(tasks):
         where = f"task {abridged(str(task.get('id', i)))}"
-        url = _url(task.get("data"))
-        name, elsewhere = _path(url) if url else ("", False)
+        url = image_url(task.get("data"))
+        name, elsewhere = image_path(url) if url else ("", False)
         if name:
             found.append((name, elsewhere, task, where))
         else:
@@ -158,15 +158,15 @@ def _named(tasks: Iterable[dict], builder: DocumentBuilder) -> Iterator[tuple[st
         yield names[name], task, where
 
 
-def _url(data: Any) -> str | None:
+def image_url(data: Any) -> str | None:
     """What a task's data say of its image: the value called image, else the one that ends as images do."""
     texts = {key: value for key, value in data.items() if isinstance(value, str)} if isinstance(data, dict) else {}
     like = [value for key, value in texts.items() if str(key).lower() in ("image", "img", "photo", "picture")]
-    like += [value for value in texts.values() if _IMAGE.search(_path(value)[0])]
+    like += [value for value in texts.values() if _IMAGE.search(image_path(value)[0])]
     return like[0] if like else None
 
 
-def _path(url: str) -> tuple[str, bool]:
+def image_path(url: str) -> tuple[str, bool]:
     """The relative path that an address of Label Studio's means, "" where it means none, and whether it begins on a
     server or another machine: /data/upload/2/ab12-ant.jpg, /data/local-files/?d=ants/ant.jpg, s3://bucket/ant.jpg."""
     if re.match(r"^[A-Za-z]:[\\/]|^\\\\", url):

@@ -35,6 +35,16 @@ def rings(mask: np.ndarray) -> list[Ring]:
     return found
 
 
+def outer_rings(mask: np.ndarray) -> list[Ring]:
+    """``rings`` without those of holes, which the polygons of many tools cannot have."""
+
+    def area(ring: Ring) -> float:
+        x, y = np.array(ring, np.float64).T
+        return float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum())
+
+    return [ring for ring in rings(mask) if area(ring) > 0]
+
+
 def _next(
     follows: dict[tuple[int, int], list[tuple[int, int]]], at: tuple[int, int], before: tuple[int, int] | None
 ) -> tuple[int, int]:
@@ -64,3 +74,24 @@ def bridged(polygons: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[flo
     for ring in polygons:
         path += [*ring, ring[0]]
     return path[:-1] if len(polygons) == 1 else path + [ring[0] for ring in polygons[-2::-1]]
+
+
+def simplified(ring: Sequence[tuple[float, float]], tolerance: float) -> list[tuple[float, float]]:
+    """A closed ring without the corners that lie within ``tolerance`` pixels of the line between those that are kept
+    (Douglas and Peucker, 1973); at least three of them."""
+    points = np.array([*ring, ring[0]], np.float64)
+    far = int(np.linalg.norm(points - points[0], axis=1).argmax())
+    kept, left = {0, far, len(points) - 1}, [(0, far), (far, len(points) - 1)]
+    while left:
+        begin, end = left.pop()
+        if end - begin < 2:
+            continue
+        between, line = points[begin + 1 : end] - points[begin], points[end] - points[begin]
+        length = float(np.hypot(*line))
+        cross = np.abs(between[:, 0] * line[1] - between[:, 1] * line[0])
+        distance = cross / length if length else np.hypot(*between.T)
+        at = int(distance.argmax())
+        if distance[at] > tolerance or (begin == 0 and len(kept) == 3 and end == far):
+            kept.add(begin + 1 + at)
+            left += [(begin, begin + 1 + at), (begin + 1 + at, end)]
+    return [(float(x), float(y)) for x, y in points[sorted(kept)[:-1]]]

@@ -1,0 +1,142 @@
+"""Label Studio's tasks answered: the photograph that one means, the labels that it has already, parts as its regions.
+
+A task's address of an image is never followed: the photographs lie in folders that the server was given, and the name
+says which one is meant; or the task carries the picture itself.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from coarseparts.app.errors import Refused
+from coarseparts.app.requests import picture_of
+from coarseparts.data import loading
+from coarseparts.data.dataset_file import Crop
+from coarseparts.data.formats import label_studio_rle
+from coarseparts.data.formats.label_studio import image_path, image_url
+from coarseparts.data.formats.outlines import outer_rings, simplified
+from coarseparts.data.images import allowed, read_photograph, stem
+from coarseparts.data.namesakes import meant
+from coarseparts.data.sample import Sample
+from coarseparts.inference.label_files import read_labels
+from coarseparts.inference.model import Model
+from coarseparts.system.documents import DocumentError, load_xml
+from coarseparts.system.problems import BadInput, errors
+
+TOLERANCE = 0.5
+"""Pixels by which a polygon may differ from the part's outline."""
+
+MOST_XML = 1_000_000
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The names in a labelling interface: of the control that takes parts, its kind of region, and of the image."""
+
+    name: str = "mask"
+    kind: str = "brushlabels"
+    image: str = "image"
+
+    @classmethod
+    def of(cls, config: str, parts: tuple[str, ...]) -> Controls:
+        """The control for masks, else for polygons, that has the most parts among its labels; our own export's names
+        where there is none."""
+        try:
+            root = _parsed(config)
+        except DocumentError:
+            return cls()
+        found: list[tuple[int, int, Controls]] = []
+        for tag, kind in (("BrushLabels", "brushlabels"), ("PolygonLabels", "polygonlabels")):
+            for control in root.iter(tag):
+                labels = {label.get("value") for label in control.iter("Label")}
+                shared = len(labels & set(parts))
+                named = cls(control.get("name") or "mask", kind, control.get("toName") or "image")
+                found.append((shared, int(kind == "brushlabels"), named))
+        best = max(found, key=lambda each: each[:2], default=None)
+        return best[2] if best is not None and best[0] else cls()
+
+
+def _parsed(config: str) -> Element:
+    if len(config) > MOST_XML:
+        raise DocumentError("is too long")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "config.xml")
+        file.write_bytes(config.encode("utf-8", "replace"))
+        return load_xml(file)
+
+
+def samples_of(model: Model, task: Mapping[str, Any], photographs: Mapping[str, Path]) -> list[Sample]:
+    """The objects of a task's photograph with their labels; the photograph alone where it has none. Raises Refused."""
+    url = image_url(task.get("data"))
+    if url is None:
+        raise Refused(422, "The task names no image.")
+    with tempfile.TemporaryDirectory() as folder:
+        if url.startswith("data:"):
+            name, path = "image.png", Path(folder, "image.png")
+            picture_of(url, ("PNG", "JPEG", "WEBP", "BMP", "TIFF"), allowed()).convert("RGB").save(path)
+        else:
+            name, path = _meant(url, photographs)
+        export = Path(folder, "task.json")
+        kept = {key: task[key] for key in ("id", "annotations", "predictions") if key in task}
+        export.write_text(json.dumps([kept | {"data": {"image": name}}]))
+        try:
+            labels = read_labels(model.schema, Crop(**model.crop), {name: path}, {"coco": export})
+            if wrong := errors(labels.problems):
+                raise BadInput(wrong)
+            objects = [loading.load(recipe, stem(name))[0] for recipe in labels.objects.get(name, [])]
+            return objects or [Sample(stem(name), read_photograph(path).array)]
+        except BadInput as error:
+            first = error.problems[0]
+            raise Refused(422, f"{first.message}; {first.remedy}" if first.remedy else first.message) from None
+
+
+def _meant(url: str, photographs: Mapping[str, Path]) -> tuple[str, Path]:
+    """The photograph that an address means: of that relative path, or else of that name. Raises Refused."""
+    name, _ = image_path(url)
+    if name not in photographs:
+        pairs, _ = meant([name], photographs)
+        name = pairs.get(name, "")
+    if name not in photographs:
+        raise Refused(404, "The task's image is in none of the folders that this server was given with --images.")
+    return name, photographs[name]
+
+
+def regions(controls: Controls, parts: Mapping[str, tuple[np.ndarray, float]], group: str) -> list[dict[str, Any]]:
+    """An object's parts, name -> ((H, W) bool, score 0..1), as Label Studio's results; ``group`` begins their ids."""
+    found: list[dict[str, Any]] = []
+    for name, (mask, score) in parts.items():
+        height, width = mask.shape
+        for value in _values(controls.kind, mask):
+            result: dict[str, Any] = {
+                "id": f"{group}-{len(found)}",
+                "type": controls.kind,
+                "from_name": controls.name,
+                "to_name": controls.image,
+                "original_width": width,
+                "original_height": height,
+                "image_rotation": 0,
+                "score": score,
+                "value": value | {controls.kind: [name]},
+            }
+            if found:
+                result["parentID"] = found[0]["id"]
+            found.append(result)
+    return found
+
+
+def _values(kind: str, mask: np.ndarray) -> list[dict[str, Any]]:
+    if not mask.any():
+        return []
+    if kind == "brushlabels":
+        return [{"format": "rle", "rle": label_studio_rle.encode(mask)}]
+    height, width = mask.shape
+    outlines = (np.array(simplified(ring, TOLERANCE)) * 100 / (width, height) for ring in outer_rings(mask))
+    return [{"points": points.tolist(), "closed": True} for points in outlines]

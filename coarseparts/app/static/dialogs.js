@@ -1,0 +1,96 @@
+// The dialogs: help, retraining, settings, the ruler's length, two works on one image.
+
+import * as api from "./api.js";
+import { byId } from "./dom.js";
+import { tell, warn } from "./messages.js";
+import * as storage from "./storage.js";
+
+/** Shows a dialog; resolves to the value of the button that closed it, "" for Escape. */
+export function ask(id) {
+  const dialog = byId(id);
+  dialog.returnValue = "";
+  if (!dialog.open) dialog.showModal();
+  return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue), { once: true }));
+}
+
+export function applyTheme() {
+  document.documentElement.dataset.theme = storage.setting("theme", "");
+}
+
+export function connect(editor) {
+  byId("open-help").addEventListener("click", () => ask("help"));
+  byId("open-retrain").addEventListener("click", retrain);
+  byId("open-settings").addEventListener("click", () => settings(editor));
+  byId("copy-command").addEventListener("click", copy);
+  for (const dialog of document.querySelectorAll("dialog")) {
+    // A click beside the dialog closes it as Escape does.
+    dialog.addEventListener("click", (event) => event.target === dialog && dialog.close(""));
+  }
+  editor.addEventListener("conflict", (event) => conflict(editor, event.detail));
+}
+
+async function retrain() {
+  try {
+    const { command, new_masks: masks, data_file_lines: lines } = await api.retrain();
+    byId("retrain-count").textContent =
+      masks === 1 ? "1 new image with part masks since the model was trained." : `${masks} new images with part masks since the model was trained.`;
+    byId("retrain-lines").textContent = Array.isArray(lines) ? lines.join("\n") : lines;
+    byId("retrain-command").textContent = command;
+    await ask("retrain");
+  } catch (failure) {
+    warn(`No command: ${failure.message}`);
+  }
+}
+
+async function copy() {
+  const command = byId("retrain-command");
+  try {
+    await navigator.clipboard.writeText(command.textContent);
+    tell("Copied.");
+  } catch {
+    getSelection().selectAllChildren(command); // clipboards are closed to pages without https
+    tell("Selected: copy it with Ctrl+C.");
+  }
+}
+
+async function settings(editor) {
+  byId("author").value = storage.setting("author", editor.session.author ?? "");
+  byId("theme").value = storage.setting("theme", "");
+  byId("single-keys").checked = storage.setting("single-keys", true);
+  await ask("settings");
+  storage.set("author", byId("author").value.trim());
+  storage.set("theme", byId("theme").value);
+  storage.set("single-keys", byId("single-keys").checked);
+  applyTheme();
+}
+
+/** The ruler's two points -> a scale on the server, if a length is given. */
+export async function length(editor, view, points) {
+  const pixels = Math.hypot(points[0][0] - points[1][0], points[0][1] - points[1][1]);
+  byId("length-pixels").textContent = `${pixels.toFixed(1)} pixels of the photograph.`;
+  byId("length-unit").value = storage.setting("unit", "mm");
+  const { work } = editor;
+  const answer = await ask("length");
+  const [value, unit] = [Number(byId("length-value").value), byId("length-unit").value];
+  if (answer === "save" && value > 0 && pixels > 0) {
+    storage.set("unit", unit);
+    try {
+      const scale = await api.saveScale({ image: work.id, points, length: value, unit });
+      tell(`Scale saved: ${Number(scale.pixels_per_unit.toPrecision(4))} pixels per ${unit}.`);
+    } catch (failure) {
+      return warn(`The scale is not saved: ${failure.message}`, { label: "Try again", run: () => length(editor, view, points) });
+    }
+  }
+  view.draft = null;
+  view.request(true);
+}
+
+async function conflict(editor, { work, revision, again }) {
+  const answer = await ask("conflict");
+  if (editor.work !== work) return;
+  if (answer === "mine") {
+    work.revision = revision;
+    await again();
+  } else if (answer === "theirs") await editor.discard();
+  else warn("Not saved: somebody saved this image since you opened it. Your work stays in this browser.");
+}

@@ -1,0 +1,270 @@
+// The life of the image that is open: loaded, asked about, kept in this browser, held, saved. It shows nothing itself:
+// who does listens to "change" (anything), "open" and "unsaved" (the ids in ``unsaved``).
+
+import * as api from "./api.js";
+import { settle, tell, warn } from "./messages.js";
+import * as storage from "./storage.js";
+import { Work } from "./work.js";
+
+const PAUSE = 150; // milliseconds without a further change after which the model is asked
+const RENEWAL = 20000; // milliseconds between two words to the server that this image is still open here
+const LARGEST = 2048; // pixels of the photograph's longer side that are fetched
+
+export class Editor extends EventTarget {
+  constructor(session) {
+    super();
+    this.session = session;
+    this.window = [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    this.id = null; // of the image that is open or was the last one
+    this.work = null;
+    this.photo = null;
+    this.said = []; // warnings that concern the open image
+    this.asking = false;
+    this.saving = false;
+    this.elsewhere = false; // whether another window has this image open
+    this.unsaved = new Set();
+    this.unkept = false; // whether this browser could not keep the work
+    this.opening = 0;
+    this.keeping = Promise.resolve();
+    setInterval(() => this.#hold(), RENEWAL);
+    addEventListener("pagehide", () => this.work && api.release(this.work.id, this.window));
+    addEventListener("pageshow", (event) => event.persisted && this.#hold());
+    addEventListener("beforeunload", (event) => this.unkept && event.preventDefault());
+  }
+
+  /** Whether an image is open that can be worked on. */
+  get usable() {
+    return Boolean(this.work) && this.work.status !== "damaged";
+  }
+
+  changed() {
+    this.dispatchEvent(new Event("change"));
+  }
+
+  async listUnsaved() {
+    try {
+      this.unsaved = new Set(await storage.unsaved(this.session.title));
+    } catch {
+      warn("This browser keeps nothing for this page (private window?): save before you close it.");
+    }
+    this.dispatchEvent(new Event("unsaved"));
+  }
+
+  /** Opens an image: the saved parts, what this browser kept, or else what the model says. */
+  async open(id) {
+    await this.close();
+    this.id = id;
+    const mine = ++this.opening;
+    const about = await api.describe(id);
+    const work = new Work(this.session, about);
+    const damaged = about.status === "damaged";
+    const [photo] = damaged ? [null] : await Promise.all([loadPhoto(id), this.#fill(work, about)]);
+    if (mine !== this.opening) return photo?.close(); // another was opened meanwhile
+    Object.assign(this, { work, photo, elsewhere: false });
+    if (damaged) this.#warn(`${work.name} cannot be read: ${work.reason ?? "damaged"}`);
+    this.dispatchEvent(new Event("open"));
+    this.changed();
+    if (damaged) return;
+    this.#hold();
+    if (!work.known) this.ask();
+  }
+
+  /** Leaves the open image; its work stays in this browser where it is not saved. */
+  async close() {
+    this.opening++;
+    this.#giveUp();
+    this.said.splice(0).forEach(settle);
+    await this.keeping;
+    if (!this.work) return;
+    api.release(this.work.id, this.window);
+    this.photo?.close();
+    Object.assign(this, { work: null, photo: null });
+    this.changed();
+  }
+
+  async #fill(work, about) {
+    const kept = await storage.kept(this.session.title, work.id).catch(() => null);
+    if (kept && work.restore(kept)) {
+      tell(`Your work on ${work.name} that was not saved is here again.`);
+      const since = kept.revision !== about.revision;
+      if (since) this.#warn(`Somebody saved ${work.name} since. Yours is kept; saving will ask which one stays.`);
+      return;
+    }
+    await this.#fromServer(work, about);
+  }
+
+  async #fromServer(work, about) {
+    if (about.labels.mask) await work.readMask(await api.mask(work.id));
+    if (["accepted", "corrected"].includes(about.status)) await work.loaded(await api.savedParts(work.id), about.status);
+  }
+
+  /** Throws this browser's work on the open image away and takes the server's. */
+  async discard() {
+    const { id } = this.work;
+    this.work.dirty = false;
+    await this.#forget(id);
+    await this.open(id);
+  }
+
+  /** After labels, mask or parts changed: kept in this browser; the model is asked where its answer may be shown. */
+  noted(what) {
+    this.work.touch();
+    this.#keep();
+    if (what !== "parts" && !this.work.edited) this.ask();
+    this.changed();
+  }
+
+  undo() {
+    if (this.usable) this.#back(this.work.undo(), "Nothing to undo.");
+  }
+
+  redo() {
+    if (this.usable) this.#back(this.work.redo(), "Nothing to do again.");
+  }
+
+  #back(what, otherwise) {
+    if (what) this.noted(what);
+    else tell(otherwise);
+  }
+
+  /** Asks the model for the parts, once changes pause; an answer to an older question is dropped. */
+  ask() {
+    if (!this.usable) return;
+    this.#giveUp();
+    const question = (this.question = new AbortController());
+    this.asking = true;
+    this.changed();
+    this.timer = setTimeout(() => this.#ask(this.work, question), PAUSE);
+  }
+
+  async #ask(work, question) {
+    try {
+      const answer = await api.askForParts(work.id, await work.labelsToSend(), question.signal);
+      if (question.signal.aborted) return;
+      await work.answered(answer);
+      if (work.dirty) this.#keep();
+    } catch (failure) {
+      if (failure.name !== "AbortError" && !question.signal.aborted) {
+        this.#warn(`No parts from the model: ${failure.message}`, { label: "Ask again", run: () => this.work === work && this.ask() });
+      }
+    }
+    if (question === this.question) this.#giveUp();
+    this.changed();
+  }
+
+  #giveUp() {
+    clearTimeout(this.timer);
+    this.question?.abort();
+    this.question = null;
+    this.asking = false;
+  }
+
+  // One write at a time and always of the latest work; the page may be closed at any moment.
+  #keep() {
+    const work = this.work;
+    this.unsaved.add(work.id);
+    this.dispatchEvent(new Event("unsaved"));
+    this.keeping = storage.keep(this.session.title, work.id, work.kept()).then(
+      () => (this.unkept = false),
+      () => {
+        this.unkept = true;
+        warn("This browser has no room to keep your work: save before you close the page.");
+      },
+    );
+  }
+
+  async #forget(id) {
+    await this.keeping;
+    await storage.forget(this.session.title, id).catch(() => {});
+    this.unsaved.delete(id);
+    this.dispatchEvent(new Event("unsaved"));
+  }
+
+  /** Saves parts and labels. Returns whether they are on the server now; where not, they stay in this browser. */
+  async save() {
+    const work = this.work;
+    if (!this.usable || this.saving) return false;
+    if (!work.known || this.asking) return this.#refuse("The model is still looking for the parts; save when they are shown.");
+    work.touch();
+    const send = async () => {
+      const { revision, seconds, version } = work;
+      const status = work.edited ? "corrected" : "accepted";
+      const author = storage.setting("author", this.session.author ?? "");
+      const [parts, labels] = await Promise.all([work.partsToSend(), work.labelsToSend()]);
+      const saved = await api.saveParts(work.id, { parts, labels, status, revision, seconds, author, window: this.window });
+      work.dirty = work.version !== version; // drawn on while it was being saved
+      return saved;
+    };
+    const failed = () => {
+      work.dirty = true;
+      if (this.work === work) this.#keep();
+    };
+    return this.#saving(work, send, failed, () => this.save());
+  }
+
+  /** Sets the open image aside ("skipped") or takes it up again ("new"). */
+  async setStatus(status) {
+    const work = this.work;
+    if (!this.usable || this.saving) return false;
+    const { revision } = work;
+    const send = () => api.saveStatus(work.id, { status, revision, window: this.window });
+    return this.#saving(work, send, () => {}, () => this.setStatus(status));
+  }
+
+  async #saving(work, send, failed, again) {
+    this.saving = true;
+    this.changed();
+    try {
+      const { revision, status } = await send();
+      Object.assign(work, { revision, status });
+      if (!work.dirty) await this.#forget(work.id);
+      this.dispatchEvent(new CustomEvent("saved", { detail: { id: work.id, status } }));
+      tell(`${work.name}: ${status}.`);
+      settle(NOT_SAVED);
+      return true;
+    } catch (failure) {
+      failed();
+      if (failure.status === 409) {
+        this.dispatchEvent(new CustomEvent("conflict", { detail: { work, revision: failure.body.revision, again } }));
+      } else {
+        warn(`${NOT_SAVED} ${failure.message}`, { label: "Try again", run: again });
+      }
+      return false;
+    } finally {
+      this.saving = false;
+      this.changed();
+    }
+  }
+
+  #warn(text, action) {
+    this.said.push(text);
+    warn(text, action);
+  }
+
+  #refuse(text) {
+    tell(text);
+    return false;
+  }
+
+  async #hold() {
+    const work = this.work;
+    if (!this.usable) return;
+    const other = `${work.name} is open in another window, too. Whoever saves second is asked which work stays.`;
+    try {
+      await api.hold(work.id, this.window);
+      this.elsewhere = false;
+      settle(other);
+    } catch (failure) {
+      if (failure.status !== 423 || this.work !== work) return; // not reached: saving will say so
+      if (!this.elsewhere) this.#warn(other);
+      this.elsewhere = true;
+    }
+    this.changed();
+  }
+}
+
+const NOT_SAVED = "Not saved; your work stays in this browser.";
+
+async function loadPhoto(id) {
+  return createImageBitmap(await api.photo(id, LARGEST));
+}

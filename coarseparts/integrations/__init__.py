@@ -1,0 +1,1 @@
+"""Modules that other tools load."""

@@ -1,0 +1,177 @@
+"""The server behind other tools: what Label Studio and X-AnyLabeling ask, and a plain call."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("fastapi", reason="fastapi is not installed: pip install 'coarseparts[app]'")
+from server import TOKEN, ask, photographs, read_png, serving, speak, toy_model
+
+from coarseparts.app.answers import Answers
+from coarseparts.app.label_studio import Controls, regions
+from coarseparts.app.requests import png
+from coarseparts.app.service import MOST_BYTES, service_app
+from coarseparts.data.formats import label_studio_rle
+from coarseparts.data.formats.drawing import draw
+from coarseparts.data.synthetic import birds
+
+CONFIG = """<View><Image name="img" value="$photo"/>
+  <RectangleLabels name="where" toName="img"><Label value="bird"/></RectangleLabels>
+  <BrushLabels name="parts" toName="img"><Label value="beak"/><Label value="head"/><Label value="torso"/></BrushLabels>
+  <PolygonLabels name="outlines" toName="img"><Label value="beak"/><Label value="head"/></PolygonLabels>
+  <KeyPointLabels name="points" toName="img"><Label value="beak"/><Label value="tail"/></KeyPointLabels></View>"""
+
+
+@pytest.fixture(scope="module")
+def model():
+    return toy_model()
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return photographs(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture(scope="module")
+def client(model, images: Path) -> Iterator[Callable[..., Any]]:
+    with serving(service_app(Answers(model), "birds", [images]), token=None, page=False) as port:
+        yield lambda *args, **more: ask(port, *args, **more)
+
+
+def task(url: str, *results: dict[str, Any], key: int = 7) -> dict[str, Any]:
+    annotations = [{"id": 1, "result": list(results)}] if results else []
+    return {"id": key, "data": {"photo": url}, "annotations": annotations}
+
+
+def region(kind: str, name: str, label: str, key: str = "a", **value: Any) -> dict[str, Any]:
+    about = {"id": key, "type": kind, "from_name": name, "to_name": "img", "original_width": 64, "original_height": 64}
+    return about | {"image_rotation": 0, "value": value | {kind: [label]}}
+
+
+def predicted(client: Callable[..., Any], *tasks: dict[str, Any], config: str = CONFIG) -> list[dict[str, Any]]:
+    status, answer = client("POST", "/predict", {"tasks": list(tasks), "label_config": config, "project": "1.2"})
+    assert status == 200 and answer["model_version"] == "birds"
+    return answer["results"]
+
+
+def of_results(results: list[dict[str, Any]]) -> np.ndarray:
+    """The index map that brush regions draw."""
+    parts = np.zeros((64, 64), np.uint8)
+    for result in results:
+        mask = label_studio_rle.decode(result["value"]["rle"], (64, 64))
+        parts[mask > 0] = birds.SCHEMA.parts.index(result["value"]["brushlabels"][0]) + 1
+    return parts
+
+
+def test_the_tools_find_the_model(client) -> None:
+    assert client("GET", "/health")[1]["status"] == "UP"
+    assert client("POST", "/setup", {"project": "1", "schema": CONFIG}) == (200, {"model_version": "birds"})
+    _, models = client("GET", "/v1/models")
+    assert models["success"] and list(models["data"]) == ["birds"]
+    assert client("GET", "/v1/models/birds/info")[1]["data"]["model_id"] == "birds"
+    assert client("GET", "/v1/models/cats/info")[1]["error"]["code"] == "MODEL_NOT_FOUND"
+    paths = client("GET", "/openapi.json")[1]["paths"]
+    assert "keypoints" in str(paths["/v1/parts"]["post"]["requestBody"])
+
+
+def test_label_studio_gets_the_parts_in_the_controls_of_its_interface(client, model, images: Path) -> None:
+    (answer,) = predicted(client, task("/data/local-files/?d=bird_1.png"))
+    assert np.array_equal(of_results(answer["result"]), model.predict(images / "bird_1.png").index)
+    one = answer["result"][0]
+    assert (one["from_name"], one["to_name"], one["type"]) == ("parts", "img", "brushlabels")
+    assert (one["original_width"], one["original_height"]) == (64, 64)
+    assert 0 < answer["score"] <= 1 and len({r["id"] for r in answer["result"]}) == len(answer["result"])
+    assert {r.get("parentID") for r in answer["result"][1:]} == {one["id"]}
+
+
+def test_the_labels_that_a_task_has_are_used(client, model, images: Path) -> None:
+    box = region("rectanglelabels", "where", "bird", x=10, y=20, width=50, height=60, rotation=0)
+    (answer,) = predicted(client, task("/data/upload/3/0123abcd-bird_2.png", box))
+    expected = model.predict(images / "bird_2.png", box=(6.4, 12.8, 38.4, 51.2)).index
+    assert np.array_equal(of_results(answer["result"]), expected)
+    assert not np.array_equal(expected, model.predict(images / "bird_2.png").index)
+
+
+def test_a_picture_in_the_task_needs_no_folder(client, model, images: Path) -> None:
+    url = "data:image/png;base64," + base64.b64encode((images / "bird_0.png").read_bytes()).decode()
+    (answer,) = predicted(client, task(url) | {"data": {"image": url}})
+    assert np.array_equal(of_results(answer["result"]), model.predict(images / "bird_0.png").index)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://evil.example/other.png", "/data/local-files/?d=../../etc/passwd", "file:///etc/passwd", "/etc/passwd.png",
+     "../bird_9.png", "data:image/png;base64,xx", "", "\x00.png"],
+)  # fmt: skip
+def test_nothing_but_the_given_folders_is_read(client, url: str) -> None:
+    first, second = predicted(client, task(url), task("bird_1.png"))
+    assert first["result"] == [] and first["error"] and "etc" not in first["error"]
+    assert second["result"], "the others go on"
+
+
+def test_polygons_go_where_an_interface_has_no_brush() -> None:
+    only = CONFIG.replace("BrushLabels", "Brush")
+    controls = Controls.of(only, birds.SCHEMA.parts)
+    assert (controls.name, controls.kind) == ("outlines", "polygonlabels")
+    mask = np.zeros((64, 32), bool)
+    mask[8:24, 4:20] = True
+    (result,) = regions(controls, {"head": (mask, 0.5)}, "g")
+    polygon = np.array(result["value"]["points"]) / 100 * (32, 64)
+    assert np.array_equal(draw([polygon.ravel().tolist()], (32, 64)), mask)
+
+
+@pytest.mark.parametrize(
+    "config", ["", "<View", "<View/>", '<!DOCTYPE x [<!ENTITY a "b">]><View>&a;</View>', "<a>" * 99]
+)
+def test_an_interface_that_says_nothing_gets_the_names_of_our_own_export(config: str) -> None:
+    assert Controls.of(config, birds.SCHEMA.parts) == Controls()
+
+
+def test_x_anylabeling_gets_polygons(client, model, images: Path) -> None:
+    url = "data:image/png;base64," + base64.b64encode((images / "bird_0.png").read_bytes()).decode()
+    _, answer = client("POST", "/v1/predict", {"model": "birds", "image": url, "params": {"conf_threshold": 0.0}})
+    assert answer["success"]
+    shapes, parts = answer["data"]["shapes"], model.predict(images / "bird_0.png")
+    assert {shape["label"] for shape in shapes} == {name for name, mask in parts.masks.items() if mask.any()}
+    assert all(shape["shape_type"] == "polygon" and len(shape["points"]) > 2 for shape in shapes)
+    assert client("POST", "/v1/predict", {"model": "cats", "image": url})[1]["error"]["code"] == "MODEL_NOT_FOUND"
+    assert client("POST", "/v1/predict", {"model": "birds", "image": "xx"})[1]["error"]["code"] == "INVALID_IMAGE"
+
+
+def test_a_plain_call_says_what_the_library_says(client, model, images: Path) -> None:
+    code = base64.b64encode((images / "bird_0.png").read_bytes()).decode()
+    mask = np.zeros((64, 64), np.uint8)
+    mask[10:50, 20:40] = 255
+    labels = {"keypoints": {"beak": [20.0, 30.0]}, "box": [5, 6, 60, 61]}
+    status, answer = client("POST", "/v1/parts", {"image": code, "mask": png(mask)} | labels)
+    assert status == 200 and (answer["width"], answer["height"]) == (64, 64)
+    expected = model.predict(images / "bird_0.png", mask=mask > 0, **labels)
+    assert np.array_equal(read_png(answer["parts"]), expected.index)
+    assert client("POST", "/v1/parts", {"image": code, "keypoints": {"nose": [1, 2]}})[0] == 422
+
+
+def test_an_upright_picture_is_looked_at(client, model) -> None:
+    picture = Image.fromarray(birds.render(1, size=64, seed=9)["image"][0][:48])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    picture.save(file, "PNG", exif=exif)
+    _, answer = client("POST", "/v1/parts", {"image": base64.b64encode(file.getvalue()).decode()})
+    assert (answer["width"], answer["height"]) == (48, 64)
+
+
+def test_with_a_token_every_tools_way_to_say_it_is_known(model) -> None:
+    basic = base64.b64encode(f"anybody:{TOKEN}".encode()).decode()
+    with serving(service_app(Answers(model), "birds"), page=False, most_bytes=MOST_BYTES) as port:
+        for headers in ({"Token": TOKEN}, {"Authorization": f"Basic {basic}"}, {"Authorization": f"Bearer {TOKEN}"}):
+            assert speak(port, "GET", "/health", headers=headers)[0] == 200
+        for headers in ({}, {"Token": "x"}, {"Authorization": "Basic !!"}, {"Authorization": "Basic YTpi"}):
+            assert speak(port, "GET", "/health", headers=headers)[0] == 401
