@@ -303,6 +303,17 @@ def test_overlapping_parts_are_saved_as_a_mask_each(browser, tmp_path: Path) -> 
     assert set(np.unique(saved(app, part="left_wing")).tolist()) == {0, 255}
 
 
+def test_the_help_and_the_documentation_list_the_same_keys(window) -> None:
+    page = window().open()
+    page.press("?")
+    cells = (
+        "[...document.querySelectorAll('#key-list tr')].map((row) => [...row.cells].map((cell) => cell.textContent))"
+    )
+    help_rows = page.page.evaluate(cells)
+    documented = (Path(__file__).parents[2] / "docs" / "app.md").read_text()
+    assert re.findall(r"^\| `(.+)` \| (.+) \|$", documented, re.MULTILINE) == [tuple(row) for row in help_rows]
+
+
 def test_a_damaged_image_is_shown_as_damaged_with_the_reason(window, app: FakeApp) -> None:
     app.state[2]["status"] = "damaged"
     page = window().open()

@@ -118,7 +118,7 @@ function connect(editor, view, go) {
   on("to-unsaved", () => (location.hash = address([...editor.unsaved].find((id) => id !== editor.work?.id) ?? [...editor.unsaved][0])));
   editor.addEventListener("unsaved", () => {
     byId("to-unsaved").hidden = !editor.unsaved.size;
-    byId("to-unsaved").textContent = `${editor.unsaved.size} not saved`;
+    byId("unsaved-count").textContent = editor.unsaved.size;
   });
 }
 
