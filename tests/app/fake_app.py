@@ -37,6 +37,7 @@ class FakeApp:
         self.state = [{"status": "new", "revision": 0, "saved": None} for _ in range(count)]
         self.holder: dict[int, str] = {}
         self.asked: list[dict] = []
+        self.url = ""
         self.delays: list[float] = []  # seconds that the next answers take
         self.scales: list[dict] = []
 

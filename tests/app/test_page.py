@@ -35,14 +35,15 @@ def window(browser, app: FakeApp) -> Iterator[Callable[..., Page]]:
     """Opens windows of the page, each a browser of its own unless a context is given; none may complain."""
     pages: list[Page] = []
     with serving(app) as url:
+        app.url = url
 
         def open_window(context=None, **options) -> Page:
             pages.append(Page(context or browser.new_context(**options), url))
             return pages[-1]
 
         yield open_window
-        for page in pages:
-            page.page.context.close()
+        for context in {page.page.context for page in pages}:
+            context.close()
     assert [text for page in pages for text in page.complaints if not EXPECTED.search(text)] == []
 
 
@@ -229,6 +230,44 @@ def test_work_is_kept_when_the_window_is_closed_in_the_middle(window, app: FakeA
     again.press("Control+s")
     again.state("corrected")
     assert saved(app)[30, 150] == 2
+
+
+def test_two_windows_of_one_browser_keep_two_works(window, app: FakeApp) -> None:
+    first = window().open(0)
+    first.part("head")
+    first.click(150, 30, SIZE)
+    first.state("not saved")
+    second = window(first.page.context).open(0)
+    second.says("is open in another window, too")
+    second.part("torso")
+    second.click(30, 30, SIZE)
+    second.press("Control+s")
+    second.state("corrected")
+    assert (saved(app)[30, 150], saved(app)[30, 30]) == (0, 10)
+    first.page.close()
+    third = window(second.page.context).open(0)
+    third.says("Somebody saved bird_00000.png since")
+    third.press("Control+s")
+    third.page.locator("#conflict button", has_text="Save mine").click()
+    third.state("corrected")
+    assert (saved(app)[30, 150], saved(app)[30, 30]) == (2, 0)
+
+
+def test_nothing_is_drawn_over_parts_that_the_model_has_not_found_yet(window, app: FakeApp) -> None:
+    app.delays = [1.0]
+    page = window()
+    page.page.goto(f"{app.url}/#image=0")
+    page.page.locator("#busy").wait_for()
+    page.part("head")
+    page.click(150, 30, SIZE)
+    page.says("draw when they are shown")
+    page.press("Control+s")
+    page.says("save when they are shown")
+    page.settled().state("new")
+    page.drag((150, 30), (150, 60), size=SIZE)
+    page.press("Control+s")
+    page.state("corrected")
+    assert saved(app)[30, 150] == 2 and len(np.unique(saved(app))) > 4
 
 
 @pytest.mark.parametrize("choice", ["Save mine", "Take theirs"])

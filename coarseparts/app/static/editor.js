@@ -27,6 +27,7 @@ export class Editor extends EventTarget {
     this.opening = 0;
     this.keeping = Promise.resolve();
     setInterval(() => this.#hold(), RENEWAL);
+    storage.live(this.window);
     addEventListener("pagehide", () => this.work && api.release(this.work.id, this.window));
     addEventListener("pageshow", (event) => event.persisted && this.#hold());
     addEventListener("beforeunload", (event) => this.unkept && event.preventDefault());
@@ -61,6 +62,7 @@ export class Editor extends EventTarget {
     const [photo] = damaged ? [null] : await Promise.all([loadPhoto(id), this.#fill(work, about)]);
     if (mine !== this.opening) return photo?.close(); // another was opened meanwhile
     Object.assign(this, { work, photo, elsewhere: false });
+    work.touch();
     if (damaged) this.#warn(`${work.name} cannot be read: ${work.reason ?? "damaged"}`);
     this.dispatchEvent(new Event("open"));
     this.changed();
@@ -72,6 +74,7 @@ export class Editor extends EventTarget {
   /** Leaves the open image; its work stays in this browser where it is not saved. */
   async close() {
     this.opening++;
+    this.#settle();
     this.#giveUp();
     this.said.splice(0).forEach(settle);
     await this.keeping;
@@ -85,6 +88,11 @@ export class Editor extends EventTarget {
   async #fill(work, about) {
     const kept = await storage.kept(this.session.title, work.id).catch(() => null);
     if (kept && work.restore(kept)) {
+      if (kept.window !== this.window) {
+        // Taken over: it is this window's from now on, and there once.
+        await storage.keep(this.session.title, work.id, this.window, work.kept());
+        await storage.forget(this.session.title, work.id, kept.window);
+      }
       tell(`Your work on ${work.name} that was not saved is here again.`);
       const since = kept.revision !== about.revision;
       if (since) this.#warn(`Somebody saved ${work.name} since. Yours is kept; saving will ask which one stays.`);
@@ -115,11 +123,20 @@ export class Editor extends EventTarget {
   }
 
   undo() {
-    if (this.usable) this.#back(this.work.undo(), "Nothing to undo.");
+    if (!this.usable) return;
+    this.#settle();
+    this.#back(this.work.undo(), "Nothing to undo.");
   }
 
   redo() {
-    if (this.usable) this.#back(this.work.redo(), "Nothing to do again.");
+    if (!this.usable) return;
+    this.#settle();
+    this.#back(this.work.redo(), "Nothing to do again.");
+  }
+
+  // Whoever draws ends the stroke that goes on, so that it counts.
+  #settle() {
+    this.dispatchEvent(new Event("settle"));
   }
 
   #back(what, otherwise) {
@@ -140,8 +157,9 @@ export class Editor extends EventTarget {
   async #ask(work, question) {
     try {
       const answer = await api.askForParts(work.id, await work.labelsToSend(), question.signal);
+      const parts = await work.read(answer.parts);
       if (question.signal.aborted) return;
-      await work.answered(answer);
+      work.answered(parts, answer);
       if (work.dirty) this.#keep();
     } catch (failure) {
       if (failure.name !== "AbortError" && !question.signal.aborted) {
@@ -150,6 +168,13 @@ export class Editor extends EventTarget {
     }
     if (question === this.question) this.#giveUp();
     this.changed();
+  }
+
+  /** Whether parts may be drawn now: over what is shown, never over nothing because the model has not answered yet. */
+  mayDraw() {
+    if (this.asking && !this.work.known) return this.#refuse("The model is still looking for the parts; draw when they are shown.");
+    if (this.asking) this.#giveUp(); // its answer would replace what is about to be drawn
+    return true;
   }
 
   #giveUp() {
@@ -164,7 +189,7 @@ export class Editor extends EventTarget {
     const work = this.work;
     this.unsaved.add(work.id);
     this.dispatchEvent(new Event("unsaved"));
-    this.keeping = storage.keep(this.session.title, work.id, work.kept()).then(
+    this.keeping = storage.keep(this.session.title, work.id, this.window, work.kept()).then(
       () => (this.unkept = false),
       () => {
         this.unkept = true;
@@ -175,15 +200,16 @@ export class Editor extends EventTarget {
 
   async #forget(id) {
     await this.keeping;
-    await storage.forget(this.session.title, id).catch(() => {});
+    await storage.forget(this.session.title, id, this.window).catch(() => {});
     this.unsaved.delete(id);
-    this.dispatchEvent(new Event("unsaved"));
+    await this.listUnsaved();
   }
 
   /** Saves parts and labels. Returns whether they are on the server now; where not, they stay in this browser. */
   async save() {
     const work = this.work;
     if (!this.usable || this.saving) return false;
+    this.#settle();
     if (!work.known || this.asking) return this.#refuse("The model is still looking for the parts; save when they are shown.");
     work.touch();
     const send = async () => {

@@ -39,7 +39,7 @@ export class Grid {
 
   #fillFilters() {
     const { filters } = this.listing;
-    const options = ["", ...Object.keys(STATUSES)].map((value) => make("option", { value, text: value || "all" }));
+    const options = ["", ...STATUSES].map((value) => make("option", { value, text: value || "all" }));
     byId("status").append(...options);
     byId("query").value = filters.query;
     byId("status").value = filters.status;
@@ -120,7 +120,7 @@ export class Grid {
   #tile(image, index) {
     const unsaved = this.editor.unsaved.has(image.id);
     const facts = [
-      make("span", { class: `badge ${image.status}`, text: unsaved ? "not saved" : STATUSES[image.status] ?? image.status }),
+      make("span", { class: `badge ${image.status}`, text: unsaved ? "not saved" : image.status }),
       make("span", { class: "sure", text: percent(image.confidence) }),
     ];
     const thumbnail = image.status === "damaged"

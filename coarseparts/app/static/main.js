@@ -58,6 +58,7 @@ const address = (id) => `#image=${encodeURIComponent(id)}`;
 
 async function route(editor, grid) {
   const [, id] = location.hash.match(/^#image=(.+)$/) ?? [];
+  const fromGrid = byId("image-view").hidden;
   byId("grid-view").hidden = Boolean(id);
   byId("image-view").hidden = !id;
   if (!id) {
@@ -69,7 +70,7 @@ async function route(editor, grid) {
   }
   try {
     await editor.open(decodeURIComponent(id));
-    byId("canvas").focus({ preventScroll: true });
+    if (fromGrid) byId("canvas").focus({ preventScroll: true }); // from image to image the focus stays where it is
     whisper(`${editor.work?.name} is open.`);
   } catch (failure) {
     warn(`The image is not opened: ${failure.message}`, { label: "All images", run: () => (location.hash = "") });
@@ -89,10 +90,14 @@ function travel(editor, listing, grid) {
   };
   return {
     step,
-    accept: async () => (await editor.save()) && step(1),
+    accept: async () => {
+      const { id } = editor;
+      if ((await editor.save()) && editor.id === id) await step(1); // unless one has gone elsewhere meanwhile
+    },
     skip: async () => {
       const again = editor.work?.status === "skipped";
-      if ((await editor.setStatus(again ? "new" : "skipped")) && !again) await step(1);
+      const { id } = editor;
+      if ((await editor.setStatus(again ? "new" : "skipped")) && !again && editor.id === id) await step(1);
     },
     images: () => (location.hash ? (location.hash = "") : grid.focus(grid.active)),
     search: () => {

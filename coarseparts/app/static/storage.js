@@ -1,5 +1,6 @@
-// Work that is not saved yet, kept in this browser (IndexedDB) under the run's title and the image's id, so that a
-// closed page, a crash or a server that is gone lose nothing.
+// Work that is not saved yet, kept in this browser (IndexedDB) so that a closed page, a crash or a server that is gone
+// lose nothing. It lies under the run's title, the image's id and the window that did it: two windows with one image
+// keep two works. A window that opens an image takes up the latest work of windows that are no more.
 
 const NAME = "coarseparts";
 const STORE = "work";
@@ -27,14 +28,38 @@ async function run(mode, act) {
   });
 }
 
+// Arrays come after all texts and numbers in the order of keys: every key that begins with ``start``.
+const below = (...start) => IDBKeyRange.bound(start, [...start, []]);
+const lock = (window) => `${NAME} ${window}`;
+
+/** Tells other windows of this browser that this one lives, as long as it does. */
+export function live(window) {
+  navigator.locks?.request(lock(window), () => new Promise(() => {})); // only https and this computer's pages have locks
+}
+
+async function living() {
+  const { held = [] } = (await navigator.locks?.query()) ?? {};
+  return new Set(held.map(({ name }) => name));
+}
+
 /** Keeps one image's work (see Work.kept); rejects where the browser has no room or no storage. */
-export const keep = (title, id, work) => run("readwrite", (store) => store.put(work, [title, id]));
-export const kept = (title, id) => run("readonly", (store) => store.get([title, id]));
-export const forget = (title, id) => run("readwrite", (store) => store.delete([title, id]));
+export const keep = (title, id, window, work) => run("readwrite", (store) => store.put(work, [title, id, window]));
+export const forget = (title, id, window) => run("readwrite", (store) => store.delete([title, id, window]));
+
+/** The latest work on an image that no other living window does, with the ``window`` that did it; null for none. */
+export async function kept(title, id) {
+  const [keys, works, others] = await Promise.all([
+    run("readonly", (store) => store.getAllKeys(below(title, id))),
+    run("readonly", (store) => store.getAll(below(title, id))),
+    living(),
+  ]);
+  const left = works.map((work, i) => ({ ...work, window: keys[i][2] })).filter(({ window }) => !others.has(lock(window)));
+  return left.sort((a, b) => b.at - a.at)[0] ?? null;
+}
 
 /** The ids of the images of this run that have work which is not saved. */
 export async function unsaved(title) {
-  const keys = await run("readonly", (store) => store.getAllKeys(IDBKeyRange.bound([title], [title, []])));
+  const keys = await run("readonly", (store) => store.getAllKeys(below(title)));
   return keys.map(([, id]) => id);
 }
 
