@@ -144,6 +144,7 @@ def test_box_mask_ruler_and_retraining(window, app: FakeApp) -> None:
     assert np.ravel(scale["points"]) == pytest.approx([10, 100, 110, 100], abs=1)
 
     page.press("Shift+R")
+    page.page.locator("#retrain[open]").wait_for()
     assert page.page.locator("#retrain-command").inner_text() == "coarseparts train birds.yaml"
     assert "part_masks: birds_corrected/parts" in page.page.locator("#retrain-lines").inner_text()
 
@@ -351,6 +352,22 @@ def test_the_help_and_the_documentation_list_the_same_keys(window) -> None:
     help_rows = page.page.evaluate(cells)
     documented = (Path(__file__).parents[2] / "docs" / "app.md").read_text()
     assert re.findall(r"^\| `(.+)` \| (.+) \|$", documented, re.MULTILINE) == [tuple(row) for row in help_rows]
+
+
+def test_landmarks_names_and_states_are_there_for_a_screen_reader(window) -> None:
+    page = window().open(0)
+    for role in ("banner", "navigation", "main", "complementary", "contentinfo", "status", "alert"):
+        assert page.page.get_by_role(role).count() == 1, role
+    nameless = page.page.evaluate(
+        "[...document.querySelectorAll('button, input, select, canvas')].filter((e) => !(e.ariaLabel"
+        " || e.textContent.trim() || e.labels?.[0]?.textContent.trim())).map((e) => e.outerHTML)"
+    )
+    assert nameless == []
+    assert page.page.get_by_role("button", name="Keypoint", pressed=True).count() == 1
+    page.choose("brush")
+    assert page.page.locator("#polite").inner_text().startswith("Brush.")
+    page.press("t")
+    assert page.page.get_by_role("radio", name="head", exact=True).is_checked()
 
 
 def test_a_damaged_image_is_shown_as_damaged_with_the_reason(window, app: FakeApp) -> None:
