@@ -143,6 +143,8 @@ def test_box_mask_ruler_and_retraining(window, app: FakeApp) -> None:
     assert (scale["image"], scale["length"], scale["unit"]) == (1, 2.5, "mm")
     assert np.ravel(scale["points"]) == pytest.approx([10, 100, 110, 100], abs=1)
 
+    page.press("Control+s")
+    page.state("accepted")
     page.press("Shift+R")
     page.page.locator("#retrain[open]").wait_for()
     assert page.page.locator("#retrain-command").inner_text() == "coarseparts train birds.yaml"

@@ -34,6 +34,7 @@ async function retrain() {
     const { command, new_masks: masks, data_file_lines: lines } = await api.retrain();
     byId("retrain-count").textContent =
       masks === 1 ? "1 new image with part masks since the model was trained." : `${masks} new images with part masks since the model was trained.`;
+    byId("retrain-how").hidden = !masks;
     byId("retrain-lines").textContent = Array.isArray(lines) ? lines.join("\n") : lines;
     byId("retrain-command").textContent = command;
     await ask("retrain");

@@ -1,5 +1,5 @@
 // The life of the image that is open: loaded, asked about, kept in this browser, held, saved. It shows nothing itself:
-// who does listens to "change" (anything), "open" and "unsaved" (the ids in ``unsaved``).
+// who does listens to "change" (anything), "open", "status" (of an image) and "unsaved" (the names in ``unsaved``).
 
 import * as api from "./api.js";
 import { settle, tell, warn } from "./messages.js";
@@ -14,6 +14,8 @@ export class Editor extends EventTarget {
   constructor(session) {
     super();
     this.session = session;
+    // Drafts of another folder or of other parts must never come up here: their values would mean something else.
+    this.key = session.key ?? JSON.stringify([session.title, session.parts.map(({ name }) => name)]);
     this.window = [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
     this.id = null; // of the image that is open or was the last one
     this.work = null;
@@ -44,7 +46,7 @@ export class Editor extends EventTarget {
 
   async listUnsaved() {
     try {
-      this.unsaved = new Set(await storage.unsaved(this.session.title));
+      this.unsaved = new Set(await storage.unsaved(this.key));
     } catch {
       warn("This browser keeps nothing for this page (private window?): save before you close it.");
     }
@@ -56,7 +58,7 @@ export class Editor extends EventTarget {
     await this.close();
     this.id = id;
     const mine = ++this.opening;
-    const about = await api.describe(id);
+    const about = await this.#describe(id);
     const work = new Work(this.session, about);
     const damaged = about.status === "damaged";
     const [photo] = damaged ? [null] : await Promise.all([loadPhoto(id), this.#fill(work, about)]);
@@ -85,13 +87,25 @@ export class Editor extends EventTarget {
     this.changed();
   }
 
+  // An image that turns out to be damaged is refused once, and then described as that.
+  async #describe(id) {
+    try {
+      return await api.describe(id);
+    } catch (failure) {
+      if (failure.status !== 410) throw failure;
+      const about = await api.describe(id);
+      this.dispatchEvent(new CustomEvent("status", { detail: { id: about.id, status: about.status } }));
+      return about;
+    }
+  }
+
   async #fill(work, about) {
-    const kept = await storage.kept(this.session.title, work.id).catch(() => null);
+    const kept = await storage.kept(this.key, work.name).catch(() => null);
     if (kept && work.restore(kept)) {
       if (kept.window !== this.window) {
         // Taken over: it is this window's from now on, and there once.
-        await storage.keep(this.session.title, work.id, this.window, work.kept());
-        await storage.forget(this.session.title, work.id, kept.window);
+        await storage.keep(this.key, work.name, this.window, work.kept());
+        await storage.forget(this.key, work.name, kept.window);
       }
       tell(`Your work on ${work.name} that was not saved is here again.`);
       const since = kept.revision !== about.revision;
@@ -108,9 +122,9 @@ export class Editor extends EventTarget {
 
   /** Throws this browser's work on the open image away and takes the server's. */
   async discard() {
-    const { id } = this.work;
+    const { id, name } = this.work;
     this.work.dirty = false;
-    await this.#forget(id);
+    await this.#forget(name);
     await this.open(id);
   }
 
@@ -187,9 +201,9 @@ export class Editor extends EventTarget {
   // One write at a time and always of the latest work; the page may be closed at any moment.
   #keep() {
     const work = this.work;
-    this.unsaved.add(work.id);
+    this.unsaved.add(work.name);
     this.dispatchEvent(new Event("unsaved"));
-    this.keeping = storage.keep(this.session.title, work.id, this.window, work.kept()).then(
+    this.keeping = storage.keep(this.key, work.name, this.window, work.kept()).then(
       () => (this.unkept = false),
       () => {
         this.unkept = true;
@@ -198,10 +212,9 @@ export class Editor extends EventTarget {
     );
   }
 
-  async #forget(id) {
+  async #forget(name) {
     await this.keeping;
-    await storage.forget(this.session.title, id, this.window).catch(() => {});
-    this.unsaved.delete(id);
+    await storage.forget(this.key, name, this.window).catch(() => {});
     await this.listUnsaved();
   }
 
@@ -243,8 +256,8 @@ export class Editor extends EventTarget {
     try {
       const { revision, status } = await send();
       Object.assign(work, { revision, status });
-      if (!work.dirty) await this.#forget(work.id);
-      this.dispatchEvent(new CustomEvent("saved", { detail: { id: work.id, status } }));
+      if (!work.dirty) await this.#forget(work.name);
+      this.dispatchEvent(new CustomEvent("status", { detail: { id: work.id, status } }));
       tell(`${work.name}: ${status}.`);
       settle(NOT_SAVED);
       return true;

@@ -45,7 +45,7 @@ async function start() {
   keys.describe(all);
   dialogs.connect(editor);
   connect(editor, view, go);
-  editor.addEventListener("saved", ({ detail }) => listing.update(detail.id, detail.status));
+  editor.addEventListener("status", ({ detail }) => listing.update(detail.id, detail.status));
   byId("boot").remove();
   if (!session.writable) warn("Corrections cannot be written where the server runs: what you do stays in this browser.");
   if (!session.posterior) tell("This run has no posterior: labels are saved but do not change the model's parts.");
@@ -108,6 +108,20 @@ function travel(editor, listing, grid) {
   };
 }
 
+/** Opens the next image with work that is not saved. */
+async function toUnsaved(editor) {
+  const names = [...editor.unsaved];
+  const name = names[(names.indexOf(editor.work?.name) + 1) % names.length];
+  try {
+    const found = await api.images({ query: name.slice(-200), offset: 0, limit: 500 }); // a name may end as others do
+    const image = found.images.find((each) => each.name === name);
+    if (image) location.hash = address(image.id);
+    else warn(`${name} has work that is not saved, but is not among these images.`);
+  } catch (failure) {
+    warn(`The images are not listed: ${failure.message}`);
+  }
+}
+
 function connect(editor, view, go) {
   const on = (id, act) => byId(id).addEventListener("click", act);
   on("to-images", go.images);
@@ -120,7 +134,7 @@ function connect(editor, view, go) {
   on("zoom-out", () => view.zoom(0.8));
   on("zoom-fit", () => view.fit());
   on("discard", async () => (await dialogs.ask("sure")) === "yes" && editor.discard());
-  on("to-unsaved", () => (location.hash = address([...editor.unsaved].find((id) => id !== editor.work?.id) ?? [...editor.unsaved][0])));
+  on("to-unsaved", () => toUnsaved(editor));
   editor.addEventListener("unsaved", () => {
     byId("to-unsaved").hidden = !editor.unsaved.size;
     byId("unsaved-count").textContent = editor.unsaved.size;
