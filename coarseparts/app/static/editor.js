@@ -20,6 +20,7 @@ export class Editor extends EventTarget {
     this.id = null; // of the image that is open or was the last one
     this.work = null;
     this.photo = null;
+    this.leaving = false; // whether another image was asked for: what is pressed now is not meant for this one
     this.said = []; // warnings that concern the open image
     this.asking = false;
     this.saving = false;
@@ -37,7 +38,7 @@ export class Editor extends EventTarget {
 
   /** Whether an image is open that can be worked on. */
   get usable() {
-    return Boolean(this.work) && this.work.status !== "damaged";
+    return Boolean(this.work) && !this.leaving && this.work.status !== "damaged";
   }
 
   changed() {
@@ -76,10 +77,11 @@ export class Editor extends EventTarget {
   /** Leaves the open image; its work stays in this browser where it is not saved. */
   async close() {
     this.opening++;
-    this.#settle();
+    this.leave();
     this.#giveUp();
     this.said.splice(0).forEach(settle);
     await this.keeping;
+    this.leaving = false;
     if (!this.work) return;
     api.release(this.work.id, this.window);
     this.photo?.close();
@@ -97,6 +99,16 @@ export class Editor extends EventTarget {
       this.dispatchEvent(new CustomEvent("status", { detail: { id: about.id, status: about.status } }));
       return about;
     }
+  }
+
+  /** Ends what is being drawn; nothing more happens to the open image until ``stay``, or until another one is open. */
+  leave() {
+    this.#settle();
+    this.leaving = true;
+  }
+
+  stay() {
+    this.leaving = false;
   }
 
   async #fill(work, about) {

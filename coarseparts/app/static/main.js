@@ -80,13 +80,16 @@ async function route(editor, grid) {
 /** Between images. The list is fetched when it is first needed: a reload opens the image at once. */
 function travel(editor, listing, grid) {
   const step = async (by) => {
+    if (editor.leaving) return;
+    editor.leave();
     try {
       const id = await listing.beside(editor.id, by);
-      if (id === null) tell(by > 0 ? "That was the last image of the list." : "That was the first image of the list.");
-      else location.hash = address(id);
+      if (id !== null) return void (location.hash = address(id));
+      tell(by > 0 ? "That was the last image of the list." : "That was the first image of the list.");
     } catch (failure) {
       warn(`The images are not listed: ${failure.message}`);
     }
+    editor.stay();
   };
   return {
     step,
