@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Collection
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from coarseparts.system.errors import Failed
 from coarseparts.system.limits import room_for_networks
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import short
@@ -85,6 +87,13 @@ def nearest_of(value: str, allowed: Collection[str]) -> str:
     """What to write in place of ``value``: the nearest one, and all that there are."""
     close = difflib.get_close_matches(value[:60], allowed, n=1)
     return f"{f'did you mean {close[0]}? ' if close else ''}choose one of {', '.join(allowed)}"
+
+
+def extra(name: str, *modules: str) -> None:
+    """Raises Failed, with the command that installs it, where a part of an extra is missing."""
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise Failed(f"{', '.join(missing)}: not installed; run: pip install 'coarseparts[{name}]'")
 
 
 def device(name: str) -> str:

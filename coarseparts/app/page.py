@@ -1,0 +1,231 @@
+"""The server behind the page: HTTP in, a workspace and a model behind it."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from PIL import Image
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from coarseparts.app.answers import Answer, Answers
+from coarseparts.app.errors import Refused
+from coarseparts.app.requests import Correction, Hold, Labels, Ruler, Status, plane, png, read
+from coarseparts.app.workspace import Workspace
+from coarseparts.report.palette import colours
+
+STATIC = Path(__file__).parent / "static"
+MOST_BYTES = 64 * 2**20
+THUMBNAIL = 160
+
+
+def page_app(workspace: Workspace, answers: Answers, title: str = "", retrain: str = "") -> FastAPI:
+    """The application, without its ``guard.Guard``. ``title``: what is looked at; ``retrain``: the command that learns
+    from the corrections."""
+    app = application()
+    schema, model = workspace.schema, answers.model
+
+    @app.get("/api/session")
+    def session() -> dict[str, Any]:
+        hues = colours(len(schema.parts)).tolist()
+        parts = [
+            {"index": i, "name": name, "color": "#{:02x}{:02x}{:02x}".format(*hue)}
+            for i, (name, hue) in enumerate(zip(schema.parts, hues, strict=True), start=1)
+        ]
+        return {
+            "title": title,
+            "key": workspace.key,
+            "version": version("coarseparts"),
+            "parts": parts,
+            "overlapping": schema.overlapping,
+            "keypoints": list(schema.keypoints) if "keypoints" in model.styles else [],
+            "posterior": model.has_posterior,
+            "author": workspace.author,
+            "writable": workspace.writable,
+            "limits": {"upload_bytes": MOST_BYTES},
+        }
+
+    @app.get("/api/images")
+    def images(
+        status: str = Query("", max_length=20),
+        sort: Literal["name", "confidence", "status", "queue"] = "name",
+        order: Literal["asc", "desc"] = "asc",
+        query: str = Query("", max_length=200),
+        offset: int = Query(0, ge=0, le=10**7),
+        limit: int = Query(100, ge=1, le=500),
+    ) -> dict[str, Any]:
+        return workspace.listed(status, sort, order == "desc", query, offset, limit)
+
+    @app.get("/api/images/{number}")
+    def image(number: int) -> dict[str, Any]:
+        if workspace.entry(number).status != "damaged":
+            opened(workspace, answers, number)
+        return workspace.described(number)
+
+    @app.get("/api/images/{number}/photo")
+    def photo(number: int, max: int = Query(2048, ge=64, le=4096)) -> Response:
+        return _jpeg(opened(workspace, answers, number), max, 90)
+
+    @app.get("/api/images/{number}/thumbnail")
+    def thumbnail(number: int) -> Response:
+        return _jpeg(opened(workspace, answers, number), THUMBNAIL, 80)
+
+    @app.get("/api/images/{number}/mask")
+    def mask(number: int) -> Response:
+        found = workspace.mask(number)
+        file = io.BytesIO()
+        Image.fromarray(found).save(file, "PNG")
+        return Response(file.getvalue(), media_type="image/png")
+
+    @app.post("/api/images/{number}/parts")
+    async def predict(number: int, request: Request) -> dict[str, Any]:
+        given = await read(request, Labels)
+        begin = time.perf_counter()
+        answer = await run_in_threadpool(look, workspace, answers, number, given)
+        return _encoded(workspace, answer.maps) | {
+            "scores": answer.scores,
+            "confidence": answer.confidence,
+            "seconds": round(time.perf_counter() - begin, 3),
+        }
+
+    @app.get("/api/images/{number}/parts")
+    def saved(number: int) -> dict[str, Any]:
+        return _encoded(workspace, workspace.parts(number))
+
+    @app.put("/api/images/{number}/parts")
+    async def save(number: int, request: Request) -> dict[str, Any]:
+        given = await read(request, Correction)
+        return await run_in_threadpool(_save, workspace, answers, number, given)
+
+    @app.put("/api/images/{number}/status")
+    async def set_status(number: int, request: Request) -> dict[str, Any]:
+        given = await read(request, Status)
+        entry = await run_in_threadpool(workspace.set_status, number, given)
+        return {"revision": entry.revision, "status": entry.status}
+
+    @app.post("/api/images/{number}/hold")
+    async def hold(number: int, request: Request) -> dict[str, Any]:
+        given = await read(request, Hold)
+        (workspace.release if given.release else workspace.hold)(number, given.window)
+        return {"held": not given.release}
+
+    @app.get("/api/retrain")
+    def how_to_retrain() -> dict[str, Any]:
+        lines = workspace.source_lines() if workspace.saved else []
+        return {"command": retrain, "new_masks": len(workspace.saved), "data_file_lines": lines}
+
+    @app.put("/api/scale")
+    async def scale(request: Request) -> dict[str, Any]:
+        given = await read(request, Ruler)
+        return {"pixels_per_unit": await run_in_threadpool(workspace.measure, given)}
+
+    @app.get("/")
+    def index() -> FileResponse:
+        return FileResponse(STATIC / "index.html", media_type="text/html")
+
+    app.mount("/static", StaticFiles(directory=STATIC))
+    return app
+
+
+def application(**described: Any) -> FastAPI:
+    """An application that answers everything that goes wrong with a line of JSON, and serves no documentation unless
+    ``described`` says where."""
+    app = FastAPI(**({"openapi_url": None, "docs_url": None, "redoc_url": None} | described))
+
+    def refused(_: Request, refusal: Exception) -> Response:
+        assert isinstance(refusal, Refused)
+        return JSONResponse(refusal.content, refusal.status, refusal.headers)
+
+    def unknown(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return JSONResponse({"error": str(error.detail)}, error.status_code)
+
+    def misread(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        where = ".".join(str(part)[:40] for part in first["loc"][1:])
+        return JSONResponse({"error": f"The request is not understood: {where}: {first['msg'][:200]}."}, 422)
+
+    app.add_exception_handler(Refused, refused)
+    app.add_exception_handler(ClientDisconnect, lambda *_: Response(status_code=400))  # nobody is there to read it
+    app.add_exception_handler(HTTPException, unknown)
+    app.add_exception_handler(RequestValidationError, misread)
+    return app
+
+
+def opened(workspace: Workspace, answers: Answers, number: int) -> np.ndarray:
+    """(H, W, 3) uint8: an image, whose size is known afterwards. Raises Refused, and marks it, where it is damaged."""
+    entry = workspace.entry(number)
+    try:
+        photograph = answers.photograph(entry.path)
+    except Refused as refusal:
+        workspace.damaged(number, str(refusal))
+        raise
+    entry.size = photograph.size
+    return photograph.array
+
+
+def look(workspace: Workspace, answers: Answers, number: int, given: Labels) -> Answer:
+    """What the model says of an image with labels. Raises Refused."""
+    opened(workspace, answers, number)
+    entry = workspace.entry(number)
+    assert entry.size is not None
+    mask = None if given.mask is None else plane(given.mask, entry.size)
+    usable = answers.model.styles if answers.model.has_posterior else []
+    labels = {"keypoints": given.keypoints or None, "box": given.box, "mask": mask}
+    answer = answers.of_file(entry.path, {name: value for name, value in labels.items() if name in usable})
+    if not any(value is not None for value in labels.values()):
+        entry.confidence = answer.confidence
+    return answer
+
+
+def _save(workspace: Workspace, answers: Answers, number: int, given: Correction) -> dict[str, Any]:
+    schema, entry = workspace.schema, workspace.entry(number)
+    if entry.size is None:
+        opened(workspace, answers, number)
+    assert entry.size is not None
+    if unknown := given.labels.keypoints.keys() - set(schema.keypoints):
+        raise Refused(422, f"There is no keypoint {min(unknown)!r}.")
+    if schema.overlapping:
+        if not isinstance(given.parts, dict) or given.parts.keys() != set(schema.parts):
+            raise Refused(422, f"The parts must be one map each of {', '.join(schema.parts)}.")
+        maps = [np.where(plane(given.parts[name], entry.size) > 127, 255, 0).astype(np.uint8) for name in schema.parts]
+    else:
+        if not isinstance(given.parts, str):
+            raise Refused(422, "The parts must be one map of indices.")
+        maps = [plane(given.parts, entry.size, largest=len(schema.parts))]
+    mask = None if given.labels.mask is None else plane(given.labels.mask, entry.size)
+    workspace.save(number, maps, mask, given)
+    name = workspace.saved_name(number)
+    return {"revision": entry.revision, "status": entry.status, "path_name": name}
+
+
+def _encoded(workspace: Workspace, maps: list[np.ndarray]) -> dict[str, Any]:
+    if not workspace.schema.overlapping:
+        return {"parts": png(maps[0])}
+    return {"parts": {name: png(each) for name, each in zip(workspace.schema.parts, maps, strict=True)}}
+
+
+def _jpeg(array: np.ndarray, longest: int, quality: int) -> Response:
+    picture = Image.fromarray(array)
+    picture.thumbnail((longest, longest))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=quality)
+    return Response(file.getvalue(), media_type="image/jpeg")
+
+
+def looks_ahead(workspace: Workspace, answers: Answers) -> Callable[[int], object]:
+    """What ``answers.Ahead`` does with an image."""
+    return partial(look, workspace, answers, given=Labels())

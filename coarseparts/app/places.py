@@ -1,0 +1,50 @@
+"""Which photographs are looked at: of folders and files that a person names, or of a run's own dataset file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from coarseparts.data.dataset_file import load_dataset_file
+from coarseparts.data.images import list_images
+from coarseparts.data.source_paths import kind
+from coarseparts.system.problems import BadInput, Problem
+from coarseparts.training.claims import read_config
+
+REMEDY = "name a folder of photographs"
+
+
+def photographs(run: Path, given: Sequence[Path]) -> tuple[Path, list[tuple[str, Path]]]:
+    """The folder that all of them lie in, and (name relative to it, path) of each, sorted. ``given``: folders and
+    files; none of them: the training images of ``run``'s dataset file. Raises BadInput."""
+    places = [Path(os.path.realpath(path)) for path in given] or _of_run(run)
+    problems = [Problem(str(path), "is missing", REMEDY) for path in places if kind(path) is None]
+    if problems:
+        raise BadInput(problems)
+    folders = [path if kind(path) == "folder" else path.parent for path in places]
+    common = Path(os.path.commonpath(folders))
+    found: dict[Path, None] = {}
+    for path in places:
+        found |= dict.fromkeys([each for _, each in list_images(path)] if kind(path) == "folder" else [path])
+    if not found:
+        raise BadInput(Problem(", ".join(map(str, places)), "holds no image", REMEDY))
+    return common, sorted((path.relative_to(common).as_posix(), path) for path in found)
+
+
+def _of_run(run: Path) -> list[Path]:
+    file = run / "config.yaml"
+    data = read_config(file).get("data") if file.is_file() else None
+    if not isinstance(data, str) or not Path(data).is_file():
+        raise BadInput(Problem(str(run), "was not trained on a dataset file that is still there", REMEDY))
+    sources = load_dataset_file(Path(data)).sources
+    places = [Path(os.path.realpath(s.images)) for s in sources if s.split == "train" and isinstance(s.images, Path)]
+    if not places:
+        raise BadInput(Problem(data, "has no folder of photographs", REMEDY))
+    return list(dict.fromkeys(places))
+
+
+def beside(place: Path) -> Path:
+    """Where corrections of the photographs in a folder are kept by default: beside it, for in it they would be taken
+    for photographs."""
+    return place.with_name(f"{place.name or 'images'}_corrected")

@@ -1,0 +1,133 @@
+"""What clients send, as it may be used: JSON of a given shape, PNG planes of a given size. Everything is untrusted."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import json
+from typing import Annotated, Any, TypeVar
+
+import numpy as np
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+
+from coarseparts.app.errors import Refused
+from coarseparts.system.limits import is_machines
+
+Number = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+Name = Annotated[str, Field(max_length=200)]
+Window = Annotated[str, Field(pattern=r"^[0-9a-zA-Z-]{1,64}$")]
+Plane = Annotated[str, Field(max_length=200_000_000)]
+"""A PNG in base64."""
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Labels(_Strict):
+    """Of one object, in pixels of the upright photograph."""
+
+    keypoints: Annotated[dict[Name, tuple[Number, Number]], Field(max_length=1000)] = {}
+    box: tuple[Number, Number, Number, Number] | None = None
+    mask: Plane | None = None
+
+
+class Correction(_Strict):
+    """Parts that a person stands for."""
+
+    parts: Plane | Annotated[dict[Name, Plane], Field(max_length=8)]
+    labels: Labels = Labels()
+    status: Annotated[str, Field(pattern="^(corrected|accepted)$")]
+    revision: int = Field(ge=0, le=10**9)
+    seconds: float = Field(default=0, ge=0, le=10**7, allow_inf_nan=False)
+    author: Name = ""
+    window: Window = ""
+
+
+class Status(_Strict):
+    """What becomes of an image without parts being saved."""
+
+    status: Annotated[str, Field(pattern="^(skipped|new)$")]
+    revision: int = Field(ge=0, le=10**9)
+    window: Window = ""
+
+
+class Hold(_Strict):
+    """A window has an image open, or (``release``) no longer."""
+
+    window: Window
+    release: bool = False
+
+
+class Ruler(_Strict):
+    """A length that was measured on an image between two points."""
+
+    image: int = Field(ge=0)
+    points: tuple[tuple[Number, Number], tuple[Number, Number]]
+    length: float = Field(gt=0, le=1e9, allow_inf_nan=False)
+    unit: Annotated[str, Field(pattern=r"^(m|cm|mm|um|µm|nm|in|px)$")]
+
+
+async def read(request: Request, kind: type[Body]) -> Body:
+    """A request's body as ``kind``. Raises Refused in a line that says what is wrong."""
+    value = parsed(await request.body())
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part)[:40] for part in first["loc"])
+        raise Refused(422, f"The request is not understood: {where or 'its body'}: {first['msg'][:200]}.") from None
+
+
+def parsed(raw: bytes) -> Any:
+    """What a body of JSON says. Raises Refused."""
+    try:
+        return json.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise Refused(400, "The request is not understood: its body is no JSON.") from None
+
+
+def plane(text: str, size: tuple[int, int], largest: int = 255) -> np.ndarray:
+    """(H, W) uint8 of an 8-bit grey PNG in base64 of ``size`` (width, height), values at most ``largest``. Raises
+    Refused."""
+    picture = picture_of(text, ("PNG",), size[0] * size[1])
+    if picture.size != size or picture.mode not in ("L", "1", "P"):
+        came = f"{picture.mode} of {picture.size[0]}x{picture.size[1]}"
+        raise Refused(422, f"A map must be an 8-bit grey PNG of {size[0]}x{size[1]} pixels; it is {came}.")
+    found = np.asarray(picture.convert("L") if picture.mode == "1" else picture)
+    if found.max(initial=0) > largest:
+        raise Refused(422, f"A map has the value {found.max()}, at most {largest} is one.")
+    return found
+
+
+def picture_of(text: str, formats: tuple[str, ...], most_pixels: int) -> Image.Image:
+    """The decoded picture in base64, with or without a data URL's head. Raises Refused; nothing is decoded that has
+    more pixels."""
+    code = text.partition(",")[2] if text.startswith("data:") else text
+    try:
+        raw = base64.b64decode(code, validate=True)
+        picture = Image.open(io.BytesIO(raw), formats=formats)
+        if picture.size[0] * picture.size[1] > most_pixels:
+            raise Refused(413, f"A picture has {picture.size[0]}x{picture.size[1]} pixels, more than {most_pixels:,}.")
+        picture.load()
+        return picture
+    except binascii.Error:
+        raise Refused(422, "A picture is not in base64.") from None
+    except Refused:
+        raise
+    except Exception as error:  # whatever Pillow's decoders raise on damage
+        if is_machines(error):
+            raise
+        raise Refused(422, f"A picture cannot be read; expected {' or '.join(formats)}.") from None
+
+
+def png(array: np.ndarray) -> str:
+    """An (H, W) uint8 array as an 8-bit grey PNG in base64."""
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "PNG", compress_level=1)
+    return base64.b64encode(file.getvalue()).decode()

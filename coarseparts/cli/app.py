@@ -1,0 +1,116 @@
+"""``coarseparts app``."""
+
+from __future__ import annotations
+
+import csv
+import getpass
+import webbrowser
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coarseparts.cli import help, options
+from coarseparts.cli.choices import Device, MaxPixels, Run
+from coarseparts.cli.help import DataOption, OutputOption, PlaceOption, verb
+from coarseparts.cli.terminal import note, say
+from coarseparts.system.problems import BadInput, Problem, unreadable
+
+app = help.app()
+
+
+@verb(
+    app,
+    examples=(
+        "coarseparts app runs/ants photos",
+        "coarseparts app runs/ants photos --out corrected --author 'Ada L.' --port 0 --no-browser",
+    ),
+)
+def page(
+    run: Run,
+    images: Annotated[
+        list[Path] | None, typer.Argument(help="folders of photographs, or single ones [the run's training images]")
+    ] = None,
+    out: Annotated[
+        Path | None, OutputOption(help="folder of the corrections [beside the photographs: <folder>_corrected]")
+    ] = None,
+    author: Annotated[str, OutputOption(help="who saves [your name on this machine]")] = "",
+    queue: Annotated[
+        Path | None, DataOption(help="CSV file with a column image: in which order they are worth a look")
+    ] = None,
+    max_pixels: MaxPixels = None,
+    host: Annotated[str, PlaceOption(help="where to listen; others than this machine see it elsewhere")] = "127.0.0.1",
+    port: Annotated[int, PlaceOption(min=0, max=65535, help="0: a free one")] = 8765,
+    names: Annotated[
+        list[str], PlaceOption("--name", help="a name under which this machine is called, with another --host")
+    ] = [],  # noqa: B006
+    browser: Annotated[bool, PlaceOption("--browser/--no-browser", help="open the page")] = True,
+    device: Device = "auto",
+) -> None:
+    """Look at parts, give labels, correct: a page on this machine, for photographs and a trained model."""
+    options.extra("app", "fastapi", "uvicorn")
+
+    from coarseparts.app import running
+    from coarseparts.app.answers import Ahead, Answers
+    from coarseparts.app.page import MOST_BYTES, looks_ahead, page_app
+    from coarseparts.app.places import beside, photographs
+    from coarseparts.app.workspace import Workspace
+    from coarseparts.inference.model import load
+    from coarseparts.system.locks import hold
+    from coarseparts.training.claims import read_config
+
+    # A click is to be answered at once: one look, not two.
+    model = load(run, options.device(device), flip=False)
+    place, found = photographs(run, images or [])
+    folder = out or beside(place)
+    if not model.has_posterior:
+        note(f"{run}: has no posterior (only em trains one): labels that you give do not change the parts")
+    config = run / "config.yaml"
+    data = read_config(config).get("data", "DATA.yaml") if config.is_file() else "DATA.yaml"
+    with ExitStack() as stack:
+        workspace = Workspace(place, found, folder, model.schema, author or _user(), _queue(queue))
+        if workspace.writable:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(hold(folder / ".lock", 0, note))
+        else:
+            note(f"{folder}: cannot be written to: nothing can be saved; name another folder with --out")
+        answers = Answers(model)
+        ahead = Ahead(answers, list(range(len(found))), looks_ahead(workspace, answers))
+        stack.callback(ahead.stop)
+        bound = running.listening(host, port)
+        title = f"{place.name}: {len(found)} images"
+        application = page_app(workspace, answers, title, f"coarseparts train {data} --out {run}-2")
+
+        def ready(link: str) -> None:
+            say(f"{len(found)} images; open {link}")
+            say(f"corrections are kept in {folder}; stop with Ctrl-C")
+            ahead.start()
+            if browser:
+                webbrowser.open(link)
+
+        running.run(application, bound, host, MOST_BYTES, page=True, names=tuple(names), ready=ready)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return ""
+
+
+def _queue(file: Path | None) -> list[str]:
+    if file is None:
+        return []
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as text:
+            rows = list(csv.DictReader(text))
+    except OSError as error:
+        raise BadInput(unreadable(file, error, "name a CSV file with a column image")) from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(
+            Problem(str(file), f"is no CSV file in UTF-8 ({error})", "write it with `coarseparts next`")
+        ) from None
+    if rows and "image" not in rows[0]:
+        raise BadInput(Problem(str(file), "has no column image", "write it with `coarseparts next`"))
+    return [row["image"] or "" for row in rows]
