@@ -16,29 +16,28 @@ import coarseparts
 
 pytest.importorskip("playwright", reason="playwright is not installed: pip install -e '.[dev]'")
 pytest.importorskip("fastapi", reason="FastAPI is not installed: pip install -e '.[app]'")
-pytest.importorskip("coarseparts.app.page", reason="this version has no `coarseparts app`")
 from page import Page, chromium, needs_chromium
+from server import photographs, toy_model
+
+from coarseparts.data.synthetic import birds
 
 pytestmark = needs_chromium
 SIZE = 256
 
 
 @pytest.fixture
-def photos(tmp_path: Path, ants: Path) -> Path:
-    """Two square photographs, and one that was cut off."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for name in ("one.jpg", "two.jpg"):
-        with Image.open(ants / "photos" / name) as photo:
-            photo.resize((SIZE, SIZE)).save(folder / name)
-    (folder / "zut.jpg").write_bytes((folder / "one.jpg").read_bytes()[:2000])
+def photos(tmp_path: Path) -> Path:
+    """Two photographs, and one that was cut off."""
+    folder = photographs(tmp_path / "photos", count=2, size=SIZE)
+    (folder / "zut.png").write_bytes((folder / "bird_0.png").read_bytes()[:2000])
     return folder
 
 
 @pytest.fixture
-def link(photos: Path, ants: Path) -> Iterator[str]:
+def link(photos: Path, tmp_path: Path) -> Iterator[str]:
     """What the command prints for the browser."""
-    command = [sys.executable, "-m", "coarseparts", "app", str(ants / "runs" / "ants"), str(photos)]
+    toy_model().save(tmp_path / "run" / "model")
+    command = [sys.executable, "-m", "coarseparts", "app", str(tmp_path / "run"), str(photos)]
     server = subprocess.Popen([*command, "--port", "0", "--no-browser"], stdout=subprocess.PIPE, text=True)
     try:
         for line in server.stdout:
@@ -54,7 +53,7 @@ def link(photos: Path, ants: Path) -> Iterator[str]:
 
 
 def test_what_is_corrected_in_the_browser_is_a_part_mask_that_a_dataset_file_reads(
-    link: str, photos: Path, ants: Path
+    link: str, photos: Path, tmp_path: Path
 ) -> None:
     with chromium() as browser:
         page = Page(browser.new_context(), link)
@@ -65,7 +64,7 @@ def test_what_is_corrected_in_the_browser_is_a_part_mask_that_a_dataset_file_rea
         for point in ((100, 80), (60, 100), (150, 120), (80, 60)):
             page.click(*point, SIZE)
         page.settled()
-        page.part("eye")
+        page.part("tail")
         page.drag((40, 200), (90, 200), size=SIZE)
         page.press("Control+z")
         page.drag((200, 40), (200, 60), size=SIZE)
@@ -77,23 +76,25 @@ def test_what_is_corrected_in_the_browser_is_a_part_mask_that_a_dataset_file_rea
         page.press("Shift+R")
         page.page.locator("#retrain[open]").wait_for()
         source = page.page.locator("#retrain-lines").inner_text()
-        page.press("Escape", "n", "s")  # too early: it is not meant for the image that is being left
-        page.page.locator("#name", has_text="two.jpg").wait_for()
+        page.press("Escape", "n", "a")  # too early: it is not meant for the image that is being left
+        page.page.locator("#name", has_text="bird_1.png").wait_for()
         page.settled().state("new")
-        page.press("s")  # and the damaged one is passed over
+        page.press("a")  # and the damaged one is passed over
         page.says("That was the last image of the list.")
         assert page.complaints == []
         page.press("l")
-        page.page.locator('.tile button[aria-label^="zut.jpg, damaged"]').wait_for()
+        page.page.locator('.tile button[aria-label^="zut.png, damaged"]').wait_for()
 
-    [mask] = photos.with_name("photos_corrected").glob("parts/*.png")
-    with Image.open(mask) as opened:
+    masks = photos.with_name("photos_corrected") / "parts"
+    assert sorted(file.name for file in masks.iterdir()) == ["bird_0.png", "bird_1.png"]
+    with Image.open(masks / "bird_0.png") as opened:
         parts = np.array(opened)
-    assert parts.shape == (SIZE, SIZE) and parts.max() <= 4
-    assert (parts[40:60, 200] == 4).all()
-    added = "".join(f"  {line}\n" for line in source.splitlines()).replace("split: train", "split: test")
-    (ants / "more.yaml").write_text((ants / "ants.yaml").read_text().rstrip() + "\n" + added)
-    report = coarseparts.check(ants / "more.yaml")
+    assert parts.shape == (SIZE, SIZE) and parts.max() <= 10
+    assert (parts[40:60, 200] == 9).all()
+    names = ", ".join(birds.SCHEMA.parts)
+    sources = "".join(f"  {line}\n" for line in source.splitlines())
+    (tmp_path / "birds.yaml").write_text(f"parts: [{names}]\nsize: 32\nsources:\n{sources}")
+    report = coarseparts.check(tmp_path / "birds.yaml")
     assert [problem for problem in report.problems if problem.severity == "error"] == []
-    read = report.sources["sources[3] test"]
-    assert (read["samples"], read["parts"], read["keypoints"]) == (1, 1, 1)
+    read = report.sources["sources[0] train"]
+    assert (read["samples"], read["parts"], read["keypoints"]) == (2, 2, 1)
