@@ -377,6 +377,7 @@ def test_a_damaged_image_is_shown_as_damaged_with_the_reason(window, app: FakeAp
     page = window().open()
     page.page.locator('.tile button[aria-label^="bird_00002.png, damaged"]').click()
     page.says("bird_00002.png cannot be read: cut short")
+    assert page.page.locator("#reason").inner_text() == "cut short"
     assert page.page.locator("#accept").is_disabled()
     page.press("Shift+N")
     page.page.locator("#name", has_text="bird_00001").wait_for()

@@ -131,13 +131,13 @@ export class Grid {
     const unsaved = this.editor.unsaved.has(image.name);
     const facts = [
       make("span", { class: `badge ${image.status}`, text: unsaved ? "not saved" : image.status }),
-      make("span", { class: "sure", text: percent(image.confidence) }),
+      make("span", { class: "sure", text: [image.queue_rank && `no. ${image.queue_rank}`, percent(image.confidence)].filter(Boolean).join(" · ") }),
     ];
     const thumbnail = image.status === "damaged"
       ? make("span", { class: "none", text: image.reason ?? "cannot be read" })
       : make("img", { src: thumbnailAddress(image.id), alt: "", decoding: "async", on: { error: unreadable } });
     const name = make("span", { class: "name", text: image.name, title: image.name });
-    const rank = image.queue_rank ? `, ${image.queue_rank}. to label` : "";
+    const rank = image.queue_rank ? `, number ${image.queue_rank} to label` : "";
     const button = make(
       "button",
       {

@@ -103,7 +103,7 @@ export class Panel {
     byId("radius").setAttribute("aria-valuetext", `${choices.radius} pixels`);
     byId("opacity").value = 100 * choices.opacity;
     if (work) this.#renderWork(work);
-    else for (const id of ["name", "state", "confidence"]) byId(id).textContent = "";
+    else for (const id of ["name", "state", "reason", "confidence"]) byId(id).textContent = "";
   }
 
   #renderWork(work) {
@@ -113,6 +113,7 @@ export class Panel {
     const state = work.dirty ? "not saved" : work.status;
     byId("state").textContent = state;
     byId("state").className = `badge ${work.dirty ? "unsaved" : work.status}`;
+    byId("reason").textContent = work.reason ?? ""; // why it is worth a label, or what is damaged
     byId("busy").hidden = !editor.asking;
     byId("confidence").textContent = work.confidence === null ? "" : `· ${percent(work.confidence)} sure`;
     for (const { index, name, radio, score } of this.partRows) {
