@@ -22,7 +22,10 @@ from coarseparts.report.palette import colours
 
 STATIC = Path(__file__).parents[2] / "coarseparts" / "app" / "static"
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-POLICY = "default-src 'self'; img-src 'self' data: blob:"
+POLICY = (
+    "default-src 'self'; img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "object-src 'none'"
+)
 DRAWN = 6
 """How many different birds there are; further images show them again."""
 
@@ -37,6 +40,7 @@ class FakeApp:
         self.state = [{"status": "new", "revision": 0, "saved": None} for _ in range(count)]
         self.holder: dict[int, str] = {}
         self.asked: list[dict] = []
+        self.url = ""
         self.delays: list[float] = []  # seconds that the next answers take
         self.scales: list[dict] = []
 
@@ -48,6 +52,7 @@ class FakeApp:
         ]
         return {
             "title": "birds",
+            "key": "birds",
             "version": "0",
             "parts": listed,
             "overlapping": self.overlapping,

@@ -35,14 +35,15 @@ def window(browser, app: FakeApp) -> Iterator[Callable[..., Page]]:
     """Opens windows of the page, each a browser of its own unless a context is given; none may complain."""
     pages: list[Page] = []
     with serving(app) as url:
+        app.url = url
 
         def open_window(context=None, **options) -> Page:
             pages.append(Page(context or browser.new_context(**options), url))
             return pages[-1]
 
         yield open_window
-        for page in pages:
-            page.page.context.close()
+        for context in {page.page.context for page in pages}:
+            context.close()
     assert [text for page in pages for text in page.complaints if not EXPECTED.search(text)] == []
 
 
@@ -142,7 +143,10 @@ def test_box_mask_ruler_and_retraining(window, app: FakeApp) -> None:
     assert (scale["image"], scale["length"], scale["unit"]) == (1, 2.5, "mm")
     assert np.ravel(scale["points"]) == pytest.approx([10, 100, 110, 100], abs=1)
 
+    page.press("Control+s")
+    page.state("accepted")
     page.press("Shift+R")
+    page.page.locator("#retrain[open]").wait_for()
     assert page.page.locator("#retrain-command").inner_text() == "coarseparts train birds.yaml"
     assert "part_masks: birds_corrected/parts" in page.page.locator("#retrain-lines").inner_text()
 
@@ -231,6 +235,44 @@ def test_work_is_kept_when_the_window_is_closed_in_the_middle(window, app: FakeA
     assert saved(app)[30, 150] == 2
 
 
+def test_two_windows_of_one_browser_keep_two_works(window, app: FakeApp) -> None:
+    first = window().open(0)
+    first.part("head")
+    first.click(150, 30, SIZE)
+    first.state("not saved")
+    second = window(first.page.context).open(0)
+    second.says("is open in another window, too")
+    second.part("torso")
+    second.click(30, 30, SIZE)
+    second.press("Control+s")
+    second.state("corrected")
+    assert (saved(app)[30, 150], saved(app)[30, 30]) == (0, 10)
+    first.page.close()
+    third = window(second.page.context).open(0)
+    third.says("Somebody saved bird_00000.png since")
+    third.press("Control+s")
+    third.page.locator("#conflict button", has_text="Save mine").click()
+    third.state("corrected")
+    assert (saved(app)[30, 150], saved(app)[30, 30]) == (2, 0)
+
+
+def test_nothing_is_drawn_over_parts_that_the_model_has_not_found_yet(window, app: FakeApp) -> None:
+    app.delays = [1.0]
+    page = window()
+    page.page.goto(f"{app.url}/#image=0")
+    page.page.locator("#busy").wait_for()
+    page.part("head")
+    page.click(150, 30, SIZE)
+    page.says("draw when they are shown")
+    page.press("Control+s")
+    page.says("save when they are shown")
+    page.settled().state("new")
+    page.drag((150, 30), (150, 60), size=SIZE)
+    page.press("Control+s")
+    page.state("corrected")
+    assert saved(app)[30, 150] == 2 and len(np.unique(saved(app))) > 4
+
+
 @pytest.mark.parametrize("choice", ["Save mine", "Take theirs"])
 def test_the_second_window_is_told_and_no_work_is_lost(window, app: FakeApp, choice: str) -> None:
     first, second = window().open(0), window().open(0)
@@ -303,11 +345,39 @@ def test_overlapping_parts_are_saved_as_a_mask_each(browser, tmp_path: Path) -> 
     assert set(np.unique(saved(app, part="left_wing")).tolist()) == {0, 255}
 
 
+def test_the_help_and_the_documentation_list_the_same_keys(window) -> None:
+    page = window().open()
+    page.press("?")
+    cells = (
+        "[...document.querySelectorAll('#key-list tr')].map((row) => [...row.cells].map((cell) => cell.textContent))"
+    )
+    help_rows = page.page.evaluate(cells)
+    documented = (Path(__file__).parents[2] / "docs" / "app.md").read_text().partition("| Key |")[2]
+    assert re.findall(r"^\| `(.+)` \| (.+) \|$", documented, re.MULTILINE) == [tuple(row) for row in help_rows]
+
+
+def test_landmarks_names_and_states_are_there_for_a_screen_reader(window) -> None:
+    page = window().open(0)
+    for role in ("banner", "navigation", "main", "complementary", "contentinfo", "status", "alert"):
+        assert page.page.get_by_role(role).count() == 1, role
+    nameless = page.page.evaluate(
+        "[...document.querySelectorAll('button, input, select, canvas')].filter((e) => !(e.ariaLabel"
+        " || e.textContent.trim() || e.labels?.[0]?.textContent.trim())).map((e) => e.outerHTML)"
+    )
+    assert nameless == []
+    assert page.page.get_by_role("button", name="Keypoint", pressed=True).count() == 1
+    page.choose("brush")
+    assert page.page.locator("#polite").inner_text().startswith("Brush.")
+    page.press("t")
+    assert page.page.get_by_role("radio", name="head", exact=True).is_checked()
+
+
 def test_a_damaged_image_is_shown_as_damaged_with_the_reason(window, app: FakeApp) -> None:
     app.state[2]["status"] = "damaged"
     page = window().open()
     page.page.locator('.tile button[aria-label^="bird_00002.png, damaged"]').click()
     page.says("bird_00002.png cannot be read: cut short")
+    assert page.page.locator("#reason").inner_text() == "cut short"
     assert page.page.locator("#accept").is_disabled()
     page.press("Shift+N")
     page.page.locator("#name", has_text="bird_00001").wait_for()

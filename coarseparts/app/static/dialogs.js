@@ -33,7 +33,8 @@ async function retrain() {
   try {
     const { command, new_masks: masks, data_file_lines: lines } = await api.retrain();
     byId("retrain-count").textContent =
-      masks === 1 ? "1 new image with part masks since the model was trained." : `${masks} new images with part masks since the model was trained.`;
+      masks === 1 ? "1 image has new part masks." : `${masks} images have new part masks.`;
+    byId("retrain-how").hidden = !masks;
     byId("retrain-lines").textContent = Array.isArray(lines) ? lines.join("\n") : lines;
     byId("retrain-command").textContent = command;
     await ask("retrain");

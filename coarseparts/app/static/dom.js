@@ -17,4 +17,4 @@ export const byId = (id) => document.getElementById(id);
 /** "0.873" -> "87 %"; nothing known -> "". */
 export const percent = (share) => (share === null || share === undefined ? "" : `${Math.round(100 * share)} %`);
 
-export const STATUSES = { new: "new", accepted: "accepted", corrected: "corrected", skipped: "skipped", damaged: "damaged" };
+export const STATUSES = ["new", "accepted", "corrected", "skipped", "damaged"];

@@ -1,5 +1,5 @@
 // The life of the image that is open: loaded, asked about, kept in this browser, held, saved. It shows nothing itself:
-// who does listens to "change" (anything), "open" and "unsaved" (the ids in ``unsaved``).
+// who does listens to "change" (anything), "open", "status" (of an image) and "unsaved" (the names in ``unsaved``).
 
 import * as api from "./api.js";
 import { settle, tell, warn } from "./messages.js";
@@ -14,10 +14,13 @@ export class Editor extends EventTarget {
   constructor(session) {
     super();
     this.session = session;
+    // Drafts of another folder or of other parts must never come up here: their values would mean something else.
+    this.key = session.key ?? JSON.stringify([session.title, session.parts.map(({ name }) => name)]);
     this.window = [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
     this.id = null; // of the image that is open or was the last one
     this.work = null;
     this.photo = null;
+    this.leaving = false; // whether another image was asked for: what is pressed now is not meant for this one
     this.said = []; // warnings that concern the open image
     this.asking = false;
     this.saving = false;
@@ -27,6 +30,7 @@ export class Editor extends EventTarget {
     this.opening = 0;
     this.keeping = Promise.resolve();
     setInterval(() => this.#hold(), RENEWAL);
+    storage.live(this.window);
     addEventListener("pagehide", () => this.work && api.release(this.work.id, this.window));
     addEventListener("pageshow", (event) => event.persisted && this.#hold());
     addEventListener("beforeunload", (event) => this.unkept && event.preventDefault());
@@ -34,7 +38,7 @@ export class Editor extends EventTarget {
 
   /** Whether an image is open that can be worked on. */
   get usable() {
-    return Boolean(this.work) && this.work.status !== "damaged";
+    return Boolean(this.work) && !this.leaving && this.work.status !== "damaged";
   }
 
   changed() {
@@ -43,7 +47,7 @@ export class Editor extends EventTarget {
 
   async listUnsaved() {
     try {
-      this.unsaved = new Set(await storage.unsaved(this.session.title));
+      this.unsaved = new Set(await storage.unsaved(this.key));
     } catch {
       warn("This browser keeps nothing for this page (private window?): save before you close it.");
     }
@@ -55,12 +59,13 @@ export class Editor extends EventTarget {
     await this.close();
     this.id = id;
     const mine = ++this.opening;
-    const about = await api.describe(id);
+    const about = await this.#describe(id);
     const work = new Work(this.session, about);
     const damaged = about.status === "damaged";
     const [photo] = damaged ? [null] : await Promise.all([loadPhoto(id), this.#fill(work, about)]);
     if (mine !== this.opening) return photo?.close(); // another was opened meanwhile
     Object.assign(this, { work, photo, elsewhere: false });
+    work.touch();
     if (damaged) this.#warn(`${work.name} cannot be read: ${work.reason ?? "damaged"}`);
     this.dispatchEvent(new Event("open"));
     this.changed();
@@ -72,9 +77,11 @@ export class Editor extends EventTarget {
   /** Leaves the open image; its work stays in this browser where it is not saved. */
   async close() {
     this.opening++;
+    this.leave();
     this.#giveUp();
     this.said.splice(0).forEach(settle);
     await this.keeping;
+    this.leaving = false;
     if (!this.work) return;
     api.release(this.work.id, this.window);
     this.photo?.close();
@@ -82,9 +89,36 @@ export class Editor extends EventTarget {
     this.changed();
   }
 
+  // An image that turns out to be damaged is refused once, and then described as that.
+  async #describe(id) {
+    try {
+      return await api.describe(id);
+    } catch (failure) {
+      if (failure.status !== 410) throw failure;
+      const about = await api.describe(id);
+      this.dispatchEvent(new CustomEvent("status", { detail: { id: about.id, status: about.status } }));
+      return about;
+    }
+  }
+
+  /** Ends what is being drawn; nothing more happens to the open image until ``stay``, or until another one is open. */
+  leave() {
+    this.#settle();
+    this.leaving = true;
+  }
+
+  stay() {
+    this.leaving = false;
+  }
+
   async #fill(work, about) {
-    const kept = await storage.kept(this.session.title, work.id).catch(() => null);
+    const kept = await storage.kept(this.key, work.name).catch(() => null);
     if (kept && work.restore(kept)) {
+      if (kept.window !== this.window) {
+        // Taken over: it is this window's from now on, and there once.
+        await storage.keep(this.key, work.name, this.window, work.kept());
+        await storage.forget(this.key, work.name, kept.window);
+      }
       tell(`Your work on ${work.name} that was not saved is here again.`);
       const since = kept.revision !== about.revision;
       if (since) this.#warn(`Somebody saved ${work.name} since. Yours is kept; saving will ask which one stays.`);
@@ -100,9 +134,9 @@ export class Editor extends EventTarget {
 
   /** Throws this browser's work on the open image away and takes the server's. */
   async discard() {
-    const { id } = this.work;
+    const { id, name } = this.work;
     this.work.dirty = false;
-    await this.#forget(id);
+    await this.#forget(name);
     await this.open(id);
   }
 
@@ -115,11 +149,20 @@ export class Editor extends EventTarget {
   }
 
   undo() {
-    if (this.usable) this.#back(this.work.undo(), "Nothing to undo.");
+    if (!this.usable) return;
+    this.#settle();
+    this.#back(this.work.undo(), "Nothing to undo.");
   }
 
   redo() {
-    if (this.usable) this.#back(this.work.redo(), "Nothing to do again.");
+    if (!this.usable) return;
+    this.#settle();
+    this.#back(this.work.redo(), "Nothing to do again.");
+  }
+
+  // Whoever draws ends the stroke that goes on, so that it counts.
+  #settle() {
+    this.dispatchEvent(new Event("settle"));
   }
 
   #back(what, otherwise) {
@@ -140,8 +183,9 @@ export class Editor extends EventTarget {
   async #ask(work, question) {
     try {
       const answer = await api.askForParts(work.id, await work.labelsToSend(), question.signal);
+      const parts = await work.read(answer.parts);
       if (question.signal.aborted) return;
-      await work.answered(answer);
+      work.answered(parts, answer);
       if (work.dirty) this.#keep();
     } catch (failure) {
       if (failure.name !== "AbortError" && !question.signal.aborted) {
@@ -150,6 +194,13 @@ export class Editor extends EventTarget {
     }
     if (question === this.question) this.#giveUp();
     this.changed();
+  }
+
+  /** Whether parts may be drawn now: over what is shown, never over nothing because the model has not answered yet. */
+  mayDraw() {
+    if (this.asking && !this.work.known) return this.#refuse("The model is still looking for the parts; draw when they are shown.");
+    if (this.asking) this.#giveUp(); // its answer would replace what is about to be drawn
+    return true;
   }
 
   #giveUp() {
@@ -162,9 +213,9 @@ export class Editor extends EventTarget {
   // One write at a time and always of the latest work; the page may be closed at any moment.
   #keep() {
     const work = this.work;
-    this.unsaved.add(work.id);
+    this.unsaved.add(work.name);
     this.dispatchEvent(new Event("unsaved"));
-    this.keeping = storage.keep(this.session.title, work.id, work.kept()).then(
+    this.keeping = storage.keep(this.key, work.name, this.window, work.kept()).then(
       () => (this.unkept = false),
       () => {
         this.unkept = true;
@@ -173,17 +224,17 @@ export class Editor extends EventTarget {
     );
   }
 
-  async #forget(id) {
+  async #forget(name) {
     await this.keeping;
-    await storage.forget(this.session.title, id).catch(() => {});
-    this.unsaved.delete(id);
-    this.dispatchEvent(new Event("unsaved"));
+    await storage.forget(this.key, name, this.window).catch(() => {});
+    await this.listUnsaved();
   }
 
   /** Saves parts and labels. Returns whether they are on the server now; where not, they stay in this browser. */
   async save() {
     const work = this.work;
     if (!this.usable || this.saving) return false;
+    this.#settle();
     if (!work.known || this.asking) return this.#refuse("The model is still looking for the parts; save when they are shown.");
     work.touch();
     const send = async () => {
@@ -217,8 +268,8 @@ export class Editor extends EventTarget {
     try {
       const { revision, status } = await send();
       Object.assign(work, { revision, status });
-      if (!work.dirty) await this.#forget(work.id);
-      this.dispatchEvent(new CustomEvent("saved", { detail: { id: work.id, status } }));
+      if (!work.dirty) await this.#forget(work.name);
+      this.dispatchEvent(new CustomEvent("status", { detail: { id: work.id, status } }));
       tell(`${work.name}: ${status}.`);
       settle(NOT_SAVED);
       return true;

@@ -39,7 +39,7 @@ export class Grid {
 
   #fillFilters() {
     const { filters } = this.listing;
-    const options = ["", ...Object.keys(STATUSES)].map((value) => make("option", { value, text: value || "all" }));
+    const options = ["", ...STATUSES].map((value) => make("option", { value, text: value || "all" }));
     byId("status").append(...options);
     byId("query").value = filters.query;
     byId("status").value = filters.status;
@@ -76,8 +76,11 @@ export class Grid {
   }
 
   #redraw() {
-    for (const tile of this.tiles.values()) tile.remove();
-    this.tiles.clear();
+    for (const [index, tile] of this.tiles) {
+      if (tile.dataset.says === this.#says(index)) continue; // and its picture is not fetched again
+      tile.remove();
+      this.tiles.delete(index);
+    }
     const { total, counts } = this.listing;
     byId("total").textContent = total === 1 ? "1 image" : `${total.toLocaleString("en")} images`;
     for (const option of byId("status").options) {
@@ -105,12 +108,19 @@ export class Grid {
     if (focused && !this.box.contains(document.activeElement)) this.tiles.get(this.active)?.querySelector("button").focus();
   }
 
+  // All that a tile shows: where this is the same, so is the tile.
+  #says(index) {
+    const image = this.listing.items[index];
+    return JSON.stringify([image, this.listing.total, this.editor.unsaved.has(image?.name)]);
+  }
+
   #add(index, columns) {
     const image = this.listing.items[index];
     if (!image) return void this.listing.load(index).catch(() => {});
     const tile = this.#tile(image, index);
     const width = Math.floor(this.scroller.clientWidth / columns);
     tile.dataset.width = width;
+    tile.dataset.says = this.#says(index);
     tile.style.width = `${width}px`;
     tile.style.transform = `translate(${(index % columns) * width}px, ${Math.floor(index / columns) * TILE[1]}px)`;
     this.tiles.set(index, tile);
@@ -118,16 +128,16 @@ export class Grid {
   }
 
   #tile(image, index) {
-    const unsaved = this.editor.unsaved.has(image.id);
+    const unsaved = this.editor.unsaved.has(image.name);
     const facts = [
-      make("span", { class: `badge ${image.status}`, text: unsaved ? "not saved" : STATUSES[image.status] ?? image.status }),
-      make("span", { class: "sure", text: percent(image.confidence) }),
+      make("span", { class: `badge ${image.status}`, text: unsaved ? "not saved" : image.status }),
+      make("span", { class: "sure", text: [image.queue_rank && `no. ${image.queue_rank}`, percent(image.confidence)].filter(Boolean).join(" · ") }),
     ];
     const thumbnail = image.status === "damaged"
       ? make("span", { class: "none", text: image.reason ?? "cannot be read" })
-      : make("img", { src: thumbnailAddress(image.id), alt: "", loading: "lazy", decoding: "async" });
+      : make("img", { src: thumbnailAddress(image.id), alt: "", decoding: "async", on: { error: unreadable } });
     const name = make("span", { class: "name", text: image.name, title: image.name });
-    const rank = image.queue_rank ? `, ${image.queue_rank}. to label` : "";
+    const rank = image.queue_rank ? `, number ${image.queue_rank} to label` : "";
     const button = make(
       "button",
       {
@@ -175,4 +185,8 @@ export class Grid {
     button?.setAttribute("tabindex", 0);
     button?.focus({ preventScroll: true });
   }
+}
+
+function unreadable(event) {
+  event.target.replaceWith(make("span", { class: "none", text: "cannot be read" }));
 }

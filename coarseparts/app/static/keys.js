@@ -70,8 +70,8 @@ export function listen(keys, view, gestures) {
 export function describe(keys) {
   const shown = (key) => ({ ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓" })[key] ?? key;
   const rows = keys.map(({ keys: names, says }) => {
-    const several = names.length > 4 ? [names[0], "…", names.at(-1)] : names;
-    const words = several.flatMap((key) => (key === "…" ? [" … "] : [make("kbd", { text: shown(key) }), " "]));
+    const several = names.length > 4 ? [names[0], names.at(-1)] : names;
+    const words = several.flatMap((key, i) => [i ? (several === names ? " " : " … ") : "", make("kbd", { text: shown(key) })]);
     return make("tr", {}, make("td", {}, ...words), make("td", { text: says }));
   });
   byId("key-list").replaceChildren(make("table", {}, make("tbody", {}, ...rows)));

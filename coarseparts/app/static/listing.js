@@ -56,9 +56,11 @@ export class Listing extends EventTarget {
     }
   }
 
-  /** Where an image stands, as far as pages need to be fetched for it; -1 where the filters leave it out. */
+  /** Where an image stands, for which all pages are fetched if need be; -1 where the filters leave it out. */
   async find(id) {
-    for (let at = 0; !this.places.has(String(id)) && at < Math.max(1, this.total); at += PAGE) await this.load(at);
+    await this.load(0);
+    const pages = this.places.has(String(id)) ? 0 : Math.ceil(this.total / PAGE);
+    await Promise.all(Array.from({ length: pages }, (_, page) => this.load(page * PAGE)));
     return this.places.get(String(id)) ?? -1;
   }
 

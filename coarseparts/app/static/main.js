@@ -45,7 +45,7 @@ async function start() {
   keys.describe(all);
   dialogs.connect(editor);
   connect(editor, view, go);
-  editor.addEventListener("saved", ({ detail }) => listing.update(detail.id, detail.status));
+  editor.addEventListener("status", ({ detail }) => listing.update(detail.id, detail.status));
   byId("boot").remove();
   if (!session.writable) warn("Corrections cannot be written where the server runs: what you do stays in this browser.");
   if (!session.posterior) tell("This run has no posterior: labels are saved but do not change the model's parts.");
@@ -58,6 +58,7 @@ const address = (id) => `#image=${encodeURIComponent(id)}`;
 
 async function route(editor, grid) {
   const [, id] = location.hash.match(/^#image=(.+)$/) ?? [];
+  const fromGrid = byId("image-view").hidden;
   byId("grid-view").hidden = Boolean(id);
   byId("image-view").hidden = !id;
   if (!id) {
@@ -69,7 +70,7 @@ async function route(editor, grid) {
   }
   try {
     await editor.open(decodeURIComponent(id));
-    byId("canvas").focus({ preventScroll: true });
+    if (fromGrid) byId("canvas").focus({ preventScroll: true }); // from image to image the focus stays where it is
     whisper(`${editor.work?.name} is open.`);
   } catch (failure) {
     warn(`The image is not opened: ${failure.message}`, { label: "All images", run: () => (location.hash = "") });
@@ -79,20 +80,27 @@ async function route(editor, grid) {
 /** Between images. The list is fetched when it is first needed: a reload opens the image at once. */
 function travel(editor, listing, grid) {
   const step = async (by) => {
+    if (editor.leaving) return;
+    editor.leave();
     try {
       const id = await listing.beside(editor.id, by);
-      if (id === null) tell(by > 0 ? "That was the last image of the list." : "That was the first image of the list.");
-      else location.hash = address(id);
+      if (id !== null) return void (location.hash = address(id));
+      tell(by > 0 ? "That was the last image of the list." : "That was the first image of the list.");
     } catch (failure) {
       warn(`The images are not listed: ${failure.message}`);
     }
+    editor.stay();
   };
   return {
     step,
-    accept: async () => (await editor.save()) && step(1),
+    accept: async () => {
+      const { id } = editor;
+      if ((await editor.save()) && editor.id === id) await step(1); // unless one has gone elsewhere meanwhile
+    },
     skip: async () => {
       const again = editor.work?.status === "skipped";
-      if ((await editor.setStatus(again ? "new" : "skipped")) && !again) await step(1);
+      const { id } = editor;
+      if ((await editor.setStatus(again ? "new" : "skipped")) && !again && editor.id === id) await step(1);
     },
     images: () => (location.hash ? (location.hash = "") : grid.focus(grid.active)),
     search: () => {
@@ -101,6 +109,20 @@ function travel(editor, listing, grid) {
       byId("query").focus();
     },
   };
+}
+
+/** Opens the next image with work that is not saved. */
+async function toUnsaved(editor) {
+  const names = [...editor.unsaved];
+  const name = names[(names.indexOf(editor.work?.name) + 1) % names.length];
+  try {
+    const found = await api.images({ query: name.slice(-200), offset: 0, limit: 500 }); // a name may end as others do
+    const image = found.images.find((each) => each.name === name);
+    if (image) location.hash = address(image.id);
+    else warn(`${name} has work that is not saved, but is not among these images.`);
+  } catch (failure) {
+    warn(`The images are not listed: ${failure.message}`);
+  }
 }
 
 function connect(editor, view, go) {
@@ -115,10 +137,10 @@ function connect(editor, view, go) {
   on("zoom-out", () => view.zoom(0.8));
   on("zoom-fit", () => view.fit());
   on("discard", async () => (await dialogs.ask("sure")) === "yes" && editor.discard());
-  on("to-unsaved", () => (location.hash = address([...editor.unsaved].find((id) => id !== editor.work?.id) ?? [...editor.unsaved][0])));
+  on("to-unsaved", () => toUnsaved(editor));
   editor.addEventListener("unsaved", () => {
     byId("to-unsaved").hidden = !editor.unsaved.size;
-    byId("to-unsaved").textContent = `${editor.unsaved.size} not saved`;
+    byId("unsaved-count").textContent = editor.unsaved.size;
   });
 }
 

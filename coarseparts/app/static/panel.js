@@ -1,6 +1,6 @@
 // What stands beside and above the photograph: the tools, the legend of the parts, the keypoints, and what can be done.
 
-import { byId, make, percent, STATUSES } from "./dom.js";
+import { byId, make, percent } from "./dom.js";
 import { TOOLS } from "./tools.js";
 
 export class Panel {
@@ -103,7 +103,7 @@ export class Panel {
     byId("radius").setAttribute("aria-valuetext", `${choices.radius} pixels`);
     byId("opacity").value = 100 * choices.opacity;
     if (work) this.#renderWork(work);
-    else for (const id of ["name", "state", "confidence"]) byId(id).textContent = "";
+    else for (const id of ["name", "state", "reason", "confidence"]) byId(id).textContent = "";
   }
 
   #renderWork(work) {
@@ -111,8 +111,9 @@ export class Panel {
     byId("canvas").setAttribute("aria-label", `${work.name}, ${work.width} by ${work.height} pixels`);
     byId("name").textContent = byId("name").title = work.name;
     const state = work.dirty ? "not saved" : work.status;
-    byId("state").textContent = STATUSES[state] ?? state;
+    byId("state").textContent = state;
     byId("state").className = `badge ${work.dirty ? "unsaved" : work.status}`;
+    byId("reason").textContent = work.reason ?? ""; // why it is worth a label, or what is damaged
     byId("busy").hidden = !editor.asking;
     byId("confidence").textContent = work.confidence === null ? "" : `· ${percent(work.confidence)} sure`;
     for (const { index, name, radio, score } of this.partRows) {
@@ -125,15 +126,14 @@ export class Panel {
       place.textContent = at ? at.map((value) => value.toFixed(0)).join(", ") : "";
       drop.hidden = !at;
     }
-    const given = work.mask?.some((value) => value) ?? false;
-    byId("object").textContent = [work.box ? "A box" : "No box", given ? "a mask" : "no mask"].join(", ") + ".";
+    byId("object").textContent = [work.box ? "A box" : "No box", work.masked ? "a mask" : "no mask"].join(", ") + ".";
     byId("drop-box").hidden = !work.box;
-    byId("drop-mask").hidden = !given;
+    byId("drop-mask").hidden = !work.masked;
     byId("undo").disabled = !work.history.done.length;
     byId("redo").disabled = !work.history.undone.length;
     byId("discard").disabled = !work.dirty;
     byId("skip").textContent = work.status === "skipped" ? "Take up again" : "Skip";
-    const closed = editor.saving || work.status === "damaged";
+    const closed = work.status === "damaged"; // not while it is being saved: a button that is off loses the focus
     for (const id of ["skip", "save", "accept"]) byId(id).disabled = closed;
     byId("ask").disabled = editor.asking || work.status === "damaged";
   }

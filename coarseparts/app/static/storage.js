@@ -1,5 +1,6 @@
-// Work that is not saved yet, kept in this browser (IndexedDB) under the run's title and the image's id, so that a
-// closed page, a crash or a server that is gone lose nothing.
+// Work that is not saved yet, kept in this browser (IndexedDB) so that a closed page, a crash or a server that is gone
+// lose nothing. It lies under the session's key, the image's name and the window that did it: two windows with one image
+// keep two works. A window that opens an image takes up the latest work of windows that are no more.
 
 const NAME = "coarseparts";
 const STORE = "work";
@@ -27,15 +28,39 @@ async function run(mode, act) {
   });
 }
 
-/** Keeps one image's work (see Work.kept); rejects where the browser has no room or no storage. */
-export const keep = (title, id, work) => run("readwrite", (store) => store.put(work, [title, id]));
-export const kept = (title, id) => run("readonly", (store) => store.get([title, id]));
-export const forget = (title, id) => run("readwrite", (store) => store.delete([title, id]));
+// Arrays come after all texts and numbers in the order of keys: every key that begins with ``start``.
+const below = (...start) => IDBKeyRange.bound(start, [...start, []]);
+const lock = (window) => `${NAME} ${window}`;
 
-/** The ids of the images of this run that have work which is not saved. */
-export async function unsaved(title) {
-  const keys = await run("readonly", (store) => store.getAllKeys(IDBKeyRange.bound([title], [title, []])));
-  return keys.map(([, id]) => id);
+/** Tells other windows of this browser that this one lives, as long as it does. */
+export function live(window) {
+  navigator.locks?.request(lock(window), () => new Promise(() => {})); // only https and this computer's pages have locks
+}
+
+async function living() {
+  const { held = [] } = (await navigator.locks?.query()) ?? {};
+  return new Set(held.map(({ name }) => name));
+}
+
+/** Keeps one image's work (see Work.kept); rejects where the browser has no room or no storage. */
+export const keep = (key, name, window, work) => run("readwrite", (store) => store.put(work, [key, name, window]));
+export const forget = (key, name, window) => run("readwrite", (store) => store.delete([key, name, window]));
+
+/** The latest work on an image that no other living window does, with the ``window`` that did it; null for none. */
+export async function kept(key, name) {
+  const [keys, works, others] = await Promise.all([
+    run("readonly", (store) => store.getAllKeys(below(key, name))),
+    run("readonly", (store) => store.getAll(below(key, name))),
+    living(),
+  ]);
+  const left = works.map((work, i) => ({ ...work, window: keys[i][2] })).filter(({ window }) => !others.has(lock(window)));
+  return left.sort((a, b) => b.at - a.at)[0] ?? null;
+}
+
+/** The names of the images that have work which is not saved. */
+export async function unsaved(key) {
+  const keys = await run("readonly", (store) => store.getAllKeys(below(key)));
+  return keys.map(([, name]) => name);
 }
 
 /** A setting of this browser; ``fallback`` where there is none or storage is forbidden. */

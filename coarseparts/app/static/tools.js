@@ -33,7 +33,7 @@ export class Tools {
       flood: { start: (point) => this.#flood(point), move() {}, end() {} },
       ruler: { start: (point) => this.#rule(point), move() {}, end() {} },
     };
-    editor.addEventListener("open", () => (this.active = null));
+    editor.addEventListener("settle", () => this.end());
   }
 
   get work() {
@@ -45,7 +45,7 @@ export class Tools {
   }
 
   choose(name) {
-    this.cancel();
+    this.end();
     this.choices.tool = name;
     this.view.draft = null;
     whisper(`${TOOLS[name].name}. ${TOOLS[name].says}`);
@@ -54,7 +54,9 @@ export class Tools {
 
   start(point, flipped = false) {
     if (!this.work) return;
+    this.end(); // a pen that the keyboard put down
     this.editor.work.touch();
+    if (["brush", "polygon", "flood"].includes(this.choices.tool) && !this.editor.mayDraw()) return;
     this.flipped = flipped;
     this.active = this.tools[this.choices.tool];
     this.active.start(point);
@@ -87,6 +89,7 @@ export class Tools {
   press(point) {
     if (this.active) return this.end(point);
     this.start(point);
+    if (!this.active) return; // refused
     if (!["mask", "brush", "box"].includes(this.choices.tool)) return this.end(point);
     whisper("Pen down: arrows draw, Enter lifts it.");
   }

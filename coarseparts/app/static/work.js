@@ -95,9 +95,8 @@ export class Work {
     return step.what;
   }
 
-  /** Takes the model's answer: a step that can be undone where it replaces drawn parts. */
-  async answered(answer) {
-    const parts = await this.#read(answer.parts);
+  /** Takes the model's answer, its parts as ``read`` gives them: a step that can be undone where it replaces drawn parts. */
+  answered(parts, { scores, confidence }) {
     const replaces = this.edited && difference(this.parts, parts, this.width, this.height);
     if (replaces) {
       const before = this.parts;
@@ -108,25 +107,32 @@ export class Work {
       this.history.forgetUndone();
     }
     this.known = true;
-    this.scores = answer.scores ?? {};
-    this.confidence = answer.confidence ?? null;
+    this.scores = scores ?? {};
+    this.confidence = confidence ?? null;
   }
 
   /** Takes the parts that were saved on the server. */
   async loaded(saved, status) {
-    this.parts = await this.#read(saved.parts);
+    this.parts = await this.read(saved.parts);
     this.known = true;
     this.corrected = status === "corrected";
   }
 
   async readMask(bytes) {
     this.mask = this.#sized(await decode(bytes));
+    this.version++;
   }
 
-  /** What goes to the server as labels; a mask without a pixel is none. */
+  /** Whether there is a mask; one without a pixel is none. */
+  get masked() {
+    if (this.counted !== this.version) this.hasMask = this.mask?.some((value) => value) ?? false;
+    this.counted = this.version;
+    return this.hasMask;
+  }
+
+  /** What goes to the server as labels. */
   async labelsToSend() {
-    const given = this.mask?.some((value) => value) ?? false;
-    const mask = given ? toBase64(await encode(this.mask, this.width, this.height)) : null;
+    const mask = this.masked ? toBase64(await encode(this.mask, this.width, this.height)) : null;
     return { ...this.labels, mask };
   }
 
@@ -157,7 +163,8 @@ export class Work {
     return true;
   }
 
-  async #read(parts) {
+  /** Parts as the server sends them -> a plane. Throws where they do not fit the photograph. */
+  async read(parts) {
     if (!this.session.overlapping) return this.#sized(await decode(fromBase64(parts)));
     const plane = new Uint8Array(this.width * this.height);
     for (const { index, name } of this.session.parts) {
