@@ -40,6 +40,7 @@ VERBS = {
     "predict": "The parts of photographs; what this model has predicted into the folder already is not done again.",
     "measure": "Traits of the parts of photographs, with units and intervals, as a CSV table.",
     "convert": "The labels of one annotation tool in the format of another.",
+    "export": "A trained model for other programs: ONNX or TorchScript files, or a folder for a hub of models.",
     "networks": "Multiply-accumulates and parameters of the paper's networks (Fig. 6) for one 256 x 256 image.",
     "settings": "Every setting with its default, for --set KEY=VALUE.",
     "prepare": "Public data sets into dataset files, from their unpacked archives.",
