@@ -19,6 +19,7 @@ from coarseparts.export.onnx_file import libraries, onnx_of, runs_onnx
 from coarseparts.export.torchscript import runs_torchscript, torchscript_of
 from coarseparts.export.verify import TOLERANCE, difference
 from coarseparts.inference.model import Model, load
+from coarseparts.report.model_card import FILE
 from coarseparts.report.palette import colours
 from coarseparts.system.errors import Failed, RunError, WrongArgument
 from coarseparts.system.files import path_of, write_whole
@@ -28,7 +29,7 @@ from coarseparts.training.claims import explained
 
 TARGETS = ("onnx", "torchscript", "hub-folder")
 
-ABOUT, CARD = "coarseparts.json", "model_card.md"
+ABOUT = "coarseparts.json"
 
 Runs = Callable[[Any], np.ndarray]
 
@@ -168,5 +169,5 @@ def _hub_folder(model: Model, source: Path, folder: Path, tell: Tell) -> dict[st
     if os.path.lexists(folder / "README.md"):
         tell(f"{folder / 'README.md'}: is there already and stays as it is")
     else:
-        files["README.md"] = hub.readme(model, [source / CARD, source.parent / CARD])
+        files["README.md"] = hub.readme(model, [source / FILE, source.parent / FILE])
     return files
