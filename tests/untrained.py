@@ -1,4 +1,4 @@
-"""A run folder with an untrained model, for tests of what comes after training."""
+"""Run folders with models that were never trained: quickly made, good to predict with."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
+from coarseparts import Model
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
 from coarseparts.data.transforms import to_input
-from coarseparts.inference.model import Model
 from coarseparts.labels import STYLES
 from coarseparts.labels.schema import Schema
 from coarseparts.training.networks import build, resolve

@@ -76,6 +76,7 @@ _ONE_OF = {
     "--body": ("torso", "rest"),
     "--export": names.EXPORTS,
     "--to": names.EXPORTS,
+    "export --to": names.TARGETS,
     "--set": tuple(f"{key}=" for key in names.SETTINGS),
     "--over": tuple(f"{key}=" for key in names.SETTINGS),
 }

@@ -42,6 +42,8 @@ VERBS = {
     "app": "Look at parts, give labels, correct: a page on this machine, for photographs and a trained model.",
     "serve": "A trained model for the tools where people work: Label Studio, X-AnyLabeling, or a plain call.",
     "convert": "The labels of one annotation tool in the format of another.",
+    "export": "A trained model for other programs: ONNX or TorchScript files, or a folder for a hub of models.",
+    "doctor": "Versions, extras, devices, folders, and a self-test of 20 seconds, to be sent along with a question.",
     "networks": "Multiply-accumulates and parameters of the paper's networks (Fig. 6) for one 256 x 256 image.",
     "settings": "Every setting with its default, for --set KEY=VALUE.",
     "prepare": "Public data sets into dataset files, from their unpacked archives.",

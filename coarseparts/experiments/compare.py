@@ -12,7 +12,9 @@ from rich.console import Console
 from coarseparts.experiments import exhibits
 from coarseparts.experiments.cells import Cell, Conditions, Done, Outcome, start_of, trained
 from coarseparts.experiments.data import Data
+from coarseparts.experiments.model_card import model_card
 from coarseparts.inference.model import Model
+from coarseparts.report import model_card as cards
 from coarseparts.report.csv_files import read_csv
 from coarseparts.report.pages import Page, write_folder
 from coarseparts.report.results import Result, main_method
@@ -21,7 +23,7 @@ from coarseparts.system.errors import RunError
 from coarseparts.system.locks import Tell, silent
 from coarseparts.system.text import from_csv_cell
 from coarseparts.training import plan
-from coarseparts.training.claims import claimed, read_config
+from coarseparts.training.claims import claimed, read_config, write
 from coarseparts.training.methods import METHODS
 from coarseparts.training.run_folder import RunFolder
 from coarseparts.training.settings import Settings
@@ -92,6 +94,7 @@ def compare(
                 of_seed[done.cell.method] = done
                 if done.cell.method == exported:
                     Model.of(done.task, done.joint, METHODS[exported].posterior).save(own / "model")
+                    write(own / cards.FILE, model_card(done, title).to_markdown())
             if len(failed) == before:
                 shown = of_seed[exported]
         if not parallel.is_main() or not results:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from coarseparts.experiments.cells import Done
+from coarseparts.experiments.model_card import model_card
 from coarseparts.report.pages import Page
 from coarseparts.report.pictures import Gallery, Legend, Strip, image_scores, worst_and_others
 from coarseparts.report.results import Result
@@ -40,6 +41,7 @@ def page(done: Done, results: Sequence[Result], title: str, problems: Sequence[s
         galleries=[] if counts is None else [_gallery(done, counts)],
         facts=_facts(task, done.run),
         problems=problems,
+        card=model_card(done, title),
     )
 
 

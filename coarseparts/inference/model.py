@@ -40,12 +40,15 @@ from coarseparts.training.task import Task
 
 FORMAT = 2
 
+MODEL_TYPE, HUB_CONFIG, HUB_WEIGHTS = "coarseparts", "config.json", "model.safetensors"
+"""Of a folder as hubs of models have them: all weights are in one file, each under "network.name"."""
+
 _BUILDING = threading.Lock()
 """One model at a time is built: what that draws of torch's random numbers is put back afterwards."""
 
 
 def load(path: str | os.PathLike[str], device: str = "auto", flip: bool | None = None) -> Model:
-    """The trained model of a run folder, or of its ``model/`` folder alone.
+    """The trained model of a run folder, of its ``model/`` folder alone, or of what ``export --to hub-folder`` wrote.
 
     ``device``: "cpu", "cuda", "cuda:1", or "auto", a GPU where torch sees one. ``flip``: whether it looks at the mirror
     image of everything, too, and says the mean, which takes twice the time; None: as its training was measured.
@@ -146,6 +149,14 @@ class Model(Trained):
 
         All of them name what they belong to, so that files of two models are not taken for one.
         """
+        text, tensors = self.content()
+        for name, each in tensors.items():
+            if each:
+                write(folder / f"{name}.safetensors", tensor_file(each, {"model": text["id"]}))
+        write(folder / "model.json", json.dumps(text, indent=1))
+
+    def content(self) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
+        """What ``save`` writes: model.json's content, whose "id" names the model, and the weights by network."""
         text: dict[str, Any] = {
             "format": FORMAT,
             "schema": self.schema.model_dump(mode="json"),
@@ -160,11 +171,7 @@ class Model(Trained):
             name: {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
             for name, module in self._parts().items()
         }
-        text["id"] = _id_of(text, tensors)
-        for name, each in tensors.items():
-            if each:
-                write(folder / f"{name}.safetensors", tensor_file(each, {"model": text["id"]}))
-        write(folder / "model.json", json.dumps(text, indent=1))
+        return {**text, "id": _id_of(text, tensors)}, tensors
 
     @classmethod
     def of(cls, task: Task, joint: JointModel, has_posterior: bool) -> Model:
@@ -180,14 +187,18 @@ class Model(Trained):
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> Model:
-        """Reads what ``save`` wrote (a run folder's ``model/``). Raises RunError where there is none, DamagedRun naming
-        the file where one is damaged, of another model, or holds no finite numbers."""
-        if not folder.is_dir() or not os.path.lexists(folder / "model.json"):
+        """Reads what ``save`` wrote (a run folder's ``model/``), or ``export --to hub-folder``. Raises RunError where
+        there is none, DamagedRun naming the file where one is damaged, of another model, or holds no finite numbers."""
+        file = folder / "model.json"
+        if whole := not os.path.lexists(file) and os.path.lexists(folder / HUB_CONFIG):
+            file = folder / HUB_CONFIG
+        if not folder.is_dir() or not os.path.lexists(file):
             raise RunError(f"{folder}: holds no trained model; train one with `coarseparts train`")
         look_through(folder)
-        file = folder / "model.json"
         try:
             found = load_json(file)
+            if whole and isinstance(found, dict) and (of := found.pop("model_type", None)) != MODEL_TYPE:
+                raise DamagedRun(f"{file}: model_type {short(of)}, expected {MODEL_TYPE}; name a model of this program")
             if not isinstance(found, dict) or found.get("format") != FORMAT:
                 version = found.get("format") if isinstance(found, dict) else None
                 raise DamagedRun(f"{file}: format {short(version)}, expected {FORMAT}; train again")
@@ -206,7 +217,7 @@ class Model(Trained):
             names = [name for name, module in shapes.items() if module.state_dict()]
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise DamagedRun(f"{file}: is damaged ({reason(error)}); train again") from error
-        weights = {name: _weights(folder / f"{name}.safetensors", card.id) for name in names}
+        weights = _in_one_file(folder, names, card.id) if whole else _in_files(folder, names, card.id)
         try:
             fits({name: shapes[name] for name in names}, weights)
             with _BUILDING, torch.random.fork_rng(devices=[]):
@@ -249,6 +260,18 @@ def _shapes(schema: Schema, settings: Settings, styles: list[str]) -> JointModel
             return build(schema, settings, styles, weights=False)
     except NotImplementedError:  # some of timm's backbones look at values while they are made
         return build(schema, settings, styles, weights=False)
+
+
+def _in_files(folder: Path, names: Sequence[str], model: str) -> dict[str, dict[str, Tensor]]:
+    return {name: _weights(folder / f"{name}.safetensors", model) for name in names}
+
+
+def _in_one_file(folder: Path, names: Sequence[str], model: str) -> dict[str, dict[str, Tensor]]:
+    tensors = _weights(folder / HUB_WEIGHTS, model)
+    return {
+        name: {key.removeprefix(f"{name}."): t for key, t in tensors.items() if key.startswith(f"{name}.")}
+        for name in names
+    }
 
 
 def _weights(file: Path, model: str) -> dict[str, Tensor]:

@@ -136,7 +136,7 @@ class PartBoxes(LabelStyle):
     def _within(self, label: Tensor, size: int) -> Tensor:
         """(B, P, size, size) bool: whose centre lies in the part's box."""
         inside_x, inside_y = inside(label.flatten(0, 1), size)
-        return (inside_y[:, :, None] & inside_x[:, None, :]).unflatten(0, label.shape[:2])
+        return (inside_y[:, :, None] & inside_x[:, None, :]).unflatten(0, (-1, label.shape[1]))
 
     def _each(self, label: Tensor, log_not: Tensor, wrong: Tensor) -> Tensor:
         each = misfit(label.flatten(0, 1), log_not.flatten(0, 1), wrong)

@@ -92,7 +92,7 @@ class SkipDecoder(nn.Module):
         fine = features[self.first :]
         x = self.top(self.lateral[-1](fine[-1]))
         for i in range(len(fine) - 2, -1, -1):
-            x = upsample(self.down[i](x), fine[i].shape[-1] // x.shape[-1])
+            x = upsample(self.down[i](x))
             x = self.mix[i](x + self.lateral[i](fine[i]))
         x = self.head(x)
         return upsample(x, self.stride) if self.full else x

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from coarseparts.report import tables
 from coarseparts.report.csv_files import write_text
 from coarseparts.report.label_curves import label_curves
+from coarseparts.report.model_card import ModelCard
 from coarseparts.report.pictures import Gallery, Strip
 from coarseparts.report.published import Table as Published
 from coarseparts.report.results import (
@@ -38,6 +39,7 @@ class Page:
     ``published``: the paper's numbers, a column of the tables. ``metrics``: lines of metrics.csv (``figures.Row``),
     read as ``figures.validation_curves`` (percent) and ``figures.loss_curves`` say. ``facts``: settings, times, the
     machine. ``problems``: what was wrong or repaired in the data, and what did not come to an end, a line each.
+    ``card``: of the model that was kept.
     """
 
     title: str
@@ -48,6 +50,7 @@ class Page:
     galleries: Sequence[Gallery] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     problems: Sequence[str] = ()
+    card: ModelCard | None = None
 
 
 def write_folder(folder: Path, results: Sequence[Result], page: Page) -> list[tables.Table]:
@@ -98,6 +101,7 @@ def write_report(path: Path, results: Sequence[Result], page: Page, told: Sequen
         "galleries": [(gallery.title, gallery.legend.entries(), gallery.cards()) for gallery in page.galleries],
         "facts": page.facts,
         "problems": page.problems,
+        "card": page.card.sections if page.card else {},
     }
     context["left_out"] = [name for name, key in _SECTIONS.items() if not context[key]]
     return write_text(path, _rendered(context))

@@ -15,6 +15,7 @@ from coarseparts.cli.main import VERBS, app
 from coarseparts.data.formats import registry
 from coarseparts.data.prepare import oid_aircraft
 from coarseparts.experiments import cells, sweep, worlds
+from coarseparts.export import files
 from coarseparts.labels import STYLES
 from coarseparts.training import methods
 from coarseparts.training import settings as presets
@@ -117,6 +118,7 @@ def test_the_names_are_those_of_the_registries() -> None:
     assert names.PRESETS == tuple(presets.PRESETS)
     assert names.EFFORTS == tuple(presets.EFFORTS)
     assert names.PUBLISHED == presets.PUBLISHED
+    assert names.TARGETS == files.TARGETS
     assert names.STARTS == tuple(cells.STARTS)
     assert names.EACH == tuple(cells.EACH)
     assert names.WORLDS == tuple(worlds.WORLDS)
