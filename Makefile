@@ -5,7 +5,7 @@ PYTHON ?= python3 python3.13 python3.12 python3.11 python3.14
 VENV ?= .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test lint docs wheel clean
 
 setup: $(STAMP)
 
@@ -21,10 +21,20 @@ lint: setup
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+docs: setup
+	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(VENV)/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
+# Two builds of one commit are the same bytes: files are dated by the commit.
+wheel: setup
+	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt build
+	$(VENV)/bin/python benchmarks/build.py dist
+
 # What was trained, runs/, is nobody's to delete but yours.
 clean:
 	if [ -f $(VENV)/pyvenv.cfg ]; then rm -rf $(VENV); fi
-	rm -rf build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist docs/_build docs/reference *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Done again only when the dependencies change. The stamp comes last: a half-finished install is taken up again.

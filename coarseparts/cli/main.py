@@ -46,6 +46,7 @@ VERBS = {
     "doctor": "Versions, extras, devices, folders, and a self-test of 20 seconds, to be sent along with a question.",
     "networks": "Multiply-accumulates and parameters of the paper's networks (Fig. 6) for one 256 x 256 image.",
     "settings": "Every setting with its default, for --set KEY=VALUE.",
+    "schema": "The keys of the dataset file as a JSON schema, by which editors complete them and mark mistakes.",
     "prepare": "Public data sets into dataset files, from their unpacked archives.",
 }
 """Each is the file of its name in this folder, with a typer ``app``; imported when it is asked for."""

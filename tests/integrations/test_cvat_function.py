@@ -26,7 +26,8 @@ from PIL import Image
 from coarseparts.integrations.cvat import create
 
 function = create(sys.argv[2], "cpu")
-labels = [models.Label(id=100 + label.id, name=label.name, type="any", attributes=[], sublabels=[]) for label in function.spec.labels]
+none = {"type": "any", "attributes": [], "sublabels": []}
+labels = [models.Label(id=100 + label.id, name=label.name, **none) for label in function.spec.labels]
 said = {}
 for polygons in (False, True):
     mapper = _AnnotationMapper(logging.getLogger(), function.spec.labels, labels, allow_unmatched_labels=False,
