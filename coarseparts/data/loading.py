@@ -80,6 +80,8 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
     if any(problem.severity == "error" for problem in problems):
         raise BadInput(problems)
     crop = object_crop(size, recipe.crop.margin, parts=parts, **labels) if recipe.crop.to == "object" else None
+    if crop is not None and parts is not None and found.alone and not labels.keys() & {"mask", "box", "part_boxes"}:
+        crop = with_parts(crop, parts, recipe.crop.margin)
     used = {style: labels[style] for style in STYLES if style in labels and style in recipe.use}
     return Sample(name, image, parts, used, crop), problems
 
@@ -120,6 +122,15 @@ def object_crop(
         return None
     more = margin * (extent[2:] - extent[:2])
     return np.concatenate([extent[:2] - more, extent[2:] + more]).astype(np.float32)
+
+
+def with_parts(crop: np.ndarray, parts: np.ndarray, margin: float) -> np.ndarray:
+    """(4,) float32: a crop around the keypoints of an image's one object, larger where a part of it lies beyond, with
+    the ``margin`` of ``object_crop``: keypoints are few, and some of them missing."""
+    drawn = object_crop(parts.shape[::-1], margin, parts=parts)  # type: ignore[arg-type]
+    if drawn is None:
+        return crop
+    return np.concatenate([np.minimum(crop[:2], drawn[:2]), np.maximum(crop[2:], drawn[2:])])
 
 
 def _extent(mask: np.ndarray) -> np.ndarray:

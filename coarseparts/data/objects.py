@@ -11,6 +11,7 @@ import numpy as np
 
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.drawing import Outline
+from coarseparts.data.formats.units import box_iou
 from coarseparts.labels.given import Given
 from coarseparts.system.problems import SHOWN, Problem
 from coarseparts.system.text import abridged, listed
@@ -20,6 +21,9 @@ WITHIN = 0.8
 
 APART = 0.25
 """By how much the best figure has to be better than the next one, of both sides, to be no guess."""
+
+FILLED = 0.75
+"""Intersection over union of a box and that of a mask, from which on they may be one object's."""
 
 MARGIN = 0.05
 """A figure's box is larger by this share of its sides: the tip of an antenna is clicked just beyond the outline."""
@@ -113,53 +117,75 @@ def joined_as(how: str) -> Callable[[list[Annotation]], Objects]:
 
 
 def join(objects: Sequence[Annotation]) -> tuple[list[Annotation], list[Problem]]:
-    """The objects of a file in which annotations that say different things of one place have become one: keypoints
-    without a mask, and a mask or box without keypoints in which they lie. Each belongs to one other at most; where two
-    would fit about as well both stay as they are. Notes say how many were joined, and where it could not be told.
+    """The objects of a file in which annotations that say different things of one place have become one: a box and the
+    mask that fills it, then keypoints without a mask, and a mask or box without keypoints in which they lie. Each
+    belongs to one other at most; where two would fit about as well both stay as they are. Notes say how many were
+    joined, and where it could not be told.
     """
+    found, problems = list(objects), []
+    for stage in _STAGES:
+        found, told = _joined(found, stage)
+        problems += told
+    return found, problems
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """What is joined with what: ``is_more``, which is added to what ``is_figure``; ``fit`` of the two, 0..1, which has
+    to be ``least`` or more; what notes call them."""
+
+    is_more: Callable[[Annotation], bool]
+    is_figure: Callable[[Annotation], bool]
+    fit: Callable[[Annotation, Annotation], float]
+    least: float
+    joined: str
+    unclear: str
+
+
+def _joined(objects: Sequence[Annotation], stage: _Stage) -> Objects:
     by_image: dict[str, list[Annotation]] = defaultdict(list)
     for one in objects:
         by_image[one.image].append(one)
-    skeleton_of: dict[int, Annotation] = {}  # by the figure's id()
+    more_of: dict[int, Annotation] = {}  # by the figure's id()
     alone: set[str] = set()
     unclear: list[str] = []
     for image, own in by_image.items():
-        skeletons = [one for one in own if "keypoints" in one.labels and "mask" not in one.labels]
-        figures = [one for one in own if "keypoints" not in one.labels and _box(one) is not None]
-        pairs, doubtful = _pairs(skeletons, figures)
-        skeleton_of |= pairs
+        pairs, doubtful = _pairs([*filter(stage.is_more, own)], [*filter(stage.is_figure, own)], stage)
+        more_of |= pairs
         unclear += [image] * doubtful
         if pairs and len(own) == 1 + len(pairs):
             alone.add(image)
-    taken = {id(skeleton) for skeleton in skeleton_of.values()}
+    taken = {id(more) for more in more_of.values()}
     found = []
     for one in objects:
         if id(one) in taken:
             continue
-        if (other := skeleton_of.get(id(one))) is not None:
-            names, labels = other.keypoint_names, {**other.labels, **one.labels}
+        if (other := more_of.get(id(one))) is not None:
+            names, labels = other.keypoint_names or one.keypoint_names, {**other.labels, **one.labels}
             both = one.alone or one.image in alone
             one = replace(one, labels=labels, keypoint_names=names, alone=both, group=one.group or other.group)
         found.append(one)
-    joined = [one.image for one in objects if id(one) in skeleton_of]
-    return found, _notes(objects, joined, unclear)
+    joined = [one.image for one in objects if id(one) in more_of]
+    return found, _notes(objects, stage, joined, unclear)
 
 
-def _pairs(skeletons: Sequence[Annotation], figures: Sequence[Annotation]) -> tuple[dict[int, Annotation], bool]:
-    """The skeleton of a figure, by the figure's id(), where there is no doubt; and whether there is any elsewhere."""
-    if not skeletons or not figures:
+def _pairs(
+    more: Sequence[Annotation], figures: Sequence[Annotation], stage: _Stage
+) -> tuple[dict[int, Annotation], bool]:
+    """What belongs to a figure, by the figure's id(), where there is no doubt; and whether there is any elsewhere."""
+    if not more or not figures:
         return {}, False
-    share = np.array([[_within(skeleton, figure) for figure in figures] for skeleton in skeletons])
+    share = np.array([[stage.fit(one, figure) for figure in figures] for one in more])
     pairs, doubtful = {}, False
-    for row, skeleton in enumerate(skeletons):
+    for row, one in enumerate(more):
         column = int(share[row].argmax())
-        if share[row, column] < WITHIN:
+        if share[row, column] < stage.least:
             continue
         others = np.concatenate([np.delete(share[row], column), np.delete(share[:, column], row)])
         if others.size and others.max() > share[row, column] - APART:
             doubtful = True
         else:
-            pairs[id(figures[column])] = skeleton
+            pairs[id(figures[column])] = one
     return pairs, doubtful
 
 
@@ -181,15 +207,44 @@ def _box(figure: Annotation) -> np.ndarray | None:
     return None if mask is None else mask.extent
 
 
-def _notes(objects: Sequence[Annotation], joined: Sequence[str], unclear: Sequence[str]) -> list[Problem]:
+def _overlap(boxed: Annotation, figure: Annotation) -> float:
+    """The intersection over union of the boxes of two figures."""
+    one, other = _box(boxed), _box(figure)
+    assert one is not None and other is not None
+    return box_iou(one, other) if (one[2:] > one[:2]).all() and (other[2:] > other[:2]).all() else 0.0
+
+
+_STAGES = (
+    _Stage(
+        lambda one: one.labels.keys() == {"box"},
+        lambda one: "mask" in one.labels and _box(one) is not None,
+        _overlap,
+        FILLED,
+        "a mask and a box around it",
+        "boxes that fit several masks",
+    ),
+    _Stage(
+        lambda one: "keypoints" in one.labels and "mask" not in one.labels,
+        lambda one: "keypoints" not in one.labels and _box(one) is not None,
+        _within,
+        WITHIN,
+        "keypoints and a mask or box around them",
+        "keypoints that lie in several masks or boxes",
+    ),
+)
+
+
+def _notes(
+    objects: Sequence[Annotation], stage: _Stage, joined: Sequence[str], unclear: Sequence[str]
+) -> list[Problem]:
     file = objects[0].file if objects else ""
     notes = []
     if joined:
-        message = f"{len(joined)} objects are written as two annotations each, keypoints and a mask or box around them"
+        message = f"{len(joined)} objects are written as two annotations each, {stage.joined}"
         remedy = "they are taken for one; write `join: none` in this source if they are not"
         notes.append(Problem(file, f"{message}: {listed(list(dict.fromkeys(joined)), SHOWN)}", remedy, "note"))
     if unclear:
-        message = f"{len(unclear)} images have keypoints that lie in several masks or boxes, or the other way round"
+        message = f"{len(unclear)} images have {stage.unclear}, or the other way round"
         remedy = "they stay objects of their own: write each object as one annotation"
         notes.append(Problem(file, f"{message}: {listed(unclear, SHOWN)}", remedy, "note"))
     return notes

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from coarseparts.data.crops import crop_and_resize, square_crop
+from coarseparts.data.loading import object_crop, with_parts
 from coarseparts.data.sample import Sample
 from coarseparts.labels.part_maps import ExclusiveMaps
 from coarseparts.labels.uncrop import uncrop, uncrop_largest
@@ -181,3 +182,13 @@ def test_uncropped_probabilities_are_interpolated_and_then_compared() -> None:
     whole = uncrop(prediction, crop, native)
     found = uncrop_largest(prediction, crop, native)
     assert np.array_equal(found, whole.argmax(0)) and len(np.unique(found)) == 5
+
+
+def test_a_crop_around_keypoints_cuts_no_part_off():
+    parts = np.zeros((100, 100), np.uint8)
+    parts[20:30, 10:90] = 1
+    keypoints = np.array([[15, 25, 2], [30, 25, 2], [45, 25, 2], [0, 0, 0]], np.float32)
+    crop = object_crop((100, 100), 0, keypoints=keypoints, parts=parts)
+    whole = with_parts(crop, parts, 0)
+    assert crop[2] < 60 and whole[2] == 90 and whole[0] == min(crop[0], 10) and whole[1] == crop[1]
+    assert with_parts(crop, np.zeros_like(parts), 0) is crop

@@ -15,6 +15,7 @@ READ: dict[str, tuple[set[str], str]] = {
     "case01": (WHOLE, "are taken for the one region that they are"),
     "case02": (WHOLE, "4 objects are written as two annotations each"),
     "case04": ({"parts"}, "has no annotation of the categories beetle-parts"),
+    "case06c": ({"parts", "keypoints"}, "they are taken for the keypoints"),
     "case09c": ({"parts", "keypoints", "mask"}, "4 samples are of photographs that are turned upright"),
     "case11a": ({"parts"}, ""),
     "case11c": ({"parts"}, ""),
@@ -30,7 +31,6 @@ READ: dict[str, tuple[set[str], str]] = {
 """Case: the labels that each of its four samples has, and a note."""
 
 REFUSED = {
-    "case06c": ("it seems to have a category per keypoint", 1),
     "case09a": ("before EXIF orientation 6 turns it upright", 4),
     "case17b": ("write `suffix: _mask`", 1),
     "case19a": ("was made on 160x120 pixels", 4),

@@ -115,19 +115,73 @@ def test_a_lone_region_with_iscrowd_is_a_region_and_others_are_crowds(tmp_path: 
     assert second == "2 annotations are crowds (iscrowd) and left out"
 
 
-def test_a_category_for_each_keypoint_is_one_error(tmp_path: Path) -> None:
+def of_points(file: Path, *more: dict[str, Any], **said: Any) -> Path:
+    """A category for each of the keypoints NAMES, a point of each in two images; ``said`` by a keypoint's number."""
     images = [{"id": i, "file_name": f"{i}.png", "width": 40, "height": 40} for i in range(2)]
     entries = [
-        {"id": 3 * i + j, "image_id": i, "category_id": j, "bbox": [5.0 * j, 7.0, 1, 1], "segmentation": []}
+        {"id": 3 * i + j, "image_id": i, "category_id": j} | {key: value(j) for key, value in said.items()}
         for i in range(2)
         for j in range(3)
     ]
-    categories = [{"id": j, "name": name} for j, name in enumerate(NAMES)]
-    file = tmp_path / "c.json"
-    file.write_text(json.dumps({"images": images, "annotations": entries, "categories": categories}))
-    found, (problem,) = read_coco(file)
+    names = {"keypoints": ["it"]} if "keypoints" in said else {}
+    categories = [{"id": j, "name": name, **names} for j, name in enumerate(NAMES)] + [{"id": 9, "name": "ant"}]
+    file.write_text(json.dumps({"images": images, "annotations": [*entries, *more], "categories": categories}))
+    return file
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"bbox": lambda j: [5.0 * j + 1, 7.0, 1, 1], "segmentation": lambda j: []},
+        {"bbox": lambda j: [5.0 * j + 1.5, 7.5, 0, 0]},
+        {"segmentation": lambda j: [[5.0 * j + 1.5, 7.5]], "bbox": lambda j: [5.0 * j + 1, 7, 1, 1]},
+        {"keypoints": lambda j: [5.0 * j + 1.5, 7.5, 2], "bbox": lambda j: [5.0 * j + 1.5, 7.5, 0, 0]},
+    ],
+)
+def test_a_category_for_each_keypoint_gives_one_object_with_all(tmp_path: Path, said: dict[str, Any]) -> None:
+    outline = {
+        "id": 70,
+        "image_id": 1,
+        "category_id": 9,
+        "segmentation": [[0, 5, 20, 5, 20, 12]],
+        "bbox": [0, 5, 20, 7],
+    }
+    objects, problems = read_coco(of_points(tmp_path / "c.json", outline, **said))
+    told = ["6 annotations are of a pixel or so, of 3 categories: they are taken for the keypoints head, neck, tail"]
+    assert [note.partition(" of one object")[0] for note in notes(problems)] == told
+    drawn, *skeletons = sorted(objects, key=lambda one: "mask" not in one.labels)
+    assert "keypoints" not in drawn.labels and len(skeletons) == 2
+    for one in skeletons:
+        assert one.keypoint_names == ("head", "neck", "tail") and one.labels.keys() == {"keypoints"}
+        assert one.keypoints is not None and one.keypoints.tolist() == [[1.5, 7.5, 2], [6.5, 7.5, 2], [11.5, 7.5, 2]]
+    assert {one.image for one in join(objects)[0]} == {"0.png", "1.png"}, "and the skeleton is the outline's"
+
+
+def test_two_points_of_one_category_in_an_image_are_one_error(tmp_path: Path) -> None:
+    twice = {"id": 70, "image_id": 1, "category_id": 2, "bbox": [30, 30, 1, 1]}
+    found, (problem,) = read_coco(of_points(tmp_path / "c.json", twice, bbox=lambda j: [5.0 * j, 7.0, 1, 1]))
     assert found == [] and problem.severity == "error"
-    assert "6 boxes are of a pixel or so, of 3 categories: it seems to have a category per keypoint" in problem.message
+    assert "7 annotations are of a pixel or so, of 3 categories: it seems to have a category per" in problem.message
+
+
+def test_small_boxes_in_shares_of_the_image_are_boxes(tmp_path: Path) -> None:
+    found, _ = read_coco(of_points(tmp_path / "c.json", bbox=lambda j: [0.2, 0.1 * j, 0.5, 0.25]))
+    assert len(found) == 6 and all(one.labels["box"].of == (1000, 1000) for one in found)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        [5, 6, 7, 8, 0, 0],
+        [[5, 6], [7, 8], [-1, -1]],
+        [5, 6, None, 7, 8, None, None, None, None],
+    ],
+)
+def test_keypoints_without_a_visibility_are_visible(tmp_path: Path, written: list[Any]) -> None:
+    (one,), problems = read_coco(coco(tmp_path / "c.json", written))
+    assert one.keypoints is not None and one.keypoints.tolist() == [[5, 6, 2], [7, 8, 2], [0, 0, 0]]
+    assert all(problem.severity == "note" for problem in problems)
+    assert any("have no visibility" in note for note in notes(problems))
 
 
 def one_of(file: Path, **changes: Any) -> tuple[list[Any], list[Problem]]:

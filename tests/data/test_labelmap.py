@@ -10,7 +10,7 @@ from PIL import Image
 
 from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.formats.labelmap import read_labelmap
-from coarseparts.data.formats.part_masks import background_is_last, read_part_mask
+from coarseparts.data.formats.part_masks import background_elsewhere, read_part_mask
 from coarseparts.data.records import read_dataset
 from coarseparts.system.problems import BadInput
 
@@ -125,8 +125,12 @@ def test_grey_in_three_channels_is_read_by_its_level(tmp_path: Path) -> None:
 
 def test_a_background_that_is_the_last_index_is_noted(folder: Path) -> None:
     shifted = np.array([2, 0, 1], np.uint8)[INDEX]
-    assert background_is_last(shifted, PARTS) and not background_is_last(INDEX, PARTS)
+    assert background_elsewhere(shifted, PARTS) == len(PARTS) and background_elsewhere(INDEX, PARTS) is None
     Image.fromarray(shifted).save(folder / "masks" / "a.png")
     (record,), _, _ = read_dataset(load_dataset_file(folder / "d.yaml"))
     notes = [str(p) for p in record.load()[1] if p.severity == "note"]
     assert any("part 'tail' fills the border" in note and "is the background the last index" in note for note in notes)
+    Image.fromarray(np.array([255, 0, 1], np.uint8)[INDEX]).save(folder / "masks" / "a.png")
+    (record,), _, _ = read_dataset(load_dataset_file(folder / "d.yaml"))
+    notes = [str(p) for p in record.load()[1] if p.severity == "note"]
+    assert any("255, not labelled, fills the border" in note and "is the background 255?" in note for note in notes)

@@ -107,3 +107,22 @@ def test_predictions_take_them_joined_too(tmp_path: Path) -> None:
     labels = read_labels(schema, Crop(), {"0.png": tmp_path / "images" / "0.png"}, {"coco": tmp_path / "c.json"})
     (recipe,) = labels.objects["0.png"]
     assert recipe.use == {"keypoints", "mask", "box"}
+
+
+def test_a_mask_a_box_and_a_skeleton_apart_are_one_object(tmp_path: Path) -> None:
+    box = {"image_id": 0, "category_id": 2, "bbox": [4, 5, 11, 10]}
+    found, joins = read(tmp_path, skeleton(5, 5), figure(5, 5), box)
+    assert found == [{"keypoints", "mask", "box"}]
+    assert [join.partition(":")[0].partition(", ")[2] for join in joins] == [
+        "a mask and a box around it",
+        "keypoints and a mask or box around them",
+    ]
+    several = [box, figure(30, 30), figure(5, 5), box | {"bbox": [30, 29, 10, 11]}, skeleton(30, 30)]
+    found, joins = read(tmp_path, *several)
+    assert sorted(map(len, found)) == [2, 3] and len(joins) == 2
+
+
+def test_boxes_that_fit_one_mask_alike_stay_apart(tmp_path: Path) -> None:
+    box = {"image_id": 0, "category_id": 2, "bbox": [5, 5, 10, 10]}
+    found, joins = read(tmp_path, figure(5, 5), box, box)
+    assert len(found) == 3 and joins == ["1 images have boxes that fit several masks, or the other way round: 0.png"]

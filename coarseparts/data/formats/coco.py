@@ -17,6 +17,7 @@ from coarseparts.data.formats import habits, units
 from coarseparts.data.formats.annotation import Annotation, PartSegment
 from coarseparts.data.formats.coco_file import Broken, CocoFile, load_coco
 from coarseparts.data.formats.drawing import Outline
+from coarseparts.data.formats.point_categories import gather_points
 from coarseparts.data.formats.units import MOST, Coordinates
 from coarseparts.data.images import allowed
 from coarseparts.data.scaling import placed
@@ -53,6 +54,7 @@ def objects_of(
 ) -> tuple[list[Annotation], list[Problem]]:
     """``read_coco`` of a file that is loaded."""
     path, lost = coco.path, habits.Lost()
+    gather_points(coco, coordinates)
     of_parts = _taken_apart(coco, parts, coordinates)
     per_image = Counter(entry["image_id"] for entry in coco.annotations)
     objects = []
@@ -80,10 +82,6 @@ def objects_of(
             one = Annotation(str(path), where, image, key, alone, names, labels)
             objects.append(replace(one, group=group) if isinstance(group, str) else one)
     objects = _in_pixels(coco, objects, coordinates)
-    sizes = [box[2:] - box[:2] for one in objects if (box := one.label("box")) is not None]
-    if points := habits.of_a_pixel(sizes, len({entry["category_id"] for entry in coco.annotations})):
-        coco.say(*points[0])
-        return [], coco.problems
     for message, remedy in (*lost.notes(), *habits.all_hidden(objects)):
         coco.say(message, remedy, "note")
     hulls = habits.hulls(objects)
@@ -280,8 +278,10 @@ def _keypoints(value: Any, names: tuple[str, ...], lost: habits.Lost) -> Points 
     if _is_nothing(value):
         return None
     missing = np.zeros(len(names), bool)
-    if isinstance(value, list) and len(value) == 3 * len(names):
-        value, missing = _with_nowhere(value)
+    if isinstance(value, list):
+        value, lost.plain = _in_threes(value, len(names), lost.plain)
+        if len(value) == 3 * len(names):
+            value, missing = _with_nowhere(value)
     numbers = _finite(value, "keypoints")
     if numbers.size != 3 * len(names):
         message = f"{numbers.size} keypoint numbers for {len(names)} keypoint names, expected {3 * len(names)}"
@@ -295,6 +295,25 @@ def _keypoints(value: Any, names: tuple[str, ...], lost: habits.Lost) -> Points 
     lost.add(names, cornered, missing & (points[:, 2] > 0))
     points[(points[:, 2] == 0) | missing | cornered] = 0
     return Points(names, points) if points.any() else None
+
+
+def _in_threes(value: list[Any], count: int, plain: int) -> tuple[list[Any], int]:
+    """Numbers of ``count`` keypoints as x, y, visibility one after the other: also those written as a list each; and as
+    x and y alone, or with nothing for the visibility: they are visible then, which is counted on ``plain``."""
+    if len(value) == count and all(isinstance(one, list) and len(one) in (2, 3) for one in value):
+        given = [[*one, None] if len(one) == 2 else one for one in value]
+    elif len(value) == 2 * count and count:
+        given = [[*value[i : i + 2], None] for i in range(0, len(value), 2)]
+    elif len(value) == 3 * count:
+        given = [value[i : i + 3] for i in range(0, len(value), 3)]
+    else:
+        return value, plain
+    flat = []
+    for x, y, visibility in given:
+        nowhere = x is None or y is None or x != x or y != y
+        plain += visibility is None and not nowhere
+        flat += [x, y, visibility if visibility is not None else 0 if nowhere else 2]
+    return flat, plain
 
 
 def _with_nowhere(value: list[Any]) -> tuple[list[Any], np.ndarray]:

@@ -16,9 +16,6 @@ from coarseparts.system.text import listed, short
 HIDDEN = 5
 """Keypoints, all of them hidden, from which on that is worth a note."""
 
-POINT = 2.0
-"""Pixels of a box's longer side, up to which it is a point."""
-
 HULLS = 3
 """Objects whose boxes are the hulls of their keypoints, from which on that is taken for a habit of the file."""
 
@@ -26,11 +23,12 @@ HULLS = 3
 @dataclass
 class Lost:
     """Keypoints of a file that are taken as not labelled, by name: how many lie in a corner, how many have no
-    coordinates, and how many there are of each."""
+    coordinates, and how many there are of each; and how many are visible only because nothing is said (``plain``)."""
 
     cornered: Counter[str] = field(default_factory=Counter)
     nowhere: Counter[str] = field(default_factory=Counter)
     of: Counter[str] = field(default_factory=Counter)
+    plain: int = 0
 
     def add(self, names: Sequence[str], cornered: np.ndarray, nowhere: np.ndarray) -> None:
         """Counts the keypoints of an object: (k,) bool each."""
@@ -43,6 +41,8 @@ class Lost:
             if names:
                 told = listed(f"{short(name)} in {n} of {self.of[name]} objects" for name, n in names.items())
                 yield f"keypoints that {what} are taken as not labelled: {told}", ""
+        if self.plain:
+            yield f"{self.plain:,} keypoints have no visibility, and are taken as visible", ""
 
 
 def all_hidden(objects: Sequence[Annotation]) -> list[Finding]:
@@ -53,16 +53,6 @@ def all_hidden(objects: Sequence[Annotation]) -> list[Finding]:
         return []
     message = f"all {hidden:,} labelled keypoints have visibility 1, hidden, and none has 2: nothing is learned of them"
     return [(message, "if 1 means visible here, write `visible: 1` in this source")]
-
-
-def of_a_pixel(sizes: Sequence[np.ndarray], categories: int) -> list[Finding]:
-    """Whether annotations are keypoints, a category each: ``sizes`` (2,) of their boxes are a pixel or so."""
-    if categories < 2 or len(sizes) < HULLS or sum(float(size.max()) <= POINT for size in sizes) < 0.9 * len(sizes):
-        return []
-    message = (
-        f"{len(sizes)} boxes are of a pixel or so, of {categories} categories: it seems to have a category per keypoint"
-    )
-    return [(message, "expected one category with a list of `keypoints`: export skeletons, or a keypoint format")]
 
 
 def hulls(objects: Sequence[Annotation]) -> list[Finding]:

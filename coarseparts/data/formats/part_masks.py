@@ -136,9 +136,11 @@ def read_part_files(
             message = "its outlines are smoothed: between two indices lie pixels of the indices between them"
             remedy = "export it without anti-aliasing, and resize masks by nearest neighbour only"
             notes.append(Problem(str(file), message, remedy, "note"))
-        if background_is_last(whole, parts):
-            message = f"part {short(parts[-1])} fills the border of the image, and 0 lies inside the object alone"
-            remedy = f"is the background the last index? It has to be 0, and {short(parts[0])} 1"
+        if (background := background_elsewhere(whole, parts)) is not None:
+            fills = f"{IGNORE}, not labelled," if background == IGNORE else f"part {short(parts[-1])}"
+            message = f"{fills} fills the border of the image, and 0 lies inside the object alone"
+            called = "the last index" if background == len(parts) else str(background)
+            remedy = f"is the background {called}? It has to be 0, and {short(parts[0])} 1"
             notes.append(Problem(str(file), message, remedy, "note"))
         return whole, notes + _compressed(file, whole, colours)
     drawn: list[tuple[int, np.ndarray]] = []
@@ -262,11 +264,13 @@ def _stretched(path: Path) -> int:
     return {2: 85, 4: 17}.get(head[24], 1) if head[25:26] == b"\0" else 1
 
 
-def background_is_last(values: np.ndarray, parts: tuple[str, ...]) -> bool:
-    """Whether a part mask (H, W) looks as if its background were the last index and its parts began at 0: the last part
-    fills the border, and 0 lies inside alone."""
+def background_elsewhere(values: np.ndarray, parts: tuple[str, ...]) -> int | None:
+    """The index that seems to be the background of a part mask (H, W) whose parts began at 0: the last part, or 255,
+    fills the border, and 0 lies inside alone. None where it is 0, as it has to be."""
     border = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
-    return bool((border == len(parts)).mean() > 0.95 and (values == 0).any() and not (border == 0).any())
+    if not (values == 0).any() or (border == 0).any():
+        return None
+    return next((index for index in (len(parts), IGNORE) if (border == index).mean() > 0.95), None)
 
 
 def is_smoothed(parts: np.ndarray) -> bool:
