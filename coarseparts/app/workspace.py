@@ -302,8 +302,7 @@ class Workspace:
         number = revision
         while (older := self.out / "older" / f"{name}.{number}.png").exists():
             number += 1
-        older.parent.mkdir(parents=True, exist_ok=True)
-        os.link(file, older) if hasattr(os, "link") else older.write_bytes(file.read_bytes())
+        write_whole(older, file.read_bytes())
 
     def _current(self, entry: Entry, revision: int) -> None:
         if entry.revision != revision:

@@ -19,7 +19,7 @@ app = help.app()
     app,
     examples=(
         "coarseparts serve runs/ants --images photos",
-        "coarseparts serve runs/ants --images photos --host 0.0.0.0 --name my-machine",
+        "coarseparts serve runs/ants --host 0.0.0.0 --name host.docker.internal --token SECRET",
     ),
 )
 def serve(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from judges import asked
 from PIL import Image
 
 pytest.importorskip("fastapi", reason="fastapi is not installed: pip install 'coarseparts[app]'")
@@ -90,6 +92,26 @@ def test_label_studio_gets_the_parts_in_the_controls_of_its_interface(client, mo
     assert (one["original_width"], one["original_height"]) == (64, 64)
     assert 0 < answer["score"] <= 1 and len({r["id"] for r in answer["result"]}) == len(answer["result"])
     assert {r.get("parentID") for r in answer["result"][1:]} == {one["id"]}
+
+
+def test_label_studios_own_validators_find_nothing_wrong_with_an_answer(client, tmp_path: Path) -> None:
+    def wrong(config: str) -> object:
+        (answer,) = predicted(client, task("bird_1.png"), config=config)
+        (tmp_path / "answer.json").write_text(json.dumps(answer))
+        return asked("label_studio_sdk", script, tmp_path / "answer.json", config)
+
+    script = """
+import json, sys
+from label_studio_sdk.label_interface import LabelInterface
+from label_studio_sdk.label_interface.objects import PredictionValue
+answer = json.load(open(sys.argv[1]))
+assert answer["result"] and PredictionValue(**answer).score == answer["score"]
+print(json.dumps(LabelInterface(sys.argv[2]).validate_prediction(answer, return_errors=True)))
+"""
+    config = '<View><Image name="img" value="$photo"/>'
+    brush = '<BrushLabels name="parts" toName="img">' + "".join(f'<Label value="{p}"/>' for p in birds.SCHEMA.parts)
+    assert wrong(f"{config}{brush}</BrushLabels></View>") == []
+    assert wrong(f"{config}{brush}</BrushLabels></View>".replace("BrushLabels", "PolygonLabels")) == []
 
 
 def test_the_labels_that_a_task_has_are_used(client, model, images: Path) -> None:

@@ -1,85 +1,83 @@
-"""The function that cvat-sdk's automatic annotation calls, judged by its own driver."""
+"""A model as a function of CVAT's automatic annotation, run by cvat-sdk's own driver without a server."""
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import numpy as np
 import pytest
-from judges import JUDGES
-from PIL import Image
+from judges import asked
 
 import coarseparts
-from coarseparts.data.synthetic import birds
+from coarseparts.integrations import cvat
 from coarseparts.system.errors import Failed
 
-SCRIPT = """
-import json, logging, sys
-from types import SimpleNamespace
-sys.path.append(sys.argv[1])  # behind our own libraries
-import cvat_sdk.models as models
-from cvat_sdk.auto_annotation.driver import _AnnotationMapper
-from PIL import Image
-from coarseparts.integrations.cvat import create
+ROOT = Path(coarseparts.__file__).parent.parent
 
-function = create(sys.argv[2], "cpu")
-none = {"type": "any", "attributes": [], "sublabels": []}
-labels = [models.Label(id=100 + label.id, name=label.name, **none) for label in function.spec.labels]
-said = {}
-for polygons in (False, True):
-    mapper = _AnnotationMapper(logging.getLogger(), function.spec.labels, labels, allow_unmatched_labels=False,
-                               conv_mask_to_poly=polygons)
-    context = SimpleNamespace(frame_name="bird.png", conf_threshold=None, conv_mask_to_poly=polygons)
-    _, shapes = mapper.validate_and_remap(function.detect(context, Image.open(sys.argv[3])), 5)
-    said[str(polygons)] = [(shape.label_id - 100, shape.type.value, shape.points, shape.frame) for shape in shapes]
-context = SimpleNamespace(frame_name="bird.png", conf_threshold=1.0, conv_mask_to_poly=False)
-said["sure"] = len(function.detect(context, Image.open(sys.argv[3])))
-print(json.dumps(said))
+SCRIPT = """
+import json, sys
+from types import SimpleNamespace as Of
+sys.path += sys.argv[1:]  # what cvat-sdk does not bring: this project, and what it needs
+import logging
+import cvat_sdk.auto_annotation as auto, cvat_sdk.models as models
+from cvat_sdk.auto_annotation import driver
+from PIL import Image
+from coarseparts.data.synthetic import birds
+from coarseparts.integrations import cvat
+from server import toy_model
+
+model = toy_model()
+cvat.load = lambda run, device: model
+image = Image.fromarray(birds.render(1, size=64, seed=4)["image"][0])
+sample = Of(frame_name="bird.png", frame_index=3, media=Of(load_image=lambda: image))
+sent = []
+
+def run(kind, **more):
+    labels = [
+        models.Label(name=name, id=100 + i, type=kind, attributes=[], sublabels=[])
+        for i, name in enumerate(model.schema.parts)
+    ]
+    driver.TaskDataset = lambda *_, **__: Of(labels=labels, samples=[sample])
+    api = Of(partial_update_annotations=lambda *_, patched_labeled_data_request: sent.append(patched_labeled_data_request))
+    client = Of(logger=logging.getLogger(), tasks=Of(api=api))
+    auto.annotate_task(client, 1, cvat.create("run"), **more)
+    return [
+        (shape.type.value, shape.label_id - 100, shape.frame, [float(p) for p in shape.points]) for shape in sent[-1].shapes
+    ]
+
+parts = model.predict(image)
+print(json.dumps([
+    run("mask"),
+    run("polygon", conv_mask_to_poly=True),
+    run("mask", conf_threshold=1.0),
+    {name: mask.tolist() for name, mask in parts.masks.items()},
+]))
 """
 
 
-def packages() -> str:
-    """Where the judges' libraries lie; skips where there is no cvat-sdk."""
-    code = "import cvat_sdk, sysconfig; print(sysconfig.get_path('purelib'))"
-    done = subprocess.run([JUDGES, "-c", code], capture_output=True, text=True) if JUDGES else None
-    if done is None or done.returncode:
-        pytest.skip("COARSEPARTS_JUDGES names no Python with cvat-sdk: nobody to ask")
-    return done.stdout.strip()
+def of_runs(points: list[float]) -> np.ndarray:
+    """(64, 64) bool of CVAT's mask: lengths of runs, from background on, then the box, its ends included."""
+    *runs, left, top, right, bottom = (int(value) for value in points)
+    inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    found = np.zeros((64, 64), bool)
+    found[top : bottom + 1, left : right + 1] = inside.reshape(bottom - top + 1, right - left + 1)
+    return found
 
 
-def test_cvats_driver_takes_the_masks_and_the_polygons(toy_run: Path, tmp_path: Path) -> None:
-    Image.fromarray(birds.render(1, size=64, seed=4)["image"][0]).save(tmp_path / "bird.png")
-    command = [sys.executable, "-c", SCRIPT, packages(), str(toy_run), str(tmp_path / "bird.png")]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout.splitlines()[-1])
-    parts = coarseparts.load(toy_run, "cpu").predict(tmp_path / "bird.png")
-    drawn = np.zeros((64, 64), np.uint8)
-    for label, kind, points, frame in said["False"]:
-        assert (kind, frame) == ("mask", 5)
-        *counts, left, top, right, bottom = map(int, points)
-        runs = np.repeat(np.arange(len(counts)) % 2, counts)  # CVAT's code: lengths of 0s and 1s in turn, then the box
-        box = runs.reshape(bottom - top + 1, right - left + 1) > 0
-        drawn[top : bottom + 1, left : right + 1][box] = label
-    assert np.array_equal(drawn, parts.index)
-    assert {label for label, *_ in said["True"]} == set(np.unique(drawn)) - {0}
-    assert {kind for _, kind, *_ in said["True"]} == {"polygon"}
-    assert said["sure"] == 0, "parts below the threshold are left out"
+def test_cvats_own_driver_takes_every_part_as_the_library_says_it() -> None:
+    places = [ROOT, ROOT / "tests" / "app", sysconfig.get_paths()["purelib"]]
+    masks, polygons, sure, expected = asked("cvat_sdk", SCRIPT, *places)  # type: ignore[misc]
+    seen = {index: np.array(mask) for index, mask in enumerate(expected.values()) if np.any(mask)}
+    assert [(kind, label, frame) for kind, label, frame, _ in masks] == [("mask", index, 3) for index in seen]
+    for _, label, _, points in masks:
+        assert np.array_equal(of_runs(points), seen[label])
+    assert {kind for kind, *_ in polygons} == {"polygon"} and {label for _, label, *_ in polygons} == set(seen)
+    assert sure == [], "below the threshold nothing is said"
 
 
-@pytest.fixture(scope="module")
-def toy_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from untrained import saved
-
-    return saved(tmp_path_factory.mktemp("run"))
-
-
-def test_without_cvat_sdk_the_command_that_installs_it_is_told(toy_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from coarseparts.integrations.cvat import create
-
-    monkeypatch.setitem(sys.modules, "cvat_sdk.auto_annotation", None)
+def test_without_cvat_sdk_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cvat_sdk", None)
     with pytest.raises(Failed, match="pip install cvat-sdk"):
-        create(str(toy_run))
+        cvat.create("runs/ants")
