@@ -32,7 +32,9 @@ def build(folder: Path, date: int) -> list[Path]:
     """The wheel and the source archive in ``folder``, built from a copy of the tree, so that nothing is left in it."""
     with tempfile.TemporaryDirectory() as work:
         copy = Path(work) / "tree"
-        left_out = shutil.ignore_patterns(".git", ".venv", "__pycache__", "*.egg-info", "build", "dist", "runs", "_build")
+        left_out = shutil.ignore_patterns(
+            ".git", ".venv", "__pycache__", "*.egg-info", "build", "dist", "runs", "_build"
+        )
         shutil.copytree(ROOT, copy, ignore=left_out, symlinks=True)
         for path in (copy, *copy.rglob("*")):
             if not path.is_symlink():
