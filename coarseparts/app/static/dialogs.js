@@ -79,7 +79,10 @@ export async function length(editor, view, points) {
       const scale = await api.saveScale({ image: work.id, points, length: value, unit });
       tell(`Scale saved: ${Number(scale.pixels_per_unit.toPrecision(4))} pixels per ${unit}.`);
     } catch (failure) {
-      return warn(`The scale is not saved: ${failure.message}`, { label: "Try again", run: () => length(editor, view, points) });
+      return warn(`The scale is not saved: ${failure.message}`, {
+        label: "Try again",
+        run: () => length(editor, view, points),
+      });
     }
   }
   view.draft = null;

@@ -16,7 +16,9 @@ export class Editor extends EventTarget {
     this.session = session;
     // Drafts of another folder or of other parts must never come up here: their values would mean something else.
     this.key = session.key ?? JSON.stringify([session.title, session.parts.map(({ name }) => name)]);
-    this.window = [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    this.window = [...crypto.getRandomValues(new Uint8Array(8))]
+      .map((byte) => byte.toString(16).padStart(2, "0"))
+      .join("");
     this.id = null; // of the image that is open or was the last one
     this.work = null;
     this.photo = null;
@@ -129,7 +131,8 @@ export class Editor extends EventTarget {
 
   async #fromServer(work, about) {
     if (about.labels.mask) await work.readMask(await api.mask(work.id));
-    if (["accepted", "corrected"].includes(about.status)) await work.loaded(await api.savedParts(work.id), about.status);
+    if (["accepted", "corrected"].includes(about.status))
+      await work.loaded(await api.savedParts(work.id), about.status);
   }
 
   /** Throws this browser's work on the open image away and takes the server's. */
@@ -189,7 +192,10 @@ export class Editor extends EventTarget {
       if (work.dirty) this.#keep();
     } catch (failure) {
       if (failure.name !== "AbortError" && !question.signal.aborted) {
-        this.#warn(`No parts from the model: ${failure.message}`, { label: "Ask again", run: () => this.work === work && this.ask() });
+        this.#warn(`No parts from the model: ${failure.message}`, {
+          label: "Ask again",
+          run: () => this.work === work && this.ask(),
+        });
       }
     }
     if (question === this.question) this.#giveUp();
@@ -198,7 +204,8 @@ export class Editor extends EventTarget {
 
   /** Whether parts may be drawn now: over what is shown, never over nothing because the model has not answered yet. */
   mayDraw() {
-    if (this.asking && !this.work.known) return this.#refuse("The model is still looking for the parts; draw when they are shown.");
+    if (this.asking && !this.work.known)
+      return this.#refuse("The model is still looking for the parts; draw when they are shown.");
     if (this.asking) this.#giveUp(); // its answer would replace what is about to be drawn
     return true;
   }
@@ -235,14 +242,23 @@ export class Editor extends EventTarget {
     const work = this.work;
     if (!this.usable || this.saving) return false;
     this.#settle();
-    if (!work.known || this.asking) return this.#refuse("The model is still looking for the parts; save when they are shown.");
+    if (!work.known || this.asking)
+      return this.#refuse("The model is still looking for the parts; save when they are shown.");
     work.touch();
     const send = async () => {
       const { revision, seconds, version } = work;
       const status = work.edited ? "corrected" : "accepted";
       const author = storage.setting("author", this.session.author ?? "");
       const [parts, labels] = await Promise.all([work.partsToSend(), work.labelsToSend()]);
-      const saved = await api.saveParts(work.id, { parts, labels, status, revision, seconds, author, window: this.window });
+      const saved = await api.saveParts(work.id, {
+        parts,
+        labels,
+        status,
+        revision,
+        seconds,
+        author,
+        window: this.window,
+      });
       work.dirty = work.version !== version; // drawn on while it was being saved
       return saved;
     };
@@ -259,7 +275,12 @@ export class Editor extends EventTarget {
     if (!this.usable || this.saving) return false;
     const { revision } = work;
     const send = () => api.saveStatus(work.id, { status, revision, window: this.window });
-    return this.#saving(work, send, () => {}, () => this.setStatus(status));
+    return this.#saving(
+      work,
+      send,
+      () => {},
+      () => this.setStatus(status),
+    );
   }
 
   async #saving(work, send, failed, again) {

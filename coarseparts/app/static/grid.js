@@ -98,14 +98,18 @@ export class Grid {
     const width = String(Math.floor(scroller.clientWidth / columns));
     const focused = this.box.contains(document.activeElement);
     const first = Math.max(0, Math.floor(scroller.scrollTop / TILE[1]) - BEYOND) * columns;
-    const last = Math.min(listing.total, (Math.ceil((scroller.scrollTop + scroller.clientHeight) / TILE[1]) + BEYOND) * columns);
+    const last = Math.min(
+      listing.total,
+      (Math.ceil((scroller.scrollTop + scroller.clientHeight) / TILE[1]) + BEYOND) * columns,
+    );
     for (const [index, tile] of this.tiles) {
       if (index >= first && index < last && tile.dataset.width === width) continue;
       tile.remove();
       this.tiles.delete(index);
     }
     for (let index = first; index < last; index++) if (!this.tiles.has(index)) this.#add(index, columns);
-    if (focused && !this.box.contains(document.activeElement)) this.tiles.get(this.active)?.querySelector("button").focus();
+    if (focused && !this.box.contains(document.activeElement))
+      this.tiles.get(this.active)?.querySelector("button").focus();
   }
 
   // All that a tile shows: where this is the same, so is the tile.
@@ -128,22 +132,26 @@ export class Grid {
   }
 
   #tile(image, index) {
-    const unsaved = this.editor.unsaved.has(image.name);
+    const state = this.editor.unsaved.has(image.name) ? "not saved" : image.status;
     const facts = [
-      make("span", { class: `badge ${image.status}`, text: unsaved ? "not saved" : image.status }),
-      make("span", { class: "sure", text: [image.queue_rank && `no. ${image.queue_rank}`, percent(image.confidence)].filter(Boolean).join(" · ") }),
+      make("span", { class: `badge ${image.status}`, text: state }),
+      make("span", {
+        class: "sure",
+        text: [image.queue_rank && `no. ${image.queue_rank}`, percent(image.confidence)].filter(Boolean).join(" · "),
+      }),
     ];
-    const thumbnail = image.status === "damaged"
-      ? make("span", { class: "none", text: image.reason ?? "cannot be read" })
-      : make("img", { src: thumbnailAddress(image.id), alt: "", decoding: "async", on: { error: unreadable } });
+    const thumbnail =
+      image.status === "damaged"
+        ? make("span", { class: "none", text: image.reason ?? "cannot be read" })
+        : make("img", { src: thumbnailAddress(image.id), alt: "", decoding: "async", on: { error: unreadable } });
     const name = make("span", { class: "name", text: image.name, title: image.name });
-    const rank = image.queue_rank ? `, number ${image.queue_rank} to label` : "";
+    const rank = image.queue_rank && `number ${image.queue_rank} to label`;
     const button = make(
       "button",
       {
         type: "button",
         tabindex: index === this.active ? 0 : -1,
-        "aria-label": `${image.name}, ${unsaved ? "not saved" : image.status}${image.confidence === null ? "" : `, ${percent(image.confidence)}`}${rank}`,
+        "aria-label": [image.name, state, percent(image.confidence), rank].filter(Boolean).join(", "),
         title: image.reason ?? "",
         on: { click: () => this.#choose(index), focus: () => (this.active = index) },
       },
@@ -151,7 +159,11 @@ export class Grid {
       name,
       make("span", { class: "facts" }, ...facts),
     );
-    return make("div", { class: "tile", role: "listitem", "aria-setsize": this.listing.total, "aria-posinset": index + 1 }, button);
+    return make(
+      "div",
+      { class: "tile", role: "listitem", "aria-setsize": this.listing.total, "aria-posinset": index + 1 },
+      button,
+    );
   }
 
   #choose(index) {
@@ -163,7 +175,14 @@ export class Grid {
     const { columns } = this;
     const rows = Math.max(1, Math.floor(this.scroller.clientHeight / TILE[1])) * columns;
     const moves = {
-      ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, PageDown: rows, PageUp: -rows, Home: -Infinity, End: Infinity,
+      ArrowRight: 1,
+      ArrowLeft: -1,
+      ArrowDown: columns,
+      ArrowUp: -columns,
+      PageDown: rows,
+      PageUp: -rows,
+      Home: -Infinity,
+      End: Infinity,
     };
     if (!(event.key in moves)) return;
     event.preventDefault();

@@ -11,8 +11,14 @@ const FAR = 48; // with Ctrl
 
 /** Every key of the page: {keys, says, where: "image" | "canvas" | "anywhere", run(event, key)}. */
 export function table({ editor, view, tools, choices, go }) {
-  const tool = ([name, { key, says, name: title }]) => ({ keys: [key], says: `${title}: ${says}`, where: "image", run: () => tools.choose(name) });
-  const brush = (factor) => () => change({ radius: Math.min(200, Math.max(0.5, Math.round(10 * choices.radius * factor) / 10)) });
+  const tool = ([name, { key, says, name: title }]) => ({
+    keys: [key],
+    says: `${title}: ${says}`,
+    where: "image",
+    run: () => tools.choose(name),
+  });
+  const brush = (factor) => () =>
+    change({ radius: Math.min(200, Math.max(0.5, Math.round(10 * choices.radius * factor) / 10)) });
   const opacity = (step) => () => change({ opacity: Math.min(1, Math.max(0, choices.opacity + step)) });
   const change = (changes) => {
     Object.assign(choices, changes);
@@ -20,25 +26,75 @@ export function table({ editor, view, tools, choices, go }) {
   };
   return [
     ...Object.entries(TOOLS).map(tool),
-    { keys: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"], says: "Choose that part (0 the background), or that keypoint", where: "image", run: (_, key) => choose(Number(key), editor, choices) },
-    { keys: ["t", "Shift+T"], says: "Choose the next part or keypoint, the one before", where: "image", run: (event) => choose(null, editor, choices, event.shiftKey ? -1 : 1) },
-    { keys: ["e"], says: "Erase instead of drawing, and back", where: "image", run: () => change({ erase: !choices.erase }) },
+    {
+      keys: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+      says: "Choose that part (0 the background), or that keypoint",
+      where: "image",
+      run: (_, key) => choose(Number(key), editor, choices),
+    },
+    {
+      keys: ["t", "Shift+T"],
+      says: "Choose the next part or keypoint, the one before",
+      where: "image",
+      run: (event) => choose(null, editor, choices, event.shiftKey ? -1 : 1),
+    },
+    {
+      keys: ["e"],
+      says: "Erase instead of drawing, and back",
+      where: "image",
+      run: () => change({ erase: !choices.erase }),
+    },
     { keys: ["["], says: "Smaller brush", where: "image", run: brush(1 / 1.25) },
     { keys: ["]"], says: "Larger brush", where: "image", run: brush(1.25) },
-    { keys: ["w"], says: "Go to the photograph, to move the cursor there", where: "image", run: () => view.canvas.focus() },
-    { keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"], says: "Move the cursor; with Shift by a pixel of the photograph, with Ctrl far", where: "canvas", run: (event, key) => moveCursor(event, key, view, tools, editor) },
-    { keys: ["Enter"], says: "Act at the cursor; for what is drawn: pen down, pen up", where: "canvas", run: () => tools.press(cursor(view)) },
+    {
+      keys: ["w"],
+      says: "Go to the photograph, to move the cursor there",
+      where: "image",
+      run: () => view.canvas.focus(),
+    },
+    {
+      keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"],
+      says: "Move the cursor; with Shift by a pixel of the photograph, with Ctrl far",
+      where: "canvas",
+      run: (event, key) => moveCursor(event, key, view, tools, editor),
+    },
+    {
+      keys: ["Enter"],
+      says: "Act at the cursor; for what is drawn: pen down, pen up",
+      where: "canvas",
+      run: () => tools.press(cursor(view)),
+    },
     { keys: ["c", "Shift+Enter"], says: "Close the polygon", where: "image", run: () => tools.close() },
-    { keys: ["Delete", "Backspace"], says: "Delete the chosen keypoint, the box or the last corner, by the tool", where: "canvas", run: () => tools.remove() },
+    {
+      keys: ["Delete", "Backspace"],
+      says: "Delete the chosen keypoint, the box or the last corner, by the tool",
+      where: "canvas",
+      run: () => tools.remove(),
+    },
     { keys: ["Escape"], says: "Give up what is being drawn", where: "image", run: () => tools.cancel() },
     { keys: ["Ctrl+Z"], says: "Undo", where: "image", run: () => editor.undo() },
     { keys: ["Ctrl+Shift+Z", "Ctrl+Y"], says: "Redo", where: "image", run: () => editor.redo() },
-    { keys: ["+", "="], says: "Zoom in", where: "image", run: () => view.zoom(1.25, view.cursor ? view.toScreen(view.cursor) : undefined) },
-    { keys: ["-"], says: "Zoom out", where: "image", run: () => view.zoom(0.8, view.cursor ? view.toScreen(view.cursor) : undefined) },
+    {
+      keys: ["+", "="],
+      says: "Zoom in",
+      where: "image",
+      run: () => view.zoom(1.25, view.cursor ? view.toScreen(view.cursor) : undefined),
+    },
+    {
+      keys: ["-"],
+      says: "Zoom out",
+      where: "image",
+      run: () => view.zoom(0.8, view.cursor ? view.toScreen(view.cursor) : undefined),
+    },
     { keys: ["z"], says: "Whole image", where: "image", run: () => view.fit() },
     { keys: [","], says: "Parts clearer", where: "image", run: opacity(-0.1) },
     { keys: ["."], says: "Parts denser", where: "image", run: opacity(0.1) },
-    { keys: ["o"], says: "Parts shown or not", where: "image", run: () => change({ opacity: choices.opacity ? 0 : 0.5 }) },
+    {
+      keys: ["o"],
+      says: "Parts shown or not",
+      where: "image",
+      run: () => change({ opacity: choices.opacity ? 0 : 0.5 }),
+    },
     { keys: ["r"], says: "Ask the model again", where: "image", run: () => editor.ask() },
     { keys: ["a"], says: "Accept, next image", where: "image", run: () => go.accept() },
     { keys: ["Ctrl+S"], says: "Save", where: "image", run: () => editor.save() },
@@ -58,7 +114,7 @@ export function listen(keys, view, gestures) {
   const act = new Map(keys.flatMap((entry) => entry.keys.map((key) => [key, entry])));
   addEventListener("keydown", (event) => {
     if (document.querySelector("dialog[open]") || event.isComposing) return;
-    if (event.key === " " && event.target === view.canvas) return (gestures.space = true), event.preventDefault();
+    if (event.key === " " && event.target === view.canvas) return ((gestures.space = true), event.preventDefault());
     const entry = act.get(named(event)) ?? (event.key.startsWith("Arrow") ? act.get(event.key) : undefined);
     if (!entry || !allowed(event, entry, view)) return;
     event.preventDefault();
@@ -71,7 +127,10 @@ export function describe(keys) {
   const shown = (key) => ({ ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓" })[key] ?? key;
   const rows = keys.map(({ keys: names, says }) => {
     const several = names.length > 4 ? [names[0], names.at(-1)] : names;
-    const words = several.flatMap((key, i) => [i ? (several === names ? " " : " … ") : "", make("kbd", { text: shown(key) })]);
+    const words = several.flatMap((key, i) => [
+      i ? (several === names ? " " : " … ") : "",
+      make("kbd", { text: shown(key) }),
+    ]);
     return make("tr", {}, make("td", {}, ...words), make("td", { text: says }));
   });
   byId("key-list").replaceChildren(make("table", {}, make("tbody", {}, ...rows)));

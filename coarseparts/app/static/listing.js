@@ -80,7 +80,8 @@ export class Listing extends EventTarget {
     if (!image || image.status === status) return;
     this.counts[image.status]--;
     this.counts[status] = (this.counts[status] ?? 0) + 1;
-    if (this.filters.status) this.left += Number(image.status === this.filters.status) - Number(status === this.filters.status);
+    if (this.filters.status)
+      this.left += Number(image.status === this.filters.status) - Number(status === this.filters.status);
     image.status = status;
     this.dispatchEvent(new Event("change"));
   }

@@ -47,7 +47,8 @@ async function start() {
   connect(editor, view, go);
   editor.addEventListener("status", ({ detail }) => listing.update(detail.id, detail.status));
   byId("boot").remove();
-  if (!session.writable) warn("Corrections cannot be written where the server runs: what you do stays in this browser.");
+  if (!session.writable)
+    warn("Corrections cannot be written where the server runs: what you do stays in this browser.");
   if (!session.posterior) tell("This run has no posterior: labels are saved but do not change the model's parts.");
   addEventListener("hashchange", () => route(editor, grid));
   await editor.listUnsaved();
@@ -66,7 +67,9 @@ async function route(editor, grid) {
     await editor.close();
     await grid.refresh();
     // Whoever came by the search key stays there.
-    return document.activeElement === byId("query") ? undefined : grid.focus(grid.listing.places.get(String(last)) ?? grid.active);
+    return document.activeElement === byId("query")
+      ? undefined
+      : grid.focus(grid.listing.places.get(String(last)) ?? grid.active);
   }
   try {
     await editor.open(decodeURIComponent(id));

@@ -29,9 +29,17 @@ export function settle(text) {
 function show(text, kind, shown, action) {
   settle(text);
   if (kind === "note") byId("messages").querySelector(".note")?.remove(); // the latest is enough
-  const close = make("button", { type: "button", "aria-label": "Close this message", text: "×", on: { click: () => box.remove() } });
+  const close = make("button", {
+    type: "button",
+    "aria-label": "Close this message",
+    text: "×",
+    on: { click: () => box.remove() },
+  });
   const box = make("div", { class: `message ${kind}`, "data-text": text }, make("span", { text }));
-  if (action) box.append(make("button", { type: "button", text: action.label, on: { click: () => (box.remove(), action.run()) } }));
+  if (action)
+    box.append(
+      make("button", { type: "button", text: action.label, on: { click: () => (box.remove(), action.run()) } }),
+    );
   box.append(close);
   byId("messages").append(box);
   while (byId("messages").children.length > 4) byId("messages").firstChild.remove();

@@ -23,7 +23,12 @@ export class Panel {
         icon.append(use);
         icon.setAttribute("aria-hidden", "true");
         const choose = () => this.tools.choose(tool);
-        const button = make("button", { type: "button", "aria-keyshortcuts": key, title: `${says} (${key})`, on: { click: choose } });
+        const button = make("button", {
+          type: "button",
+          "aria-keyshortcuts": key,
+          title: `${says} (${key})`,
+          on: { click: choose },
+        });
         button.append(icon, make("span", { text: name }));
         button.dataset.tool = tool;
         return button;
@@ -35,11 +40,21 @@ export class Panel {
     const { overlapping, parts } = this.editor.session;
     const rows = overlapping ? parts : [...parts, { index: 0, name: "background", color: null }];
     this.partRows = rows.map(({ index, name, color }) => {
-      const radio = make("input", { type: "radio", name: "part", value: index, on: { click: () => this.#choosePart(index) } });
+      const radio = make("input", {
+        type: "radio",
+        name: "part",
+        value: index,
+        on: { click: () => this.#choosePart(index) },
+      });
       const swatch = make("span", { class: color ? "swatch" : "swatch none" });
       if (color) swatch.style.background = color;
       const score = make("span", { class: "score" });
-      const row = make("div", { class: "row" }, make("label", {}, radio, swatch, make("span", { class: "name", text: name })), score);
+      const row = make(
+        "div",
+        { class: "row" },
+        make("label", {}, radio, swatch, make("span", { class: "name", text: name })),
+        score,
+      );
       if (color) row.append(this.#eye(name));
       return { index, name, row, radio, score };
     });
@@ -51,7 +66,14 @@ export class Panel {
       this.choices.hidden[event.target.checked ? "delete" : "add"](name);
       this.editor.changed();
     };
-    return make("input", { type: "checkbox", class: "eye", checked: true, title: "shown", "aria-label": `Show ${name}`, on: { change: toggle } });
+    return make("input", {
+      type: "checkbox",
+      class: "eye",
+      checked: true,
+      title: "shown",
+      "aria-label": `Show ${name}`,
+      on: { change: toggle },
+    });
   }
 
   #choosePart(index) {
@@ -72,8 +94,20 @@ export class Panel {
       const radio = make("input", { type: "radio", name: "keypoint", value: name, on: { click: choose } });
       const place = make("span", { class: "score" });
       const remove = () => this.tools.removeKeypoint(name);
-      const drop = make("button", { type: "button", class: "drop", text: "×", "aria-label": `Delete ${name}`, on: { click: remove } });
-      const row = make("div", { class: "row" }, make("label", {}, radio, make("span", { class: "name", text: name })), place, drop);
+      const drop = make("button", {
+        type: "button",
+        class: "drop",
+        text: "×",
+        "aria-label": `Delete ${name}`,
+        on: { click: remove },
+      });
+      const row = make(
+        "div",
+        { class: "row" },
+        make("label", {}, radio, make("span", { class: "name", text: name })),
+        place,
+        drop,
+      );
       return { name, row, radio, place, drop };
     });
     byId("keypoints").append(...this.keypointRows.map(({ row }) => row));

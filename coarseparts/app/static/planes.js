@@ -12,7 +12,12 @@ export function changing(overlapping, part, erase) {
 /** A round brush of ``radius`` pixels drawn from a to b, both [x, y]. */
 export function stroke(plane, width, height, a, b, radius, change) {
   const bounds = clipped(
-    [Math.min(a[0], b[0]) - radius, Math.min(a[1], b[1]) - radius, Math.max(a[0], b[0]) + radius, Math.max(a[1], b[1]) + radius],
+    [
+      Math.min(a[0], b[0]) - radius,
+      Math.min(a[1], b[1]) - radius,
+      Math.max(a[0], b[0]) + radius,
+      Math.max(a[1], b[1]) + radius,
+    ],
     width,
     height,
   );
@@ -42,7 +47,8 @@ export function polygon(plane, width, height, points, change) {
     const cuts = crossings(points, y + 0.5);
     for (let i = 0; i + 1 < cuts.length; i += 2) {
       const last = Math.min(width, Math.ceil(cuts[i + 1] - 0.5));
-      for (let x = Math.max(0, Math.ceil(cuts[i] - 0.5)); x < last; x++) plane[y * width + x] = change(plane[y * width + x]);
+      for (let x = Math.max(0, Math.ceil(cuts[i] - 0.5)); x < last; x++)
+        plane[y * width + x] = change(plane[y * width + x]);
     }
   }
   return bounds;
@@ -109,7 +115,8 @@ export function cut(plane, width, [x0, y0, x1, y1]) {
 
 /** Puts what ``cut`` copied back. */
 export function paste(plane, width, [x0, y0, x1, y1], pixels) {
-  for (let y = y0; y < y1; y++) plane.set(pixels.subarray((y - y0) * (x1 - x0), (y - y0 + 1) * (x1 - x0)), y * width + x0);
+  for (let y = y0; y < y1; y++)
+    plane.set(pixels.subarray((y - y0) * (x1 - x0), (y - y0 + 1) * (x1 - x0)), y * width + x0);
 }
 
 /** The smallest rectangle outside which two planes are the same; null where they are the same everywhere. */
@@ -126,6 +133,11 @@ export function difference(a, b, width, height) {
 }
 
 function clipped([x0, y0, x1, y1], width, height) {
-  const bounds = [Math.max(0, Math.floor(x0)), Math.max(0, Math.floor(y0)), Math.min(width, Math.ceil(x1) + 1), Math.min(height, Math.ceil(y1) + 1)];
+  const bounds = [
+    Math.max(0, Math.floor(x0)),
+    Math.max(0, Math.floor(y0)),
+    Math.min(width, Math.ceil(x1) + 1),
+    Math.min(height, Math.ceil(y1) + 1),
+  ];
   return bounds[0] < bounds[2] && bounds[1] < bounds[3] ? bounds : null;
 }

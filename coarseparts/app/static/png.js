@@ -20,7 +20,12 @@ export async function encode(plane, width, height) {
   numbers.setUint32(4, height);
   header.set([8, GREY, 0, 0, 0], 8);
   const data = await through(new CompressionStream("deflate"), rows);
-  return joined([Uint8Array.from(SIGNATURE), chunk("IHDR", header), chunk("IDAT", data), chunk("IEND", new Uint8Array(0))]);
+  return joined([
+    Uint8Array.from(SIGNATURE),
+    chunk("IHDR", header),
+    chunk("IDAT", data),
+    chunk("IEND", new Uint8Array(0)),
+  ]);
 }
 
 /** The bytes of a grey PNG of 8 bits -> {plane, width, height}. Throws where they are anything else. */
@@ -31,9 +36,10 @@ export async function decode(bytes) {
   const [depth, colour, , , interlaced] = bytes.subarray(24, 29);
   if (depth !== 8 || colour !== GREY || interlaced) throw new Error("a grey PNG of 8 bits was expected");
   const parts = [];
-  for (let at = 8; at + 8 <= bytes.length; ) {
+  for (let at = 8; at + 8 <= bytes.length;) {
     const length = view.getUint32(at);
-    if (String.fromCharCode(...bytes.subarray(at + 4, at + 8)) === "IDAT") parts.push(bytes.subarray(at + 8, at + 8 + length));
+    if (String.fromCharCode(...bytes.subarray(at + 4, at + 8)) === "IDAT")
+      parts.push(bytes.subarray(at + 8, at + 8 + length));
     at += 12 + length;
   }
   const rows = await through(new DecompressionStream("deflate"), joined(parts));
@@ -83,7 +89,10 @@ function chunk(name, data) {
   const bytes = new Uint8Array(12 + data.length);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, data.length);
-  bytes.set([...name].map((c) => c.charCodeAt(0)), 4);
+  bytes.set(
+    [...name].map((c) => c.charCodeAt(0)),
+    4,
+  );
   bytes.set(data, 8);
   let crc = 0xffffffff;
   for (const byte of bytes.subarray(4, 8 + data.length)) crc = CRC[(crc ^ byte) & 255] ^ (crc >>> 8);

@@ -1,6 +1,6 @@
 // Work that is not saved yet, kept in this browser (IndexedDB) so that a closed page, a crash or a server that is gone
-// lose nothing. It lies under the session's key, the image's name and the window that did it: two windows with one image
-// keep two works. A window that opens an image takes up the latest work of windows that are no more.
+// lose nothing. It lies under the session's key, the image's name and the window that did it: two windows with one
+// image keep two works. A window that opens an image takes up the latest work of windows that are no more.
 
 const NAME = "coarseparts";
 const STORE = "work";
@@ -34,7 +34,8 @@ const lock = (window) => `${NAME} ${window}`;
 
 /** Tells other windows of this browser that this one lives, as long as it does. */
 export function live(window) {
-  navigator.locks?.request(lock(window), () => new Promise(() => {})); // only https and this computer's pages have locks
+  // Pages without https have locks on this computer only.
+  navigator.locks?.request(lock(window), () => new Promise(() => {}));
 }
 
 async function living() {
@@ -53,7 +54,9 @@ export async function kept(key, name) {
     run("readonly", (store) => store.getAll(below(key, name))),
     living(),
   ]);
-  const left = works.map((work, i) => ({ ...work, window: keys[i][2] })).filter(({ window }) => !others.has(lock(window)));
+  const left = works
+    .map((work, i) => ({ ...work, window: keys[i][2] }))
+    .filter(({ window }) => !others.has(lock(window)));
   return left.sort((a, b) => b.at - a.at)[0] ?? null;
 }
 

@@ -1,5 +1,5 @@
-// What a pointer or the keyboard's cursor does on the photograph. A tool is {start, move, end}, all with an image point;
-// ``press`` is the keyboard's: for what is drawn, Enter puts the pen down and, once more, lifts it.
+// What a pointer or the keyboard's cursor does on the photograph. A tool is {start, move, end}, all with an image
+// point; ``press`` is the keyboard's: for what is drawn, Enter puts the pen down and, once more, lifts it.
 
 import { whisper } from "./messages.js";
 import { changing, flood, polygon, stroke, union } from "./planes.js";
@@ -98,14 +98,15 @@ export class Tools {
   close() {
     const points = this.view.draft?.polygon ?? [];
     this.view.draft = null;
-    if (points.length > 2) this.#once("parts", (plane, change) => polygon(plane, this.work.width, this.work.height, points, change));
+    if (points.length > 2)
+      this.#once("parts", (plane, change) => polygon(plane, this.work.width, this.work.height, points, change));
     this.view.request();
   }
 
   /** Delete: the polygon's last corner, or the chosen keypoint, or the box, by the tool. */
   remove() {
     const { tool, keypoint } = this.choices;
-    if (this.view.draft?.polygon?.length) return this.view.draft.polygon.pop(), this.view.request();
+    if (this.view.draft?.polygon?.length) return (this.view.draft.polygon.pop(), this.view.request());
     if (tool === "box") return this.#label((work) => (work.box = null));
     return this.removeKeypoint(keypoint);
   }
@@ -186,7 +187,14 @@ export class Tools {
       start: (point) => {
         fixed = this.#within(point);
         const [x0, y0, x1, y1] = this.work.box ?? [];
-        const corners = this.work.box ? [[x0, y0, x1, y1], [x1, y0, x0, y1], [x1, y1, x0, y0], [x0, y1, x1, y0]] : [];
+        const corners = this.work.box
+          ? [
+              [x0, y0, x1, y1],
+              [x1, y0, x0, y1],
+              [x1, y1, x0, y0],
+              [x0, y1, x1, y0],
+            ]
+          : [];
         const taken = corners.find(([x, y]) => this.#near([x, y], point) < NEAR);
         if (taken) fixed = taken.slice(2);
         draft(point);

@@ -147,7 +147,10 @@ export class View {
 
   // Twice, wide and dark under narrow and light: seen on every photograph.
   #line(draw, colour = "#ffffff", dash = []) {
-    for (const [style, width] of [["rgb(0 0 0 / 70%)", 3.5], [colour, 1.5]]) {
+    for (const [style, width] of [
+      ["rgb(0 0 0 / 70%)", 3.5],
+      [colour, 1.5],
+    ]) {
       this.context.beginPath();
       draw(this.context);
       this.context.setLineDash(width < 2 ? dash : []);
@@ -179,7 +182,12 @@ export class View {
     pen.fill();
     pen.stroke();
     if (!named) return;
-    Object.assign(pen, { font: "600 12px system-ui, sans-serif", lineWidth: 3.5, lineJoin: "round", textBaseline: "middle" });
+    Object.assign(pen, {
+      font: "600 12px system-ui, sans-serif",
+      lineWidth: 3.5,
+      lineJoin: "round",
+      textBaseline: "middle",
+    });
     const right = x + 12 + pen.measureText(name).width < this.canvas.clientWidth;
     pen.textAlign = right ? "left" : "right";
     pen.strokeStyle = "rgb(0 0 0 / 80%)";
@@ -196,7 +204,12 @@ export class View {
   #crosshair([x, y]) {
     if (["brush", "mask"].includes(this.choices.tool)) this.#ring([x, y]);
     const draw = (pen) => {
-      for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      for (const [dx, dy] of [
+        [1, 0],
+        [-1, 0],
+        [0, 1],
+        [0, -1],
+      ]) {
         pen.moveTo(x + 5 * dx, y + 5 * dy);
         pen.lineTo(x + 18 * dx, y + 18 * dy);
       }

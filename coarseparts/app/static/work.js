@@ -56,7 +56,7 @@ export class Work {
     return true;
   }
 
-  /** A copy of a plane ("parts" or "mask") to draw over; ``drawn`` notes what was drawn or ``restore`` takes it back. */
+  /** The plane "parts" or "mask" to be drawn in; ``drawn`` then notes what was drawn. */
   plane(what) {
     if (what === "mask") this.mask ??= new Uint8Array(this.width * this.height);
     return this[what];
@@ -95,7 +95,7 @@ export class Work {
     return step.what;
   }
 
-  /** Takes the model's answer, its parts as ``read`` gives them: a step that can be undone where it replaces drawn parts. */
+  /** Takes the model's answer, parts as ``read`` gives them: a step that can be undone where drawn parts go. */
   answered(parts, { scores, confidence }) {
     const replaces = this.edited && difference(this.parts, parts, this.width, this.height);
     if (replaces) {
@@ -150,7 +150,19 @@ export class Work {
   /** What this browser keeps until it is saved. */
   kept() {
     const { name, width, height, revision, mask, parts, known, edited, seconds } = this;
-    return { ...this.labels, name, width, height, revision, mask, parts, known, corrected: edited, seconds, at: Date.now() };
+    return {
+      ...this.labels,
+      name,
+      width,
+      height,
+      revision,
+      mask,
+      parts,
+      known,
+      corrected: edited,
+      seconds,
+      at: Date.now(),
+    };
   }
 
   /** Takes what this browser kept. Returns false, and takes nothing, where it was another image's. */
