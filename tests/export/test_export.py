@@ -23,11 +23,13 @@ from coarseparts.data.sample import Sample
 from coarseparts.data.synthetic import birds
 from coarseparts.export import files, onnx_file, verify
 from coarseparts.export.files import export
+from coarseparts.export.graph import styles_of
 from coarseparts.export.inputs import INPUTS
 from coarseparts.export.resize import Square
 from coarseparts.labels import STYLES, ExclusiveParts
 from coarseparts.labels.frames import CropFrame
 from coarseparts.labels.part_maps import maps_of
+from coarseparts.networks import SeparatePosteriors
 from coarseparts.system.errors import DamagedRun, Failed, RunError, WrongArgument
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
@@ -196,6 +198,14 @@ def test_models_without_a_posterior_have_a_part_model_alone(tmp_path: Path) -> N
     done = export(saved(tmp_path / "run", posterior=False), "torchscript", tmp_path / "out", tell=told.append)
     assert [file.name for file in done.files] == ["part_model.pt", "coarseparts.json"]
     assert any("it has no posterior" in line for line in told)
+
+
+def test_one_posterior_for_each_subset_of_labels_is_no_single_graph(run: Path) -> None:
+    model = coarseparts.load(run, "cpu")
+    assert styles_of(model) == tuple(STYLES)
+    single = model.networks.posterior
+    model.networks.posterior = SeparatePosteriors(1, lambda: single)
+    assert styles_of(model) == ()
 
 
 def test_a_hub_folder_is_read_back_as_the_same_model(run: Path, tmp_path: Path, photographs: list[np.ndarray]) -> None:
