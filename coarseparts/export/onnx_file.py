@@ -5,7 +5,8 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,12 @@ def onnx_of(graph: Graph, about: str) -> bytes:
     size, go in. Raises Failed where torch knows no ONNX for an operation of the networks."""
     onnx, _ = libraries()
     axes = graph.open_axes()
-    with tempfile.TemporaryDirectory() as place, warnings.catch_warnings(), _own_operators():
+    with (
+        tempfile.TemporaryDirectory() as place,
+        warnings.catch_warnings(),
+        _own_operators(),
+        redirect_stdout(StringIO()),
+    ):
         warnings.simplefilter("ignore")  # of this exporter's age, and of shapes that are meant to be constant
         file = Path(place, "graph.onnx")
         try:
@@ -77,17 +83,26 @@ def runs_onnx(content: bytes) -> Callable[[Sequence[Tensor]], np.ndarray]:
 
 @contextmanager
 def _own_operators() -> Iterator[None]:
-    """Inside, torch's exporter writes three operations that it does not know, or not exactly enough, as these do."""
+    """Inside, torch's exporter writes operations that it does not know, or not exactly enough, as these do."""
     own: dict[str, Callable[..., Any]] = {
         "logaddexp": _logaddexp,
         "log_sigmoid": _log_sigmoid,
         "scatter_reduce": _scatter_max,
+        "_upsample_bilinear2d_aa": _resized("linear"),
+        "_upsample_bicubic2d_aa": _resized("cubic"),
     }
     for name, symbolic in own.items():
         torch.onnx.register_custom_op_symbolic(f"aten::{name}", symbolic, OPSET)
+    # Of an operation that it does not know it prints the whole graph; it would switch that on again by itself.
+    switch: Any = torch._C
+    switched = switch._jit_set_onnx_log_enabled
+    switched(False)
+    switch._jit_set_onnx_log_enabled = lambda _: None
     try:
         yield
     finally:
+        switch._jit_set_onnx_log_enabled = switched
+        switched(True)
         for name in own:
             torch.onnx.unregister_custom_op_symbolic(f"aten::{name}", OPSET)
 
@@ -103,3 +118,20 @@ def _log_sigmoid(g: Any, x: Any) -> Any:
 
 def _scatter_max(g: Any, into: Any, axis: Any, index: Any, source: Any, reduce: Any, include_self: Any) -> Any:
     return g.op("ScatterElements", into, index, source, axis_i=1, reduction_s="max")
+
+
+def _resized(mode: str) -> Callable[..., Any]:
+    """Antialiased, as plain ViTs resize their table of places, and images."""
+
+    def resized(g: Any, x: Any, size: Any, align_corners: Any, *scales: Any) -> Any:
+        def constant(*values: int) -> Any:
+            return g.op("Constant", value_t=torch.tensor(values))
+
+        kept = g.op("Slice", g.op("Shape", x), constant(0), constant(2))
+        each = [g.op("Unsqueeze", length, constant(0)) for length in size.node().inputs()]
+        sizes = g.op("Concat", kept, *(each or [size]), axis_i=0)
+        none = g.op("Constant", value_t=torch.tensor([]))
+        as_torch: dict[str, Any] = {"antialias_i": 1, "exclude_outside_i": 1, "cubic_coeff_a_f": -0.5}
+        return g.op("Resize", x, none, none, sizes, mode_s=mode, **as_torch)
+
+    return resized

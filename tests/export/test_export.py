@@ -6,6 +6,7 @@ import builtins
 import json
 import subprocess
 import sys
+import warnings
 from itertools import combinations
 from pathlib import Path
 
@@ -20,13 +21,15 @@ import coarseparts
 from coarseparts.data.crops import crop_and_resize
 from coarseparts.data.sample import Sample
 from coarseparts.data.synthetic import birds
-from coarseparts.export import files, verify
+from coarseparts.export import files, onnx_file, verify
 from coarseparts.export.files import export
+from coarseparts.export.graph import styles_of
 from coarseparts.export.inputs import INPUTS
 from coarseparts.export.resize import Square
-from coarseparts.labels import STYLES
+from coarseparts.labels import STYLES, ExclusiveParts
 from coarseparts.labels.frames import CropFrame
 from coarseparts.labels.part_maps import maps_of
+from coarseparts.networks import SeparatePosteriors
 from coarseparts.system.errors import DamagedRun, Failed, RunError, WrongArgument
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
@@ -119,6 +122,35 @@ def test_both_kinds_of_parts_and_looking_twice_are_checked_in_both_formats(
     assert set(about["files"]) == set(done.difference)
 
 
+class Operators(torch.nn.Module):
+    """Those that the exporter lacks, or writes so that they underflow."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        smaller = (
+            torch.nn.functional.interpolate(x, size=(5, 7), mode=m, antialias=True) for m in ("bilinear", "bicubic")
+        )
+        return torch.nn.functional.logsigmoid(x), torch.logaddexp(x, -x), *smaller
+
+
+def test_operators_that_the_exporter_lacks_are_written_exactly(tmp_path: Path) -> None:
+    x = torch.linspace(-200, 200, 2 * 3 * 16 * 16).reshape(2, 3, 16, 16)
+    with onnx_file._own_operators(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(Operators(), (x,), str(tmp_path / "x.onnx"), dynamo=False, opset_version=onnx_file.OPSET)
+    (name,) = (each.name for each in session(tmp_path / "x.onnx").get_inputs())
+    for found, expected in zip(session(tmp_path / "x.onnx").run(None, {name: x.numpy()}), Operators()(x), strict=True):
+        assert np.allclose(found, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_networks_that_cannot_be_written_are_told_in_a_line(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ExclusiveParts, "log_probability", lambda self, logits: torch.special.i1(logits))
+    with pytest.raises(Failed, match=r"cannot be written as ONNX \(.*special_i1.*take --to torchscript"):
+        export(run, "onnx", tmp_path / "out")
+    assert not (tmp_path / "out").exists() and len(capfd.readouterr().out) < 1000
+
+
 def test_any_number_of_photographs_of_any_size_go_in(run: Path, exported: Path) -> None:
     model, file = coarseparts.load(run, "cpu"), session(exported / "part_model.onnx")
     for count, height, width in ((1, 20, 200), (4, 131, 77)):
@@ -166,6 +198,14 @@ def test_models_without_a_posterior_have_a_part_model_alone(tmp_path: Path) -> N
     done = export(saved(tmp_path / "run", posterior=False), "torchscript", tmp_path / "out", tell=told.append)
     assert [file.name for file in done.files] == ["part_model.pt", "coarseparts.json"]
     assert any("it has no posterior" in line for line in told)
+
+
+def test_one_posterior_for_each_subset_of_labels_is_no_single_graph(run: Path) -> None:
+    model = coarseparts.load(run, "cpu")
+    assert styles_of(model) == tuple(STYLES)
+    single = model.networks.posterior
+    model.networks.posterior = SeparatePosteriors(1, lambda: single)
+    assert styles_of(model) == ()
 
 
 def test_a_hub_folder_is_read_back_as_the_same_model(run: Path, tmp_path: Path, photographs: list[np.ndarray]) -> None:
