@@ -64,7 +64,8 @@ def of_document(path: Path, document: Document, parts: tuple[str, ...], names: C
             if isinstance(group := entry.get("group"), str)
         }
         found.objects, found.whole = _given_away(found.objects, whole, groups)
-        found.problems += _told(path, document, parts, others)
+    told = _told(path, document, parts, others)
+    found.problems += told if drawn else [note for note in told if note.remedy]
     return found
 
 

@@ -163,7 +163,7 @@ def read_labels(
         labels.part_files = files(masks, lambda: _part_files(dataset, source, masks, bool(labels.colours)))
         labels.recognised.append(_of_masks(masks, labels))
     elif parts is not None and not (parts in source.coco_files and labels.whole):  # read there already
-        add(labels.whole, lambda: read_part_coco(parts, dataset.parts, source.coordinates))
+        add(labels.whole, lambda: read_part_coco(parts, dataset.parts, source.coordinates, _names_there(source)))
         outlines = sum(len(one.part_segments) for own in labels.whole.values() for one in own)
         labels.recognised.append(Recognised("part_coco", str(parts), "COCO", 1, Counts(outlines, outlines)))
     for name, path in source.by_style.items():
@@ -213,13 +213,18 @@ def _drawn_twice(source: Source, labels: Labels) -> list[Problem]:
     return [Problem(file, f"has part masks of {count} images, too; those of {other} are used alone", "", "note")]
 
 
+def _names_there(source: Source) -> frozenset[str]:
+    """The images in the source's folder, relative to it."""
+    return frozenset(name for name, _ in list_images(source.images)) if source.images is not None else frozenset()
+
+
 def _objects_of(source: Source, read_coco: Callable[..., Annotations], labels: Labels) -> Annotations:
     """The objects of all COCO files of a source, joined, and the part masks of those that have parts as categories."""
     found: list[Annotation] = []
     problems: list[Problem] = []
     for file in source.coco_files:
         try:
-            own, wrong = read_coco(file, coordinates=source.coordinates)
+            own, wrong = read_coco(file, coordinates=source.coordinates, photographs=_names_there(source))
         except BadInput as bad:
             own, wrong = [], bad.problems
         found += own

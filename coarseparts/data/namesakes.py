@@ -19,6 +19,9 @@ from coarseparts.system.text import listed, short
 _UPLOAD = re.compile("^[0-9a-f]{8}-")
 """What annotation tools put before the name of a file that is uploaded to them."""
 
+_VERSION = re.compile(r"_([0-9a-z]{2,4})[.]rf[.][0-9a-zA-Z]{8,40}[.][0-9a-z]{2,4}$")
+"""How tools that make versions of a data set call the file a.png: a_png.rf.0123abcd.jpg."""
+
 CHANNEL = "_0000"
 """How photographs' names end beside masks without it, where a tool numbers channels."""
 
@@ -75,8 +78,8 @@ def meant(names: Iterable[str], files: Collection[str]) -> tuple[dict[str, str],
     for which several files might be meant.
 
     Names are alike that differ in how they are encoded: composed accents, %20, backslashes; else in their folders; else
-    in capitals; else in what a tool puts before the names of uploaded files. Where several names fit one file, or the
-    file has its own name among ``names``, none of them is meant.
+    in capitals; else in what a tool puts before the names of uploaded files, or behind those of versions of a data set
+    and of addresses. Where several names fit one file, or the file has its own name among ``names``, none is meant.
     """
     names = list(names)
     return _paired([name for name in names if name not in files], set(files) - {*names}, _written, _written)
@@ -132,7 +135,7 @@ def _written(name: str) -> tuple[str, ...]:
     plain = unicodedata.normalize("NFC", name.replace("\\", "/"))
     decoded = unicodedata.normalize("NFC", urllib.parse.unquote(plain))
     base = decoded.rpartition("/")[2]
-    plainest = _UPLOAD.sub("", base.casefold())
+    plainest = _VERSION.sub(r".\1", _UPLOAD.sub("", base.casefold().partition("?")[0]))
     return plain, decoded, base, base.casefold(), plainest, _OF_CHANNEL.sub("", plainest)
 
 

@@ -134,3 +134,15 @@ def test_a_background_that_is_the_last_index_is_noted(folder: Path) -> None:
     (record,), _, _ = read_dataset(load_dataset_file(folder / "d.yaml"))
     notes = [str(p) for p in record.load()[1] if p.severity == "note"]
     assert any("255, not labelled, fills the border" in note and "is the background 255?" in note for note in notes)
+
+
+def test_black_is_the_background_where_a_labelmap_names_none(tmp_path: Path) -> None:
+    (tmp_path / "labelmap.txt").write_text("head:250,50,83::\ntail:51,221,255::\n")
+    colours, (note,) = read_labelmap(tmp_path, PARTS)
+    assert (0, (0, 0, 0)) in colours and note.severity == "note" and "black is taken for it" in note.message
+
+
+def test_0_and_255_alone_are_called_a_silhouette_where_there_are_several_parts(tmp_path: Path) -> None:
+    Image.fromarray(np.where(INDEX > 0, 255, 0).astype(np.uint8)).save(tmp_path / "m.png")
+    with pytest.raises(BadInput, match=r"holds 0 and 255 alone.*by `masks`"):
+        read_part_mask(tmp_path / "m.png", (10, 8), PARTS)

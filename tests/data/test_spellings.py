@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from coarseparts.data.dataset_file import load_dataset_file
+from coarseparts.data.formats.coco_file import load_coco
 from coarseparts.data.namesakes import meant, meant_by_masks
 from coarseparts.data.records import read_dataset
 
@@ -117,3 +118,21 @@ def test_a_name_that_two_files_fit_is_an_error_that_names_them(tmp_path: Path) -
     _, problems, _ = read_dataset(load_dataset_file(tmp_path / "d.yaml"))
     (error,) = [str(p) for p in problems if p.severity == "error" and "does not exist" in p.message]
     assert "(it might be x/a.png, y/a.png)" in error
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a_png.rf.0123456789abcdef0123456789abcdef.jpg", "a1b2c3d4-a.png", "https:/host/data/a.png?token=1"],
+)
+def test_versions_uploads_and_addresses_are_the_photographs_they_were_made_of(name: str) -> None:
+    assert meant([name], ["a.png", "b.png"]) == ({name: "a.png"}, {})
+
+
+@pytest.mark.parametrize("name", ["C:\\Users\\eva\\a.png", "/home/eva/a.png", "../elsewhere/a.png"])
+def test_a_path_of_another_machine_is_the_photograph_of_its_name(tmp_path: Path, name: str) -> None:
+    lists = {"images": [{"id": 1, "file_name": name}], "annotations": [], "categories": []}
+    (tmp_path / "c.json").write_text(json.dumps(lists))
+    coco = load_coco(tmp_path / "c.json", frozenset({"below/a.png", "b.png"}))
+    assert coco.images["1"][0] == "below/a.png" and "of another folder or machine" in coco.problems[0].message
+    for others in ({"b.png"}, {"below/a.png", "above/a.png"}):
+        assert not load_coco(tmp_path / "c.json", frozenset(others)).images

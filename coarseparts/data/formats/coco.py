@@ -17,6 +17,7 @@ from coarseparts.data.formats import habits, units
 from coarseparts.data.formats.annotation import Annotation, PartSegment
 from coarseparts.data.formats.coco_file import Broken, CocoFile, load_coco
 from coarseparts.data.formats.drawing import Outline
+from coarseparts.data.formats.keypoint_numbers import in_threes, with_nowhere
 from coarseparts.data.formats.point_categories import gather_points
 from coarseparts.data.formats.units import MOST, Coordinates
 from coarseparts.data.images import allowed
@@ -34,7 +35,10 @@ MOST_RUNS = 5_000_000
 
 
 def read_coco(
-    path: Path, parts: tuple[str, ...] = (), coordinates: Coordinates = None
+    path: Path,
+    parts: tuple[str, ...] = (),
+    coordinates: Coordinates = None,
+    photographs: frozenset[str] = frozenset(),
 ) -> tuple[list[Annotation], list[Problem]]:
     """The objects of a COCO file and what is wrong with it; an object with an error is left out. Where categories
     besides the objects' are drawn ``parts``, their annotations are no objects: behind these comes an annotation for
@@ -46,7 +50,7 @@ def read_coco(
     and boxes that in the whole file are nothing but the hull of the keypoints. All of that is noted. Raises BadInput
     when the file is no COCO file.
     """
-    return objects_of(load_coco(path), parts, coordinates)
+    return objects_of(load_coco(path, photographs), parts, coordinates)
 
 
 def objects_of(
@@ -135,14 +139,17 @@ def _told_units(
 
 
 def read_part_coco(
-    path: Path, parts: tuple[str, ...], coordinates: Coordinates = None
+    path: Path,
+    parts: tuple[str, ...],
+    coordinates: Coordinates = None,
+    photographs: frozenset[str] = frozenset(),
 ) -> tuple[list[Annotation], list[Problem]]:
     """An annotation per image with the segmentations of all its parts, and what is wrong with the file.
 
     Categories are matched to ``parts`` by name; an image with an error in it is left out. Raises BadInput when the
     file is no COCO file.
     """
-    return parts_of(load_coco(path), parts, coordinates)
+    return parts_of(load_coco(path, photographs), parts, coordinates)
 
 
 def parts_of(
@@ -279,9 +286,9 @@ def _keypoints(value: Any, names: tuple[str, ...], lost: habits.Lost) -> Points 
         return None
     missing = np.zeros(len(names), bool)
     if isinstance(value, list):
-        value, lost.plain = _in_threes(value, len(names), lost.plain)
+        value, lost.plain = in_threes(value, len(names), lost.plain)
         if len(value) == 3 * len(names):
-            value, missing = _with_nowhere(value)
+            value, missing = with_nowhere(value)
     numbers = _finite(value, "keypoints")
     if numbers.size != 3 * len(names):
         message = f"{numbers.size} keypoint numbers for {len(names)} keypoint names, expected {3 * len(names)}"
@@ -295,35 +302,6 @@ def _keypoints(value: Any, names: tuple[str, ...], lost: habits.Lost) -> Points 
     lost.add(names, cornered, missing & (points[:, 2] > 0))
     points[(points[:, 2] == 0) | missing | cornered] = 0
     return Points(names, points) if points.any() else None
-
-
-def _in_threes(value: list[Any], count: int, plain: int) -> tuple[list[Any], int]:
-    """Numbers of ``count`` keypoints as x, y, visibility one after the other: also those written as a list each; and as
-    x and y alone, or with nothing for the visibility: they are visible then, which is counted on ``plain``."""
-    if len(value) == count and all(isinstance(one, list) and len(one) in (2, 3) for one in value):
-        given = [[*one, None] if len(one) == 2 else one for one in value]
-    elif len(value) == 2 * count and count:
-        given = [[*value[i : i + 2], None] for i in range(0, len(value), 2)]
-    elif len(value) == 3 * count:
-        given = [value[i : i + 3] for i in range(0, len(value), 3)]
-    else:
-        return value, plain
-    flat = []
-    for x, y, visibility in given:
-        nowhere = x is None or y is None or x != x or y != y
-        plain += visibility is None and not nowhere
-        flat += [x, y, visibility if visibility is not None else 0 if nowhere else 2]
-    return flat, plain
-
-
-def _with_nowhere(value: list[Any]) -> tuple[list[Any], np.ndarray]:
-    """Keypoint numbers with zeros for the keypoints whose x or y is NaN or null, and which these are, (k,) bool."""
-    odd = [number is None or number != number for number in value]
-    missing = [odd[i] or odd[i + 1] for i in range(0, len(value), 3)]
-    plain = list(value)
-    for i in (3 * row for row, no in enumerate(missing) if no):
-        plain[i : i + 3] = 0, 0, 0 if odd[i + 2] else value[i + 2]
-    return plain, np.array(missing, bool)
 
 
 def _box(value: Any, keypoints: Given | None = None) -> np.ndarray | None:

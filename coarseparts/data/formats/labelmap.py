@@ -17,6 +17,8 @@ Colours = tuple[tuple[int, tuple[int, int, int]], ...]
 BACKGROUND, IGNORED = ("background", "_background_"), ("void", "ignore", "__ignore__", "border")
 """What labelmaps call what is no part, and what is not labelled, in whatever case."""
 
+BLACK = (0, 0, 0)
+
 _LINE = re.compile(r"^(?P<name>[^:]+):\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*(:.*)?$")
 
 
@@ -55,6 +57,9 @@ def read_labelmap(folder: Path, parts: tuple[str, ...]) -> tuple[Colours, list[P
         else:
             message = f"line {number}: {short(name, 60)} is not among `parts`"
             problems.append(Problem(str(file), message, nearest(name, parts)))
+    if colours and not any(index == 0 or colour == BLACK for index, colour in colours):
+        colours.append((0, BLACK))
+        problems.append(Problem(str(file), "names no background: black is taken for it", "", "note"))
     return tuple(colours), problems
 
 

@@ -300,6 +300,13 @@ def check_indices(path: Path, values: np.ndarray, size: tuple[int, int], parts: 
         remedy = f"index 1 is {parts[0]!r}, {len(parts)} is {parts[-1]!r}: correct the mask or the list `parts`"
         problems.append(Problem(str(path), message, remedy))
     elif not any(0 < v <= len(parts) for v in present):
-        problems.append(Problem(str(path), "is empty: no pixel of any part", "draw the parts or remove the file"))
+        message, remedy = "is empty: no pixel of any part", "draw the parts or remove the file"
+        if {0, IGNORE} == set(present.tolist()):
+            message = f"is empty: it holds 0 and {IGNORE} alone, and {IGNORE} is not labelled"
+            remedy = (
+                "if it shows the whole object, name its folder by `masks`; if a part, see to it that its folder or "
+            )
+            remedy += "name says which"
+        problems.append(Problem(str(path), message, remedy))
     if problems:
         raise BadInput(problems)

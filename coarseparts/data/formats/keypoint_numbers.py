@@ -1,0 +1,36 @@
+"""Numbers of keypoints in the forms in which files write them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def in_threes(value: list[Any], count: int, plain: int) -> tuple[list[Any], int]:
+    """Numbers of ``count`` keypoints as x, y, visibility one after the other: also those written as a list each; and as
+    x and y alone, or with nothing for the visibility: they are visible then, which is counted on ``plain``."""
+    if len(value) == count and all(isinstance(one, list) and len(one) in (2, 3) for one in value):
+        given = [[*one, None] if len(one) == 2 else one for one in value]
+    elif len(value) == 2 * count and count:
+        given = [[*value[i : i + 2], None] for i in range(0, len(value), 2)]
+    elif len(value) == 3 * count:
+        given = [value[i : i + 3] for i in range(0, len(value), 3)]
+    else:
+        return value, plain
+    flat = []
+    for x, y, visibility in given:
+        nowhere = x is None or y is None or x != x or y != y
+        plain += visibility is None and not nowhere
+        flat += [x, y, visibility if visibility is not None else 0 if nowhere else 2]
+    return flat, plain
+
+
+def with_nowhere(value: list[Any]) -> tuple[list[Any], np.ndarray]:
+    """Keypoint numbers with zeros for the keypoints whose x or y is NaN or null, and which these are, (k,) bool."""
+    odd = [number is None or number != number for number in value]
+    missing = [odd[i] or odd[i + 1] for i in range(0, len(value), 3)]
+    plain = list(value)
+    for i in (3 * row for row, no in enumerate(missing) if no):
+        plain[i : i + 3] = 0, 0, 0 if odd[i + 2] else value[i + 2]
+    return plain, np.array(missing, bool)
