@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from coarseparts.app.errors import Refused
@@ -21,6 +22,9 @@ Name = Annotated[str, Field(max_length=200)]
 Window = Annotated[str, Field(pattern=r"^[0-9a-zA-Z-]{1,64}$")]
 Plane = Annotated[str, Field(max_length=200_000_000)]
 """A PNG in base64."""
+
+MOST_LABELS = 32 * 2**20
+"""Bytes of a form's labels."""
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -96,7 +100,25 @@ class Ruler(_Strict):
 
 async def read(request: Request, kind: type[Body]) -> Body:
     """A request's body as ``kind``. Raises Refused in a line that says what is wrong."""
-    value = parsed(await request.body())
+    return _checked(parsed(await request.body()), kind)
+
+
+async def read_photograph(request: Request) -> Photograph:
+    """A picture with labels: all in JSON, or as a form sends it, a file ``image`` and a text ``labels``. Raises
+    Refused."""
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        return await read(request, Photograph)
+    async with request.form(max_files=1, max_fields=1, max_part_size=MOST_LABELS) as form:
+        picture, labels = form.get("image"), form.get("labels", "{}")
+        if not isinstance(picture, UploadFile) or not isinstance(labels, str):
+            raise Refused(422, "The form must have a file image, and may have a text labels.")
+        value = parsed(labels.encode("utf-8", "replace"))
+        if not isinstance(value, dict):
+            raise Refused(422, "The form's labels must be an object of JSON.")
+        return _checked(value | {"image": base64.b64encode(await picture.read()).decode()}, Photograph)
+
+
+def _checked(value: Any, kind: type[Body]) -> Body:
     try:
         return kind.model_validate(value)
     except ValidationError as error:

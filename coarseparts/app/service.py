@@ -18,7 +18,7 @@ from coarseparts.app.answers import Answers
 from coarseparts.app.errors import Refused
 from coarseparts.app.label_studio import Controls, regions
 from coarseparts.app.page import application
-from coarseparts.app.requests import Labels, Photograph, Shapes, Tasks, picture_of, plane, png, read
+from coarseparts.app.requests import Labels, Photograph, Shapes, Tasks, picture_of, plane, png, read, read_photograph
 from coarseparts.data import images as files
 from coarseparts.data.formats.outlines import outer_rings, simplified
 from coarseparts.data.images import list_images, pixels
@@ -55,8 +55,9 @@ def service_app(answers: Answers, name: str, folders: Sequence[Path] = ()) -> Fa
 
     @app.post("/v1/parts", openapi_extra=takes(Photograph))
     async def parts(request: Request) -> dict[str, Any]:
-        """The parts of a picture: index map (or a mask each) as PNG in base64, scores, confidence."""
-        given = await read(request, Photograph)
+        """The parts of a picture: index map (or a mask each) as PNG in base64, scores, confidence. Besides JSON, a form
+        (multipart) with a file ``image`` and a text ``labels``, of the other keys in JSON, is taken."""
+        given = await read_photograph(request)
         begin = time.perf_counter()
         return (await run_in_threadpool(_parts, answers, given)) | {"seconds": round(time.perf_counter() - begin, 3)}
 

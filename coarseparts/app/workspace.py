@@ -233,6 +233,12 @@ class Workspace:
             self._write_coco()
         return entry
 
+    def settle(self) -> None:
+        """Writes the labels again, which a stop while saving may have left out. Raises Refused."""
+        if self.saved:
+            with self._lock, _told():
+                self._write_coco()
+
     def set_status(self, number: int, given: Status) -> Entry:
         """Notes what becomes of an image. Raises Refused as ``save`` does."""
         entry = self.entry(number)
@@ -410,6 +416,5 @@ def _told() -> Iterator[None]:
     except PermissionError:
         raise Refused(403, "The folder of the corrections is read-only; nothing was saved.") from None
     except OSError as error:
-        raise Refused(
-            507, f"Saving failed: {error.strerror or 'the disk does not take it'}; nothing was saved."
-        ) from None
+        why = error.strerror or "the disk does not take it"
+        raise Refused(507, f"Saving failed: {why}; nothing was saved.") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import getpass
 import webbrowser
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -53,6 +53,7 @@ def page(
 
     from coarseparts.app import running
     from coarseparts.app.answers import Ahead, Answers
+    from coarseparts.app.errors import Refused
     from coarseparts.app.page import MOST_BYTES, looks_ahead, page_app
     from coarseparts.app.places import beside, photographs
     from coarseparts.app.workspace import Workspace
@@ -73,6 +74,8 @@ def page(
         if workspace.writable:
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(hold(folder / ".lock", 0, note))
+            with suppress(Refused):  # a full disk is said when something is saved
+                workspace.settle()
         else:
             note(f"{folder}: cannot be written to: nothing can be saved; name another folder with --out")
         answers = Answers(model)

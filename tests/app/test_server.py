@@ -126,7 +126,11 @@ def test_what_was_saved_is_there_after_a_restart_and_nothing_older_is_lost(model
         ask("PUT", "/api/images/2/status", {"status": "skipped", "revision": 0})
     with (out / "journal.jsonl").open("ab") as journal:
         journal.write(b'{"image": "bird_1.png", "status": "corr')  # the stop came here
-    with page_of(model, images, out) as (_, ask):
+    (out / "coco.json").unlink()  # or here, in another one
+    with page_of(model, images, out) as (space, ask):
+        space.settle()
+        (label,) = json.loads((out / "coco.json").read_text())["annotations"]
+        assert label["bbox"] and label["keypoints"]
         _, image = ask("GET", "/api/images/0")
         assert (image["status"], image["revision"], image["corrected"]) == ("corrected", 2, True)
         assert image["labels"] == {"keypoints": LABELS["keypoints"], "box": LABELS["box"], "mask": False}

@@ -180,6 +180,28 @@ def test_a_plain_call_says_what_the_library_says(client, model, images: Path) ->
     assert client("POST", "/v1/parts", {"image": code, "keypoints": {"nose": [1, 2]}})[0] == 422
 
 
+def form(**parts: bytes) -> bytes:
+    """As curl -F sends it."""
+    head = 'Content-Disposition: form-data; name="{}"'
+    pieces = [
+        f"--x\r\n{head.format(name)}{'; filename=a.png' if name == 'image' else ''}\r\n\r\n".encode() + value + b"\r\n"
+        for name, value in parts.items()
+    ]
+    return b"".join(pieces) + b"--x--\r\n"
+
+
+def test_a_form_with_a_file_is_a_plain_call_too(client, model, images: Path) -> None:
+    kind = {"Content_Type": "multipart/form-data; boundary=x"}
+    raw = (images / "bird_0.png").read_bytes()
+    status, answer = client("POST", "/v1/parts", form(image=raw, labels=b'{"box": [5, 6, 60, 61]}'), **kind)
+    assert status == 200
+    expected = model.predict(images / "bird_0.png", box=[5, 6, 60, 61])
+    assert np.array_equal(read_png(answer["parts"]), expected.index)
+    for wrong in (form(labels=b"{}"), form(image=raw, labels=b"[]"), form(image=b"no picture"), b"--x", b""):
+        status, answer = client("POST", "/v1/parts", wrong, **kind)
+        assert status in (400, 422) and answer["error"]
+
+
 def test_an_upright_picture_is_looked_at(client, model) -> None:
     picture = Image.fromarray(birds.render(1, size=64, seed=9)["image"][0][:48])
     exif = Image.Exif()

@@ -40,12 +40,11 @@ def run(kind, **more):
         for i, name in enumerate(model.schema.parts)
     ]
     driver.TaskDataset = lambda *_, **__: Of(labels=labels, samples=[sample])
-    api = Of(partial_update_annotations=lambda *_, patched_labeled_data_request: sent.append(patched_labeled_data_request))
+    api = Of(partial_update_annotations=lambda *_, **given: sent.append(given["patched_labeled_data_request"]))
     client = Of(logger=logging.getLogger(), tasks=Of(api=api))
     auto.annotate_task(client, 1, cvat.create("run"), **more)
-    return [
-        (shape.type.value, shape.label_id - 100, shape.frame, [float(p) for p in shape.points]) for shape in sent[-1].shapes
-    ]
+    shapes = sent[-1].shapes
+    return [(shape.type.value, shape.label_id - 100, shape.frame, [float(p) for p in shape.points]) for shape in shapes]
 
 parts = model.predict(image)
 print(json.dumps([
