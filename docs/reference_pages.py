@@ -133,5 +133,3 @@ def library() -> Iterator[str]:
 def _escaped(text: str) -> str:
     """As it stands, and no markup."""
     return "".join(f"\\{letter}" if letter in r"\`*_{}[]<>#|$" else letter for letter in text)
-
-
