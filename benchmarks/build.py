@@ -2,8 +2,8 @@
 
 usage: python benchmarks/build.py FOLDER
 
-Every file is dated by the commit (SOURCE_DATE_EPOCH), and the source archive, in which setuptools leaves dates, owners and
-rights of the machine, is packed once more without them. Prints the SHA-256 of both.
+Every file is dated by the commit (SOURCE_DATE_EPOCH), and the source archive, in which setuptools leaves dates and
+owners of the machine, is packed once more without them. Prints the SHA-256 of both.
 """
 
 from __future__ import annotations
@@ -32,10 +32,8 @@ def build(folder: Path, date: int) -> list[Path]:
     """The wheel and the source archive in ``folder``, built from a copy of the tree, so that nothing is left in it."""
     with tempfile.TemporaryDirectory() as work:
         copy = Path(work) / "tree"
-        left_out = shutil.ignore_patterns(
-            ".git", ".venv", "__pycache__", "*.egg-info", "build", "dist", "runs", "_build"
-        )
-        shutil.copytree(ROOT, copy, ignore=left_out, symlinks=True)
+        names = (".git", ".venv", "__pycache__", "*.egg-info", "build", "dist", "runs", "_build")
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*names), symlinks=True)
         for path in (copy, *copy.rglob("*")):
             if not path.is_symlink():
                 path.chmod(0o755 if path.is_dir() else 0o644)

@@ -6,6 +6,7 @@ brackets in a text would be commands.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+
+from coarseparts.cli.terminal import be_quiet
 
 HEADINGS = ("Arguments", "Data", "Training", "Output", "Where it runs", "Other")
 """In the order in which they stand."""
@@ -28,6 +31,7 @@ class Verb(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Raises BadParameter for an empty path as well, which Python takes for the folder one is in."""
+        args = loudness_apart(args)
         empty = any(arg == "" or (arg.startswith("--") and arg.endswith("=")) for arg in args)
         rest = super().parse_args(ctx, args)
         own: Any = self.params  # typer's own kind of them
@@ -41,6 +45,26 @@ class Verb(TyperCommand):
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         _write_examples(self, formatter)
+
+
+def loudness_apart(args: list[str]) -> list[str]:
+    """``args`` without --quiet and --verbose, which may stand behind any verb and are heeded."""
+    options = args[: args.index("--")] if "--" in args else args
+    if "--quiet" in options:
+        be_quiet()
+    if "--verbose" in options:
+        be_verbose()
+    return [arg for arg in options if arg not in ("--quiet", "--verbose")] + args[len(options) :]
+
+
+def be_verbose() -> None:
+    """From now on libraries tell what they do, and what nobody has foreseen is told with its traceback."""
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    VERBOSE.append(True)
+
+
+VERBOSE: list[bool] = []
+"""Holds something where --verbose was given."""
 
 
 class Verbs(TyperGroup):

@@ -21,7 +21,7 @@ from typer.core import TyperCommand
 
 from coarseparts.cli import completion, help
 from coarseparts.cli.options import nearest_of
-from coarseparts.cli.terminal import end_bars
+from coarseparts.cli.terminal import be_quiet, end_bars
 from coarseparts.system import limits
 from coarseparts.system.errors import CoarsepartsError
 from coarseparts.system.interrupts import INTERRUPTS, STATUS, in_threads
@@ -109,6 +109,10 @@ def start(
     _version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="print the version and exit")
     ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="results and errors only; may stand behind a verb")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="what libraries do, too, and tracebacks; may stand behind a verb")
+    ] = False,
     _install: Annotated[
         bool,
         typer.Option(
@@ -125,6 +129,10 @@ def start(
     Exit status: 0 done, 1 failed while running, 2 bad input or usage, 130 stopped; errors go to standard error, one a
     line.
     """
+    if quiet:
+        be_quiet()
+    if verbose:
+        help.be_verbose()
 
 
 def main() -> None:
@@ -185,6 +193,8 @@ def _status_of(error: BaseException) -> int:
     if isinstance(error, OSError) and error.errno is not None:
         named = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "a file"
         return _say(1, f"{named}: {error.strerror or error}; see that it is there and may be read or written")
+    if help.VERBOSE:
+        _say(1, *traceback.format_exc().splitlines())
     what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     where = _log(error)
     return _say(1, f"unforeseen error ({what}); {f'{where} holds the details' if where else 'no log could be written'}")

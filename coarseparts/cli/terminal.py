@@ -16,6 +16,11 @@ if not out.is_terminal:
     out = Console(width=120, markup=False, emoji=False, highlight=False)  # a table in a log file keeps its columns
 
 
+def be_quiet() -> None:
+    """From now on results and errors are all that is printed."""
+    err.quiet = True
+
+
 def say(text: str) -> None:
     """A line of results."""
     out.print(readable(text), soft_wrap=True)
@@ -23,7 +28,9 @@ def say(text: str) -> None:
 
 def note(text: object) -> None:
     """A line about what is going on, or about the data: unbroken, so that it can be searched for."""
-    err.print("\n".join(readable(line) for line in str(text).split("\n")), soft_wrap=True)
+    silenced = err.quiet and not out.quiet and getattr(text, "severity", "") == "error"  # --quiet hides no error
+    to = Console(stderr=True, markup=False, emoji=False, highlight=False) if silenced else err
+    to.print("\n".join(readable(line) for line in str(text).split("\n")), soft_wrap=True)
 
 
 def notes(several: Iterable[object]) -> None:
@@ -55,7 +62,7 @@ def end_bars() -> None:
 def progress(title: str) -> Callable[[int, int], None] | None:
     """A callback (done, total) that draws a bar with the time left on a terminal, for one kind of work after the other;
     None elsewhere."""
-    if not err.is_terminal:
+    if not err.is_terminal or err.quiet:
         return None
     bar = Progress(console=err, transient=True)
     _BARS.append(bar)

@@ -16,18 +16,21 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages.journal import JournalFileBackend, JournalStorage
-from optuna.trial import FrozenTrial, TrialState
-
 from coarseparts.report.csv_files import write_csv, write_text
 from coarseparts.system import limits
 from coarseparts.system.documents import DocumentError, dump_yaml, parse_yaml
-from coarseparts.system.errors import DamagedRun, RunError
+from coarseparts.system.errors import DamagedRun, Failed, RunError
 from coarseparts.system.text import reason, short
 from coarseparts.training.claims import same_as_before
 from coarseparts.updates import TrainingDiverged
+
+try:
+    import optuna
+    from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+    from optuna.storages.journal import JournalFileBackend, JournalStorage
+    from optuna.trial import FrozenTrial, TrialState
+except ImportError:
+    raise Failed("optuna is not installed, which keeps the trials; run: pip install 'coarseparts[sweep]'") from None
 
 Sampler = Literal["grid", "random", "tpe"]
 SAMPLERS: tuple[Sampler, ...] = ("grid", "random", "tpe")

@@ -51,6 +51,7 @@ class RunFolder:
         self.identity = hashlib.sha256(json.dumps(lasting, sort_keys=True, default=str).encode()).hexdigest()[:24]
         self.stages: dict[str, Stage] = {}
         self._tensorboard: Any = None
+        self._told = False
         with parallel.main_first():
             self._open(path, config, schema_json)
 
@@ -178,13 +179,22 @@ class RunFolder:
         if not folder.isprintable():  # its writer takes names in UTF-8 only
             return
         if self._tensorboard is None:
-            from torch.utils.tensorboard import SummaryWriter  # here, for it takes a second to import
-
+            try:
+                from torch.utils.tensorboard import SummaryWriter  # here, for it takes a second to import
+            except ImportError:
+                return self._without_tensorboard()
             self._tensorboard = SummaryWriter(folder)
         for epoch, key, value in stage.history:
             if epoch == stage.epoch:
                 self._tensorboard.add_scalar(readable(f"{stage.name}/{key}"), value, epoch)
         self._tensorboard.flush()
+
+    def _without_tensorboard(self) -> None:
+        if not self._told:
+            self._told = True
+            remedy = "pip install 'coarseparts[tensorboard]'"
+            text = f"curves: metrics.csv, and the report; for TensorBoard: {remedy}"
+            self.console.print(text, markup=False, highlight=False)
 
 
 @contextmanager

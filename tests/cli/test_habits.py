@@ -1,0 +1,106 @@
+"""What people expect of any command line: --quiet, --verbose, NO_COLOR, --version, what was meant, 80 columns."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from toy import toy
+
+from coarseparts.cli import help, terminal
+from coarseparts.system.problems import Problem
+from coarseparts.training import methods
+
+SCRIPT = "from coarseparts.cli.__main__ import main; main()"
+
+
+def run(*words: str, code: str = SCRIPT, **environment: str) -> subprocess.CompletedProcess[str]:
+    given = {**os.environ, "COLUMNS": "80", **environment}
+    return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=120, env=given)
+
+
+def test_quiet_leaves_errors_and_results_alone(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(terminal.err, "quiet", False)
+    assert help.loudness_apart(["a.yaml", "--quiet", "--out", "r"]) == ["a.yaml", "--out", "r"]
+    terminal.note("reading images")
+    terminal.notes([Problem("a.jpg", "is small", severity="note"), Problem("b.jpg", "is empty", "remove it")])
+    terminal.say("part mIoU 50.0 %")
+    printed = capsys.readouterr()
+    assert printed.err == "b.jpg: is empty; remove it\n" and printed.out == "part mIoU 50.0 %\n"
+
+
+def test_a_word_behind_two_dashes_is_no_option() -> None:
+    assert help.loudness_apart(["--", "--quiet"]) == ["--", "--quiet"]
+
+
+def test_quiet_and_verbose_may_stand_before_a_verb_or_behind_it() -> None:
+    assert run("--quiet", "schema").stdout == run("schema", "--quiet").stdout == run("schema").stdout != ""
+
+
+def test_verbose_tells_the_traceback_of_what_nobody_has_foreseen(tmp_path: Path) -> None:
+    fault = "from coarseparts.training import settings\nsettings.describe = lambda: 1 / 0\n" + SCRIPT
+    short, long = run("settings", code=fault), run("settings", "--verbose", code=fault)
+    assert short.returncode == long.returncode == 1
+    assert "Traceback" not in short.stderr and "unforeseen error (ZeroDivisionError" in short.stderr
+    assert "Traceback" in long.stderr and "unforeseen error (ZeroDivisionError" in long.stderr
+
+
+def test_no_color_turns_colours_off() -> None:
+    done = run("check", "nowhere.yaml", NO_COLOR="1", FORCE_COLOR="1")
+    assert done.stderr and not re.search(r"\x1b\[[0-9;]*[3-9][0-9]*m", done.stderr)
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    done = run("--version")
+    assert done.returncode == 0 and done.stdout.startswith(f"coarseparts {version('coarseparts')}, torch ")
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("trian", "x.yaml"), "did you mean train?"),
+        (("train", "x.yaml", "--out", "r", "--method", "distilation"), "did you mean distillation?"),
+        (("sweep", "synthetic-birds", "--out", "r", "--over", "em_epoch=3,4"), "did you mean em_epochs?"),
+    ],
+)
+def test_what_was_meant_is_told(words: tuple[str, ...], meant: str) -> None:
+    done = run(*words)
+    assert done.returncode == 2 and meant in done.stderr
+
+
+def test_help_fits_into_eighty_columns() -> None:
+    for words in ((), ("train",), ("benchmark",), ("predict",)):
+        examples = run(*words, "--help").stdout
+        text = examples.split("\nExamples:")[0]  # command lines are not broken
+        assert all(len(line) <= 80 for line in text.split("\n")), words
+
+
+MISSING = "import sys; sys.modules['{}'] = None\n"
+
+
+def test_sweep_without_optuna_names_it_and_the_command(tmp_path: Path) -> None:
+    words = ("sweep", "synthetic-birds", "--out", str(tmp_path / "out"), "--over", "batch=4,8")
+    done = run(*words, code=MISSING.format("optuna") + SCRIPT)
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        "optuna is not installed, which keeps the trials; run: pip install 'coarseparts[sweep]'"
+    )
+
+
+def test_a_training_without_tensorboard_says_where_the_curves_are(tmp_path: Path, monkeypatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("torch.utils.tensorboard")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    heard = io.StringIO()
+    task, run = toy(tmp_path / "store", tmp_path / "run", part_epochs=1, em_epochs=1)
+    run.console = Console(file=heard, width=200)
+    methods.train(task, run, "fine-tuning")
+    assert heard.getvalue().count("pip install 'coarseparts[tensorboard]'") == 1
+    assert (tmp_path / "run" / "metrics.csv").is_file() and not (tmp_path / "run" / "tensorboard").exists()
