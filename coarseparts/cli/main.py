@@ -39,6 +39,7 @@ VERBS = {
     "evaluate": "Part IoU of a trained model on part-labelled images, and PCK of its keypoints, in percent.",
     "predict": "The parts of photographs; what this model has predicted into the folder already is not done again.",
     "measure": "Traits of the parts of photographs, with units and intervals, as a CSV table.",
+    "next": "Which images to label next, and with what: a table of names and minutes.",
     "convert": "The labels of one annotation tool in the format of another.",
     "networks": "Multiply-accumulates and parameters of the paper's networks (Fig. 6) for one 256 x 256 image.",
     "settings": "Every setting with its default, for --set KEY=VALUE.",

@@ -52,6 +52,9 @@ BANNER = 20
 EXPORTS = ("coco", "cvat", "labelme", "label-studio", "yolo")
 """``data.formats.registry.WRITERS``."""
 
+ORDERS = ("random", "entropy", "disagreement", "core-set")
+"""``selection.orders.ORDERS``."""
+
 _SETTINGS = {
     "": (
         "encoder encoder_factor stages weights start dilate decoder zoom label_model precision compile "

@@ -16,6 +16,7 @@ from coarseparts.data.formats import registry
 from coarseparts.data.prepare import oid_aircraft
 from coarseparts.experiments import cells, sweep, worlds
 from coarseparts.labels import STYLES
+from coarseparts.selection import orders
 from coarseparts.training import methods
 from coarseparts.training import settings as presets
 
@@ -124,6 +125,7 @@ def test_the_names_are_those_of_the_registries() -> None:
     assert names.SAMPLERS == sweep.SAMPLERS
     assert names.EXPORTS == tuple(registry.WRITERS)
     assert names.SETTINGS == tuple(key for key, _, _ in presets.describe())
+    assert names.ORDERS == tuple(orders.ORDERS)
     assert names.BANNER == oid_aircraft.BANNER
 
 
