@@ -69,6 +69,8 @@ _ONE_OF = {
     "--preset": names.PRESETS,
     "benchmark --preset": (*names.PRESETS, names.PUBLISHED),
     "--sampler": names.SAMPLERS,
+    "--by": names.ORDERS,
+    "--label": ("part-mask", "any"),
     "benchmark --split": ("val", "test"),
     "evaluate --split": ("train", "val", "test"),
     "--model": ("part", "posterior"),

@@ -39,6 +39,7 @@ VERBS = {
     "evaluate": "Part IoU of a trained model on part-labelled images, and PCK of its keypoints, in percent.",
     "predict": "The parts of photographs; what this model has predicted into the folder already is not done again.",
     "measure": "Traits of the parts of photographs, with units and intervals, as a CSV table.",
+    "next": "Which images to label next, and with what: a table of names and minutes.",
     "app": "Look at parts, give labels, correct: a page on this machine, for photographs and a trained model.",
     "serve": "A trained model for the tools where people work: Label Studio, X-AnyLabeling, or a plain call.",
     "convert": "The labels of one annotation tool in the format of another.",

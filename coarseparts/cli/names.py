@@ -55,6 +55,9 @@ EXPORTS = ("coco", "cvat", "labelme", "label-studio", "yolo")
 TARGETS = ("onnx", "torchscript", "hub-folder")
 """``export.files.TARGETS``."""
 
+ORDERS = ("random", "entropy", "disagreement", "core-set")
+"""``selection.orders.ORDERS``."""
+
 _SETTINGS = {
     "": (
         "encoder encoder_factor stages weights start dilate decoder zoom label_model precision compile "

@@ -17,6 +17,7 @@ from coarseparts.data.prepare import oid_aircraft
 from coarseparts.experiments import cells, sweep, worlds
 from coarseparts.export import files
 from coarseparts.labels import STYLES
+from coarseparts.selection import orders
 from coarseparts.training import methods
 from coarseparts.training import settings as presets
 
@@ -126,6 +127,7 @@ def test_the_names_are_those_of_the_registries() -> None:
     assert names.SAMPLERS == sweep.SAMPLERS
     assert names.EXPORTS == tuple(registry.WRITERS)
     assert names.SETTINGS == tuple(key for key, _, _ in presets.describe())
+    assert names.ORDERS == tuple(orders.ORDERS)
     assert names.BANNER == oid_aircraft.BANNER
 
 

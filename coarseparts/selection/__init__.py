@@ -1,0 +1,1 @@
+"""What to label next: views (what a model sees), orders (which image first), seconds (of a label), choose (a list)."""
