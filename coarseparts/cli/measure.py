@@ -26,7 +26,11 @@ app = help.app()
 def measure(
     run: Run,
     images: Annotated[Path, typer.Argument(help="folder of photographs, or one")],
-    target: Annotated[Path, OutputOption("--out", help="CSV file to write, a row an image")],
+    target: Annotated[Path, OutputOption("--out", help="CSV file to write, a row an object")],
+    labels: Annotated[
+        list[str],
+        DataOption(metavar="FILE or KEY=PATH", help="coarse labels of these images, as of `predict`; may be repeated"),
+    ] = [],  # noqa: B006
     ratios: Annotated[
         list[str], DataOption("--ratio", metavar="FORMULA", help="e.g. head.width / thorax.length; may be repeated")
     ] = [],  # noqa: B006
@@ -37,7 +41,7 @@ def measure(
         Path | None, DataOption(help="dataset file whose validation images give the intervals [the run's own]")
     ] = None,
     intervals: Annotated[bool, OutputOption("--intervals/--no-intervals", help="90 % intervals of each value")] = True,
-    long: Annotated[bool, OutputOption("--long", help="a row a value in place of a row an image")] = False,
+    long: Annotated[bool, OutputOption("--long", help="a row a value in place of a row an object")] = False,
     dwc: Annotated[Path | None, OutputOption(help="also write Darwin Core's MeasurementOrFact (CSV)")] = None,
     device: Device = "auto",
     skip_bad: SkipBad = False,
@@ -49,11 +53,13 @@ def measure(
     if dwc is not None and dwc.resolve() == target.resolve():
         raise BadInput(Problem(f"--dwc {dwc}", "is the file of --out, too", "name another file"))
 
+    from coarseparts.data.source_paths import OF_STYLES
     from coarseparts.measurement import folder, tables
 
     table = folder.measure(
         run,
         images,
+        labels=options.label_files(labels, OF_STYLES),
         ratios=ratios,
         scale=scale,
         data=data,
@@ -67,4 +73,4 @@ def measure(
     if dwc is not None:
         tables.write_dwc(dwc, table)
     flagged = sum(any(each.flags.values()) for each in table.images)
-    say(f"{len(table.images)} images, {flagged} of them flagged; {len(table.names)} values each in {target}")
+    say(f"{len(table.images)} objects, {flagged} of them flagged; {len(table.names)} values each in {target}")

@@ -53,7 +53,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class _Opened:
+class Opened:
     """An image of ``name`` at ``path``, its labelled objects (the image itself where there is none), and what was
     repaired; ``image`` is None where it cannot be used, as ``problems`` say. ``size``: the photograph's own."""
 
@@ -97,7 +97,7 @@ def predict_folder(
     writing there: the same shard, or one of a division into another number.
     """
     refuse_company(out, shard)
-    found = _photographs(images, done := Summary())
+    found = photographs(images, done := Summary())
     _refuse_places(images, out, coco)
     if export:
         refuse_export(export, out)
@@ -107,7 +107,7 @@ def predict_folder(
     objects: dict[str, list[Recipe]] = {}
     if files:
         read = read_labels(model.schema, Crop(**model.crop), dict(found), files)
-        done.problems += read.problems + _notes_of(read, model, images, found, [str(file) for file in files.values()])
+        done.problems += read.problems + label_notes(read, model, images, found, [str(file) for file in files.values()])
         objects = read.objects
     own = found[shard[0] :: shard[1]]
     journal = Journal(out, digest(model, files.values(), with_overlay), shard)
@@ -115,8 +115,8 @@ def predict_folder(
     done.kept = len(own) - len(left)
     outputs.refuse_others(name for name, _ in left)
 
-    def opened(item: tuple[str, Path]) -> _Opened:
-        return _open(*item, objects.get(item[0], []))
+    def opened(item: tuple[str, Path]) -> Opened:
+        return open_photograph(*item, objects.get(item[0], []))
 
     if not skip_bad:  # a first look at every file, so that nothing is half done when one is bad
         bad = errors(done.problems)
@@ -126,7 +126,7 @@ def predict_folder(
             raise BadInput(capped(dict.fromkeys(bad)))
     fast = model.fast
 
-    def save(one: _Opened, image: np.ndarray, parts: np.ndarray, scores: np.ndarray) -> tuple[str, Path]:
+    def save(one: Opened, image: np.ndarray, parts: np.ndarray, scores: np.ndarray) -> tuple[str, Path]:
         outputs.save(one.name, image, parts, scores, one.size)
         return one.name, one.path
 
@@ -190,7 +190,7 @@ def _groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield group
 
 
-def _photographs(images: Path, done: Summary) -> list[tuple[str, Path]]:
+def photographs(images: Path, done: Summary) -> list[tuple[str, Path]]:
     """(name, path) of the image, or of those in the folder. Raises BadInput where there is none; folders below that
     cannot be listed go to ``done``."""
     remedy = "name an image or a folder of images"
@@ -233,7 +233,7 @@ def _within(path: Path, folder: Path) -> bool:
     return path.is_relative_to(folder) and not any(p.startswith(".") for p in path.relative_to(folder).parts)
 
 
-def _notes_of(
+def label_notes(
     read: Labels, model: Model, images: Path, photographs: list[tuple[str, Path]], files: list[str]
 ) -> list[Problem]:
     """What is noteworthy about labels as a whole. Raises BadInput where they are of other images altogether."""
@@ -259,13 +259,13 @@ def _notes_of(
     return [Problem(file, message, "", "note") for file, message in messages]
 
 
-def _open(name: str, path: Path, objects: list[Recipe]) -> _Opened:
+def open_photograph(name: str, path: Path, objects: list[Recipe]) -> Opened:
     """An image and its labels, or everything that is wrong with them."""
     try:
         photograph = read_photograph(path)
         image, problems = photograph.array, list(photograph.problems)
     except BadInput as bad:
-        return _Opened(name, path, bad.problems)
+        return Opened(name, path, bad.problems)
     samples = []
     for recipe in objects:
         try:
@@ -281,5 +281,5 @@ def _open(name: str, path: Path, objects: list[Recipe]) -> _Opened:
             problems.append(Problem(file, f"{at}{error}", "correct the object's labels or remove it"))
     problems = list(dict.fromkeys(problems))
     if errors(problems):
-        return _Opened(name, path, errors(problems))
-    return _Opened(name, path, problems, image, samples or [Sample(stem(name), image)], photograph.size)
+        return Opened(name, path, errors(problems))
+    return Opened(name, path, problems, image, samples or [Sample(stem(name), image)], photograph.size)

@@ -3,40 +3,57 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from coarseparts.data.images import list_images
-from coarseparts.data.source_paths import kind
+import numpy as np
+
+from coarseparts.data.dataset_file import Crop
+from coarseparts.data.sample import Sample
+from coarseparts.inference.folder import Summary, label_notes, open_photograph, photographs
+from coarseparts.inference.label_files import Labels, read_labels
 from coarseparts.inference.model import Model, load
-from coarseparts.inference.parts import Parts
-from coarseparts.inference.predict import BATCH
+from coarseparts.inference.predict import BATCH, Prediction, predict_samples
 from coarseparts.measurement.formulas import Formula, parse
 from coarseparts.measurement.intervals import Calibration, calibration_of, certainty_of
-from coarseparts.measurement.scale import Scale, read_scale
+from coarseparts.measurement.scale import read_scale
 from coarseparts.measurement.shapes import library
-from coarseparts.measurement.traits import dimension_of, flags_of, members, names_of, unit_of, values_of, with_formulas
+from coarseparts.measurement.traits import (
+    dimension_of,
+    flags_of,
+    members,
+    names_of,
+    names_of_points,
+    told_by,
+    unit_of,
+    values_of,
+    with_formulas,
+)
 from coarseparts.system.files import path_of
-from coarseparts.system.problems import BadInput, Problem, capped
+from coarseparts.system.problems import BadInput, Problem, capped, errors
+
+LabelFiles = str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]]
 
 UNCERTAIN = "less certain than usual"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One image: ``values`` by name (``head.length``) in the unit of the table, nan where nothing shows; ``intervals``
-    (low, high) that hold the true value in 90 % of images; ``flags`` by part."""
+    """One object of an image, ``number`` 1, 2, ... in the order of the labels: ``values`` by name (``head.length``) in
+    the unit of the table, nan where nothing shows; ``intervals`` (low, high) that hold the true value in 90 % of
+    images; ``flags`` by part."""
 
     image: str
     values: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     flags: dict[str, list[str]]
+    number: int = 1
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """A table of images, and ``units`` by the name of a value. ``parts``: their names."""
+    """A table of the objects of images, and ``units`` by the name of a value. ``parts``: their names."""
 
     parts: tuple[str, ...]
     names: tuple[str, ...]
@@ -49,6 +66,7 @@ def measure(
     run: str | os.PathLike[str],
     images: str | os.PathLike[str],
     *,
+    labels: LabelFiles | None = None,
     ratios: Sequence[str] = (),
     scale: str | os.PathLike[str] | None = None,
     data: str | os.PathLike[str] | None = None,
@@ -57,7 +75,10 @@ def measure(
     skip_bad: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Measurements:
-    """Traits of the parts that a run's model finds in photographs, a folder of them or one; an object an image.
+    """Traits of the parts that a run's model finds in photographs, a folder of them or one.
+
+    ``labels``: a file of coarse labels of these images, or files by key, as ``predict --labels`` takes them: each
+    object that they name is measured, from the posterior; without any, an image is taken to show one.
 
     ``ratios``: formulas such as "head.width / thorax.length". ``scale``: a CSV file (image, pixels_per_unit, unit) or
     "dpi", what each image states; None: pixels. ``data``: a dataset file whose validation images, which the model must
@@ -70,60 +91,83 @@ def measure(
     library()
     folder = path_of("run", run)
     model = load(folder, device)
-    formulas = [parse(text, members(model.schema.parts)) for text in ratios]
-    found = _photographs(path_of("images", images))
+    there, told = path_of("images", images), Summary()
+    found = photographs(there, told)
+    read = _labels(model, there, found, labels)
+    points = names_of_points(model.schema) if "keypoints" in read.styles() else ()
+    formulas = [parse(text, members(model.schema.parts), points) for text in ratios]
     lengths, notes = read_scale(None if scale is None else path_of("scale", scale), found)
-    calibration = Calibration()
-    if intervals:
-        calibration, told = calibration_of(folder, model, None if data is None else path_of("data", data))
-        notes += told
-        if len(calibration.pairs) < 9:
-            message = f"has {len(calibration.pairs)} validation images with part masks; an interval takes at least 9"
-            notes.append(Problem(str(folder), message, "", "note"))
-    names = tuple(names_of(model.schema.parts, formulas))
+    notes += told.problems + [each for each in read.problems if each not in errors(read.problems)]
+    bad = errors(read.problems)
+    names = tuple(names_of(model.schema.parts, formulas, points))
+    ranged = [name for name in names if name not in told_by(points)]
     units = {name: unit_of(name, lengths.unit, formulas) for name in names}
-    around = calibration.intervals(names, formulas)
+    known: dict[tuple[str, ...], Calibration] = {}
     measured: list[Measured] = []
-    bad: list[Problem] = []
     for start in range(0, len(found), BATCH):
-        for name, parts in _predicted(model, found[start : start + BATCH], bad):
-            values = with_formulas(values_of(parts.masks, parts.image), formulas)
-            flags = flags_of(parts.masks, values)
-            if calibration.unusual(certainty_of(parts.prediction)):
+        group = [open_photograph(*each, read.objects.get(each[0], [])) for each in found[start : start + BATCH]]
+        bad += [problem for one in group if one.image is None for problem in one.problems]
+        notes += [problem for one in group if one.image is not None for problem in one.problems]
+        samples = [(one, *each) for one in group if one.image is not None for each in enumerate(one.samples, 1)]
+        predicted = predict_samples(model.fast, [sample for _, _, sample in samples])
+        for (one, number, sample), prediction in zip(samples, predicted, strict=True):
+            styles = tuple(s for s in model.styles if s in sample.labels and model.has_posterior)
+            if styles not in known:
+                known[styles] = _calibration(folder, model, data, styles, notes) if intervals else Calibration()
+            masks = _masks(model, prediction)
+            values = with_formulas(values_of(masks, sample.image, _points(sample, points)), formulas)
+            flags = flags_of(masks, values)
+            if known[styles].unusual(certainty_of(prediction)):
                 flags["object"] = [*flags.get("object", []), UNCERTAIN]
-            measured.append(_scaled(Measured(name, values, around(values), flags), lengths, formulas))
-            notes += parts.notes
+            around = known[styles].intervals(ranged, formulas)(values)
+            reduced = sample.image.shape[1] / one.size[0]  # a very large file is read at a smaller size
+            each = Measured(one.name, values, around, flags, number)
+            measured.append(_scaled(each, lengths.of(one.name) * reduced, formulas))
         if progress:
             progress(min(start + BATCH, len(found)), len(found))
     if bad and (not skip_bad or not measured):
-        raise BadInput(capped(bad))
+        raise BadInput(capped(dict.fromkeys(bad)))
     return Measurements(model.schema.parts, names, units, measured, list(dict.fromkeys([*notes, *bad])))
 
 
-def _photographs(images: Path) -> list[tuple[str, Path]]:
-    there = kind(images)
-    found = [(images.name, images)] if there == "file" else list_images(images) if there == "folder" else []
-    if not found:
-        message = "holds no image" if there == "folder" else "is missing" if there is None else "is no folder"
-        raise BadInput(Problem(str(images), message, "name an image or a folder of images"))
+def _labels(model: Model, images: Path, found: list[tuple[str, Path]], labels: LabelFiles | None) -> Labels:
+    """The labels of the images ``found``, with what is noteworthy about them."""
+    given = {} if labels is None else labels if isinstance(labels, Mapping) else {"coco": labels}
+    files = {key: path_of("labels", path) for key, path in given.items()}
+    if not files:
+        return Labels()
+    read = read_labels(model.schema, Crop(**model.crop), dict(found), files)
+    read.problems += label_notes(read, model, images, found, [str(file) for file in files.values()])
+    return read
+
+
+def _calibration(
+    folder: Path, model: Model, data: str | os.PathLike[str] | None, styles: tuple[str, ...], notes: list[Problem]
+) -> Calibration:
+    """That of what a model says given labels of some styles; what is noteworthy goes to ``notes``."""
+    found, told = calibration_of(folder, model, None if data is None else path_of("data", data), styles)
+    notes += told
+    if len(found.pairs) < 9:
+        which = f" and {', '.join(styles)}" if styles else ""
+        message = f"has {len(found.pairs)} validation images with part masks{which}; an interval takes at least 9"
+        notes.append(Problem(str(folder), message, "", "note"))
     return found
 
 
-def _predicted(model: Model, images: list[tuple[str, Path]], bad: list[Problem]) -> list[tuple[str, Parts]]:
-    """(name, parts) of each image that can be read; what is wrong with the others goes to ``bad``."""
-    try:
-        several = model.predict([path for _, path in images])
-        return [(name, parts) for (name, _), parts in zip(images, several, strict=True)]
-    except BadInput as error:
-        if len(images) == 1:
-            bad += error.problems
-            return []
-    return [each for image in images for each in _predicted(model, [image], bad)]
+def _masks(model: Model, prediction: Prediction) -> dict[str, np.ndarray]:
+    parts, maps = prediction.part_map(), model.schema.maps
+    return {name: maps.shows(parts, index) for index, name in enumerate(model.schema.parts, 1)}
 
 
-def _scaled(measured: Measured, scale: Scale, formulas: Sequence[Formula]) -> Measured:
-    factor = scale.of(measured.image)
+def _points(sample: Sample, names: Sequence[str]) -> dict[str, Sequence[float]]:
+    """The keypoints (x, y, v) that a sample is labelled with; v is 0 of those that it is not."""
+    given = sample.labels.get("keypoints")
+    return {name: (0.0, 0.0, 0.0) if given is None else given[i].tolist() for i, name in enumerate(names)}
+
+
+def _scaled(measured: Measured, factor: float, formulas: Sequence[Formula]) -> Measured:
+    """In the table's unit, ``factor`` pixels each."""
     by = {name: factor ** -dimension_of(name, formulas) for name in measured.values}
     values = {name: value * by[name] for name, value in measured.values.items()}
     around = {name: (low * by[name], high * by[name]) for name, (low, high) in measured.intervals.items()}
-    return Measured(measured.image, values, around, measured.flags)
+    return replace(measured, values=values, intervals=around)

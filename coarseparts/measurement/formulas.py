@@ -35,11 +35,12 @@ class Formula:
     dimension: int
 
 
-def parse(text: str, parts: tuple[str, ...]) -> Formula:
-    """The formula of a text over these parts. Raises BadInput naming what cannot be read, an unknown part or trait."""
+def parse(text: str, parts: tuple[str, ...], points: tuple[str, ...] = ()) -> Formula:
+    """The formula of a text over these parts, and ``points`` within distances. Raises BadInput naming what cannot be
+    read, an unknown part or trait."""
     if len(text) > LONGEST:
         raise _refused(text, f"has {len(text):,} characters, expected at most {LONGEST}")
-    reader = _Reader(text, parts)
+    reader = _Reader(text, parts, points)
     of, dimension = reader.sum()
     if reader.here:
         raise _refused(text, f"has {short(reader.here)} where an operator or the end was expected")
@@ -47,15 +48,21 @@ def parse(text: str, parts: tuple[str, ...]) -> Formula:
 
 
 def distance(first: str, second: str) -> str:
-    """The name of the distance between two parts' centroids."""
+    """The name of the distance between two parts' centroids, or keypoints."""
     return f"distance.{first}-{second}"
+
+
+def place(values: Values, name: str) -> tuple[float, float]:
+    """Where a part's centroid or a keypoint is, (x, y); nan where it is not known."""
+    x, y = ("x", "y") if f"{name}.x" in values else PLACES
+    return values.get(f"{name}.{x}", math.nan), values.get(f"{name}.{y}", math.nan)
 
 
 class _Reader:
     """Reads a formula from left to right; each method returns what computes its piece, and its dimension."""
 
-    def __init__(self, text: str, parts: tuple[str, ...]):
-        self.text, self.parts, self.depth = text, parts, 0
+    def __init__(self, text: str, parts: tuple[str, ...], points: tuple[str, ...]):
+        self.text, self.parts, self.places, self.depth = text, parts, (*parts, *points), 0
         self.tokens: list[str] = []
         at = 0
         while text[at:].strip():
@@ -121,14 +128,13 @@ class _Reader:
 
     def apart(self) -> tuple[Compute, int]:
         self.take("(")
-        first = self.known(self.take().removeprefix('"'), self.parts)
+        first = self.known(self.take().removeprefix('"'), self.places)
         self.take(",")
-        second = self.known(self.take().removeprefix('"'), self.parts)
+        second = self.known(self.take().removeprefix('"'), self.places)
         self.take(")")
 
         def of(values: Values) -> float:
-            x, y = (values[f"{first}.{c}"] - values[f"{second}.{c}"] for c in ("centroid_x", "centroid_y"))
-            return math.hypot(x, y)
+            return math.dist(place(values, first), place(values, second))
 
         return of, 1
 

@@ -14,27 +14,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from coarseparts.data.sample import Sample
+from coarseparts.data.batches import Feed
 from coarseparts.data.store import Store
 from coarseparts.inference.evaluate import dataset_of, split_of
 from coarseparts.inference.journal import digest
 from coarseparts.inference.model import Model
-from coarseparts.inference.predict import BATCH, Prediction, predict_samples
+from coarseparts.inference.predict import BATCH, Prediction, log_parts
 from coarseparts.labels.schema import IGNORE
 from coarseparts.measurement.formulas import Formula
 from coarseparts.measurement.shapes import COLOURS
-from coarseparts.measurement.traits import WHOLE, values_of, with_formulas
+from coarseparts.measurement.traits import WHOLE, names_of_points, values_of, with_formulas
 from coarseparts.system.documents import DocumentError, load_json
 from coarseparts.system.problems import Problem
 from coarseparts.training.claims import write
+from coarseparts.training.fusion import only
 
 COVERED = 0.9
 """The share of new images whose true value an interval holds."""
 
 FILE = "measured.json"
-"""In a run folder: what was measured of its validation images."""
+"""In a run folder: what was measured of its validation images; with labels, their styles stand before ".json"."""
 
 Values = dict[str, float]
 
@@ -102,37 +104,54 @@ def certainty_of(prediction: Prediction) -> float:
     return float(scores[scores > 0].mean()) if scores.any() else 0.0
 
 
-def calibration_of(run: Path, model: Model, data: Path | None = None) -> tuple[Calibration, list[Problem]]:
-    """That of a run: what ``FILE`` in its folder keeps of the same model, else measured on the validation images of
-    its dataset file (or of ``data``) and kept there. Raises BadInput where these cannot be used."""
-    known, file = digest(model, [], False), run / FILE
+def calibration_of(
+    run: Path, model: Model, data: Path | None = None, styles: Sequence[str] = ()
+) -> tuple[Calibration, list[Problem]]:
+    """That of a run, of what its model says given labels of ``styles``: what ``FILE`` in its folder keeps of the same
+    model, else measured on the validation images of its dataset file (or of ``data``) and kept there. Raises BadInput
+    where these cannot be used."""
+    known, file = digest(model, [], False), run / ".".join(["measured", *styles, "json"])
     if data is None and (kept := _read(file, known)) is not None:
         return kept, []
     store, problems = split_of(model, data or dataset_of(run), "val", True, None)
-    measured = calibrate(model, store)
+    measured = calibrate(model, store, styles)
     if data is None:
         write(file, _text(known, measured))
     return measured, problems
 
 
-def calibrate(model: Model, store: Store) -> Calibration:
-    """Measures each part-labelled validation image of a store, as predicted and as labelled."""
-    maps, rows = model.schema.maps, store.rows("val", has="parts")
-    pairs, certainty = [], []
-    for start in range(0, len(rows), BATCH):
-        batch = store.batch(rows[start : start + BATCH], "cpu")
-        images, labelled = batch.image.permute(0, 2, 3, 1).numpy(), batch.parts.numpy()
-        whole = np.array([0, 0, store.size, store.size], np.float32)
-        samples = [Sample("", np.ascontiguousarray(image), crop=whole) for image in images]
-        for image, true, each in zip(images, labelled, predict_samples(model.fast, samples, False), strict=True):
+@torch.no_grad()
+def calibrate(model: Model, store: Store, styles: Sequence[str] = ()) -> Calibration:
+    """Measures each part-labelled validation image of a store that has labels of all ``styles``, as predicted from the
+    image and these, and as labelled."""
+    maps, size = model.schema.maps, store.size
+    store = store.labels_limited(model.styles)
+    rows = np.array([r for r in store.rows("val", has="parts") if all(store.present[s][r] for s in styles)], int)
+    if not len(rows):
+        return Calibration()
+    fast, names = model.fast, names_of_points(model.schema) if "keypoints" in styles else ()
+    feed = Feed(store, rows, BATCH, 0, 0, device_of(fast), preprocess=model.settings.preprocess)
+    whole, pairs, certainty = np.array([0, 0, size, size], np.float32), [], []
+    for start, batch in zip(range(0, len(rows), BATCH), feed.plain(), strict=True):
+        stored = store.batch(rows[start : start + BATCH], "cpu")
+        log_y = log_parts(fast, only(batch, styles), bool(styles))
+        for i, probability in enumerate(fast.networks.y.output_probability(log_y).cpu().numpy()):
+            each = Prediction(probability, whole, (size, size), maps)
+            image, true = stored.image[i].permute(1, 2, 0).numpy(), stored.parts[i].numpy()
+            points = dict(zip(names, stored.labels["keypoints"][i].tolist(), strict=True)) if names else None
             seen = np.where(true == IGNORE, 0, each.part_map())
-            both = [
-                values_of({name: maps.shows(m, i) for i, name in enumerate(model.schema.parts, 1)}, image)
+            predicted, labelled = (
+                values_of({name: maps.shows(m, j) for j, name in enumerate(model.schema.parts, 1)}, image, points)
                 for m in (seen, true)
-            ]
-            pairs.append((both[0], both[1]))
+            )
+            pairs.append((predicted, labelled))
             certainty.append(certainty_of(each))
     return Calibration(pairs, certainty)
+
+
+def device_of(model: Model) -> str:
+    """Where its networks are."""
+    return str(next(model.networks.part_model.parameters()).device)
 
 
 def _score(name: str, value: float, true: float, size: float) -> float:

@@ -14,8 +14,9 @@ METHOD = "coarseparts measure"
 
 
 def write_wide(path: Path, table: Measurements) -> Path:
-    """A row an image: ``image``, ``flags``, then each value, ``head.length [mm]``, with its ``low`` and ``high``."""
-    columns = ["image", "flags"]
+    """A row an object: ``image``, its number in it (``object``), ``flags``, then each value, ``head.length [mm]``, with
+    its ``low`` and ``high``."""
+    columns = ["image", "object", "flags"]
     ranged = [any(name in each.intervals for each in table.images) for name in table.names]
     for name, has in zip(table.names, ranged, strict=True):
         head = _head(name, table.units[name])
@@ -23,6 +24,7 @@ def write_wide(path: Path, table: Measurements) -> Path:
 
     def row(each: Measured) -> Iterator[Any]:
         yield each.image
+        yield each.number
         yield "; ".join(f"{part}: {', '.join(flags)}" for part, flags in each.flags.items() if flags)
         for name, has in zip(table.names, ranged, strict=True):
             yield _number(each.values.get(name, math.nan))
@@ -33,32 +35,43 @@ def write_wide(path: Path, table: Measurements) -> Path:
 
 
 def write_long(path: Path, table: Measurements) -> Path:
-    """A row a value: ``image,part,trait,value,low,high,unit,flags``; distances and ratios have no part."""
+    """A row a value: ``image,object,part,trait,value,low,high,unit,flags``; distances and ratios have no part."""
 
     def rows() -> Iterator[list[Any]]:
         for each in table.images:
             for name, part, trait in _names(table):
                 bounds = map(_number, each.intervals.get(name, (math.nan, math.nan)))
                 flags = ", ".join(each.flags.get(part, []))
-                yield [each.image, part, trait, _number(each.values[name]), *bounds, table.units[name], flags]
+                yield [
+                    each.image,
+                    each.number,
+                    part,
+                    trait,
+                    _number(each.values[name]),
+                    *bounds,
+                    table.units[name],
+                    flags,
+                ]
 
-    return write_csv(path, ("image", "part", "trait", "value", "low", "high", "unit", "flags"), rows())
+    return write_csv(path, ("image", "object", "part", "trait", "value", "low", "high", "unit", "flags"), rows())
 
 
 def write_dwc(path: Path, table: Measurements) -> Path:
-    """Darwin Core's MeasurementOrFact, a row a value that there is: the image is the occurrence, half the interval the
-    accuracy, flags are remarks."""
+    """Darwin Core's MeasurementOrFact, a row a value that there is: the image is the occurrence (where it shows several
+    objects, the object by its number), half the interval the accuracy, flags are remarks."""
     terms = ("ID", "Type", "Value", "Accuracy", "Unit", "Method", "Remarks")
 
     def rows() -> Iterator[list[Any]]:
+        several = {each.image for each in table.images if each.number > 1}
         for each in table.images:
+            one = f"{each.image}#{each.number}" if each.image in several else each.image
             for name, part, _ in _names(table):
                 value, (low, high) = each.values[name], each.intervals.get(name, (math.nan, math.nan))
                 if math.isnan(value):
                     continue
                 remarks = ", ".join(each.flags.get(part, []))
                 numbers = _number(value), _number((high - low) / 2)
-                yield [each.image, f"{each.image}#{name}", name, *numbers, table.units[name], METHOD, remarks]
+                yield [one, f"{one}#{name}", name, *numbers, table.units[name], METHOD, remarks]
 
     return write_csv(path, ("occurrenceID", *(f"measurement{term}" for term in terms)), rows())
 

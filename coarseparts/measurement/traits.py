@@ -8,14 +8,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from coarseparts.measurement.formulas import Formula, distance
+from coarseparts.labels.schema import Schema
+from coarseparts.measurement.formulas import Formula, distance, place
 from coarseparts.measurement.shapes import COLOURS, LENGTHS, PLACES, TRAITS, shape
 
 WHOLE = "object"
 """The name of all parts together."""
 
 MOST_PAIRED = 20
-"""Parts whose distances are all told, at most; of more, formulas tell those that are asked for."""
+"""Parts and keypoints whose distances are all told, at most; of more, formulas tell those that are asked for."""
 
 
 def members(parts: Sequence[str]) -> tuple[str, ...]:
@@ -23,21 +24,46 @@ def members(parts: Sequence[str]) -> tuple[str, ...]:
     return tuple(parts) if WHOLE in parts else (*parts, WHOLE)
 
 
-def names_of(parts: Sequence[str], formulas: Sequence[Formula] = ()) -> list[str]:
+def names_of(parts: Sequence[str], formulas: Sequence[Formula] = (), points: Sequence[str] = ()) -> list[str]:
     """The names of all values, in the order of a table's columns."""
     own = [f"{part}.{trait}" for part in members(parts) for trait in TRAITS]
-    pairs = itertools.combinations(parts, 2) if len(parts) <= MOST_PAIRED else ()
-    return [*own, *(distance(*pair) for pair in pairs), *(formula.text for formula in formulas)]
+    placed = [f"{point}.{axis}" for point in points for axis in ("x", "y")]
+    apart = [distance(*pair) for pair in _pairs(parts, points)]
+    return [*own, *placed, *apart, *(formula.text for formula in formulas)]
 
 
-def values_of(masks: Mapping[str, np.ndarray], image: np.ndarray) -> dict[str, float]:
-    """Values by name of masks (H, W) bool by part and an image (H, W, 3) uint8, in pixels; nan where nothing shows."""
+def names_of_points(schema: Schema) -> tuple[str, ...]:
+    """The keypoints' names; where a part has the same, with what it is behind it."""
+    parts = members(schema.parts)
+    return tuple(f"{name} (keypoint)" if name in parts else name for name in schema.keypoints)
+
+
+def told_by(points: Sequence[str]) -> set[str]:
+    """The names of what follows from keypoints alone, in which no model has a say."""
+    apart = {distance(*pair) for pair in itertools.combinations(points, 2)}
+    return apart | {f"{point}.{axis}" for point in points for axis in ("x", "y")}
+
+
+def _pairs(parts: Sequence[str], points: Sequence[str]) -> list[tuple[str, str]]:
+    """Those whose distances are told."""
+    several = [*parts, *points] if len(parts) + len(points) <= MOST_PAIRED else list(parts)
+    return list(itertools.combinations(several, 2)) if len(several) <= MOST_PAIRED else []
+
+
+def values_of(
+    masks: Mapping[str, np.ndarray], image: np.ndarray, points: Mapping[str, Sequence[float]] | None = None
+) -> dict[str, float]:
+    """Values by name of masks (H, W) bool by part and an image (H, W, 3) uint8, in pixels; nan where nothing shows.
+    ``points``: keypoints (x, y, v) by name; one with v <= 0 is not known."""
     parts = tuple(masks)
     whole = dict(masks)
     whole.setdefault(WHOLE, np.logical_or.reduce(list(masks.values())))
     found = {f"{part}.{trait}": v for part in members(parts) for trait, v in shape(whole[part], image).items()}
-    for a, b in itertools.combinations(parts, 2) if len(parts) <= MOST_PAIRED else ():
-        found[distance(a, b)] = math.hypot(*(found[f"{a}.{c}"] - found[f"{b}.{c}"] for c in PLACES))
+    points = points or {}
+    for name, (x, y, v) in points.items():
+        found |= {f"{name}.x": float(x) if v > 0 else math.nan, f"{name}.y": float(y) if v > 0 else math.nan}
+    for a, b in _pairs(parts, tuple(points)):
+        found[distance(a, b)] = math.dist(place(found, a), place(found, b))
     return found
 
 
@@ -65,7 +91,7 @@ def dimension_of(name: str, formulas: Sequence[Formula]) -> int:
         if formula.text == name:
             return formula.dimension
     trait = name.rpartition(".")[2]
-    return 2 if trait == "area" else int(trait in (*LENGTHS, *PLACES) or name.startswith("distance."))
+    return 2 if trait == "area" else int(trait in (*LENGTHS, *PLACES, "x", "y") or name.startswith("distance."))
 
 
 def unit_of(name: str, unit: str, formulas: Sequence[Formula]) -> str:

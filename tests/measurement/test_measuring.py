@@ -120,12 +120,13 @@ def test_tables_hold_the_numbers_and_nothing_that_a_spreadsheet_computes(tmp_pat
             rows[write.__name__] = list(csv.reader(file))
     assert rows["write_wide"][0] == [
         "image",
+        "object",
         "flags",
         "a.length [=mm]",
         "a.length [=mm] low",
         "a.length [=mm] high",
         "a.red",
     ]
-    assert rows["write_wide"][1] == ["'=cmd|1.jpg", "a: cut", "2.0", "1.0", "3.0", ""]
-    assert rows["write_long"][1] == ["'=cmd|1.jpg", "a", "length", "2.0", "1.0", "3.0", "'=mm", "cut"]
+    assert rows["write_wide"][1] == ["'=cmd|1.jpg", "1", "a: cut", "2.0", "1.0", "3.0", ""]
+    assert rows["write_long"][1] == ["'=cmd|1.jpg", "1", "a", "length", "2.0", "1.0", "3.0", "'=mm", "cut"]
     assert len(rows["write_dwc"]) == 2 and rows["write_dwc"][1][2:5] == ["a.length", "2.0", "1.0"]
