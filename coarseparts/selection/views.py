@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from coarseparts.evaluation.pck import peaks
 from coarseparts.inference.model import Model
 from coarseparts.inference.predict import BATCH, log_parts
 from coarseparts.labels import Keypoints
+from coarseparts.networks import PartModel
 
 SMALLEST = 4.0
 """Pixels by which a part's mean is drawn towards 0, so that a part of which hardly a pixel is seen does not count."""
@@ -67,7 +69,9 @@ def views_of(
         if progress:
             progress(min(len(found) * BATCH, len(rows)), len(rows))
     columns = [np.concatenate(column) for column in zip(*found, strict=True)]
-    return Views(np.asarray(rows), *columns[:5], gains=dict(zip(gains, columns[5:], strict=True)))
+    foreground, entropy, doubt, apart, features, *drops = columns
+    each = dict(zip(gains, drops, strict=True))
+    return Views(np.asarray(rows), foreground, entropy, doubt, apart, features, each)
 
 
 def _seen(model: Model, batch: Batch, gains: Sequence[str]) -> list[Tensor]:
@@ -77,7 +81,7 @@ def _seen(model: Model, batch: Batch, gains: Sequence[str]) -> list[Tensor]:
     foreground = 1 - y.background(alone).exp()
     doubt = _entropy(alone)
     by_part = (parts * doubt[:, None]).sum((2, 3)) / (parts.sum((2, 3)) + SMALLEST)
-    features = model.networks.part_model.encoder(batch.image)[-1].float().mean((2, 3))
+    features = cast(PartModel, model.networks.part_model).encoder(batch.image)[-1].float().mean((2, 3))
     features = features / features.norm(dim=1, keepdim=True).clamp_min(1e-12)
     answer = log_parts(model, batch, True) if model.has_posterior else alone
     labelled = torch.stack([batch.present[style] for style in model.styles] or [batch.present["parts"] & False]).any(0)
