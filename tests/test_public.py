@@ -5,19 +5,24 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import socket
 import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from toy import toy
 
 import coarseparts
+from coarseparts.data.synthetic import birds
+from coarseparts.inference.model import Model
+from coarseparts.training import methods
 
 ROOT = Path(__file__).resolve().parent.parent
 
 PUBLIC = {
-    "train": "data out method preset effort labels parts_limit seed device skip_bad progress settings",
+    "train": "data out method preset effort minutes labels parts_limit seed device skip_bad progress settings",
     "Run": "folder model report result results",
     "load": "path device flip",
     "Model": "of predict save load fast",
@@ -80,3 +85,17 @@ def test_nothing_that_runs_needs_is_under_a_licence_that_binds_its_users() -> No
     assert {"torch", "numpy", "pydantic"} <= names and len(names) > 15
     bound = {name: licence(name) for name in names if re.search(r"\bA?GPL|Affero|GNU General", licence(name))}
     assert not bound
+
+
+def test_training_and_prediction_speak_to_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*arguments: object, **_: object) -> None:
+        raise AssertionError(f"asked the network for {arguments}")
+
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refused)
+    monkeypatch.setattr(socket, "getaddrinfo", refused)
+    task, run = toy(tmp_path / "store", tmp_path / "run")
+    trained = methods.train(task, run, "em")
+    Model.of(task, trained.joint, True).save(tmp_path / "model")
+    parts = coarseparts.load(tmp_path / "model", "cpu").predict(birds.render(1, size=32, seed=1)["image"][0])
+    assert parts.index.shape == (32, 32)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from coarseparts.data.dataset_file import load_dataset_file
-from coarseparts.data.images import list_images
+from coarseparts.data.images import list_images, stem
 from coarseparts.data.source_paths import kind
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.training.claims import read_config
@@ -42,6 +43,20 @@ def _of_run(run: Path) -> list[Path]:
     if not places:
         raise BadInput(Problem(data, "has no folder of photographs", REMEDY))
     return list(dict.fromkeys(places))
+
+
+def queued(names: Sequence[str], photographs: Sequence[tuple[str, Path]]) -> list[str]:
+    """The photographs that a queue's ``names`` mean, in its order: as ``coarseparts next`` writes them, without suffix
+    and with the number of their source where several have that name. Those that fit none, or several, are left out."""
+    exact = {name: name for name, _ in photographs} | {stem(name): name for name, _ in photographs}
+    ends: dict[str, list[str]] = {}
+    for name, _ in photographs:
+        ends.setdefault(stem(name).rpartition("/")[2], []).append(name)
+    found = []
+    for name in names:
+        alike = [exact[name]] if name in exact else ends.get(re.sub(r"^s\d+/", "", name), [])
+        found += alike if len(alike) == 1 else []
+    return list(dict.fromkeys(found))
 
 
 def beside(place: Path) -> Path:

@@ -55,7 +55,7 @@ def page(
     from coarseparts.app.answers import Ahead, Answers
     from coarseparts.app.errors import Refused
     from coarseparts.app.page import MOST_BYTES, looks_ahead, page_app
-    from coarseparts.app.places import beside, photographs
+    from coarseparts.app.places import beside, photographs, queued
     from coarseparts.app.workspace import Workspace
     from coarseparts.inference.model import load
     from coarseparts.system.locks import hold
@@ -70,7 +70,7 @@ def page(
     config = run / "config.yaml"
     data = read_config(config).get("data", "DATA.yaml") if config.is_file() else "DATA.yaml"
     with ExitStack() as stack:
-        workspace = Workspace(place, found, folder, model.schema, author or _user(), _queue(queue))
+        workspace = Workspace(place, found, folder, model.schema, author or _user(), queued(_queue(queue), found))
         if workspace.writable:
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(hold(folder / ".lock", 0, note))

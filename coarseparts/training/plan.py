@@ -53,8 +53,9 @@ class Pace(NamedTuple):
         """The mean of ``steps`` steps of networks that no run keeps; the first step of each kind warms up."""
         s, joint = task.settings, untrained(task)
         learned = any(style.learned for style in joint.styles.values())
-        part_model, posterior, styles = (optimizer_of(s, [(m, 1e-6)], m is not joint.theta_k) for m in joint.trained)
-        optimizers = em.Optimizers(part_model, posterior, styles if learned else None)
+        part_model, posterior = (optimizer_of(s, [(m, 1e-6)]) for m in (joint.part_model, joint.posterior))
+        styles = optimizer_of(s, [(joint.theta_k, 1e-6)], False) if learned else None
+        optimizers = em.Optimizers(part_model, posterior, styles)
         loss, generator = part_model_loss(joint.part_model, joint.y, s.em.dice), torch.Generator()
 
         def seconds(work: Callable[[Any], object], data: Any) -> float:

@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from toy import toy, toy_store
+from toy import CHANGES, toy, toy_store
 
 from coarseparts.system.errors import DamagedRun, Failed
 from coarseparts.training import plan
@@ -61,6 +61,12 @@ def test_the_pace_is_measured_and_leaves_no_trace(tmp_path):
     assert all(0 < seconds < 60 for seconds in pace)
     assert pace.em > pace.supervised
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["config.yaml", "schema.json"]
+
+
+def test_labels_whose_model_is_not_learned_are_planned_as_well(tmp_path):
+    chosen = resolve(settings(changes=CHANGES), "cpu")
+    masks = Task.of(toy_store(tmp_path / "store"), chosen, part_limit=8, styles=["mask"])
+    assert seconds_of_em(masks) > 0
 
 
 def test_a_run_that_goes_on_keeps_the_epochs_that_it_began_with(task, tmp_path, monkeypatch):

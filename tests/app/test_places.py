@@ -1,0 +1,48 @@
+"""Which photographs the page shows, and in which order a queue has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from server import photographs as made
+
+from coarseparts.app.places import beside, photographs, queued
+from coarseparts.system.problems import BadInput
+
+
+def test_folders_and_single_files_are_named_relative_to_what_they_share(tmp_path: Path) -> None:
+    made(tmp_path / "a", 2)
+    made(tmp_path / "b", 1)
+    place, found = photographs(tmp_path, [tmp_path / "a", tmp_path / "b" / "bird_0.png"])
+    assert place == tmp_path.resolve()
+    assert [name for name, _ in found] == ["a/bird_0.png", "a/bird_1.png", "b/bird_0.png"]
+    assert beside(place) == place.with_name(f"{place.name}_corrected")
+
+
+def test_without_folders_they_are_those_of_the_runs_dataset_file(tmp_path: Path) -> None:
+    made(tmp_path / "a", 2)
+    (tmp_path / "c.json").write_text("{}")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "birds.yaml").write_text(
+        "parts: [head]\nsize: 32\nsources:\n- {split: train, images: a, coco: c.json}\n"
+    )
+    (tmp_path / "run" / "config.yaml").write_text(f"data: {tmp_path / 'birds.yaml'}\n")
+    place, found = photographs(tmp_path / "run", [])
+    assert place == (tmp_path / "a").resolve() and [name for name, _ in found] == ["bird_0.png", "bird_1.png"]
+
+
+def test_what_is_missing_is_told(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for given, message in (
+        ([tmp_path / "gone"], "gone: is missing"),
+        ([tmp_path / "empty"], "holds no image"),
+        ([], "not trained on"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            photographs(tmp_path, given)
+
+
+def test_a_queue_names_photographs_as_next_writes_them() -> None:
+    found = [(name, Path(name)) for name in ("a/x.png", "b/x.png", "a/y.jpg", "b/z.jpg")]
+    assert queued(["s1/z", "a/y", "y", "x", "a/x.png", "w"], found) == ["b/z.jpg", "a/y.jpg", "a/x.png"]
