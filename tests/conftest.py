@@ -1,6 +1,9 @@
 """Shared by all tests: where the real data lies, if it is there; one thread, for toys are slower with more."""
 
+import os
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the commands that tests start, too
 
 import pytest
 import torch

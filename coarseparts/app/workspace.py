@@ -22,7 +22,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from coarseparts.app.entries import JOURNAL, STATUSES, Entry, add_line, coco_of, lines_of
 from coarseparts.app.errors import Refused
 from coarseparts.app.requests import Correction, Labels, Ruler, Status
 from coarseparts.data.formats.document_builder import rle, write_json
@@ -42,26 +42,6 @@ from coarseparts.system.text import csv_cell, readable
 
 HELD = 60.0
 """Seconds after which an image that a window has open counts as closed, where the window says nothing more."""
-
-STATUSES = ("new", "accepted", "corrected", "skipped", "damaged")
-
-
-@dataclass
-class Entry:
-    """An image: ``name`` with forward slashes, ``path``; ``status`` of STATUSES, ``revision`` counts what was saved.
-
-    ``confidence`` 0..1 once the model has seen it; ``reason`` where it is damaged; ``labels`` given so far; ``size``
-    (width, height) once it has been opened; ``rank`` in the queue."""
-
-    name: str
-    path: Path
-    status: str = "new"
-    revision: int = 0
-    confidence: float | None = None
-    reason: str | None = None
-    labels: dict[str, Any] = field(default_factory=dict)
-    size: tuple[int, int] | None = None
-    rank: int | None = None
 
 
 class Workspace:
@@ -88,7 +68,7 @@ class Workspace:
             if name in numbers:
                 self.entries[numbers[name]].rank = rank
         self._by_name = numbers
-        for line in self._journal():
+        for line in lines_of(self.out / JOURNAL):
             self._take(line)
 
     # ---- what there is ----------------------------------------------------------------------------------------------
@@ -230,14 +210,14 @@ class Workspace:
                 _write(file, lambda target, picture=picture: picture.save(target, "PNG"))
             about = {"seconds": round(given.seconds, 1), "size": [maps[0].shape[1], maps[0].shape[0]], "labels": labels}
             self._note(entry, given.status, given.author, about)
-            self._write_coco()
+            write_json(coco_of(self.saved, self.schema.keypoints), self.out / "coco.json")
         return entry
 
     def settle(self) -> None:
         """Writes the labels again, which a stop while saving may have left out. Raises Refused."""
         if self.saved:
             with self._lock, _told():
-                self._write_coco()
+                write_json(coco_of(self.saved, self.schema.keypoints), self.out / "coco.json")
 
     def set_status(self, number: int, given: Status) -> Entry:
         """Notes what becomes of an image. Raises Refused as ``save`` does."""
@@ -323,29 +303,8 @@ class Workspace:
             "revision": entry.revision + 1,
             **about,
         }
-        self.out.mkdir(parents=True, exist_ok=True)
-        file = self.out / "journal.jsonl"
-        text = json.dumps(line, ensure_ascii=True) + "\n"
-        with file.open("ab") as target:
-            if target.tell() and not _ends_a_line(file):
-                text = "\n" + text
-            target.write(text.encode())
-            target.flush()
-            os.fsync(target.fileno())
+        add_line(self.out / JOURNAL, line)
         self._take(line)
-
-    def _journal(self) -> Iterator[dict[str, Any]]:
-        try:
-            lines = (self.out / "journal.jsonl").read_bytes().split(b"\n")
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        for raw in lines:
-            try:
-                line = json.loads(raw)
-                if line["status"] in STATUSES and isinstance(line["image"], str) and type(line["revision"]) is int:
-                    yield line
-            except (ValueError, KeyError, TypeError, RecursionError):
-                continue  # cut off by a stop, or an empty line
 
     def _take(self, line: dict[str, Any]) -> None:
         number = self._by_name.get(line["image"])
@@ -363,43 +322,6 @@ class Workspace:
                 entry.size = width, height
         except (ValueError, TypeError):
             entry.labels = {}
-
-    def _write_coco(self) -> None:
-        """The labels of all images that have been saved. Keypoints that nobody placed are unknown, not absent: a
-        category for every set of them that was."""
-        images: list[dict[str, Any]] = []
-        annotations: list[dict[str, Any]] = []
-        categories: dict[tuple[str, ...], dict[str, Any]] = {}
-        for entry in self.saved:
-            if entry.size is None:
-                continue
-            (width, height), labels = entry.size, entry.labels
-            images.append({"id": len(images) + 1, "file_name": entry.name, "width": width, "height": height})
-            placed = [name for name in self.schema.keypoints if name in labels.get("keypoints", {})]
-            label: dict[str, Any] = {}
-            if placed:
-                points = (labels["keypoints"][name] for name in placed)
-                label |= {"keypoints": [v for x, y in points for v in (x, y, 2)], "num_keypoints": len(placed)}
-            if labels.get("mask"):
-                label["segmentation"] = labels["mask"]
-            if labels.get("box"):
-                x0, y0, x1, y1 = labels["box"]
-                label["bbox"] = [min(x0, x1), min(y0, y1), abs(x1 - x0), abs(y1 - y0)]
-            if not label:
-                continue
-            number = len(categories) + 1
-            named = {"id": number, "name": "object" if number == 1 else f"object {number}", "keypoints": placed}
-            category = categories.setdefault(tuple(placed), named)
-            keys = {"id": len(annotations) + 1, "image_id": len(images), "category_id": category["id"], "iscrowd": 0}
-            annotations.append(keys | label)
-        lists = {"images": images, "annotations": annotations, "categories": list(categories.values())}
-        write_json(lists, self.out / "coco.json")
-
-
-def _ends_a_line(file: Path) -> bool:
-    with file.open("rb") as text:
-        text.seek(-1, os.SEEK_END)
-        return text.read(1) == b"\n"
 
 
 def _write(file: Path, write: Any) -> None:
