@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect
 
 from coarseparts.app.answers import Answer, Answers
 from coarseparts.app.errors import Refused
-from coarseparts.app.requests import Correction, Hold, Labels, Ruler, Status, plane, png, read
+from coarseparts.app.requests import Correction, Hold, Labels, Ruler, Status, encoded, labels_of, plane, read
 from coarseparts.app.workspace import Workspace
 from coarseparts.report.palette import colours
 
@@ -94,7 +94,8 @@ def page_app(workspace: Workspace, answers: Answers, title: str = "", retrain: s
         given = await read(request, Labels)
         begin = time.perf_counter()
         answer = await run_in_threadpool(look, workspace, answers, number, given)
-        return _encoded(workspace, answer.maps) | {
+        return {
+            "parts": encoded(schema, answer.maps),
             "scores": answer.scores,
             "confidence": answer.confidence,
             "seconds": round(time.perf_counter() - begin, 3),
@@ -102,7 +103,7 @@ def page_app(workspace: Workspace, answers: Answers, title: str = "", retrain: s
 
     @app.get("/api/images/{number}/parts")
     def saved(number: int) -> dict[str, Any]:
-        return _encoded(workspace, workspace.parts(number))
+        return {"parts": encoded(schema, workspace.parts(number))}
 
     @app.put("/api/images/{number}/parts")
     async def save(number: int, request: Request) -> dict[str, Any]:
@@ -182,9 +183,8 @@ def look(workspace: Workspace, answers: Answers, number: int, given: Labels) -> 
     opened(workspace, answers, number)
     entry = workspace.entry(number)
     assert entry.size is not None
-    mask = None if given.mask is None else plane(given.mask, entry.size)
     usable = answers.model.styles if answers.model.has_posterior else []
-    labels = {"keypoints": given.keypoints or None, "box": given.box, "mask": mask}
+    labels = labels_of(given, entry.size)
     answer = answers.of_file(entry.path, {name: value for name, value in labels.items() if name in usable})
     if not any(value is not None for value in labels.values()):
         entry.confidence = answer.confidence
@@ -210,12 +210,6 @@ def _save(workspace: Workspace, answers: Answers, number: int, given: Correction
     workspace.save(number, maps, mask, given)
     name = workspace.saved_name(number)
     return {"revision": entry.revision, "status": entry.status, "path_name": name}
-
-
-def _encoded(workspace: Workspace, maps: list[np.ndarray]) -> dict[str, Any]:
-    if not workspace.schema.overlapping:
-        return {"parts": png(maps[0])}
-    return {"parts": {name: png(each) for name, each in zip(workspace.schema.parts, maps, strict=True)}}
 
 
 def _jpeg(array: np.ndarray, longest: int, quality: int) -> Response:

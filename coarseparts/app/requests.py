@@ -6,6 +6,7 @@ import base64
 import binascii
 import io
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from coarseparts.app.errors import Refused
+from coarseparts.labels.schema import Schema
 from coarseparts.system.limits import is_machines
 
 Number = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
@@ -98,6 +100,12 @@ class Ruler(_Strict):
     unit: Annotated[str, Field(pattern=r"^(m|cm|mm|um|µm|nm|in|px)$")]
 
 
+def labels_of(given: Labels, size: tuple[int, int]) -> dict[str, Any]:
+    """Labels as ``Model.predict`` takes them, None where one is not given. Raises Refused."""
+    mask = None if given.mask is None else plane(given.mask, size)
+    return {"keypoints": given.keypoints or None, "box": given.box, "mask": mask}
+
+
 async def read(request: Request, kind: type[Body]) -> Body:
     """A request's body as ``kind``. Raises Refused in a line that says what is wrong."""
     return _checked(parsed(await request.body()), kind)
@@ -167,6 +175,11 @@ def picture_of(text: str, formats: tuple[str, ...], most_pixels: int) -> Image.I
         if is_machines(error):
             raise
         raise Refused(422, f"A picture cannot be read; expected {' or '.join(formats)}.") from None
+
+
+def encoded(schema: Schema, maps: Sequence[np.ndarray]) -> str | dict[str, str]:
+    """Maps as clients get them: one of indices, or of overlapping parts one each, by name."""
+    return dict(zip(schema.parts, map(png, maps), strict=True)) if schema.overlapping else png(maps[0])
 
 
 def png(array: np.ndarray) -> str:

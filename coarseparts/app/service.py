@@ -18,7 +18,7 @@ from coarseparts.app.answers import Answers
 from coarseparts.app.errors import Refused
 from coarseparts.app.label_studio import Controls, regions
 from coarseparts.app.page import application
-from coarseparts.app.requests import Labels, Photograph, Shapes, Tasks, picture_of, plane, png, read, read_photograph
+from coarseparts.app.requests import Photograph, Shapes, Tasks, encoded, labels_of, picture_of, read, read_photograph
 from coarseparts.data import images as files
 from coarseparts.data.formats.outlines import outer_rings, simplified
 from coarseparts.data.images import list_images, pixels
@@ -135,31 +135,22 @@ def _picture(text: str) -> np.ndarray:
 def _parts(answers: Answers, given: Photograph) -> dict[str, Any]:
     array = _picture(given.image)
     size = array.shape[1], array.shape[0]
-    labels = _labels(given, size)
+    labels = labels_of(given, size)
     if unusable := [n for n, value in labels.items() if value is not None and n not in answers.model.styles]:
         raise Refused(422, f"This model does not know {', '.join(unusable)}.")
     answer = answers.of_photograph(files.Photograph(array, size, []), labels)
-    names = answers.model.schema.parts
-    maps: Any = png(answer.maps[0])
-    if answers.model.schema.overlapping:
-        maps = {part: png(each) for part, each in zip(names, answer.maps, strict=True)}
-    about = {"names": list(names), "scores": answer.scores, "confidence": answer.confidence}
-    return {"width": size[0], "height": size[1], "parts": maps} | about
-
-
-def _labels(given: Labels, size: tuple[int, int]) -> dict[str, Any]:
-    mask = None if given.mask is None else plane(given.mask, size)
-    return {"keypoints": given.keypoints or None, "box": given.box, "mask": mask}
+    schema = answers.model.schema
+    about = {"names": list(schema.parts), "scores": answer.scores, "confidence": answer.confidence}
+    return {"width": size[0], "height": size[1], "parts": encoded(schema, answer.maps)} | about
 
 
 def _shapes(answers: Answers, given: Shapes) -> dict[str, Any]:
     array = _picture(given.image)
     answer = answers.of_photograph(files.Photograph(array, (array.shape[1], array.shape[0]), []), {})
-    model = answers.model
-    shapes = []
-    for index, part in enumerate(model.schema.parts, start=1):
-        mask = answer.maps[index - 1] > 0 if model.schema.overlapping else answer.maps[0] == index
-        for ring in outer_rings(mask):
+    schema, shapes = answers.model.schema, []
+    parts = schema.maps.of_pictures(answer.maps)
+    for index, part in enumerate(schema.parts, start=1):
+        for ring in outer_rings(schema.maps.shows(parts, index)):
             about = {"label": part, "shape_type": "polygon", "score": answer.scores[part], "group_id": 1}
             rest: dict[str, Any] = {
                 "attributes": {},
