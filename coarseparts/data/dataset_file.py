@@ -15,11 +15,13 @@ from pydantic import (
     SerializerFunctionWrapHandler,
     ValidationError,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_serializer,
     model_validator,
 )
 
+from coarseparts.data.formats.colours import declared
 from coarseparts.data.formats.units import Coordinates
 from coarseparts.data.source_paths import (
     OF_STYLES,
@@ -63,6 +65,8 @@ def _no_nothing(path: Any) -> Any:
     return path
 
 
+_COLOUR = {"type": ["string", "integer", "array"], "items": {"type": "integer"}}
+
 Some = Annotated[Path, BeforeValidator(_no_nothing)]
 Whole = Annotated[int, BeforeValidator(_no_truth)]
 
@@ -91,6 +95,11 @@ class Source(BaseModel):
     split: Literal["train", "val", "test"] = Field(description="what the images are for")
     images: Some | None = Field(default=None, description="folder of photographs")
     part_masks: Some | None = Field(default=None, description="folder of PNGs, pixel value = part index, 255 = ignore")
+    colours: dict[str, Annotated[Any, WithJsonSchema(_COLOUR)]] | None = Field(
+        default=None,
+        description="of part_masks: what stands for each part, background and ignore: '#ff0000', [255, 0, 0], or, for "
+        "all of them, the number that the pixels hold; default: labelmap.txt, else 0 = background, 1.. = parts",
+    )
     part_coco: Some | None = Field(
         default=None, description="COCO file with a category per part, instead of part_masks"
     )
@@ -175,6 +184,8 @@ class Source(BaseModel):
                     wrong.append(
                         f"{key} belongs to synthetic sources; remove it" + ", or write limit" * (key == "count")
                     )
+        if self.colours is not None and self.part_masks is None:
+            wrong.append("colours belongs to part_masks; name their folder")
         if {"part_masks", "part_coco"} <= set(given):
             wrong.append("part_masks and part_coco exclude each other; make them two sources")
         if {"labels", "coco"} <= set(given):
@@ -281,9 +292,19 @@ class DatasetFile(BaseModel):
         wrong = [f"{name} is not among `keypoints`; {remedy}" for name, remedy in strangers(table, points)]
         parts = dict.fromkeys(part for part in table.values() if part is not None)
         wrong += [f"{name} is not among `parts`; {remedy}" for name, remedy in strangers(parts, self.parts)]
+        wrong = [f"keypoint_parts: {line}" for line in wrong] + self._wrong_colours()
         if wrong:
-            raise ValueError("\n".join(f"keypoint_parts: {line}" for line in wrong))
+            raise ValueError("\n".join(wrong))
         return self
+
+    def _wrong_colours(self) -> list[str]:
+        """What is wrong with the sources' colours, a line each."""
+        given = {
+            f"sources[{i}].colours": each for i, one in enumerate(self.sources) if (each := one.colours) is not None
+        }
+        if self.overlapping:
+            return [f"{key}: parts that overlap need a folder of masks for each; remove it" for key in given]
+        return [f"{key}: {line}" for key, colours in given.items() for line in declared(colours, self.parts)[1]]
 
 
 def load_dataset_file(path: str | Path) -> DatasetFile:

@@ -15,16 +15,18 @@ from coarseparts.data.dataset_file import DatasetFile, Source
 from coarseparts.data.exports import of_document
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.coco import read_of_parts, read_part_coco
+from coarseparts.data.formats.colours import are_numbers, declared
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.labelmap import Colours, read_labelmap
 from coarseparts.data.formats.mask_folder import find_maps, of_map
-from coarseparts.data.formats.part_masks import PartFiles, by_part_name, find_part_files, has_part_folders
+from coarseparts.data.formats.mask_layouts import find_in_layout
+from coarseparts.data.formats.mask_values import doubts
+from coarseparts.data.formats.part_masks import PartFiles
 from coarseparts.data.images import list_images, stem
 from coarseparts.data.namesakes import meant, meant_by_masks, taken_for
 from coarseparts.data.objects import Counts, joined_as
 from coarseparts.data.source_paths import kind
 from coarseparts.labels import STYLES
-from coarseparts.labels.part_maps import maps_of
 from coarseparts.system import limits
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import listed
@@ -157,11 +159,10 @@ def read_labels(
         add(labels.objects, lambda: _objects_of(source, read_coco, labels))
         problems += _drawn_twice(source, labels)
     if masks is not None:
-        if not dataset.overlapping:
-            labels.colours, wrong = read_labelmap(masks, dataset.parts)
-            problems += wrong
-        labels.part_files = files(masks, lambda: _part_files(dataset, source, masks, bool(labels.colours)))
-        labels.recognised.append(_of_masks(masks, labels))
+        labels.colours, wrong = _colours(dataset, source, masks)
+        problems += wrong
+        labels.part_files = files(masks, lambda: _part_files(dataset, source, masks, labels))
+        labels.recognised.append(_of_masks(masks, source, labels))
     elif parts is not None and not (parts in source.coco_files and labels.whole):  # read there already
         add(labels.whole, lambda: read_part_coco(parts, dataset.parts, source.coordinates, _names_there(source)))
         outlines = sum(len(one.part_segments) for own in labels.whole.values() for one in own)
@@ -178,28 +179,36 @@ def read_labels(
     return labels, problems
 
 
-def _of_masks(folder: Path, labels: Labels) -> Recognised:
+def _of_masks(folder: Path, source: Source, labels: Labels) -> Recognised:
     """What a folder of part masks was taken for."""
     of_each = any(index for files in labels.part_files.values() for index, _ in files)
-    layout = "colours by labelmap.txt" if labels.colours else "a file for each part" if of_each else "index masks"
+    coloured = f"{'numbers' if are_numbers(labels.colours) else 'colours'} by `colours`"
+    if source.colours is None:
+        coloured = "grey levels" if are_numbers(labels.colours) else "colours by labelmap.txt"
+    layout = "a file for each part" if of_each else coloured if labels.colours else "index masks"
     return Recognised("part_masks", str(folder), layout, sum(map(len, labels.part_files.values())))
 
 
+def _colours(dataset: DatasetFile, source: Source, folder: Path) -> tuple[Colours, list[Problem]]:
+    """The colours of part masks as the source or a labelmap says them."""
+    if source.colours is not None:
+        return declared(source.colours, dataset.parts)[0], []
+    return ((), []) if dataset.overlapping else read_labelmap(folder, dataset.parts)
+
+
 def _part_files(
-    dataset: DatasetFile, source: Source, folder: Path, lossy: bool
+    dataset: DatasetFile, source: Source, folder: Path, labels: Labels
 ) -> tuple[dict[str, PartFiles], list[Problem]]:
-    """``find_part_files`` in the layout that the folder has. ``lossy``: colours are known, which a JPEG may hold."""
+    """The part masks in the layout that the folder has; none where their numbers may mean something else than they are
+    taken for. Adds to the ``labels`` what they mean where it can be told."""
     assert source.images is not None
-    ending = source.suffix if os.path.samefile(folder, source.images) else ""
-    folders = maps_of(dataset.overlapping, len(dataset.parts)).folders(dataset.parts)
-    if not folders and has_part_folders(folder, dataset.parts, source.images):
-        folders = dataset.parts
-    found, problems = find_part_files(folder, folders, ending, lossy)
-    if not folders and (
-        of_each := by_part_name({name: path for name, ((_, path), *_) in found.items()}, dataset.parts)
-    ):
-        return of_each, problems
-    return found, problems
+    lossy = bool(labels.colours) and not are_numbers(labels.colours)
+    found, problems = find_in_layout(folder, dataset.parts, source.images, source.suffix, dataset.overlapping, lossy)
+    whole = [path for _, ((index, path), *_) in sorted(found.items()) if not index]
+    if labels.colours or not whole:
+        return found, problems
+    labels.colours, told = doubts(folder, whole, dataset.parts)
+    return ({} if any(one.severity == "error" for one in told) else found), [*problems, *told]
 
 
 def _drawn_twice(source: Source, labels: Labels) -> list[Problem]:

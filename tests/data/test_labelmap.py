@@ -10,6 +10,7 @@ from PIL import Image
 
 from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.formats.labelmap import read_labelmap
+from coarseparts.data.formats.mask_values import doubts
 from coarseparts.data.formats.part_masks import background_elsewhere, read_part_mask
 from coarseparts.data.records import read_dataset
 from coarseparts.system.problems import BadInput
@@ -35,7 +36,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def loaded(folder: Path) -> np.ndarray:
+def loaded(folder: Path, key: str = "") -> np.ndarray:
+    """The part map of the one photograph, ``key`` being one more of the source."""
+    source = f"{{split: train, images: images, part_masks: masks{', ' if key else ''}{key}}}"
+    (folder / "d.yaml").write_text(f"parts: [head, tail]\nsize: 16\nsources: [{source}]\n")
     (record,), problems, _ = read_dataset(load_dataset_file(folder / "d.yaml"))
     assert not [p for p in problems if p.severity == "error"]
     parts = record.load()[0].parts
@@ -123,17 +127,73 @@ def test_grey_in_three_channels_is_read_by_its_level(tmp_path: Path) -> None:
     assert np.array_equal(read_part_mask(tmp_path / "m.png", (10, 8), PARTS), INDEX)
 
 
-def test_a_background_that_is_the_last_index_is_noted(folder: Path) -> None:
-    shifted = np.array([2, 0, 1], np.uint8)[INDEX]
-    assert background_elsewhere(shifted, PARTS) == len(PARTS) and background_elsewhere(INDEX, PARTS) is None
+@pytest.mark.parametrize("background", [2, 255])
+def test_parts_that_seem_to_begin_at_0_are_refused_until_the_source_says_so(folder: Path, background: int) -> None:
+    shifted = np.array([background, 0, 1], np.uint8)[INDEX]
+    assert background_elsewhere(shifted, PARTS) == background and background_elsewhere(INDEX, PARTS) is None
     Image.fromarray(shifted).save(folder / "masks" / "a.png")
-    (record,), _, _ = read_dataset(load_dataset_file(folder / "d.yaml"))
-    notes = [str(p) for p in record.load()[1] if p.severity == "note"]
-    assert any("part 'tail' fills the border" in note and "is the background the last index" in note for note in notes)
-    Image.fromarray(np.array([255, 0, 1], np.uint8)[INDEX]).save(folder / "masks" / "a.png")
-    (record,), _, _ = read_dataset(load_dataset_file(folder / "d.yaml"))
-    notes = [str(p) for p in record.load()[1] if p.severity == "note"]
-    assert any("255, not labelled, fills the border" in note and "is the background 255?" in note for note in notes)
+    records, problems, _ = read_dataset(load_dataset_file(folder / "d.yaml"))
+    (error,) = [p for p in problems if p.severity == "error"]
+    assert records == [], "nothing is left that --skip-bad could go on with"
+    assert f"is the background {'255' if background == 255 else 'the last index'}?" in error.message
+    told = f"colours: {{head: 0, tail: 1, background: {background}}}"
+    assert told in error.remedy
+    assert np.array_equal(loaded(folder, told), INDEX)
+    as_it_is = np.where(shifted == 255, 255, shifted)
+    assert np.array_equal(loaded(folder, "colours: {background: 0, head: 1, tail: 2}"), as_it_is)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "bmp"])
+@pytest.mark.parametrize(
+    "colours",
+    ["{tail: '#0a0ac8', head: [200, 10, 10]}", "{background: black, head: 'rgb(200,10,10)', tail: 0a0ac8}"],
+)
+def test_the_source_may_name_the_colours(folder: Path, suffix: str, colours: str) -> None:
+    Image.fromarray(coloured((0, 0, 0), RED, BLUE)).save(folder / "masks" / f"a.{suffix}")
+    assert np.array_equal(loaded(folder, f"colours: {colours}"), INDEX)
+
+
+@pytest.mark.parametrize(
+    ("colours", "says"),
+    [
+        ("{haed: red}", "'haed' is not among `parts`; did you mean 'head'?"),
+        ("{head: }", "'head': got None, expected '#ff0000' (in quotes)"),
+        ("{head: 300000}", "got 300000, expected"),
+        ("{head: [1, 2, 300]}", "got [1, 2, 300], expected"),
+        ("{head: true}", "got True, expected"),
+        ("{head: red, tail: '#f00'}", "255, 0, 0 stands for two names"),
+        ("{head: 0, tail: 1}", "names no background, and 0 is a part"),
+        ("{background: black}", "names no part"),
+    ],
+)
+def test_colours_that_cannot_be_are_told(folder: Path, colours: str, says: str) -> None:
+    with pytest.raises(BadInput) as told:
+        loaded(folder, f"colours: {colours}")
+    assert f"sources[0].colours: {says}" in str(told.value) or says in str(told.value)
+
+
+def test_numbers_that_the_source_does_not_name_are_told(folder: Path) -> None:
+    Image.fromarray(INDEX * 9).save(folder / "masks" / "a.png")
+    with pytest.raises(BadInput, match="holds the numbers 18, which `colours` does not name"):
+        loaded(folder, "colours: {head: 9, tail: 7}")
+
+
+def test_grey_levels_that_are_spread_evenly_are_the_parts_in_their_order(tmp_path: Path) -> None:
+    index = np.zeros((8, 10), np.uint8)
+    index[2:4, 2:5], index[4:6, 3:8], index[6, 3:8] = 1, 2, 3
+    Image.fromarray(index * 85).save(tmp_path / "a.png")
+    colours, (note,) = doubts(tmp_path, [tmp_path / "a.png"], ("head", "body", "tail"))
+    assert colours == ((0, (0,)), (1, (85,)), (2, (170,)), (3, (255,))) and note.severity == "note"
+    assert np.array_equal(read_part_mask(tmp_path / "a.png", (10, 8), ("head", "body", "tail"), colours), index)
+    Image.fromarray(index * 50).save(tmp_path / "a.png")  # which is which is not said
+    colours, (error,) = doubts(tmp_path, [tmp_path / "a.png"], ("head", "body", "tail"))
+    assert colours == () and "colours: {background: 0, head: 50, body: 100, tail: 150}" in error.remedy
+
+
+def test_masks_without_any_background_are_told(tmp_path: Path) -> None:
+    Image.fromarray(np.array([255, 1, 2], np.uint8)[INDEX]).save(tmp_path / "a.png")
+    colours, (note,) = doubts(tmp_path, [tmp_path / "a.png"], PARTS)
+    assert colours == () and note.severity == "note" and "colours: {background: 255, head: 1, tail: 2}" in note.remedy
 
 
 def test_black_is_the_background_where_a_labelmap_names_none(tmp_path: Path) -> None:

@@ -45,17 +45,37 @@ def errors(problems: list[Any]) -> list[str]:
     return [str(problem) for problem in problems if problem.severity == "error"]
 
 
-@pytest.mark.parametrize("how", ["{part}/{name}.png", "{name}_{part}.png", "{name}-{part}.png", "{part}/{name}.jpg"])
-def test_a_file_for_each_part(tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize(
+    "how",
+    [
+        *("{part}/{name}.png", "{name}_{part}.png", "{name}-{part}.png", "{part}/{name}.jpg", "{name}/{part}.png"),
+        *("{name}/{part}.jpg", "{part}/{name}.tif", "{name} {part}.bmp", "{name}_{part}_mask.png"),
+    ],
+)
+@pytest.mark.parametrize("spelt", [("head", "left wing"), ("Head", "Left-Wing"), ("HEAD", "left_wing")])
+def test_a_file_for_each_part(tmp_path: Path, how: str, spelt: tuple[str, str]) -> None:
     photographs(tmp_path / "images")
     for name in "ab":
-        for part, mask in (("head", HEAD), ("body", BODY)):
-            save(tmp_path / "masks" / how.format(part=part, name=name), mask.astype(np.uint8) * 255, quality=90)
-    records, problems = read(tmp_path)
+        for part, mask in zip(spelt, (HEAD, BODY), strict=True):
+            lossy = {"quality": 90} if how.endswith("jpg") else {}
+            save(tmp_path / "masks" / how.format(part=part, name=name), mask.astype(np.uint8) * 255, **lossy)
+    keys = "part_masks: masks" + (", suffix: _mask" if "mask" in how else "")
+    records, problems = read(tmp_path, keys, "head, left wing")
+    assert any("spel" in str(p) for p in problems) is (spelt != ("head", "left wing"))
     assert errors(problems) == [] and [record.name for record in records] == ["a", "b"]
     for record in records:
         sample, notes = record.load()
         assert notes == [] and (sample.parts != PARTS).mean() < (0.02 if "jpg" in how else 1e-9)
+
+
+def test_two_folders_of_one_part_are_an_error(tmp_path: Path) -> None:
+    photographs(tmp_path / "images")
+    for folder in ("head", "Head", "body"):
+        save(tmp_path / f"masks/{folder}/a.png", HEAD.astype(np.uint8) * 255)
+    if (tmp_path / "masks/HEAD").exists():
+        pytest.skip("the file system does not tell capitals")
+    (error,) = errors(read(tmp_path)[1])
+    assert "Head" in error and "are both called as the part 'head' is" in error
 
 
 def test_parts_that_cover_each_other_are_told_and_the_smaller_is_on_top(tmp_path: Path) -> None:

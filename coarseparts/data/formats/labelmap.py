@@ -11,8 +11,9 @@ from coarseparts.labels.schema import IGNORE
 from coarseparts.system.problems import BadInput, Problem, unreadable
 from coarseparts.system.text import listed, nearest, short
 
-Colours = tuple[tuple[int, tuple[int, int, int]], ...]
-"""(part index, (red, green, blue)) of each colour; 0 the background, 255 what is not labelled."""
+Colours = tuple[tuple[int, tuple[int, ...]], ...]
+"""(part index, (red, green, blue)) of each colour; 0 the background, 255 what is not labelled. Where the source says
+which number is which part, (part index, (number,)) of each."""
 
 BACKGROUND, IGNORED = ("background", "_background_"), ("void", "ignore", "__ignore__", "border")
 """What labelmaps call what is no part, and what is not labelled, in whatever case."""
@@ -99,7 +100,7 @@ def by_nearest(pixels: np.ndarray, colours: Colours, path: Path) -> np.ndarray:
     far = distances > FAR
     if (share := float(far.mean())) > LOST:
         message = f"{100 * share:.0f} % of its pixels have colours that are far from all in labelmap.txt"
-        raise BadInput(Problem(str(path), message, "add its colours there, or draw with those"))
+        raise BadInput(Problem(str(path), message, "add its colours there or by `colours`, or draw with those"))
     return np.where(far, IGNORE, values)
 
 
@@ -126,12 +127,12 @@ def by_colour(pixels: np.ndarray, colours: Colours, path: Path) -> np.ndarray:
         told += f" and {len(odd) - 8} more" if len(odd) > 8 else ""
         where = "labelmap.txt in that folder or beside it, a line name:red,green,blue for each part"
         if colours:
-            message = f"has the colours {told}, which are not in labelmap.txt"
+            message = f"has the colours {told}, which are not in labelmap.txt or `colours`"
             remedy = "add them there, or draw with its colours"
         else:
             message = f"has colours instead of part indices: {told}"
             otherwise = "save it as a grey-scale or palette PNG, pixel values 0, 1, 2, ... in the order of `parts`"
-            remedy = f"put {where}; or {otherwise}"
+            remedy = f"write `colours: {{PART: '#ff0000', ...}}` in this source; or put {where}; or {otherwise}"
         raise BadInput(Problem(str(path), message, remedy))
     values = np.array([known[code] for code in there.tolist()], np.int64)
     return values[np.searchsorted(there, codes)]

@@ -1,5 +1,5 @@
-"""Part masks as PNG files of the image's stem: one per image, the pixel value being the part's index; or one per image
-and part, in a folder named after the part, or with its name behind the stem."""
+"""Part masks as PNG, TIFF or BMP files of the image's stem: one per image, the pixel value being the part's index; or
+one per image and part, in a folder named after the part, or with its name behind the stem."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from coarseparts.data.formats.colours import are_numbers, by_number
 from coarseparts.data.formats.labelmap import Colours, by_colour, by_nearest, was_compressed
+from coarseparts.data.formats.spelling import Spelling
 from coarseparts.data.images import list_images, opened, stem
-from coarseparts.data.suffixes import IMAGES
 from coarseparts.labels.part_maps import maps_of
 from coarseparts.labels.schema import IGNORE
 from coarseparts.system.problems import BadInput, Problem
@@ -21,13 +22,18 @@ _INDEXED = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
 
 JPEGS = (".jpg", ".jpeg", ".jpe", ".jfif")
 
+LOSSLESS = (".png", ".tif", ".tiff", ".bmp")
+"""How files end that can hold indices."""
+
+_FORMATS = ("PNG", "TIFF", "BMP")
+
 OVERLAY = ".overlay.png"
 """How the pictures to look at end that ``predict --overlay`` writes beside its part maps."""
 
 
 def find_part_masks(folder: Path, ending: str = "", lossy: bool = False) -> tuple[dict[str, Path], list[Problem]]:
-    """The PNG files in ``folder`` and below, by their path relative to it without the suffix; with an ``ending`` those
-    alone whose stems have it, for photographs lie beside them.
+    """The PNG, TIFF and BMP files in ``folder`` and below, by their path relative to it without the suffix; with an
+    ``ending`` those alone whose stems have it, for photographs lie beside them.
 
     Images of another kind are problems: JPEG cannot hold indices, but colours and black and white (``lossy``), and
     nothing else is expected here. Other files and hidden ones are passed over, and the overlays that ``predict
@@ -43,8 +49,9 @@ def find_part_masks(folder: Path, ending: str = "", lossy: bool = False) -> tupl
         if path.suffix.lower() in JPEGS and not lossy:
             remedy = "export the part masks as PNG: JPEG compression changes the indices"
             problems.append(Problem(str(path), "is a JPEG, expected a PNG with part indices", remedy))
-        elif path.suffix.lower() not in (".png", *JPEGS):
-            problems.append(Problem(str(path), "is no PNG", "export the part masks as PNG, value = part index"))
+        elif path.suffix.lower() not in (*LOSSLESS, *JPEGS):
+            message = "is no PNG, TIFF or BMP"
+            problems.append(Problem(str(path), message, "export the part masks as PNG, value = part index"))
         elif stem(name) in found:
             message = f"has the same stem as {found[stem(name)].name}"
             problems.append(Problem(str(path), message, "keep one part mask per image"))
@@ -59,31 +66,6 @@ PartFiles = tuple[tuple[int, Path], ...]
 """(index, file) of the parts that an image shows, or one file with all of them and 0 as its index."""
 
 
-def has_part_folders(folder: Path, parts: tuple[str, ...], photographs: Path) -> bool:
-    """Whether all folders in one of part masks are named after ``parts``, and it holds no image itself; not where the
-    photographs lie in such folders, too."""
-    inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    folders = [path.name for path in inside if path.is_dir()]
-    if not folders or not set(folders) <= set(parts) or any((photographs / name).is_dir() for name in folders):
-        return False
-    return not any(path.name.lower().endswith(IMAGES) for path in inside if not path.is_dir())
-
-
-def by_part_name(whole: dict[str, Path], parts: tuple[str, ...]) -> dict[str, PartFiles]:
-    """Files by the stem before "_" or "-" and a part's name, in which all their stems end, of two parts at least; empty
-    where that is not so."""
-    found: dict[str, list[tuple[int, Path]]] = {}
-    for name, path in whole.items():
-        ends = [(index, part) for index, part in enumerate(parts, 1) if name.endswith((f"_{part}", f"-{part}"))]
-        if not ends:
-            return {}
-        index, part = max(ends, key=lambda end: len(end[1]))
-        found.setdefault(name[: -len(part) - 1], []).append((index, path))
-    if len({index for files in found.values() for index, _ in files}) < min(2, len(parts)) or len(parts) < 2:
-        return {}
-    return {name: tuple(sorted(files)) for name, files in found.items()}
-
-
 def find_part_files(
     folder: Path, parts: tuple[str, ...], ending: str = "", lossy: bool = False
 ) -> tuple[dict[str, PartFiles], list[Problem]]:
@@ -95,30 +77,46 @@ def find_part_files(
     if not parts:
         whole, problems = find_part_masks(folder, ending, lossy)
         return {name: ((0, path),) for name, path in whole.items()}, problems
+    folders, problems = _part_folders(folder, parts)
     found: dict[str, list[tuple[int, Path]]] = {}
-    problems = []
-    folders = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
-    for name in sorted(folders - set(parts)):
-        inside = [path.name for path in (folder / name).rglob("*") if path.is_file()]
-        if inside and all(file.endswith(OVERLAY) for file in inside):  # of photographs in folders
-            continue
-        problems.append(Problem(str(folder / name), "is not named after a part", nearest(name, parts)))
     for index, part in enumerate(parts, 1):
-        if (folder / part).is_file():
-            remedy = "put the masks of this part into a folder of this name"
-            problems.append(Problem(str(folder / part), "is a file, expected a folder of PNGs", remedy))
-        elif part not in folders and folders & set(parts):
-            remedy = "it counts as not to be seen in these images"
-            problems.append(Problem(str(folder), f"has no folder {part!r}", remedy, "note"))
-        if part in folders:
-            of_part, wrong = find_part_masks(folder / part, ending, lossy=True)
+        if index in folders:
+            of_part, wrong = find_part_masks(folders[index], ending, lossy=True)
             problems += wrong
             for name, path in of_part.items():
                 found.setdefault(name, []).append((index, path))
+        elif (folder / part).is_file():
+            remedy = "put the masks of this part into a folder of this name"
+            problems.append(Problem(str(folder / part), "is a file, expected a folder of PNGs", remedy))
+        elif folders:
+            remedy = "it counts as not to be seen in these images"
+            problems.append(Problem(str(folder), f"has no folder {part!r}", remedy, "note"))
     if not found and not problems:
         remedy = f"give every part a folder of PNGs there: {parts[0]}/photo.png and so on, or take part_coco"
         problems.append(Problem(str(folder), "has no folder named after a part", remedy))
     return {name: tuple(files) for name, files in found.items()}, problems
+
+
+def _part_folders(folder: Path, parts: tuple[str, ...]) -> tuple[dict[int, Path], list[Problem]]:
+    """The folders of the parts in ``folder`` by index, and what is wrong with the others."""
+    spelling = Spelling(parts)
+    found: dict[int, Path] = {}
+    problems = []
+    for path in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        index = spelling.index(path.name)
+        if index is None:
+            inside = [file.name for file in path.rglob("*") if file.is_file()]
+            if not inside or not all(name.endswith(OVERLAY) for name in inside):  # of photographs in folders
+                problems.append(Problem(str(path), "is not named after a part", nearest(path.name, parts)))
+        elif index in found:
+            message = f"and {found[index].name} are both called as the part {short(parts[index - 1], 60)} is"
+            problems.append(Problem(str(path), message, "put their masks into one folder"))
+        else:
+            found[index] = path
+            if path.name != parts[index - 1]:
+                message = f"is spelt otherwise than the part {short(parts[index - 1], 60)}, and taken for it"
+                problems.append(Problem(str(path), message, "", "note"))
+    return found, problems
 
 
 def read_part_files(
@@ -136,11 +134,12 @@ def read_part_files(
             message = "its outlines are smoothed: between two indices lie pixels of the indices between them"
             remedy = "export it without anti-aliasing, and resize masks by nearest neighbour only"
             notes.append(Problem(str(file), message, remedy, "note"))
-        if (background := background_elsewhere(whole, parts)) is not None:
+        background = background_elsewhere(whole, parts) if not are_numbers(colours) else None
+        if background is not None:
             fills = f"{IGNORE}, not labelled," if background == IGNORE else f"part {short(parts[-1])}"
             message = f"{fills} fills the border of the image, and 0 lies inside the object alone"
             called = "the last index" if background == len(parts) else str(background)
-            remedy = f"is the background {called}? It has to be 0, and {short(parts[0])} 1"
+            remedy = f"is the background {called}? It has to be 0, and {short(parts[0])} 1, or be said by `colours`"
             notes.append(Problem(str(file), message, remedy, "note"))
         return whole, notes + _compressed(file, whole, colours)
     drawn: list[tuple[int, np.ndarray]] = []
@@ -177,7 +176,7 @@ SHARED = 0.02
 def _compressed(file: Path, parts: np.ndarray, colours: Colours) -> list[Problem]:
     """What is to be told of a part mask that is a JPEG, or was one once."""
     with opened(file) as image:
-        if image.format != "JPEG" and not _was_compressed(image, colours):
+        if are_numbers(colours) or (image.format != "JPEG" and not _was_compressed(image, colours)):
             return []
     lost = int((parts == IGNORE).sum())
     message = (
@@ -204,10 +203,10 @@ def _pixels(path: Path, expected: str, remedy: str) -> np.ndarray:
     else or damaged."""
     with opened(path) as image:
         kind, mode = image.format, image.mode
-        if kind == "JPEG" and mode in ("L", "RGB"):
+        if (kind == "JPEG" and mode in ("L", "RGB")) or (kind in _FORMATS and mode == "RGB" and _all_grey(image)):
             return np.asarray(image.convert("L"))
-        if kind != "PNG" or mode not in _INDEXED:
-            came = f"a {kind} file" if kind != "PNG" else f"a PNG of mode {mode}, colours instead of {expected}"
+        if kind not in _FORMATS or mode not in _INDEXED:
+            came = f"a {kind} of mode {mode}, colours instead of {expected}" if kind in _FORMATS else f"a {kind} file"
             raise BadInput(Problem(str(path), f"is {came}", remedy))
         return np.asarray(image)
 
@@ -228,24 +227,49 @@ def read_part_mask(path: Path, size: tuple[int, int], parts: tuple[str, ...], co
     known colour per pixel, another size, unknown indices, no pixel of any part. Colours that JPEG has changed are the
     nearest ones; 255 beside 0 alone is the part where there is but one.
     """
+    by_numbers = are_numbers(colours)
     with opened(path) as image:
-        if image.format != "PNG" and not (image.format == "JPEG" and colours):
-            message, remedy = f"is a {image.format} file, expected a PNG of part indices", "export part masks as PNG"
-            raise BadInput(Problem(str(path), message, remedy))
-        if image.format == "JPEG" or _was_compressed(image, colours):
-            values = by_nearest(np.asarray(image.convert("RGB")), colours, path)
-        elif image.mode in ("RGB", "RGBA", "LA") or (image.mode == "P" and colours):
-            values = _of_colours(np.asarray(image.convert("RGBA")), colours, path)
-        elif image.mode in _INDEXED:
-            values = np.asarray(image).astype(np.int64) // _stretched(path)
-        else:
-            message = f"is a PNG of mode {image.mode}, expected part indices"
-            remedy = "save it as a grey-scale or palette PNG, pixel values 0, 1, 2, ... in the order of `parts`"
-            raise BadInput(Problem(str(path), message, remedy))
-    if len(parts) == 1 and values.max() == IGNORE and not ((values > 0) & (values < IGNORE)).any():
+        values = _numbers(image, path, () if by_numbers else colours)
+    if by_numbers:
+        values = by_number(values, colours, path)
+    elif len(parts) == 1 and values.max() == IGNORE and not ((values > 0) & (values < IGNORE)).any():
         values = np.where(values == IGNORE, 1, 0)
     check_indices(path, values, size, parts)
     return values.astype(np.uint8)
+
+
+def _numbers(image: Image.Image, path: Path, colours: Colours) -> np.ndarray:
+    """(H, W) int64 what the pixels of a part mask say: part indices by ``colours``, else numbers. Raises BadInput."""
+    lossy = image.format == "JPEG" or image.info.get("compression") in ("jpeg", "tiff_jpeg")
+    if (lossy and not colours) or image.format not in (*_FORMATS, "JPEG"):
+        came = "is compressed as JPEG" if image.format == "TIFF" else f"is a {image.format} file"
+        raise BadInput(Problem(str(path), f"{came}, expected a PNG of part indices", "export part masks as PNG"))
+    if getattr(image, "n_frames", 1) > 1:
+        message = f"has {getattr(image, 'n_frames', 1)} pages, expected one"
+        raise BadInput(Problem(str(path), message, "save the page of the part mask alone"))
+    if lossy or _was_compressed(image, colours):
+        return by_nearest(np.asarray(image.convert("RGB")), colours, path)
+    if image.mode in ("RGB", "RGBA", "LA") or (image.mode == "P" and colours):
+        return _of_colours(np.asarray(image.convert("RGBA")), colours, path)
+    if image.mode in _INDEXED:
+        return np.asarray(image).astype(np.int64) // _stretched(path)
+    message = f"is a {image.format} of mode {image.mode}, expected part indices"
+    remedy = "save it as a grey-scale or palette PNG, pixel values 0, 1, 2, ... in the order of `parts`"
+    raise BadInput(Problem(str(path), message, remedy))
+
+
+def numbers_of(path: Path) -> np.ndarray | None:
+    """(H, W) int64 the numbers that the pixels of an index mask hold; None where it has colours. Raises BadInput where
+    it is damaged or no such file."""
+    with opened(path) as image:
+        if image.mode in ("RGB", "RGBA") and not _all_grey(image):
+            return None
+        return _numbers(image, path, ())
+
+
+def _all_grey(image: Image.Image) -> bool:
+    pixels = np.asarray(image.convert("RGB"))
+    return bool((pixels == pixels[..., :1]).all())
 
 
 def _of_colours(pixels: np.ndarray, colours: Colours, path: Path) -> np.ndarray:
@@ -261,7 +285,8 @@ def _stretched(path: Path) -> int:
     """By what a decoder multiplies the numbers of a grey-scale PNG of 2 or 4 bits, to fill a byte; 1 for all others."""
     with path.open("rb") as file:
         head = file.read(26)  # signature, length and name of IHDR, width, height, then bits and kind of colour
-    return {2: 85, 4: 17}.get(head[24], 1) if head[25:26] == b"\0" else 1
+    is_grey = head[:4] == b"\x89PNG" and head[25:26] == b"\0"
+    return {2: 85, 4: 17}.get(head[24], 1) if is_grey else 1
 
 
 def background_elsewhere(values: np.ndarray, parts: tuple[str, ...]) -> int | None:
