@@ -24,6 +24,7 @@ SAME_STEM = "of the same stem as another"
 BEYOND_LIMIT = "beyond `limit`"
 NONE_USED = "with none of the labels that are used"
 OTHER_PARTS = "of a world with other parts"
+ELSEWHERE = "in samples of another source"
 UNREADABLE = "unreadable or with labels that do not fit"
 """Why an image is left out, or an object of one: how many go before it. ``in_split`` is one more."""
 

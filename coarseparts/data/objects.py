@@ -207,6 +207,11 @@ def _box(figure: Annotation) -> np.ndarray | None:
     return None if mask is None else mask.extent
 
 
+def lie_together(one: Annotation, other: Annotation) -> bool:
+    """Whether two figures fill the same place."""
+    return _box(one) is not None and _box(other) is not None and _overlap(one, other) >= FILLED
+
+
 def _overlap(boxed: Annotation, figure: Annotation) -> float:
     """The intersection over union of the boxes of two figures."""
     one, other = _box(boxed), _box(figure)

@@ -20,6 +20,7 @@ from coarseparts.data.label_sources import Recognised
 from coarseparts.data.namesakes import Namesakes
 from coarseparts.data.naming import named_apart, schema_of
 from coarseparts.data.record import Record, record_of
+from coarseparts.data.shared import bring_together
 from coarseparts.data.sources import Found, read_source
 from coarseparts.data.synthetic import WORLD_LABELS, WORLDS
 from coarseparts.labels.schema import Schema
@@ -77,6 +78,7 @@ def read_contents(dataset: DatasetFile, for_training: bool = False) -> Contents:
     if schema is None:
         raise BadInput(capped((training_problems(dataset) if for_training else []) + problems))
 
+    problems += bring_together(dataset, found)
     records = []
     for i, one in enumerate(found):
         if dataset.sources[i].synthetic:
@@ -102,7 +104,7 @@ def read_contents(dataset: DatasetFile, for_training: bool = False) -> Contents:
     leaked, wrong = _in_two_splits(records)
     if dataset.across_splits == "keep":
         leaked, wrong = {}, [replace(p, remedy="kept, as across_splits says", severity="note") for p in wrong]
-    problems += wrong + _in_two_sources(dataset, records)
+    problems += wrong
     for j, split in leaked.items():
         books[records[j].source].take_out(records[j].shown, accounts.in_split(split))
     records = named_apart([r for j, r in enumerate(records) if j not in leaked])
@@ -123,7 +125,7 @@ def _unused_sources(dataset: DatasetFile, found: list[Found], told: bool) -> lis
     return [
         Problem(str(dataset.path), f"sources[{i}]: no image of {dataset.sources[i].images} is used", remedy)
         for i, one in enumerate(found)
-        if not one.account.used and not errors(one.problems)
+        if not one.account.used and not errors(one.problems) and accounts.ELSEWHERE not in one.account.left_out
     ]
 
 
@@ -213,29 +215,6 @@ def _synthetic_records(dataset: DatasetFile, schema: Schema, i: int, found: Foun
             Record(name, i, source.split, None, has, fingerprint, schema, synthetic=synthetic, size=dataset.size)
         )
     return made
-
-
-def _in_two_sources(dataset: DatasetFile, records: list[Record]) -> list[Problem]:
-    """Notes on photographs that several sources of a split have with other labels each: no sample has all of them."""
-    sources: dict[tuple[Path, str], dict[int, frozenset[str]]] = defaultdict(dict)
-    for record in records:
-        if record.image is not None:
-            sources[record.image, record.split][record.source] = record.has
-    shared: dict[tuple[int, ...], list[str]] = defaultdict(list)
-    for (image, _), has in sources.items():
-        if len(has) > 1 and len({*has.values()}) > 1:
-            shared[tuple(sorted(has))].append(image.name)
-    remedy = "name all labels of a photograph in one source, that they become one sample"
-    return [
-        Problem(
-            str(dataset.path),
-            f"{listed([f'sources[{i}]' for i in those])} have labels of {len(names)} photographs each by themselves, "
-            f"which become samples of their own: {listed(names, SHOWN)}",
-            remedy,
-            "note",
-        )
-        for those, names in shared.items()
-    ]
 
 
 def _in_two_splits(records: list[Record]) -> tuple[dict[int, str], list[Problem]]:

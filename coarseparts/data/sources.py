@@ -28,21 +28,29 @@ from coarseparts.labels import STYLES
 from coarseparts.system.problems import SHOWN, BadInput, Problem
 from coarseparts.system.text import listed
 
+Said = tuple[list[Annotation], list[Annotation]]
+"""What is said of an image's objects, and of the image as a whole."""
+
 
 @dataclass
 class Found:
-    """What a source has. ``account``: of the images that are left out so far; ``objects``: those of the other images,
-    whose files are ``Source.images / Annotation.image``; ``keypoints``: all names; ``spare``: stems of part masks
+    """What a source has. ``account``: of the images that are left out so far; ``said``: of the other images, by name,
+    whose files are ``Source.images / name``; ``keypoints``: all names; ``spare``: stems of part masks
     without an image; ``mirror``: pairs of keypoints that an export says swap on a flip;
     ``recognised``: what its labels are."""
 
     account: Account
     problems: list[Problem]
-    objects: list[Annotation] = field(default_factory=list)
+    said: dict[str, Said] = field(default_factory=dict)
     keypoints: dict[str, None] = field(default_factory=dict)
     spare: set[str] = field(default_factory=set)
     mirror: dict[tuple[str, str], None] = field(default_factory=dict)
     recognised: list[Recognised] = field(default_factory=list)
+
+    @property
+    def objects(self) -> list[Annotation]:
+        """The objects of all images."""
+        return [one for own, whole in self.said.values() for one in joined(own, whole)]
 
 
 def read_source(
@@ -107,7 +115,7 @@ def read_source(
         problems.append(Problem(str(folder), f"{message}: {listed(without, SHOWN)}", "", "note"))
     leave_out(sorted(labelled)[len(labelled) if source.limit is None else source.limit :], accounts.BEYOND_LIMIT)
 
-    objects: list[Annotation] = []
+    said: dict[str, Said] = {}
     masked: list[list[Annotation]] = []  # objects of images for which the folder of masks has one
     spellings = Spellings(there)
     for name in sorted(labelled)[: source.limit]:
@@ -130,10 +138,10 @@ def read_source(
             continue
         if own and stem(name) in labels.maps.get("mask", ()):
             masked.append(own)
-        objects += joined(own, whole)
+        said[name] = own, whole
     problems += _masks_not_used(source, masked)
     spare = part_masks.keys() - stems_there
-    return Found(account, problems, objects, labels.keypoints, spare, labels.mirror, labels.recognised)
+    return Found(account, problems, said, labels.keypoints, spare, labels.mirror, labels.recognised)
 
 
 def joined(objects: list[Annotation], whole: list[Annotation]) -> list[Annotation]:

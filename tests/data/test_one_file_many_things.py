@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from coarseparts.data.dataset_file import load_dataset_file
-from coarseparts.data.records import read_dataset
+from coarseparts.data.records import read_contents, read_dataset
 
 OBJECT = [[2, 2, 14, 2, 14, 10, 2, 10]]
 HEAD, BODY = [[2, 2, 6, 2, 6, 10, 2, 10]], [[6, 2, 14, 2, 14, 10, 6, 10]]
@@ -111,11 +111,60 @@ def test_every_file_that_is_missing_is_told_with_its_place(tmp_path: Path) -> No
         read(tmp_path, "coco: [s.json, none.json]")
 
 
-def test_labels_of_a_photograph_in_two_sources_are_told(tmp_path: Path) -> None:
+TWO = "coco: c.json}, {split: train, images: images, "
+"""The keys of two sources of the same photographs."""
+
+
+def test_labels_of_a_photograph_in_two_sources_become_one_sample(tmp_path: Path) -> None:
     coco(tmp_path / "c.json", ["bee"], ALL[:1])
     coco(tmp_path / "p.json", ["head", "body"], ALL[1:])
-    keys = "part_coco: p.json}, {split: train, images: images, coco: c.json"
-    records, errors, notes = read(tmp_path, keys)
+    records, errors, notes = read(tmp_path, TWO + "part_coco: p.json")
+    assert errors == [] and [record.name for record in records] == ["0", "1"]
+    assert all(record.has == {"parts", "mask", "keypoints"} for record in records) and areas(records[0]) == [32, 64]
+    (told,) = [note for note in notes if "become one sample" in note]
+    assert "sources[0] and sources[1] have labels of 2 same photographs" in told
+    contents = read_contents(load_dataset_file(tmp_path / "d.yaml"))
+    assert [(one.images, one.used, one.left_out.total()) for one in contents.accounts] == [(2, 2, 0), (2, 0, 2)]
+
+
+def test_objects_of_two_sources_are_joined_by_place(tmp_path: Path) -> None:
+    left, right = [[1, 1, 6, 1, 6, 10, 1, 10]], [[9, 1, 15, 1, 15, 10, 9, 10]]
+    skeletons = [{"of": "skeleton", "keypoints": [x, 4, 2, x + 1, 8, 2]} for x in (3, 11)]
+    coco(tmp_path / "c.json", ["skeleton"], skeletons)
+    coco(tmp_path / "m.json", ["bee"], [{"of": "bee", "segmentation": outline} for outline in (right, left)])
+    (tmp_path / "images").mkdir()
+    (tmp_path / "deep").symlink_to("images")
+    records, errors, _ = read(
+        tmp_path, TWO.replace("}, {split: train, images: images", "}, {split: train, images: deep") + "coco: m.json"
+    )
+    assert errors == [] and len(records) == 4 and all(record.has == {"mask", "keypoints"} for record in records)
+    for record in records:
+        labels = record.load()[0].labels
+        points = labels["keypoints"].astype(int)
+        assert (labels["mask"][points[:, 1], points[:, 0]] > 128).all()
+
+
+@pytest.mark.parametrize(
+    ("second", "keys"),
+    [(ALL[:1], ""), ([{"of": "bee", "segmentation": OBJECT}], ", visible: 1"), (ALL, "")],
+)
+def test_labels_that_exclude_each_other_stay_apart_and_that_is_told(
+    tmp_path: Path, second: list[dict[str, Any]], keys: str
+) -> None:
+    coco(tmp_path / "c.json", ["bee", "head", "body"], ALL)
+    coco(tmp_path / "d.json", ["bee", "head", "body"], second)
+    records, errors, notes = read(tmp_path, f"{TWO}coco: d.json{keys}")
     assert errors == [] and len(records) == 4
     (told,) = [note for note in notes if "become samples of their own" in note]
-    assert "sources[0], sources[1] have labels of 2 photographs" in told and "in one source" in told
+    assert ("write the same visible" if keys else "exclude each other of 2 same photographs") in told
+
+
+def test_a_mask_of_the_image_is_nobody_s_where_another_source_has_several_objects(tmp_path: Path) -> None:
+    two = [{"of": "bee", "bbox": [x, 1, 6, 8]} for x in (1, 9)]
+    coco(tmp_path / "c.json", ["bee"], two)
+    (tmp_path / "m").mkdir()
+    for i in range(2):
+        Image.fromarray(np.eye(12, 16, dtype=np.uint8) * 255).save(tmp_path / f"m/{i}.png")
+    records, errors, notes = read(tmp_path, TWO + "masks: m")
+    assert errors == [] and [sorted(record.has) for record in records] == [["box"]] * 4 + [["mask"]] * 2
+    assert any("exclude each other" in note for note in notes)

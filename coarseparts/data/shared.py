@@ -1,0 +1,97 @@
+"""Photographs that several sources of a split have: what the sources say of one becomes one sample."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from coarseparts.data import accounts
+from coarseparts.data.dataset_file import DatasetFile
+from coarseparts.data.formats.annotation import Annotation
+from coarseparts.data.objects import join, lie_together
+from coarseparts.data.sources import Found, Said
+from coarseparts.labels import STYLES
+from coarseparts.system.problems import SHOWN, Problem
+from coarseparts.system.text import listed
+
+_READ_ALIKE = ("use", "unlabelled_keypoints", "visible")
+"""Keys that say how labels are read, of which a sample has one value."""
+
+
+def bring_together(dataset: DatasetFile, found: Sequence[Found]) -> list[Problem]:
+    """Gives what later sources say of a photograph to the first source of their split that has it: objects are joined
+    by place, as those of several files of one source are. Photographs whose labels exclude each other, or are to be
+    read in two ways, stay samples of their own; notes say which."""
+    holders: dict[tuple[str, str], list[tuple[int, str]]] = defaultdict(list)
+    for i, source in enumerate(dataset.sources):
+        if source.images is not None:
+            folder = os.path.realpath(source.images)
+            for image in found[i].said:
+                holders[source.split, os.path.normpath(os.path.join(folder, image))].append((i, image))
+    shared: dict[tuple[int, int], list[tuple[str, str]]] = defaultdict(list)
+    for several in holders.values():
+        (first, name), *others = several
+        for i, image in others:
+            shared[first, i].append((name, image))
+    problems = []
+    for (first, i), names in shared.items():
+        problems += _brought(dataset, found, first, i, names)
+    return problems
+
+
+def _brought(
+    dataset: DatasetFile, found: Sequence[Found], first: int, i: int, names: Sequence[tuple[str, str]]
+) -> list[Problem]:
+    """Gives what the source ``i`` says of photographs to the source ``first``; ``names``: what each is called there and
+    in ``i``. Notes."""
+    source, host = dataset.sources[i], dataset.sources[first]
+    folder = source.images
+    assert folder is not None
+    file, those = str(dataset.path), f"sources[{first}] and sources[{i}] have labels"
+    odd = [key for key in _READ_ALIKE if getattr(source, key) != getattr(host, key)]
+    if odd:
+        message = f"{those} of {len(names)} same photographs, which become samples of their own for each"
+        return [Problem(file, message, f"write the same {listed(odd)} in both, that they become one", "note")]
+    ours, theirs = found[first].said, found[i].said
+    image_of = {name: image for name, image in names if not _contradict(ours[name], theirs[image])}
+    own: dict[str, list[Annotation]] = {name: [] for name in image_of}
+    mixed = []
+    for name, image in image_of.items():
+        both = [*ours[name][0], *(replace(one, image=name) for one in theirs[image][0])]
+        mixed += [replace(one, alone=one.alone and len(both) == 1) for one in both]
+    objects, problems = join(mixed) if source.join == host.join == "place" else (mixed, [])
+    for one in objects:
+        own[one.image].append(one)
+    one_each = {name for name, image in names if len(ours[name][0]) == len(theirs[image][0]) == 1}
+    apart = [name for name, _ in names if name not in own or (name in one_each and len(own[name]) > 1)]
+    for name in own.keys() - {*apart}:
+        whole = [replace(one, image=name) for one in theirs.pop(image_of[name])[1]]
+        ours[name] = own[name], [*ours[name][1], *whole]
+        found[i].account.add(folder / image_of[name], accounts.ELSEWHERE)
+    if made := len(names) - len(apart):
+        message = f"{those} of {made} same photographs, which become one sample for each object"
+        problems.append(Problem(file, message, "", "note"))
+    if apart:
+        message = f"{those} that exclude each other of {len(apart)} same photographs, which become samples of their own"
+        remedy = "remove those that should not count"
+        problems.append(Problem(file, f"{message}: {listed(apart, SHOWN)}", remedy, "note"))
+    return problems
+
+
+def _contradict(first: Said, second: Said) -> bool:
+    """Whether two sources say things of a photograph that cannot both be of its objects: two part masks, two labels of
+    one kind of one object, or a figure-ground mask of the image where it shows several."""
+    parts, styles = [], []
+    for own, whole in (first, second):
+        parts.append(any(one.has_parts for one in (*own, *whole)))
+        styles.append([{style for one in said for style in one.labels} for said in (own, whole)])
+    (own_styles, whole_styles), (others, of_others) = styles
+    if all(parts) or whole_styles & (others | of_others) or of_others & own_styles:
+        return True
+    if max(len(first[0]), len(second[0])) > 1 and not all(STYLES[style].of_image for style in whole_styles | of_others):
+        return True
+    return any(
+        one.labels.keys() & other.labels.keys() and lie_together(one, other) for one in first[0] for other in second[0]
+    )
