@@ -17,7 +17,7 @@ from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.drawing import RESIZED, draw
 from coarseparts.data.formats.registry import WRITERS, read_export
 from coarseparts.data.images import allowed, list_images, probe
-from coarseparts.data.namesakes import meant
+from coarseparts.data.namesakes import meant, renamed
 from coarseparts.labels.given import Given
 from coarseparts.system.problems import BadInput, Problem, capped, errors, unwritable
 from coarseparts.system.text import abridged, nearest
@@ -51,7 +51,12 @@ def convert(source: Path, target: Path, to: str, images: Path | None = None) -> 
     out = target / name if target.is_dir() and (to not in FOLDERS or any(target.iterdir())) else target
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise BadInput(Problem(str(out), "is there and would be written over", "move it away, or name another place"))
-    document = _in_order(source, read_export(source))
+    document = read_export(source)
+    if images is not None:
+        names = [name for name, _ in list_images(images)]
+        entries, told = renamed(document.images, names, str(source), outside_alone=True)
+        document = replace(document, images=entries, problems=[*document.problems, *told])
+    document = _in_order(source, document)
     document = _with_sizes(document, images)
     lacking = _lacking_size(document)
     if lacking:

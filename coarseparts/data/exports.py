@@ -4,19 +4,18 @@ whose the parts are."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.coco import objects_of, parts_of, where_of
 from coarseparts.data.formats.coco_file import identity, of_lists
 from coarseparts.data.formats.document import Document
+from coarseparts.data.namesakes import renamed
 from coarseparts.data.objects import Counts
-from coarseparts.system.problems import SHOWN, BadInput, Problem
+from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import abridged, close_to, listed
 
 Join = Callable[[list[Annotation]], tuple[list[Annotation], list[Problem]]]
@@ -37,9 +36,10 @@ def of_document(path: Path, document: Document, parts: tuple[str, ...], names: C
     """What the export ``path`` says of photographs ``names``, relative to their folder. Outlines and masks of a
     category with a part's name are part masks, and everything else is coarse labels, joined by ``join``."""
     found = Export(problems=list(document.problems))
-    images, notes = _with_names_of(document.images, names)
+    images, notes = renamed(document.images, names, str(path))
+    found.problems += notes
     drawn, others, boxes = _divided(document, parts)
-    for message, remedy in (*notes, *boxes):
+    for message, remedy in boxes:
         found.problems.append(Problem(str(path), message, remedy, "note"))
     of_parts = [one for one in document.categories if isinstance(one, dict) and one.get("name") in parts]
     try:
@@ -121,41 +121,3 @@ def _told(path: Path, document: Document, parts: Collection[str], others: Iterab
     near = [f"{abridged(name)} may be meant to be {abridged(part)}" for name, part in alike if part]
     remedy = f"{listed(near)}: correct the name, if so" if near else ""
     return [Problem(str(path), message, remedy, "note")]
-
-
-def _with_names_of(images: list[Any], names: Collection[str]) -> tuple[list[Any], list[tuple[str, str]]]:
-    """The images under the names that the photographs have: tools write folders of their own, other machines' paths and
-    percent-encoding; the one photograph whose path ends in the same way is meant. With a note on how many these are."""
-    ends: dict[str, list[str]] = defaultdict(list)
-    for name in names:
-        ends[name.rpartition("/")[2]].append(name)
-    there = set(names)
-    written = [one.get("file_name") for one in images if isinstance(one, dict)]
-    taken = {file for file in written if isinstance(file, str)}
-    found, renamed = [], []
-    for one in images:
-        called = one.get("file_name") if isinstance(one, dict) else None
-        if isinstance(called, str) and called not in there and (near := _near(called, ends)) and near not in taken:
-            renamed.append(f"{abridged(called)} is {abridged(near)}")
-            taken.add(near)
-            one = one | {"file_name": near}
-        found.append(one)
-    if not renamed:
-        return images, []
-    return found, [(f"{len(renamed)} images are called otherwise than the photographs: {listed(renamed, SHOWN)}", "")]
-
-
-def _near(name: str, ends: Mapping[str, list[str]]) -> str | None:
-    """The one photograph whose path ends as the image's does; None where there is none or several are as near."""
-    best: list[str] = []
-    for spelling in dict.fromkeys((name, unquote(name))):
-        parts = PureWindowsPath(spelling).parts
-        several = ends.get(parts[-1], []) if parts else []
-        depth = {each: _alike(parts, each.split("/")) for each in several}
-        best += [each for each in several if depth[each] == max(depth.values())]
-    return best[0] if len(set(best)) == 1 else None
-
-
-def _alike(a: Sequence[str], b: Sequence[str]) -> int:
-    """How many components two paths have in common at their ends."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(reversed(a), reversed(b), strict=False)))

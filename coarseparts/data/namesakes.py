@@ -10,7 +10,9 @@ import unicodedata
 import urllib.parse
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
 
+from coarseparts.data.formats.annotation import leads_out
 from coarseparts.data.images import stem as without_suffix
 from coarseparts.data.suffixes import IMAGES
 from coarseparts.system.problems import SHOWN, Problem
@@ -26,6 +28,9 @@ CHANNEL = "_0000"
 """How photographs' names end beside masks without it, where a tool numbers channels."""
 
 _OF_CHANNEL = re.compile(f"{CHANNEL}(?=[.][^.]*$)")
+
+Forms = tuple[str, ...]
+"""Forms of a name that are as sure as each other, of a name that is sought the best first."""
 
 MOST = 50
 """Names of the same numbers that one is compared with: names without numbers may be many."""
@@ -77,12 +82,32 @@ def meant(names: Iterable[str], files: Collection[str]) -> tuple[dict[str, str],
     """Which of the ``files`` (relative paths) each of the ``names``, which are none of them, was written for; and those
     for which several files might be meant.
 
-    Names are alike that differ in how they are encoded: composed accents, %20, backslashes; else in their folders; else
-    in capitals; else in what a tool puts before the names of uploaded files, or behind those of versions of a data set
-    and of addresses. Where several names fit one file, or the file has its own name among ``names``, none is meant.
+    Names are alike that differ in how they are encoded: composed accents, %20, backslashes; else in the folders or the
+    machine before the end that they have in common, of which the longest counts; else in capitals; else in what a tool
+    puts before the names of uploaded files, or behind those of versions of a data set and of addresses. Where several
+    names fit one file, or the file has its own name among ``names``, none is meant.
     """
     names = list(names)
-    return _paired([name for name in names if name not in files], set(files) - {*names}, _written, _written)
+    there = {*files}
+    return _paired([name for name in names if name not in there], there - {*names}, _written, _written)
+
+
+def renamed(
+    images: list[Any], photographs: Collection[str], file: str, outside_alone: bool = False
+) -> tuple[list[Any], list[Problem]]:
+    """The entries of a label ``file``'s images under the names of the photographs that are ``meant``; and a note on
+    them. ``outside_alone``: those alone whose names lead out of the folder, as another machine's paths do."""
+    written = [name for one in images if isinstance(one, dict) and isinstance(name := one.get("file_name"), str)]
+    if not photographs or (outside_alone and not any(map(leads_out, written))):
+        return images, []
+    pairs, _ = meant(dict.fromkeys(written), photographs)
+    pairs = {name: photograph for name, photograph in pairs.items() if not outside_alone or leads_out(name)}
+    names = [one.get("file_name") if isinstance(one, dict) else None for one in images]
+    found = [
+        one | {"file_name": pairs[name]} if isinstance(name, str) and name in pairs else one
+        for one, name in zip(images, names, strict=True)
+    ]
+    return found, taken_for(pairs, file, "images")
 
 
 def meant_by_masks(masks: Iterable[str], photographs: Collection[str]) -> dict[str, str]:
@@ -107,21 +132,26 @@ def taken_for(pairs: dict[str, str], file: str, what: str) -> list[Problem]:
 def _paired(
     names: Iterable[str],
     files: Collection[str],
-    of_name: Callable[[str], Sequence[str]],
-    of_file: Callable[[str], Sequence[str]],
+    of_name: Callable[[str], Sequence[Forms]],
+    of_file: Callable[[str], Sequence[Forms]],
 ) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """The file that has the first of a name's forms that any file has, at the same place of its own; those of which
-    several have it."""
+    """The file that has the first of a name's forms that any file has, among those at the same place of its own; those
+    of which several have it."""
+    names = list(names)
+    if not names:
+        return {}, {}
     indices: list[dict[str, list[str]]] = []
     for file in sorted(files):
-        for place, form in enumerate(of_file(file)):
+        for place, forms in enumerate(of_file(file)):
             if place == len(indices):
                 indices.append(defaultdict(list))
-            indices[place][form].append(file)
+            for form in forms:
+                indices[place][form].append(file)
     pairs: dict[str, str] = {}
     several: dict[str, list[str]] = {}
     for name in names:
-        fitting = (index[form] for index, form in zip(indices, of_name(name), strict=False) if form in index)
+        pair = zip(indices, of_name(name), strict=False)
+        fitting = (index[form] for index, forms in pair for form in forms if form in index)
         if len(those := next(fitting, [])) == 1:
             pairs[name] = those[0]
         elif those:
@@ -130,21 +160,23 @@ def _paired(
     return {name: file for name, file in pairs.items() if claims[file] == 1}, several
 
 
-def _written(name: str) -> tuple[str, ...]:
+def _written(name: str) -> tuple[Forms, ...]:
     """A path in the forms in which it may have been written, the surest first."""
     plain = unicodedata.normalize("NFC", name.replace("\\", "/"))
     decoded = unicodedata.normalize("NFC", urllib.parse.unquote(plain))
-    base = decoded.rpartition("/")[2]
-    plainest = _VERSION.sub(r".\1", _UPLOAD.sub("", base.casefold().partition("?")[0]))
-    return plain, decoded, base, base.casefold(), plainest, _OF_CHANNEL.sub("", plainest)
+    pieces = decoded.split("/")
+    ends = tuple("/".join(pieces[i:]) for i in range(len(pieces)))
+    base = pieces[-1].casefold()
+    plainest = _VERSION.sub(r".\1", _UPLOAD.sub("", base.partition("?")[0]))
+    return (plain,), (decoded,), ends, (base,), (plainest,), (_OF_CHANNEL.sub("", plainest),)
 
 
-def _of_mask(stem: str) -> tuple[str, ...]:
-    return (unicodedata.normalize("NFC", stem),) * 4
+def _of_mask(stem: str) -> tuple[Forms, ...]:
+    return ((unicodedata.normalize("NFC", stem),),) * 4
 
 
-def _of_photograph(name: str) -> tuple[str, ...]:
+def _of_photograph(name: str) -> tuple[Forms, ...]:
     whole = unicodedata.normalize("NFC", name)
     stem = without_suffix(whole)
     inner = without_suffix(stem) if stem.lower().endswith(IMAGES) else stem
-    return stem, whole, inner, stem.removesuffix(CHANNEL)
+    return (stem,), (whole,), (inner,), (stem.removesuffix(CHANNEL),)

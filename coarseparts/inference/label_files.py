@@ -110,7 +110,7 @@ def _objects_of(path: Path, schema: Schema, photographs: Mapping[str, Path]) -> 
 
     join = joined_as("place")
     if not is_archive(path) and format_of(path) in (None, coco_document):
-        read, problems = read_coco(path, schema.parts)
+        read, problems = read_coco(path, schema.parts, photographs=frozenset(photographs))
         objects, notes = join([one for one in read if not one.part_segments])
         return objects, [*problems, *notes]
     export = of_document(path, read_export(path), schema.parts, photographs, join)

@@ -201,7 +201,7 @@ def test_images_are_found_by_the_end_of_their_paths(tmp_path):
     document.images[0]["file_name"] = "upload/batch 3/1.png"
     document.images[1]["file_name"] = "upload\\2.png"
     found, problems = samples(tmp_path, write_export("cvat", document, tmp_path / "out"))
-    assert len(found) == 2 and any("called otherwise than the photographs" in p.message for p in problems)
+    assert len(found) == 2 and any("taken for the one that fits" in p.message for p in problems)
 
 
 def test_a_zip_as_the_tool_downloads_it_is_read_and_messages_name_it(tmp_path):

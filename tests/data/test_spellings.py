@@ -31,6 +31,8 @@ from coarseparts.data.records import read_dataset
         ("upload/1/a1b2c3d4-photo.jpg", "photo.jpg"),
         ("A.PNG", "a.png"),
         ("a.png", "a_0000.png"),
+        ("/home/eva/data/sub/a.png", "sub/a.png"),
+        ("C:\\data\\a%20b.png", "deep/a b.png"),
     ],
 )
 def test_a_name_that_one_file_alone_fits_is_that_file(written: str, file: str) -> None:
@@ -54,6 +56,7 @@ def test_where_it_cannot_be_told_nothing_is_taken_for_it(written: list[str], fil
 
 def test_the_surest_form_decides(tmp_path: Path) -> None:
     assert meant(["x%20/a.png"], ["x /a.png", "y/a.png"])[0] == {"x%20/a.png": "x /a.png"}
+    assert meant(["/data/y/a.png"], ["x/a.png", "y/a.png", "a.png"])[0] == {"/data/y/a.png": "y/a.png"}
 
 
 @pytest.mark.parametrize(
@@ -133,6 +136,6 @@ def test_a_path_of_another_machine_is_the_photograph_of_its_name(tmp_path: Path,
     lists = {"images": [{"id": 1, "file_name": name}], "annotations": [], "categories": []}
     (tmp_path / "c.json").write_text(json.dumps(lists))
     coco = load_coco(tmp_path / "c.json", frozenset({"below/a.png", "b.png"}))
-    assert coco.images["1"][0] == "below/a.png" and "of another folder or machine" in coco.problems[0].message
+    assert coco.images["1"][0] == "below/a.png" and "taken for the one that fits" in coco.problems[0].message
     for others in ({"b.png"}, {"below/a.png", "above/a.png"}):
         assert not load_coco(tmp_path / "c.json", frozenset(others)).images

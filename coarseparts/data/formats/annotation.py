@@ -100,11 +100,17 @@ def inside(name: Any) -> str:
         raise ValueError(f"file name {short(name, 60)} is not a file name")
     if len(name) > LONGEST:
         raise ValueError(f"file name {short(name)} has {len(name):,} characters, expected at most {LONGEST:,}")
+    if leads_out(name):
+        raise ValueError(f"file name {short(name, 60)} leads out of the image folder")
+    return posixpath.normpath(name)
+
+
+def leads_out(name: str) -> bool:
+    """Whether a path leads out of the folder to which it should be relative, on this system or another one."""
     normal = posixpath.normpath(name)
-    leads_out = normal in ("..", ".") or normal.startswith(("/", "../"))
+    if normal in ("..", ".") or normal.startswith(("/", "../")):
+        return True
     if "\\" in name or ":" in name:  # a path that climbs on one system must not be made on another
         windows = PureWindowsPath(ntpath.normpath(name))
-        leads_out = leads_out or windows.is_absolute() or windows.parts[:1] in ((), ("..",))
-    if leads_out:
-        raise ValueError(f"file name {short(name, 60)} leads out of the image folder")
-    return normal
+        return windows.is_absolute() or windows.parts[:1] in ((), ("..",))
+    return False

@@ -6,18 +6,19 @@ The JSON is parsed here rather than by pycocotools, which trusts its input: a ma
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 from coarseparts.data.formats.annotation import inside
 from coarseparts.data.formats.units import MOST
+from coarseparts.data.namesakes import renamed
 from coarseparts.labels.schema import MOST_KEYPOINTS, unfit
 from coarseparts.system.documents import DocumentError, load_json
-from coarseparts.system.problems import SHOWN, BadInput, Problem, capped, unreadable
-from coarseparts.system.text import abridged, listed, short
+from coarseparts.system.problems import BadInput, Problem, capped, unreadable
+from coarseparts.system.text import abridged, short
 
 MOST_ANNOTATIONS = 10_000
 """Annotations of one image."""
@@ -66,40 +67,13 @@ class CocoFile:
 
 def load_coco(path: Path, photographs: frozenset[str] = frozenset()) -> CocoFile:
     """Parse a COCO file. An image whose name leads out of the folder of ``photographs``, as a path of another machine,
-    is the one of these that is called like it. Raises BadInput when it is no JSON or has not the three lists; what is
-    wrong inside them goes to ``problems`` and is left out."""
+    is the one of these that is meant (``namesakes``). Raises BadInput when it is no JSON or has not the three lists;
+    what is wrong inside them goes to ``problems`` and is left out."""
     lists = read_lists(path)
-    images, told = _at_home(lists["images"], photographs)
+    images, told = renamed(lists["images"], photographs, str(path), outside_alone=True)
     coco = of_lists(path, lists | {"images": images})
-    coco.problems += [Problem(str(path), message, "", "note") for message in told]
+    coco.problems += told
     return coco
-
-
-def _at_home(images: list[Any], photographs: frozenset[str]) -> tuple[list[Any], list[str]]:
-    """The entries of images, those of paths of another machine under the names of photographs; and a note on them."""
-    called: dict[str, list[str]] = defaultdict(list)
-    for name in photographs:
-        called[name.rpartition("/")[2]].append(name)
-    found, renamed = [], []
-    for entry in images:
-        written = entry.get("file_name") if isinstance(entry, dict) else None
-        if isinstance(written, str) and _leads_out(written):
-            fitting = called.get(PureWindowsPath(written).name, [])
-            if len(fitting) == 1:
-                entry = entry | {"file_name": fitting[0]}
-                renamed.append(f"{abridged(written, 200)} is {abridged(fitting[0], 200)}")
-        found.append(entry)
-    if not renamed:
-        return images, []
-    return found, [f"{len(renamed)} images are paths of another folder or machine: {listed(renamed, SHOWN)}"]
-
-
-def _leads_out(name: str) -> bool:
-    try:
-        inside(name)
-    except ValueError:
-        return True
-    return False
 
 
 def of_lists(path: Path, lists: Mapping[str, list]) -> CocoFile:
