@@ -7,13 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from documents import documents, objects_of
+from documents import documents, objects_of, rle
 from hypothesis import HealthCheck, given, settings
 from PIL import Image
-from test_proposal import ants, photographs
+from test_proposal import ants, photographs, square
 
+from coarseparts.data.build import build_store
 from coarseparts.data.conversion import convert
+from coarseparts.data.dataset_file import load_dataset_file
+from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.registry import WRITERS, read_export, write_export
+from coarseparts.labels import STYLES
 from coarseparts.system.problems import BadInput
 
 
@@ -135,3 +139,41 @@ def test_labelme_leads_to_the_photographs(tmp_path):
     leads = json.loads((done.path / "1.json").read_text())["imagePath"]
     with Image.open(done.path / leads) as image:
         assert image.size == (40, 30)
+
+
+def drawn_ants(count: int) -> Document:
+    """Two ants to a picture, each with a skeleton, an outline and the masks of two parts; numbers that no decimal
+    fraction writes."""
+    images = [{"id": i, "file_name": f"{i}.png", "width": 40, "height": 30} for i in range(1, count + 1)]
+    categories = [{"id": 1, "name": "ant", "keypoints": ["eye_L", "eye_R"]}, {"id": 2, "name": "body"}]
+    categories += [{"id": 3, "name": "head"}, {"id": 4, "name": "rump"}]
+    entries = []
+    for image in range(1, count + 1):
+        for which, x in (("a", 1), ("b", 21)):
+            of = {"image_id": image, "group": which}
+            entries.append(of | {"category_id": 1, "keypoints": [x + 1 / 3, 6 + 1 / 7, 2, x + 9.1, 8, 1]})
+            entries.append(of | {"category_id": 2, "segmentation": [[x, 2.5, x + 15, 2.5, x + 15.25, 22, x, 22]]})
+            entries.append(of | {"category_id": 3, "segmentation": rle(square(x, 3, 6))})
+            entries.append(of | {"category_id": 4, "segmentation": rle(square(x + 7, 7, 6))})
+    return Document(images, categories, [entry | {"id": i} for i, entry in enumerate(entries, start=1)])
+
+
+@pytest.mark.parametrize("to", ["cvat", "labelme", "label-studio"])
+def test_an_export_gives_the_same_store_bit_by_bit_as_the_coco_file_that_it_was_made_of(tmp_path, to):
+    photographs(tmp_path / "photos", 3)
+    original = write_export("coco", drawn_ants(3), tmp_path / "in")
+    made = convert(original, tmp_path / to, to).path
+    stores = []
+    for labels in (original, made):
+        (tmp_path / "d.yaml").write_text(
+            "parts: [head, rump]\nsize: 32\nkeypoints: [eye_L, eye_R]\n"
+            f"sources: [{{split: train, images: photos, labels: {labels}}}]\n"
+        )
+        store, _ = build_store(load_dataset_file(tmp_path / "d.yaml"), tmp_path / "cache")
+        stores.append(store)
+    first, second = stores
+    assert len(first) == 6 and first.styles == second.styles == ("keypoints", "mask")
+    for name in ("image", "parts", "crops", "native", "keypoints", "mask"):
+        one, other = (store.label(name) if name in STYLES else getattr(store, name) for store in stores)
+        assert one.tobytes() == other.tobytes() and one.any(), name
+    assert all((first.present[name] == second.present[name]).all() for name in first.present)
