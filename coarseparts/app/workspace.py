@@ -46,7 +46,8 @@ HELD = 60.0
 
 class Workspace:
     """``images`` (name, path), sorted by name, of the folder ``place``; ``out``: where corrections are kept;
-    ``author``: who saves where a request does not say; ``queue``: names in the order in which they are worth a look."""
+    ``author``: who saves where a request does not say; ``queue``: names in the order in which they are worth a look;
+    ``data``: the dataset file that the corrections are to go into."""
 
     def __init__(
         self,
@@ -56,10 +57,11 @@ class Workspace:
         schema: Schema,
         author: str = "",
         queue: Sequence[str] = (),
+        data: Path | None = None,
     ) -> None:
         self.images = place
         self.entries = [Entry(name, path) for name, path in images]
-        self.out, self.schema, self.author = out, schema, author
+        self.out, self.schema, self.author, self.data = out, schema, author, data
         self._colours = colours(len(schema.parts))
         self._lock = threading.RLock()
         self._holders: dict[int, tuple[str, float]] = {}
@@ -261,13 +263,18 @@ class Workspace:
         return self._maps(self.entry(number))[0].relative_to(self.out).as_posix()
 
     def source_lines(self) -> list[str]:
-        """A dataset file's source that reads what was saved."""
-        images, out = os.path.realpath(self.images), os.path.realpath(self.out)
+        """A source of the dataset file ``data`` that reads what was saved: paths are relative to its folder where they
+        lie in it, so that the folder can be moved."""
+        images, out = self._named(self.images), self._named(self.out)
         where = {"images": images, "part_masks": f"{out}/parts", "coco": f"{out}/coco.json"}
         return [
             "- split: train",
             *(f"  {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in where.items()),
         ]
+
+    def _named(self, folder: Path) -> str:
+        path, base = Path(os.path.realpath(folder)), self.data and Path(os.path.realpath(self.data.parent))
+        return path.relative_to(base).as_posix() if base and path.is_relative_to(base) else str(path)
 
     @property
     def writable(self) -> bool:

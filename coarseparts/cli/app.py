@@ -70,7 +70,8 @@ def page(
     config = run / "config.yaml"
     data = read_config(config).get("data", "DATA.yaml") if config.is_file() else "DATA.yaml"
     with ExitStack() as stack:
-        workspace = Workspace(place, found, folder, model.schema, author or _user(), queued(_queue(queue), found))
+        order, file = queued(_queue(queue), found), Path(data) if Path(data).is_file() else None
+        workspace = Workspace(place, found, folder, model.schema, author or _user(), order, file)
         if workspace.writable:
             folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(hold(folder / ".lock", 0, note))

@@ -20,7 +20,7 @@ app = help.app()
     app,
     examples=(
         "coarseparts measure runs/ants photos --out traits.csv --scale scale.csv",
-        "coarseparts measure runs/ants photos --out traits.csv --ratio 'head.width / thorax.length'",
+        "coarseparts measure runs/ants photos --out traits.csv --report traits.html --ratio 'eye.width / head.width'",
     ),
 )
 def measure(
@@ -43,18 +43,24 @@ def measure(
     intervals: Annotated[bool, OutputOption("--intervals/--no-intervals", help="90 % intervals of each value")] = True,
     long: Annotated[bool, OutputOption("--long", help="a row a value in place of a row an object")] = False,
     dwc: Annotated[Path | None, OutputOption(help="also write Darwin Core's MeasurementOrFact (CSV)")] = None,
+    report: Annotated[
+        Path | None, OutputOption(help="also write a page (HTML): distributions, flags, pictures of unusual objects")
+    ] = None,
     device: Device = "auto",
     skip_bad: SkipBad = False,
 ) -> None:
     """Traits of the parts of photographs, with units and intervals, as a CSV table."""
-    for option, file in (("--out", target), ("--dwc", dwc)):
-        if file is not None and file.suffix.lower() != ".csv":
-            raise BadInput(Problem(f"{option} {file}", "is no name of a CSV file", "end it with .csv"))
+    for option, file, suffix in (("--out", target, ".csv"), ("--dwc", dwc, ".csv"), ("--report", report, ".html")):
+        if file is not None and file.suffix.lower() != suffix:
+            raise BadInput(
+                Problem(f"{option} {file}", f"is no name of a {suffix[1:].upper()} file", f"end it with {suffix}")
+            )
     if dwc is not None and dwc.resolve() == target.resolve():
         raise BadInput(Problem(f"--dwc {dwc}", "is the file of --out, too", "name another file"))
 
     from coarseparts.data.source_paths import OF_STYLES
     from coarseparts.measurement import folder, tables
+    from coarseparts.measurement.page import PICTURES, write_page
 
     table = folder.measure(
         run,
@@ -64,6 +70,7 @@ def measure(
         scale=scale,
         data=data,
         intervals=intervals,
+        pictures=PICTURES if report else 0,
         device=options.device(device),
         skip_bad=skip_bad,
         progress=progress("measuring"),
@@ -72,5 +79,7 @@ def measure(
     (tables.write_long if long else tables.write_wide)(target, table)
     if dwc is not None:
         tables.write_dwc(dwc, table)
+    if report is not None:
+        write_page(report, table, f"{images.resolve().name}: traits")
     flagged = sum(any(each.flags.values()) for each in table.images)
     say(f"{len(table.images)} objects, {flagged} of them flagged; {len(table.names)} values each in {target}")

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from coarseparts.data.batches import Feed
 from coarseparts.data.build import build_store
-from coarseparts.data.dataset_file import load_dataset_file
+from coarseparts.data.dataset_file import DatasetFile, load_dataset_file
+from coarseparts.data.records import Record, read_contents
 from coarseparts.data.sample import Batch
 from coarseparts.data.store import Store
 from coarseparts.evaluation.iou import summary
@@ -121,6 +122,20 @@ def split_of(
 ) -> tuple[Store, list[Problem]]:
     """The images of a ``split`` of a dataset file as the model was trained to see them, and what is noteworthy about
     them. Raises BadInput where the file's parts are others than the model's, or it has no such split."""
+    dataset = _as_learned(trained, data, split)
+    with tempfile.TemporaryDirectory() as scratch:
+        store, problems = build_store(dataset, Path(scratch), skip_bad, progress)
+        return store.in_memory(), problems
+
+
+def records_of(trained: Model, data: Path, split: str) -> list[Record]:
+    """The same images, not yet decoded: what is wrong with one is found by ``Record.load``. Raises BadInput as
+    ``split_of`` does."""
+    return read_contents(_as_learned(trained, data, split)).records
+
+
+def _as_learned(trained: Model, data: Path, split: str) -> DatasetFile:
+    """A dataset file's sources of a ``split`` with the names that a model has learned."""
     dataset = load_dataset_file(data)
     if dataset.parts != trained.schema.parts:
         expected = f"has the parts {list(dataset.parts)}, the model {list(trained.schema.parts)}"
@@ -138,9 +153,7 @@ def split_of(
     if not same["sources"]:
         there = ", ".join(dict.fromkeys(s.split for s in dataset.sources))
         raise BadInput(Problem(str(data), f"has no source with split: {split}, only {there}", "choose another split"))
-    with tempfile.TemporaryDirectory() as scratch:
-        store, problems = build_store(dataset.model_copy(update=same), Path(scratch), skip_bad, progress)
-        return store.in_memory(), problems
+    return dataset.model_copy(update=same)
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from coarseparts.labels import STYLES
 from coarseparts.labels.part_maps import PartMaps
 from coarseparts.labels.schema import Schema
 from coarseparts.labels.uncrop import uncrop
-from coarseparts.networks import Backbone
+from coarseparts.networks import Backbone, PartModel
 from coarseparts.training.fusion import fused, share_of
 from coarseparts.training.measure import both_ways
 from coarseparts.training.settings import Settings
@@ -134,6 +134,20 @@ def _each(model: Trained, samples: list[Sample], labelled: bool, size: int) -> I
         probability = model.networks.y.output_probability(log_y).cpu().numpy()
         for sample, crop, each in zip(chunk, crops, probability, strict=True):
             yield Prediction(each, crop, _native(sample), model.schema.maps)
+
+
+@torch.no_grad()
+def features_of(model: Trained, samples: Sequence[Sample], size: int = BATCH) -> np.ndarray:
+    """(N, F) float32 of unit length: the means of the part model's deepest features over what it sees of each sample,
+    its ``crop``. ``size``: of batches."""
+    found = []
+    encoder = cast(PartModel, model.networks.part_model).encoder
+    for start in range(0, len(samples), size):
+        bare = [replace(sample, parts=None, labels={}) for sample in samples[start : start + size]]
+        batch = _batch(model, [crop_and_resize(sample, model.size, model.schema.maps) for sample in bare])
+        features = encoder(batch.image)[-1].float().mean((2, 3))
+        found.append((features / features.norm(dim=1, keepdim=True).clamp_min(1e-12)).cpu().numpy())
+    return np.concatenate(found) if found else np.zeros((0, 0), np.float32)
 
 
 def _figures(model: Trained, samples: list[Sample], size: int) -> Iterator[np.ndarray]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,11 @@ from coarseparts.inference.folder import Summary, label_notes, open_photograph, 
 from coarseparts.inference.label_files import Labels, read_labels
 from coarseparts.inference.model import Model, load
 from coarseparts.inference.predict import BATCH, Prediction, predict_samples
+from coarseparts.measurement.calibration import calibration_of, certainty_of, masks_of, points_of, seen_in
 from coarseparts.measurement.formulas import Formula, parse
-from coarseparts.measurement.intervals import Calibration, calibration_of, certainty_of
+from coarseparts.measurement.intervals import Calibration
+from coarseparts.measurement.measured import Measured, Measurements
+from coarseparts.measurement.outliers import outliers
 from coarseparts.measurement.scale import read_scale
 from coarseparts.measurement.shapes import library
 from coarseparts.measurement.traits import (
@@ -30,36 +33,26 @@ from coarseparts.measurement.traits import (
     values_of,
     with_formulas,
 )
+from coarseparts.report.overlay import overlay
+from coarseparts.report.palette import colours
+from coarseparts.report.pictures import reduced
 from coarseparts.system.files import path_of
 from coarseparts.system.problems import BadInput, Problem, capped, errors
 
 LabelFiles = str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]]
 
-UNCERTAIN = "less certain than usual"
-
 
 @dataclass(frozen=True)
-class Measured:
-    """One object of an image, ``number`` 1, 2, ... in the order of the labels: ``values`` by name (``head.length``) in
-    the unit of the table, nan where nothing shows; ``intervals`` (low, high) that hold the true value in 90 % of
-    images; ``flags`` by part."""
+class _Look:
+    """An object of an image, ``number`` 1, 2, ...: its sample, what the model says of it, and ``features`` (F,) of what
+    was looked at; ``reduced``: the sample's width by the photograph's, 1 but of very large files."""
 
     image: str
-    values: dict[str, float]
-    intervals: dict[str, tuple[float, float]]
-    flags: dict[str, list[str]]
-    number: int = 1
-
-
-@dataclass(frozen=True)
-class Measurements:
-    """A table of the objects of images, and ``units`` by the name of a value. ``parts``: their names."""
-
-    parts: tuple[str, ...]
-    names: tuple[str, ...]
-    units: dict[str, str]
-    images: list[Measured]
-    problems: list[Problem] = field(default_factory=list, repr=False)
+    number: int
+    sample: Sample
+    prediction: Prediction
+    features: np.ndarray
+    reduced: float
 
 
 def measure(
@@ -71,6 +64,7 @@ def measure(
     scale: str | os.PathLike[str] | None = None,
     data: str | os.PathLike[str] | None = None,
     intervals: bool = True,
+    pictures: int = 0,
     device: str = "auto",
     skip_bad: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -82,8 +76,9 @@ def measure(
 
     ``ratios``: formulas such as "head.width / thorax.length". ``scale``: a CSV file (image, pixels_per_unit, unit) or
     "dpi", what each image states; None: pixels. ``data``: a dataset file whose validation images, which the model must
-    not have learned from, give the intervals, in place of the run's own. ``skip_bad``: images that cannot be read are
-    left out. Raises BadInput, WrongArgument, RunError; Failed where scikit-image is missing.
+    not have learned from, give the intervals, in place of the run's own. ``pictures``: of so many of the most unusual
+    objects. ``skip_bad``: images that cannot be read are left out. Raises BadInput, WrongArgument, RunError; Failed
+    where scikit-image is missing.
 
         table = coarseparts.measure("runs/ants", "photos", ratios=["head.width / thorax.length"])
         table.images[0].values["head.length"]
@@ -105,29 +100,55 @@ def measure(
     known: dict[tuple[str, ...], Calibration] = {}
     measured: list[Measured] = []
     for start in range(0, len(found), BATCH):
-        group = [open_photograph(*each, read.objects.get(each[0], [])) for each in found[start : start + BATCH]]
-        bad += [problem for one in group if one.image is None for problem in one.problems]
-        notes += [problem for one in group if one.image is not None for problem in one.problems]
-        samples = [(one, *each) for one in group if one.image is not None for each in enumerate(one.samples, 1)]
-        predicted = predict_samples(model.fast, [sample for _, _, sample in samples])
-        for (one, number, sample), prediction in zip(samples, predicted, strict=True):
-            styles = tuple(s for s in model.styles if s in sample.labels and model.has_posterior)
+        looks, problems = _looks(model, found[start : start + BATCH], read)
+        bad += errors(problems)
+        notes += [problem for problem in problems if problem.severity != "error"]
+        for look in looks:
+            styles = tuple(s for s in model.styles if s in look.sample.labels and model.has_posterior)
             if styles not in known:
                 known[styles] = _calibration(folder, model, data, styles, notes) if intervals else Calibration()
-            masks = _masks(model, prediction)
-            values = with_formulas(values_of(masks, sample.image, _points(sample, points)), formulas)
+            masks = masks_of(model, look.prediction.part_map())
+            values = with_formulas(values_of(masks, look.sample.image, points_of(look.sample, points)), formulas)
             flags = flags_of(masks, values)
-            if known[styles].unusual(certainty_of(prediction)):
-                flags["object"] = [*flags.get("object", []), UNCERTAIN]
+            if unusual := known[styles].flags(certainty_of(look.prediction), look.features):
+                flags["object"] = [*flags.get("object", []), *unusual]
             around = known[styles].intervals(ranged, formulas)(values)
-            reduced = sample.image.shape[1] / one.size[0]  # a very large file is read at a smaller size
-            each = Measured(one.name, values, around, flags, number)
-            measured.append(_scaled(each, lengths.of(one.name) * reduced, formulas))
+            each = Measured(look.image, values, around, flags, look.number)
+            measured.append(_scaled(each, lengths.of(look.image) * look.reduced, formulas))
         if progress:
             progress(min(start + BATCH, len(found)), len(found))
     if bad and (not skip_bad or not measured):
         raise BadInput(capped(dict.fromkeys(bad)))
-    return Measurements(model.schema.parts, names, units, measured, list(dict.fromkeys([*notes, *bad])))
+    table = Measurements(model.schema.parts, names, units, measured, problems=list(dict.fromkeys([*notes, *bad])))
+    shown = {(each.measured.image, each.measured.number) for each in outliers(table, pictures)}
+    return replace(table, pictures=dict(_pictures(model, found, read, shown)))
+
+
+def _looks(model: Model, group: Sequence[tuple[str, Path]], read: Labels) -> tuple[list[_Look], list[Problem]]:
+    """The objects of some photographs, and what is wrong or noteworthy about these."""
+    opened = [open_photograph(*each, read.objects.get(each[0], [])) for each in group]
+    samples = [(one, *each) for one in opened if one.image is not None for each in enumerate(one.samples, 1)]
+    predicted = predict_samples(model.fast, [sample for _, _, sample in samples])
+    features = seen_in(model, [sample for _, _, sample in samples], predicted)
+    looks = [
+        _Look(one.name, number, sample, prediction, own, sample.image.shape[1] / one.size[0])
+        for (one, number, sample), prediction, own in zip(samples, predicted, features, strict=True)
+    ]
+    return looks, [problem for one in opened for problem in one.problems]
+
+
+def _pictures(
+    model: Model, found: Sequence[tuple[str, Path]], read: Labels, shown: set[tuple[str, int]]
+) -> Iterator[tuple[tuple[str, int], np.ndarray]]:
+    """Objects with their parts, looked at once more, so that no more than these are ever in memory."""
+    hues, maps = colours(len(model.schema.parts)), model.schema.maps
+    wanted = [each for each in found if any(each[0] == image for image, _ in shown)]
+    for each in wanted:
+        for look in _looks(model, [each], read)[0]:
+            if (look.image, look.number) in shown:
+                drawn = overlay(look.sample.image, look.prediction.part_map(), hues, maps)
+                x0, y0, x1, y1 = np.maximum(look.prediction.crop.round().astype(int), 0)
+                yield (look.image, look.number), reduced(drawn[y0:y1, x0:x1])
 
 
 def _labels(model: Model, images: Path, found: list[tuple[str, Path]], labels: LabelFiles | None) -> Labels:
@@ -145,24 +166,12 @@ def _calibration(
     folder: Path, model: Model, data: str | os.PathLike[str] | None, styles: tuple[str, ...], notes: list[Problem]
 ) -> Calibration:
     """That of what a model says given labels of some styles; what is noteworthy goes to ``notes``."""
-    found, told = calibration_of(folder, model, None if data is None else path_of("data", data), styles)
-    notes += told
+    found = calibration_of(folder, model, None if data is None else path_of("data", data), styles)
     if len(found.pairs) < 9:
-        which = f" and {', '.join(styles)}" if styles else ""
-        message = f"has {len(found.pairs)} validation images with part masks{which}; an interval takes at least 9"
+        which = f"part masks and {', '.join(styles)}" if styles else "part masks of one object"
+        message = f"has {len(found.pairs)} validation images with {which}; an interval takes at least 9"
         notes.append(Problem(str(folder), message, "", "note"))
     return found
-
-
-def _masks(model: Model, prediction: Prediction) -> dict[str, np.ndarray]:
-    parts, maps = prediction.part_map(), model.schema.maps
-    return {name: maps.shows(parts, index) for index, name in enumerate(model.schema.parts, 1)}
-
-
-def _points(sample: Sample, names: Sequence[str]) -> dict[str, Sequence[float]]:
-    """The keypoints (x, y, v) that a sample is labelled with; v is 0 of those that it is not."""
-    given = sample.labels.get("keypoints")
-    return {name: (0.0, 0.0, 0.0) if given is None else given[i].tolist() for i, name in enumerate(names)}
 
 
 def _scaled(measured: Measured, factor: float, formulas: Sequence[Formula]) -> Measured:

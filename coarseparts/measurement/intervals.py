@@ -3,65 +3,48 @@
 Each validation image gives a score, how far a value from the predicted parts lies from the same one of the true part
 masks; a new image's error is, in 90 % of cases, no larger than the scores' quantile. Lengths, areas and ratios are
 compared by their quotient, so that an interval is wider for larger objects, places relative to the object's size.
+Likewise for what is unusual about an image: it is flagged where hardly a validation image is as strange.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from coarseparts.data.batches import Feed
-from coarseparts.data.store import Store
-from coarseparts.inference.evaluate import dataset_of, split_of
-from coarseparts.inference.journal import digest
-from coarseparts.inference.model import Model
-from coarseparts.inference.predict import BATCH, Prediction, log_parts
-from coarseparts.labels.schema import IGNORE
 from coarseparts.measurement.formulas import Formula
 from coarseparts.measurement.shapes import COLOURS
-from coarseparts.measurement.traits import WHOLE, names_of_points, values_of, with_formulas
-from coarseparts.system.documents import DocumentError, load_json
-from coarseparts.system.problems import Problem
-from coarseparts.training.claims import write
-from coarseparts.training.fusion import only
+from coarseparts.measurement.traits import WHOLE, with_formulas
 
 COVERED = 0.9
 """The share of new images whose true value an interval holds."""
 
-FILE = "measured.json"
-"""In a run folder: what was measured of its validation images; with labels, their styles stand before ".json"."""
+RARE = 0.02
+"""The share of images like the validation images that a flag of ``Calibration.flags`` takes, at most."""
+
+FEWEST = 20
+"""Validation images that tell what is rare; of fewer than 49, a flag takes one more than there are."""
+
+NEAREST = 5
+"""An image is as strange as its fifth nearest training image is far (k nearest neighbours of normalised features: Sun
+et al., ICML 2022)."""
+
+UNCERTAIN, UNLIKE = "less certain than usual", "unlike the training images"
 
 Values = dict[str, float]
 
 
-class _Pair(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    predicted: dict[str, float | None]
-    true: dict[str, float | None]
-    certainty: float
-
-
-class _Kept(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    model: str
-    images: list[_Pair]
-
-
 @dataclass(frozen=True)
 class Calibration:
-    """Values of validation images, (predicted, true) each, and how certain the model was of each image, 0..1."""
+    """Values of validation images, (predicted, true) each, how certain the model was of each image, 0..1, and how far
+    each is from ``reference`` (M, F), features of training images (``inference.predict.features_of``)."""
 
     pairs: Sequence[tuple[Values, Values]] = ()
     certainty: Sequence[float] = ()
+    strangeness: Sequence[float] = ()
+    reference: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
     def scores(self, name: str, formulas: Sequence[Formula] = ()) -> list[float]:
         """How far off each image's value is, of those where it could be measured in both."""
@@ -85,73 +68,36 @@ class Calibration:
 
         return of
 
-    def unusual(self, certainty: float) -> bool:
-        """Whether the model is less certain of an image than of any but one in fifty of the validation images."""
-        if len(self.certainty) < 10:
-            return False
-        return certainty < float(np.quantile(self.certainty, 0.02, method="lower"))
+    def flags(self, certainty: float, features: np.ndarray) -> list[str]:
+        """What is unusual about an image, of UNCERTAIN and UNLIKE: each is true of one in fifty images that are like
+        the validation images, at most. ``features`` (F,)."""
+        doubt = [-each for each in self.certainty]
+        found = [UNCERTAIN] if rare(doubt, -certainty) else []
+        if len(self.reference) and rare(self.strangeness, float(strangeness(features[None], self.reference)[0])):
+            found.append(UNLIKE)
+        return found
+
+
+def strangeness(features: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """(N,): how far images with ``features`` (N, F) are from the ``NEAREST``-th nearest of ``reference`` (M, F)."""
+    apart = np.linalg.norm(features[:, None] - reference[None], axis=-1)
+    nearest = min(NEAREST, len(reference)) - 1
+    return np.partition(apart, nearest, axis=1)[:, nearest]
+
+
+def rare(scores: Sequence[float], new: float) -> bool:
+    """Whether a new score is larger than a ``RARE`` share of those of n images and itself may be (never, of fewer than
+    ``FEWEST``): of exchangeable images this is true with a chance of ``RARE``, or of 1 in n + 1, at most."""
+    if len(scores) < FEWEST:
+        return False
+    rank = max(1, math.floor((len(scores) + 1) * RARE))
+    return new > sorted(scores)[-rank]
 
 
 def quantile(scores: Sequence[float], covered: float = COVERED) -> float:
     """The score that a new one stays below in ``covered`` of cases; infinite where there are too few to tell."""
     rank = math.ceil((len(scores) + 1) * covered)
     return sorted(scores)[rank - 1] if rank <= len(scores) else math.inf
-
-
-def certainty_of(prediction: Prediction) -> float:
-    """The mean over the parts that are predicted of their scores (``Prediction.scores``), 0 where none is."""
-    scores = prediction.scores()
-    return float(scores[scores > 0].mean()) if scores.any() else 0.0
-
-
-def calibration_of(
-    run: Path, model: Model, data: Path | None = None, styles: Sequence[str] = ()
-) -> tuple[Calibration, list[Problem]]:
-    """That of a run, of what its model says given labels of ``styles``: what ``FILE`` in its folder keeps of the same
-    model, else measured on the validation images of its dataset file (or of ``data``) and kept there. Raises BadInput
-    where these cannot be used."""
-    known, file = digest(model, [], False), run / ".".join(["measured", *styles, "json"])
-    if data is None and (kept := _read(file, known)) is not None:
-        return kept, []
-    store, problems = split_of(model, data or dataset_of(run), "val", True, None)
-    measured = calibrate(model, store, styles)
-    if data is None:
-        write(file, _text(known, measured))
-    return measured, problems
-
-
-@torch.no_grad()
-def calibrate(model: Model, store: Store, styles: Sequence[str] = ()) -> Calibration:
-    """Measures each part-labelled validation image of a store that has labels of all ``styles``, as predicted from the
-    image and these, and as labelled."""
-    maps, size = model.schema.maps, store.size
-    store = store.labels_limited(model.styles)
-    rows = np.array([r for r in store.rows("val", has="parts") if all(store.present[s][r] for s in styles)], int)
-    if not len(rows):
-        return Calibration()
-    fast, names = model.fast, names_of_points(model.schema) if "keypoints" in styles else ()
-    feed = Feed(store, rows, BATCH, 0, 0, device_of(fast), preprocess=model.settings.preprocess)
-    whole, pairs, certainty = np.array([0, 0, size, size], np.float32), [], []
-    for start, batch in zip(range(0, len(rows), BATCH), feed.plain(), strict=True):
-        stored = store.batch(rows[start : start + BATCH], "cpu")
-        log_y = log_parts(fast, only(batch, styles), bool(styles))
-        for i, probability in enumerate(fast.networks.y.output_probability(log_y).cpu().numpy()):
-            each = Prediction(probability, whole, (size, size), maps)
-            image, true = stored.image[i].permute(1, 2, 0).numpy(), stored.parts[i].numpy()
-            points = dict(zip(names, stored.labels["keypoints"][i].tolist(), strict=True)) if names else None
-            seen = np.where(true == IGNORE, 0, each.part_map())
-            predicted, labelled = (
-                values_of({name: maps.shows(m, j) for j, name in enumerate(model.schema.parts, 1)}, image, points)
-                for m in (seen, true)
-            )
-            pairs.append((predicted, labelled))
-            certainty.append(certainty_of(each))
-    return Calibration(pairs, certainty)
-
-
-def device_of(model: Model) -> str:
-    """Where its networks are."""
-    return str(next(model.networks.part_model.parameters()).device)
 
 
 def _score(name: str, value: float, true: float, size: float) -> float:
@@ -180,28 +126,3 @@ def _around(name: str, value: float, q: float, size: float) -> tuple[float, floa
 
 def _size(values: Mapping[str, float]) -> float:
     return math.sqrt(values.get(f"{WHOLE}.area", math.nan))
-
-
-def _text(model: str, measured: Calibration) -> str:
-    def numbers(values: Values) -> dict[str, float | None]:
-        return {name: None if math.isnan(v) else round(v, 4) for name, v in values.items()}
-
-    each = zip(measured.pairs, measured.certainty, strict=True)
-    images = [{"predicted": numbers(p), "true": numbers(t), "certainty": round(c, 6)} for (p, t), c in each]
-    return json.dumps({"model": model, "images": images})
-
-
-def _read(file: Path, model: str) -> Calibration | None:
-    """What was kept of a model; None where nothing was, where it is of another model or damaged: it is made anew."""
-    try:
-        kept = _Kept.model_validate(load_json(file))
-    except (OSError, DocumentError, ValidationError):
-        return None
-    if kept.model != model:
-        return None
-
-    def numbers(values: Mapping[str, float | None]) -> Values:
-        return {name: math.nan if v is None else v for name, v in values.items()}
-
-    pairs = [(numbers(pair.predicted), numbers(pair.true)) for pair in kept.images]
-    return Calibration(pairs, [pair.certainty for pair in kept.images])

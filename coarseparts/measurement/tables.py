@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from coarseparts.measurement.folder import Measured, Measurements
+from coarseparts.measurement.measured import Measured, Measurements
 from coarseparts.report.csv_files import write_csv
 
 METHOD = "coarseparts measure"

@@ -104,7 +104,7 @@ def write_report(path: Path, results: Sequence[Result], page: Page, told: Sequen
         "card": page.card.sections if page.card else {},
     }
     context["left_out"] = [name for name, key in _SECTIONS.items() if not context[key]]
-    return write_text(path, _rendered(context))
+    return write_text(path, rendered("report.html.jinja", context))
 
 
 _MOST_BARS = 6
@@ -121,7 +121,8 @@ _SECTIONS = {
 }
 
 
-def _rendered(context: Mapping[str, Any]) -> str:
+def rendered(template: str, context: Mapping[str, Any]) -> str:
+    """A page from a template of this folder; all texts are made visible (``text.readable``) and escaped."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -130,4 +131,4 @@ def _rendered(context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.jinja").render(context)
+    return environment.get_template(template).render(context)

@@ -56,7 +56,7 @@ class Gallery:
         """A card for each image, as the template takes it: tiles with each model's part mIoU on that image."""
         found = []
         for i, (name, image) in enumerate(zip(self.names, self.images, strict=True)):
-            tiles = [("image", _picture(image, f"{name}: the image"), "")]
+            tiles = [("image", picture(image, f"{name}: the image"), "")]
             tiles.append(("truth", _tile(image, self.truth[i], f"{name}, truth", self.legend), ""))
             for model, maps in self.predictions.items():
                 tile = _tile(image, maps[i], f"{name}, {model}", self.legend)
@@ -109,7 +109,7 @@ class Strip:
         image, what = self.image, self.title
         epochs = list(dict.fromkeys(epoch for _, entries in self.rows for epoch, *_ in entries))
         first = [
-            ("image", _picture(image, f"{what}: the image")),
+            ("image", picture(image, f"{what}: the image")),
             ("truth", _tile(image, self.truth, f"{what}, truth", self.legend)),
         ]
         rows = []
@@ -131,7 +131,7 @@ def _tile(image: np.ndarray, part_map: np.ndarray, what: str, legend: Legend) ->
     image, part_map = np.asarray(image), np.asarray(part_map)
     if part_map.shape != image.shape[:2]:
         raise ValueError(f"{what}: the part map is {part_map.shape}, the image {image.shape}; expected the same size")
-    small = _reduced(image)
+    small = reduced(image)
     if small is not image:
         rows, columns = (np.arange(n) * size // n for n, size in zip(small.shape, part_map.shape, strict=False))
         part_map = part_map[rows[:, None], columns]
@@ -140,12 +140,12 @@ def _tile(image: np.ndarray, part_map: np.ndarray, what: str, legend: Legend) ->
     except ValueError as error:
         raise ValueError(f"{what}: {error}") from None
     shown = [part for index, part in enumerate(legend.parts, 1) if legend.maps.shows(part_map, index).any()]
-    return _picture(drawn, f"{what}: {', '.join(shown) or 'no part'}")
+    return picture(drawn, f"{what}: {', '.join(shown) or 'no part'}")
 
 
-def _picture(pixels: np.ndarray, alt: str) -> dict[str, Any]:
+def picture(pixels: np.ndarray, alt: str) -> dict[str, Any]:
     """(H, W, 3) uint8 -> a picture with its data as a URI, PNG or JPEG, whichever is the smaller."""
-    pixels = np.ascontiguousarray(_reduced(np.asarray(pixels)), np.uint8)
+    pixels = np.ascontiguousarray(reduced(np.asarray(pixels)), np.uint8)
     encoded = []
     for kind, options in (("png", {"optimize": True}), ("jpeg", {"quality": 90, "subsampling": 0})):
         buffer = io.BytesIO()
@@ -156,7 +156,8 @@ def _picture(pixels: np.ndarray, alt: str) -> dict[str, Any]:
     return {"uri": uri, "alt": alt, "width": pixels.shape[1], "height": pixels.shape[0]}
 
 
-def _reduced(pixels: np.ndarray) -> np.ndarray:
+def reduced(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 with a longer side of 256 pixels at most."""
     height, width = pixels.shape[:2]
     factor = _LARGEST / max(height, width)
     if factor >= 1:

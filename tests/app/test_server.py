@@ -111,6 +111,16 @@ def test_what_is_saved_is_read_as_part_masks_and_labels(served, images: Path, tm
     assert sorted(np.unique(store.parts[0])) == [0, 2]
 
 
+def test_the_lines_for_a_dataset_file_name_what_lies_in_its_folder_relative_to_it(tmp_path: Path) -> None:
+    images, out = tmp_path / "ants" / "photos", tmp_path / "ants" / "photos_corrected"
+    inside, elsewhere = (
+        Workspace(images, [], out, birds.SCHEMA, data=tmp_path / folder / "ants.yaml").source_lines()
+        for folder in ("ants", "others")
+    )
+    assert inside[1:3] == ['  images: "photos"', '  part_masks: "photos_corrected/parts"']
+    assert elsewhere[1] == f'  images: "{images}"'
+
+
 def read_mask(raw: bytes) -> np.ndarray:
     import io
 

@@ -11,12 +11,14 @@ from PIL import Image
 pytest.importorskip("skimage", reason="scikit-image is not installed: pip install 'coarseparts[measure]'")
 
 import torch
+import untrained
 
 import coarseparts
 from coarseparts import Model
-from coarseparts.data.store import Store
+from coarseparts.cli.main import app
 from coarseparts.data.synthetic import birds
-from coarseparts.measurement.intervals import _read, _text, calibrate
+from coarseparts.inference.evaluate import records_of
+from coarseparts.measurement.calibration import _read, _text, calibrate, validation
 from coarseparts.system.errors import RunError
 from coarseparts.system.problems import BadInput
 from coarseparts.training.networks import build, resolve
@@ -94,26 +96,63 @@ def test_what_cannot_be_read_is_told_or_left_out(run, tmp_path):
         coarseparts.measure(tmp_path, run / "photos", intervals=False)
 
 
-def test_a_calibration_given_labels_is_of_the_images_that_have_them(run):
-    model, drawn = coarseparts.load(run, "cpu"), birds.render(4, size=32, seed=2)
-    there = {"box": np.array([True, True, False, True]), "keypoints": np.array([True, False, True, True])}
-    store = Store.from_arrays(birds.SCHEMA, **drawn, splits="val", present=there)
-    both, neither = calibrate(model, store, ["keypoints", "box"]), calibrate(model, store)
-    assert len(both.pairs) == 2 and len(neither.pairs) == 4
-    point = f"{birds.SCHEMA.keypoints[0]}.x"
-    assert all(point in p and point in t for p, t in both.pairs) and point not in neither.pairs[0][0]
-    assert both.pairs[0][0] != neither.pairs[0][0], "the posterior answers where labels are given"
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """A run whose model finds the object first, and a dataset file of its validation photographs."""
+    folder = tmp_path_factory.mktemp("labelled")
+    drawn = birds.render(12, size=80, seed=2)
+    names = untrained.PARTS
+    (folder / "photos").mkdir()
+    (folder / "masks").mkdir()
+    objects = []
+    for i, (image, parts, box) in enumerate(zip(drawn["image"], drawn["parts"], drawn["box"], strict=True)):
+        Image.fromarray(image).save(folder / f"photos/{i:02}.png")
+        Image.fromarray(np.where(parts > len(names), 1, parts).astype(np.uint8)).save(folder / f"masks/{i:02}.png")
+        x0, y0, x1, y1 = box.tolist()
+        objects.append({"id": i + 1, "image_id": i + 1, "category_id": 1, "bbox": [x0, y0, x1 - x0, y1 - y0]})
+    images = [{"id": i + 1, "file_name": f"{i:02}.png", "width": 80, "height": 80} for i in range(12)]
+    coco = {"images": images, "annotations": objects[:-2], "categories": [{"id": 1, "name": "bird"}]}
+    (folder / "coarse.json").write_text(json.dumps(coco))
+    source = "images: photos, part_masks: masks, coco: coarse.json"
+    text = f"parts: [{', '.join(names)}]\nsize: 32\ncrop: {{to: object, margin: 0.1}}\nsources:\n"
+    (folder / "birds.yaml").write_text(
+        f"{text}  - {{split: val, {source}}}\n  - {{split: train, {source}, limit: 1}}\n"
+    )
+    return untrained.saved(folder / "run", ("keypoints", "box")), folder
 
 
-def test_a_calibration_is_kept_of_its_model_alone(run):
+@pytest.mark.parametrize("styles", [[], ["box"]])
+def test_what_calibrates_is_measured_as_any_photograph_is(labelled, styles):
+    run, folder = labelled
+    labels = folder / "coarse.json" if styles else None
+    table = coarseparts.measure(run, folder / "photos", labels=labels, data=folder / "birds.yaml", device="cpu")
     model = coarseparts.load(run, "cpu")
-    drawn = birds.render(4, size=32, seed=2)
-    found = calibrate(model, Store.from_arrays(birds.SCHEMA, **drawn, splits="val"))
+    found = calibrate(model, validation(model, records_of(model, folder / "birds.yaml", "val"), styles), styles)
+    assert len(found.pairs) == (10 if styles else 12), "those that have the labels"
+    for each, (predicted, true) in zip(table.images, found.pairs, strict=False):
+        assert each.values == pytest.approx(predicted, nan_ok=True)
+        assert true["object.area"] > 0 and "object.area" in each.intervals
+
+
+def test_a_calibration_is_kept_of_its_model_alone(labelled):
+    run, folder = labelled
+    model = coarseparts.load(run, "cpu")
+    samples = list(validation(model, records_of(model, folder / "birds.yaml", "val")))
+    found = calibrate(model, samples, learned=samples)
     file = run / "measured.json"
     file.write_text(_text("this", found))
     kept = _read(file, "this")
-    assert kept is not None and len(kept.pairs) == 4 and _read(file, "other") is None
-    name = f"{birds.SCHEMA.parts[0]}.area"
-    assert np.allclose(kept.scores(name), found.scores(name), atol=1e-3)
+    assert kept is not None and len(kept.pairs) == 12 and _read(file, "other") is None
+    assert np.allclose(kept.scores("head.area"), found.scores("head.area"), atol=1e-3)
+    assert np.allclose(kept.reference, found.reference) and np.allclose(kept.strangeness, found.strangeness)
     file.write_text('{"model": "this", "images": [{"predicted": 3}]}')
     assert _read(file, "this") is None
+
+
+def test_the_command_writes_a_table_and_a_page_with_pictures(run, tmp_path, capsys):
+    out, page = tmp_path / "traits.csv", tmp_path / "traits.html"
+    words = ["measure", str(run), str(run / "photos"), "--out", str(out), "--report", str(page), "--no-intervals"]
+    assert app([*words, "--device", "cpu"], standalone_mode=False, prog_name="coarseparts") in (0, None)
+    assert out.read_text().startswith("image,object,flags") and "2 objects in 2 photographs" in page.read_text()
+    with pytest.raises(BadInput, match=r"end it with \.html"):
+        app([*words[:6], "traits.pdf"], standalone_mode=False, prog_name="coarseparts")

@@ -11,9 +11,9 @@ from PIL import Image
 
 pytest.importorskip("skimage", reason="scikit-image is not installed: pip install 'coarseparts[measure]'")
 
-from coarseparts.measurement.folder import Measured, Measurements
 from coarseparts.measurement.formulas import parse
-from coarseparts.measurement.intervals import Calibration, quantile
+from coarseparts.measurement.intervals import UNCERTAIN, UNLIKE, Calibration, quantile, strangeness
+from coarseparts.measurement.measured import Measured, Measurements
 from coarseparts.measurement.scale import read_scale
 from coarseparts.measurement.tables import write_dwc, write_long, write_wide
 from coarseparts.measurement.traits import dimension_of, flags_of, names_of, unit_of, values_of
@@ -56,6 +56,23 @@ def test_too_few_validation_images_give_no_interval():
     rng = np.random.default_rng(0)
     few = Calibration([measured(rng) for _ in range(8)])
     assert few.intervals(["head.length", "head.red", "head.centroid_x", "head.orientation"])(measured(rng)[0]) == {}
+
+
+def test_what_is_unlike_the_training_images_is_flagged_and_hardly_any_other_image():
+    rng = np.random.default_rng(0)
+
+    def seen(count: int, towards: int) -> np.ndarray:
+        features = rng.normal(0, 0.2, (count, 16))
+        features[:, towards] += 1
+        return features / np.linalg.norm(features, axis=1, keepdims=True)
+
+    reference, certainty = seen(40, 0), rng.uniform(0.6, 0.9, 60)
+    known = Calibration([], certainty, strangeness(seen(60, 0), reference).tolist(), reference)
+    alike = [known.flags(c, f) for c, f in zip(rng.uniform(0.6, 0.9, 500), seen(500, 0), strict=True)]
+    assert np.mean([UNLIKE in each for each in alike]) < 0.06 and np.mean([UNCERTAIN in each for each in alike]) < 0.06
+    assert known.flags(0.7, seen(1, 5)[0]) == [UNLIKE] and known.flags(0.1, seen(1, 0)[0]) == [UNCERTAIN]
+    few = Calibration([], certainty[:19], known.strangeness[:19], reference)
+    assert few.flags(0.0, seen(1, 5)[0]) == [], "too few to tell what is rare"
 
 
 def test_flags_name_what_is_cut_missing_or_broken():
