@@ -10,14 +10,12 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
+from commands import coarseparts
 from safetensors.numpy import load_file
 
 REFERENCE = Path(__file__).with_name("golden.json")
@@ -85,12 +83,9 @@ def run(name: str, folder: Path) -> dict[str, Any]:
     """Trains what ``RUNS`` names; digests of each stage's best weights, and each method's mIoU in percent."""
     data, methods, changes = RUNS[name]
     (folder / "data.yaml").write_text(data)
-    command = [sys.executable, "-m", "coarseparts", "compare", "data.yaml", "--methods", methods, "--out", "run"]
-    for key, value in (SHORT | changes).items():
-        command += ["--set", f"{key}={value}"]
+    changed = [f"--set={key}={value}" for key, value in (SHORT | changes).items()]
     one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, cwd=folder, env=os.environ | one_thread, capture_output=True, text=True)
-    assert not done.returncode, done.stdout + done.stderr
+    coarseparts("compare", folder / "data.yaml", "--methods", methods, "--out", folder / "run", *changed, **one_thread)
     with open(folder / "run" / "results.csv", newline="") as file:
         results = {row["method"]: float(row["part_miou"]) for row in csv.DictReader(file)}
     stages = sorted(folder.glob("run/**/stages/*/best.safetensors"))

@@ -93,12 +93,16 @@ def write_ants(folder: Path) -> None:
     Model.of(task, methods.train(task, run, "em").joint, True).save(run.path / "model")
 
 
-if __name__ == "__main__":  # STORE RUN [METHOD,METHOD] [KEY=VALUE ...]
+def train(store: Path, run: Path, wanted: str = "em", *texts: str) -> None:
+    """Trains methods, "METHOD,METHOD", with the settings of "KEY=VALUE" texts, and saves the model of EM."""
     torch.set_num_threads(1)  # the same in every process, so that sums are taken in the same order
-    store, run, wanted, *texts = (*sys.argv[1:], *["em"] * (len(sys.argv) == 3))
     with parallel.process_group("cpu"):
-        task, folder = toy(Path(store), Path(run), **options.changes(texts))
+        task, folder = toy(store, run, **options.changes(texts))
         for method in wanted.split(","):
             joint, _ = methods.train(task, folder, method)
             if method == "em":
                 Model.of(task, joint, True).save(folder.path / "model")
+
+
+if __name__ == "__main__":  # STORE RUN [METHOD,METHOD] [KEY=VALUE ...]
+    train(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

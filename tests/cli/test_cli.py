@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import coarseparts
 from PIL import Image
 from pycocotools import mask as rle
 
@@ -41,19 +42,6 @@ SMALL = [
         "labelled_batch": 4,
     }.items()
 ]
-
-
-def coarseparts(*arguments: object, ok: int | None = 0) -> subprocess.CompletedProcess:
-    done = subprocess.run(
-        [sys.executable, "-m", "coarseparts.cli", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=300,
-    )
-    if ok is not None:
-        assert done.returncode == ok, f"status {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done
 
 
 def write_photographs(folder: Path, first: int, count: int, parts: bool) -> None:

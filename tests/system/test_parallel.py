@@ -3,6 +3,7 @@
 import csv
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from toy import toy_store
+from commands import ended, forked
+from toy import toy_store, train
 
 from coarseparts.system import parallel
 
@@ -25,12 +27,17 @@ EXACT = [  # plain SGD, for Adam's division enlarges the last bits; losses that 
 ]
 
 
-def run(*command: object, ok: bool = True) -> subprocess.CompletedProcess:
-    done = subprocess.run(
-        [*map(str, command)], capture_output=True, text=True, env=ENVIRONMENT, timeout=300, check=False
-    )
-    assert (done.returncode == 0) == ok, f"status {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done
+def alone(store: Path, run: Path, *words: str) -> None:
+    assert ended(forked(train, store, run, *words)) == 0
+
+
+def together(store: Path, run: Path, *words: str) -> None:
+    """Two processes of one run, each with what a launcher tells it."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    both = [forked(train, store, run, *words, RANK=str(i), LOCAL_RANK=str(i), **shared) for i in range(2)]
+    assert [ended(process) for process in both] == [0, 0]
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +46,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("parallel")
     toy_store(root / "store")
     arguments = ["em,multi-task,pseudo-sup", *EXACT]
-    run(sys.executable, TOY, root / "store", root / "one", *arguments)
-    run(*TORCHRUN, TOY, root / "store", root / "two", *arguments)
+    alone(root / "store", root / "one", *arguments)
+    together(root / "store", root / "two", *arguments)
     return root
 
 
@@ -65,15 +72,14 @@ def test_two_processes_equal_one_with_the_whole_batch(folder: Path) -> None:
 def test_what_one_process_began_two_finish_and_back(folder: Path, tmp_path: Path) -> None:
     store = folder / "store"
     begun = ["em", "part_epochs=4", "precision=float32"]
-    process = subprocess.Popen([sys.executable, str(TOY), str(store), str(tmp_path / "run"), *begun], env=ENVIRONMENT)
+    process = forked(train, store, tmp_path / "run", *begun)
     state = tmp_path / "run" / "stages" / "posterior" / "state.pt"
-    while not state.exists() and process.poll() is None:
+    while not state.exists() and process.is_alive():
         time.sleep(0.02)
     process.kill()
-    process.wait()
-    ended = run(*TORCHRUN, TOY, store, tmp_path / "run", *begun)
-    assert "Traceback" not in ended.stderr
-    run(sys.executable, TOY, store, tmp_path / "run", *begun)
+    process.join()
+    together(store, tmp_path / "run", *begun)
+    alone(store, tmp_path / "run", *begun)
     finished = torch.load(tmp_path / "run" / "stages" / "em" / "state.pt", weights_only=True)
     assert finished["epoch"] == 3
     assert any((tmp_path / "run" / "model").glob("*.safetensors"))

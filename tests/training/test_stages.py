@@ -3,18 +3,15 @@
 import csv
 import errno
 import json
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from commands import ended, forked
 from safetensors.torch import load_file
-from toy import toy, toy_store
+from toy import toy, toy_store, train
 
 from coarseparts.data.roles import split_rows
 from coarseparts.inference.evaluate import evaluate_store
@@ -27,8 +24,6 @@ from coarseparts.training.measure import measured
 from coarseparts.training.stages import fine_tuned, fresh, initialised, validated
 from coarseparts.updates import TrainingDiverged
 
-SCRIPT = [sys.executable, str(Path(__file__).parents[1] / "toy.py")]
-
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
@@ -40,7 +35,7 @@ def store(tmp_path_factory):
 @pytest.fixture(scope="module")
 def undisturbed(store, tmp_path_factory):
     run = tmp_path_factory.mktemp("undisturbed") / "run"
-    subprocess.run([*SCRIPT, str(store), str(run)], check=True, timeout=300)
+    assert ended(forked(train, store, run)) == 0
     return run
 
 
@@ -92,16 +87,15 @@ def test_a_killed_run_ends_with_the_same_bits(store, undisturbed, tmp_path):
     ]
     kills = 0
     for ready in waits:
-        process = subprocess.Popen([*SCRIPT, str(store), str(run)])
+        process = forked(train, store, run)
         deadline = time.monotonic() + 120
-        while process.poll() is None and not ready() and time.monotonic() < deadline:
+        while process.is_alive() and not ready() and time.monotonic() < deadline:
             time.sleep(0.01)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            kills += 1
-        process.wait()
+        kills += process.is_alive()
+        process.kill()
+        process.join()
     assert kills >= 4, f"only {kills} kills hit a running process"
-    subprocess.run([*SCRIPT, str(store), str(run)], check=True, timeout=300)
+    assert ended(forked(train, store, run)) == 0
     for file in ("part_model", "posterior", "styles"):
         ours, theirs = (load_file(r / "model" / f"{file}.safetensors") for r in (run, undisturbed))
         assert ours.keys() == theirs.keys()
