@@ -38,7 +38,7 @@ cat >"$work/app.sh" <<'SCRIPT'
 # The page that the app answers with, asked for once; then the app is stopped.
 coarseparts app runs/birds new --port 0 --no-browser >said.txt 2>&1 &
 server=$!
-for _ in $(seq 240); do
+for _ in $(seq 1200); do
     link=$(grep -o 'http://[^ ]*' said.txt | head -n 1)
     [ -n "$link" ] && break
     sleep 0.25
