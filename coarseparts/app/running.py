@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from coarseparts.app.guard import LOOPBACK, Guard
 from coarseparts.system.errors import Failed
+from coarseparts.system.interrupts import INTERRUPTS
 
 AT_ONCE = 64
 """Connections; further ones are told to come again."""
@@ -57,4 +58,5 @@ def run(
         guarded, log_level="critical", access_log=False, server_header=False, limit_concurrency=AT_ONCE, lifespan="off"
     )
     ready(f"http://{shown}:{port}/" + (f"?token={token}" if token is not None else ""))
+    INTERRUPTS.says = "stopped"  # there is nothing that the same command would go on with
     uvicorn.Server(config).run(sockets=[bound])

@@ -53,4 +53,4 @@ def init(
     out.print(found.to_text())
     if found.errors:
         raise typer.Exit(2)
-    say(f"look at it: coarseparts check {file}; train: coarseparts train {file}")
+    say(f"look at it: coarseparts check {file}; train: coarseparts train {file} --out runs/{file.stem}")

@@ -48,6 +48,7 @@ VERBS = {
     "networks": "Multiply-accumulates and parameters of the paper's networks (Fig. 6) for one 256 x 256 image.",
     "settings": "Every setting with its default, for --set KEY=VALUE.",
     "schema": "The keys of the dataset file as a JSON schema, by which editors complete them and mark mistakes.",
+    "example": "Made-up photographs with labels as an annotation tool writes them, to try everything on.",
     "prepare": "Public data sets into dataset files, from their unpacked archives.",
 }
 """Each is the file of its name in this folder, with a typer ``app``; imported when it is asked for."""

@@ -52,6 +52,9 @@ BANNER = 20
 EXPORTS = ("coco", "cvat", "labelme", "label-studio", "yolo")
 """``data.formats.registry.WRITERS``."""
 
+EXAMPLES = ("cvat", "label-studio", "labelme", "yolo-pose", "deeplabcut", "masks", "coco")
+"""``data.synthetic.examples.KINDS``."""
+
 TARGETS = ("onnx", "torchscript", "hub-folder")
 """``export.files.TARGETS``."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -92,14 +93,16 @@ class Account:
 
 
 def lines(accounts: Iterable[Account]) -> list[str]:
-    """A line for each source, and one of their sums where there are several."""
+    """A line for each source, and one of all where there are several; a photograph that `only` gives to one source
+    and keeps from another is one image there."""
     accounts = list(accounts)
-    if len(accounts) < 2:
-        return [str(a) for a in accounts]
-    total = {name: sum(getattr(a, name) for a in accounts) for name in ("images", "used", "samples", "absent")}
-    for name in ("left_out", "objects_left_out"):
-        total[name] = sum((getattr(a, name) for a in accounts), Counter())
-    return [*(str(a) for a in accounts), _line("all sources", total)]
+    whole = Account("all sources", absent=sum(account.absent for account in accounts))
+    for number, account in enumerate(accounts):
+        for image, fate in account.fates.items():
+            key = image if isinstance(image, Path) else (number, image)
+            told = [*whole.fates.get(key, []), *fate]
+            whole.fates[key] = [reason for reason in told if reason != NOT_LISTED] or [NOT_LISTED]
+    return [*map(str, accounts), str(whole)] if len(accounts) > 1 else [*map(str, accounts)]
 
 
 def notes(dataset: DatasetFile, accounts: Iterable[Account]) -> list[Problem]:

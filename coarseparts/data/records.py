@@ -73,6 +73,7 @@ def read_contents(dataset: DatasetFile, for_training: bool = False) -> Contents:
     for one in found:
         problems += one.problems
         annotated |= one.keypoints
+    problems = list(dict.fromkeys(problems))  # several sources of one file of labels say the same of it
     schema, wrong = schema_of(dataset, annotated, list(dict.fromkeys(pair for one in found for pair in one.mirror)))
     problems += wrong
     if schema is None:

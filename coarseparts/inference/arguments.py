@@ -109,7 +109,9 @@ def _image(given: Any, argument: str) -> tuple[np.ndarray, Notes]:
 
 def _file(given: Any, argument: str) -> Path:
     if not isinstance(given, str | os.PathLike):
-        raise WrongArgument(f"{argument}: is of type {type(given).__name__}, expected a path, a PIL image or an array")
+        remedy = "what a file or bytes hold is opened by PIL.Image.open"
+        came = f"{argument}: is of type {type(given).__name__}"
+        raise WrongArgument(f"{came}, expected a path, a PIL image or an array; {remedy}")
     return path_of(argument, given)
 
 

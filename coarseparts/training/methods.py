@@ -89,7 +89,8 @@ def lack(rows: Rows, styles: Iterable[str], ask: str, overlapping: bool = False)
     """What of ``ask`` (``Method.asks``) the data have not, and the remedy; "" if they have it."""
     there = set(styles)
     if ask == "coarse" and not len(rows.coarse):
-        return "training images without part masks; add such a source, or take fine-tuning"
+        some = "use some of the part masks alone, --parts-limit N"
+        return f"training images without part masks; add such a source, {some}, or take fine-tuning"
     if ask == "labels" and not there:
         return "coarse labels (keypoints, masks or boxes); no training image has any that are used"
     if ask == "points or masks" and not there & {"mask", "keypoints"}:

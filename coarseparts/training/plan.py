@@ -111,7 +111,10 @@ def planned(task: Task, minutes: float, pace: Pace | None = None) -> dict[str, i
         return seconds_of_em(task, pace, s.model_copy(update=scaled(factor)))
 
     if not len(task.rows.coarse):
-        raise Failed("--minutes plans EM, and there are no coarse images; take --effort")
+        raise Failed(
+            "--minutes: plans the steps of EM, and all training images have part masks; use some of these alone, "
+            "--parts-limit N, or take --effort"
+        )
     low, high = 0.0, MOST
     if (least := seconds(low)) > wanted:
         raise Failed(

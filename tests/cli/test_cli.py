@@ -452,7 +452,7 @@ def test_init_goes_from_photographs_and_masks_to_a_dataset_file_that_is_checked(
     command = ["init", tmp_path / "photos", tmp_path / "masks", "--parts", "head,rump", "--out", tmp_path / "ants.yaml"]
     said = coarseparts(*map(str, command)).stdout
     assert "every 5th by name" in said and "sources[1] val: 5 images = 1 used" in said
-    assert f"train: coarseparts train {tmp_path / 'ants.yaml'}" in said
+    assert f"train: coarseparts train {tmp_path / 'ants.yaml'} --out runs/ants" in said
     assert "is there and would be written over" in coarseparts(*map(str, command), ok=2).stderr
 
 

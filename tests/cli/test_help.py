@@ -14,6 +14,7 @@ from coarseparts.cli import help, names, options
 from coarseparts.cli.main import VERBS, app
 from coarseparts.data.formats import registry
 from coarseparts.data.prepare import oid_aircraft
+from coarseparts.data.synthetic import examples
 from coarseparts.experiments import cells, sweep, worlds
 from coarseparts.export import files
 from coarseparts.labels import STYLES
@@ -127,6 +128,7 @@ def test_the_names_are_those_of_the_registries() -> None:
     assert names.SAMPLERS == sweep.SAMPLERS
     assert names.EXPORTS == tuple(registry.WRITERS)
     assert names.SETTINGS == tuple(key for key, _, _ in presets.describe())
+    assert names.EXAMPLES == tuple(examples.KINDS)
     assert names.ORDERS == tuple(orders.ORDERS)
     assert names.BANNER == oid_aircraft.BANNER
 
