@@ -25,6 +25,7 @@ from fuzzing.process import Outcome, forks
 
 KINDS = {
     "coco": "coco",
+    "exports": "exports",
     "dataset-file": "dataset_file",
     "run-folder": "run_folder",
     "images": "images",

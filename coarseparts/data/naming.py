@@ -87,5 +87,6 @@ def named_apart(records: list[Record]) -> list[Record]:
     for record in records:
         name = f"s{record.source}/{record.name}" if len(sources[record.name]) > 1 else record.name
         seen[name] += 1
-        named.append(replace(record, name=name if seen[name] == 1 else f"{name}~{seen[name]}"))
+        name = name if seen[name] == 1 else f"{name}~{seen[name]}"
+        named.append(record if record.name == name else replace(record, name=name))
     return named

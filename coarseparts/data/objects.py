@@ -84,10 +84,15 @@ def grouped(objects: Sequence[Annotation]) -> tuple[list[Annotation], list[Probl
 
 
 def _together(several: Sequence[Annotation]) -> dict[str, Given]:
-    """The labels of annotations that are one object. Raises ValueError."""
+    """The labels of annotations that are one object; of several boxes those are left out that files write around each
+    mask. Raises ValueError."""
     labels: dict[str, Given] = {}
+    boxed = sum("box" in one.labels for one in several) > 1
     for one in several:
-        for style, given in one.labels.items():
+        own = one.labels
+        if boxed and _is_of_mask(one):
+            own = {style: given for style, given in own.items() if style != "box"}
+        for style, given in own.items():
             if style not in labels:
                 labels[style] = given
                 continue
@@ -101,6 +106,13 @@ def _together(several: Sequence[Annotation]) -> dict[str, Given]:
 
 
 Objects = tuple[list[Annotation], list[Problem]]
+
+
+def _is_of_mask(one: Annotation) -> bool:
+    """Whether a box is nothing but that around its annotation's mask."""
+    mask, box = one.label("mask"), one.label("box")
+    around = None if mask is None or box is None else mask.extent
+    return around is not None and bool(np.abs(np.asarray(box, np.float64) - around).max() <= 1)
 
 
 def joined_as(how: str) -> Callable[[list[Annotation]], Objects]:

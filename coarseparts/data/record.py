@@ -6,10 +6,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from coarseparts.data import loading
-from coarseparts.data.dataset_file import DatasetFile
+from coarseparts.data.dataset_file import Crop, DatasetFile
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.images import MAX_PIXELS, allowed, stem
 from coarseparts.data.loading import Recipe
@@ -88,6 +89,11 @@ def record_of(dataset: DatasetFile, schema: Schema, i: int, found: Annotation) -
     return Record(name, i, source.split, recipe.image, frozenset(has), _fingerprint(recipe), schema, recipe=recipe)
 
 
+@lru_cache(8)
+def _named(schema: Schema, crop: Crop) -> str:
+    return schema.model_dump_json() + crop.model_dump_json()
+
+
 def _fingerprint(recipe: Recipe) -> str:
     """sha256 over the identity of the files (path, size, time of last change) and the content of the annotations."""
     found = recipe.annotation
@@ -95,5 +101,6 @@ def _fingerprint(recipe: Recipe) -> str:
     how: list[object] = [sorted(recipe.use), recipe.unlabelled_unknown, recipe.visible]
     if allowed() != MAX_PIXELS:  # what is larger is read at a reduced size
         how.append(allowed())
-    names = recipe.schema.model_dump_json() + recipe.crop.model_dump_json()
-    return hashlib.sha256(fingerprint([said, how, names]).encode(errors="surrogatepass")).hexdigest()
+    return hashlib.sha256(
+        fingerprint([said, how, _named(recipe.schema, recipe.crop)]).encode(errors="surrogatepass")
+    ).hexdigest()

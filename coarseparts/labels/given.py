@@ -163,13 +163,16 @@ class Canvas:
         return min(max(x, 0.5), width - 0.5), min(max(y, 0.5), height - 0.5)
 
 
-_PLAIN = (float, int, str, bool, type(None))
+_PLAIN = frozenset((float, int, str, bool, type(None)))
 
 
 def fingerprint(value: Any) -> str:
     """A text that changes with what a label says, or with the files that say it."""
-    if type(value) in _PLAIN:  # first, for most of an outline is numbers
+    kind = type(value)
+    if kind in _PLAIN:
         return repr(value)
+    if kind in (list, tuple):  # first, for most of what is said is lists of numbers
+        return f"[{','.join(map(repr if _PLAIN.issuperset(map(type, value)) else fingerprint, value))}]"
     if isinstance(value, np.ndarray):
         return f"{value.dtype}{value.shape}{value.tobytes().hex()}"
     if isinstance(value, Path):

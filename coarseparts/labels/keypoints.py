@@ -66,8 +66,8 @@ class Keypoints(LabelStyle):
 
     @staticmethod
     def says_something(value: Points, keypoints: Collection[str]) -> bool:
-        among = np.array([name in keypoints for name in value.names], bool)
-        return bool((value.xyv[among, 2] > 0).any())
+        visible = value.xyv[:, 2].tolist()
+        return any(v > 0 and name in keypoints for name, v in zip(value.names, visible, strict=True))
 
     @staticmethod
     def read(given: Given, canvas: Canvas) -> np.ndarray | None:

@@ -196,6 +196,11 @@ def test_masks_without_any_background_are_told(tmp_path: Path) -> None:
     assert colours == () and note.severity == "note" and "colours: {background: 255, head: 1, tail: 2}" in note.remedy
 
 
+def test_colours_that_a_labelmap_leaves_out_are_voc_s(tmp_path: Path) -> None:
+    (tmp_path / "labelmap.txt").write_text("# label:color_rgb:parts:actions\nbackground:::\ntail:::\nhead:::\n")
+    assert read_labelmap(tmp_path, PARTS) == (((0, (0, 0, 0)), (2, (128, 0, 0)), (1, (0, 128, 0))), [])
+
+
 def test_black_is_the_background_where_a_labelmap_names_none(tmp_path: Path) -> None:
     (tmp_path / "labelmap.txt").write_text("head:250,50,83::\ntail:51,221,255::\n")
     colours, (note,) = read_labelmap(tmp_path, PARTS)

@@ -83,8 +83,8 @@ def objects_of(
         if len(coco.problems) == before:
             alone = per_image[entry["image_id"]] == 1 and entry["image_id"] not in coco.incomplete
             key, group = readable(entry["id"]), entry.get("group")
-            one = Annotation(str(path), where, image, key, alone, names, labels)
-            objects.append(replace(one, group=group) if isinstance(group, str) else one)
+            of = group if isinstance(group, str) else ""
+            objects.append(Annotation(str(path), where, image, key, alone, names, labels, group=of))
     objects = _in_pixels(coco, objects, coordinates)
     for message, remedy in (*lost.notes(), *habits.all_hidden(objects)):
         coco.say(message, remedy, "note")
@@ -285,7 +285,7 @@ def _keypoints(value: Any, names: tuple[str, ...], lost: habits.Lost) -> Points 
     if _is_nothing(value):
         return None
     missing = np.zeros(len(names), bool)
-    if isinstance(value, list):
+    if isinstance(value, list) and not _all_there(value, len(names)):
         value, lost.plain = in_threes(value, len(names), lost.plain)
         if len(value) == 3 * len(names):
             value, missing = with_nowhere(value)
@@ -302,6 +302,14 @@ def _keypoints(value: Any, names: tuple[str, ...], lost: habits.Lost) -> Points 
     lost.add(names, cornered, missing & (points[:, 2] > 0))
     points[(points[:, 2] == 0) | missing | cornered] = 0
     return Points(names, points) if points.any() else None
+
+
+def _all_there(value: list[Any], count: int) -> bool:
+    """Whether these are the x, y and visibility of ``count`` keypoints, numbers all."""
+    return len(value) == 3 * count and _NUMBERS.issuperset(map(type, value)) and all(v == v for v in value)
+
+
+_NUMBERS = frozenset((int, float))
 
 
 def _box(value: Any, keypoints: Given | None = None) -> np.ndarray | None:
@@ -375,7 +383,7 @@ def _polylines(value: Any) -> list[np.ndarray] | None:
 
 def _finite(value: Any, what: str) -> np.ndarray:
     """A flat list of numbers as float64; JSON as Python reads it may hold NaN, infinity and integers of any length."""
-    if not isinstance(value, list) or not all(type(number) in (int, float) for number in value):
+    if not isinstance(value, list) or not _NUMBERS.issuperset(map(type, value)):
         raise Broken(f"{what} is {short(value)}", "expected a flat list of numbers")
     try:
         numbers = np.array(value, np.float64)

@@ -41,12 +41,15 @@ def decode(code: Any, size: tuple[int, int]) -> np.ndarray:
     alpha = np.zeros(width * height, np.uint8)
     begin = 0
     while begin < words:
-        repeated = bits.read(1)
-        end = begin + 1 + bits.read(sizes[bits.read(2)])
+        next_bits = bits.ahead()  # all that a repeated word takes: 1 + 2 + at most 16 + 8
+        size_of = sizes[next_bits >> 29 & 3]
+        end = begin + 1 + (next_bits >> (29 - size_of) & ((1 << size_of) - 1))
         if end > words:
             raise ValueError(f"the brush mask is broken: its runs are longer than {words:,}")
-        if repeated:
-            alpha[begin // CHANNELS : end // CHANNELS] = bits.read(8)  # those alphas that lie in begin..end
+        bits.skip(3 + size_of)
+        if next_bits >> 31:
+            bits.skip(8)
+            alpha[begin // CHANNELS : end // CHANNELS] = next_bits >> (21 - size_of) & 255  # those in begin..end
         else:
             values = bits.bytes(end - begin)
             first = (ALPHA - begin) % CHANNELS
@@ -66,26 +69,31 @@ class _Bits:
             self._bytes = bytes(code)
         except (TypeError, ValueError):
             raise ValueError("the brush mask is no list of bytes 0..255") from None
-        self._at = 0
+        self._at, self._end = 0, 8 * len(self._bytes)
+        self._bytes += b"\0" * 5  # so that there is always something ahead
+
+    def ahead(self) -> int:
+        """The next 32 bits, zeros behind the end."""
+        first, shift = divmod(self._at, 8)
+        return int.from_bytes(self._bytes[first : first + 5]) >> (8 - shift) & 0xFFFFFFFF
+
+    def skip(self, size: int) -> None:
+        """Passes over bits. Raises ValueError where there are not so many."""
+        self._at += size
+        if self._at > self._end:
+            raise ValueError("the brush mask is broken: it ends too early")
 
     def read(self, size: int) -> int:
         """The number in the next bits, at most 32."""
-        end = self._at + size
-        if end > 8 * len(self._bytes):
-            raise ValueError("the brush mask is broken: it ends too early")
-        last = (end + 7) // 8
-        value = int.from_bytes(self._bytes[self._at // 8 : last]) >> (8 * last - end)
-        self._at = end
-        return value & ((1 << size) - 1)
+        value = self.ahead() >> (32 - size)
+        self.skip(size)
+        return value
 
     def bytes(self, number: int) -> np.ndarray:
         """The next ``number`` bytes, wherever in a byte they begin."""
-        end = self._at + 8 * number
-        if end > 8 * len(self._bytes):
-            raise ValueError("the brush mask is broken: it ends too early")
         first, shift = divmod(self._at, 8)
+        self.skip(8 * number)
         raw = np.frombuffer(self._bytes[first : first + number + 1], np.uint8).astype(np.uint16)
-        self._at = end
         if not shift:
             return raw[:number].astype(np.uint8)
         return ((raw[:-1] << shift | raw[1:] >> (8 - shift)) & 255).astype(np.uint8)

@@ -20,6 +20,9 @@ BACKGROUND, IGNORED = ("background", "_background_"), ("void", "ignore", "__igno
 
 BLACK = (0, 0, 0)
 
+_PLAIN = re.compile(r"^(?P<name>[^:]+)::.*$")
+"""A line that leaves the colour out: it is VOC's own of that place."""
+
 _LINE = re.compile(r"^(?P<name>[^:]+):\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*(:.*)?$")
 
 
@@ -27,8 +30,8 @@ def read_labelmap(folder: Path, parts: tuple[str, ...]) -> tuple[Colours, list[P
     """The colours of ``labelmap.txt`` in a folder of masks or beside it, and what is wrong with it; () where there is
     none.
 
-    A line is ``name:red,green,blue``, more fields being passed over; names that are none of ``parts``, BACKGROUND and
-    IGNORED are problems.
+    A line is ``name:red,green,blue``, more fields being passed over, or ``name::`` with VOC's colour of its place;
+    names that are none of ``parts``, BACKGROUND and IGNORED are problems.
     """
     file = next((at for at in (folder / "labelmap.txt", folder.parent / "labelmap.txt") if at.is_file()), None)
     if file is None:
@@ -39,16 +42,19 @@ def read_labelmap(folder: Path, parts: tuple[str, ...]) -> tuple[Colours, list[P
         if isinstance(error, OSError):
             return (), [unreadable(file, error, "give yourself permission to read it")]
         return (), [Problem(str(file), "is no text in UTF-8", "export it again")]
-    colours, problems = [], []
+    colours: list[tuple[int, tuple[int, ...]]] = []
+    problems: list[Problem] = []
+    place = -1
     for number, line in enumerate(lines[:10_000], 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        found = _LINE.match(line.strip())
+        found, place = _LINE.match(line.strip()) or _PLAIN.match(line.strip()), place + 1
         if found is None:
             expected = "expected name:red,green,blue"
             problems.append(Problem(str(file), f"line {number}: is {short(line, 60)}, {expected}", "export it again"))
             continue
-        name, colour = found["name"].strip(), (int(found[2]), int(found[3]), int(found[4]))
+        numbers = found.groups()[1:4]
+        name, colour = found["name"].strip(), tuple(map(int, numbers)) if numbers else _voc(place)
         if name.lower() in BACKGROUND:
             colours.append((0, colour))
         elif name.lower() in IGNORED and name not in parts:
@@ -64,6 +70,12 @@ def read_labelmap(folder: Path, parts: tuple[str, ...]) -> tuple[Colours, list[P
     return tuple(colours), problems
 
 
+def _voc(index: int) -> tuple[int, int, int]:
+    """The colour of an index in the palette of PASCAL VOC: its bits spread over red, green and blue in turn."""
+    red, green, blue = (sum((index >> 3 * bit + channel & 1) << 7 - bit for bit in range(8)) for channel in range(3))
+    return red, green, blue
+
+
 def names_of(folder: Path) -> tuple[str, ...]:
     """The names that ``labelmap.txt`` in a folder of masks or beside it gives to colours, but for the background's and
     what is not labelled; () where there is none that can be read."""
@@ -72,7 +84,8 @@ def names_of(folder: Path) -> tuple[str, ...]:
         lines = file.read_text(encoding="utf-8-sig").splitlines() if file else []
     except (OSError, UnicodeDecodeError):
         return ()
-    names = [found["name"].strip() for line in lines[:10_000] if (found := _LINE.match(line.strip()))]
+    each = (_LINE.match(line.strip()) or _PLAIN.match(line.strip()) for line in lines[:10_000])
+    names = [found["name"].strip() for found in each if found]
     return tuple(dict.fromkeys(name for name in names if name.lower() not in (*BACKGROUND, *IGNORED)))
 
 

@@ -163,7 +163,8 @@ def _mask(shape: dict, size: tuple[int, ...]) -> dict:
         with Image.open(io.BytesIO(raw), formats=("PNG",)) as picture:
             if picture.size[0] * picture.size[1] > MAX_PIXELS:
                 raise ValueError("more than 100 megapixels")
-            mask = pixels(picture, "mask")[0].max(-1) > 0
+            plain = picture.mode in ("1", "L")  # as labelme writes it
+            mask = np.asarray(picture) > 0 if plain else pixels(picture, "mask")[0].max(-1) > 0
     except (binascii.Error, OSError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"its mask cannot be read ({reason(error, 100)})") from None
     return {"segmentation": placed(mask, left, top, (size[0], size[1]))}

@@ -16,6 +16,9 @@ from coarseparts.system.text import abridged, listed
 NAMELESS = "object"
 """The category of keypoints that no skeleton holds together."""
 
+SMALL = 1 << 18
+"""Pixels of an image up to which a mask is encoded from all of it; of larger ones its own pixels are fewer."""
+
 LoosePoint = tuple[str, tuple[float, float, int], str]
 """Its name; x, y in pixels and visibility (1 hidden, 2 visible); its group, "" for none."""
 
@@ -56,9 +59,14 @@ def placed(mask: np.ndarray, left: int, top: int, size: tuple[int, int]) -> dict
     if width * height > MAX_PIXELS:
         raise ValueError(f"the image is {width:,}x{height:,} pixels, expected at most {MAX_PIXELS:,}")
     own = mask[max(-top, 0) : max(height - top, 0), max(-left, 0) : max(width - left, 0)]
-    x, y = np.nonzero(own.T)  # down the columns, as the runs go
-    if not len(x):
+    if not own.any():
         raise ValueError("its mask is empty: it holds no pixel")
+    if width * height <= SMALL:
+        whole = np.zeros((height, width), np.uint8, order="F")
+        y, x = max(top, 0), max(left, 0)
+        whole[y : y + own.shape[0], x : x + own.shape[1]] = own
+        return {"size": [height, width], "counts": coco_mask.encode(whole)["counts"].decode()}
+    x, y = np.nonzero(own.T)  # down the columns, as the runs go
     pixels = (x + max(left, 0)) * height + y + max(top, 0)
     first = np.flatnonzero(np.diff(pixels, prepend=-2) > 1)
     begins, ends = pixels[first], pixels[np.append(first[1:], len(pixels)) - 1] + 1
