@@ -34,7 +34,7 @@ def main() -> None:
     store = store.labels_limited(model.styles)
     rows, joint, condition = store.rows("val", has="parts"), model.networks, model.settings.em.condition
     halves = [Feed(store, rows[i::2], 32, 0, preprocess=model.settings.preprocess) for i in range(2)]
-    fitted = [fit(joint, half.plain(), condition) for half in halves]
+    fitted = [fit(joint, half.plain(), model.schema.maps, condition) for half in halves]
     subsets = list(chain.from_iterable(combinations(model.styles, n) for n in range(len(model.styles) + 1)))
     print(f"{len(rows)} images, {', '.join(model.styles)}; shares of the part model as fitted on either half")
     print(f"{'labels given':28s} {'posterior':>22s} {'part model':>22s} {'product':>22s}  shares")

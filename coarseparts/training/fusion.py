@@ -16,13 +16,18 @@ import torch
 from torch import Tensor
 
 from coarseparts.data.sample import Batch
+from coarseparts.evaluation.iou import iou
 from coarseparts.joint import JointModel
 from coarseparts.labels import STYLES
+from coarseparts.labels.part_maps import PartMaps
 from coarseparts.labels.schema import IGNORE
 from coarseparts.training.task import Task
 
 SHARES = tuple(round(0.1 * step, 1) for step in range(11))
 """Of the part model, as they are tried."""
+
+ALIKE = 0.001
+"""Part mIoU, 0..1, by which shares may differ and are as good as each other."""
 
 MOST = 200
 """Validation images that are looked at."""
@@ -73,18 +78,24 @@ def only(batch: Batch, styles: Iterable[str]) -> Batch:
 def fit_on(task: Task, joint: JointModel) -> dict[str, float]:
     """``fit`` on a task's validation images, on ``MOST`` of them where there are more."""
     rows = task.rows.val[:: -(-len(task.rows.val) // MOST)]
-    return fit(joint, task.feed(rows, task.val_feed.size, 0).plain(), task.settings.em.condition)
+    feed = task.feed(rows, task.val_feed.size, 0)
+    return fit(joint, feed.plain(), task.schema.maps, task.settings.em.condition)
 
 
 @torch.no_grad()
-def fit(joint: JointModel, batches: Iterable[Batch], condition: bool = True) -> dict[str, float]:
-    """The shares under which the true parts of part-labelled images are most likely, for every subset of labels that
-    one of them has: the mean over images of the mean log-likelihood of a labelled pixel."""
+def fit(joint: JointModel, batches: Iterable[Batch], maps: PartMaps, condition: bool = True) -> dict[str, float]:
+    """The share with the best part mIoU on part-labelled images, for every subset of labels that one of them has; of
+    shares within ``ALIKE`` of each other that under which the true parts are most likely.
+
+    By likelihood alone, which a few pixels that are surely wrong decide, the answer to a box was below that to the
+    image alone (docs/results.md).
+    """
     for module in joint.trained:
         module.eval()
     styles = [style for style in STYLES if style in joint.styles]
     subsets = list(chain.from_iterable(combinations(styles, n) for n in range(1, len(styles) + 1)))
-    scores: dict[tuple[str, ...], list[np.ndarray]] = {subset: [] for subset in subsets}
+    counts: dict[tuple[str, ...], list[np.ndarray]] = {subset: [] for subset in subsets}
+    likely: dict[tuple[str, ...], list[np.ndarray]] = {subset: [] for subset in subsets}
     for batch in batches:
         log_p = joint.y.log_probability(joint.part_model(batch.image))
         for subset in subsets:
@@ -93,13 +104,21 @@ def fit(joint: JointModel, batches: Iterable[Batch], condition: bool = True) -> 
                 continue
             some = only(batch, subset)[there]
             log_q = joint.y.log_probability(joint.posterior(some.image, joint.draw(some)))
-            each = []
-            for share in SHARES:
-                log_y = _product(joint, some, log_p[there], log_q, log_p.new_tensor(share), condition)
-                each.append(_likelihood(joint, some, log_y))
-            scores[subset].append(torch.stack(each, 1).cpu().numpy())
-    found = {name_of(subset): np.concatenate(each).mean(0) for subset, each in scores.items() if each}
-    return {name: SHARES[int(mean.argmax())] for name, mean in found.items()}
+            answers = [_product(joint, some, log_p[there], log_q, log_p.new_tensor(a), condition) for a in SHARES]
+            counts[subset].append(np.stack([maps.confusion(joint.y.mode(y), some.parts) for y in answers], 1))
+            likely[subset].append(torch.stack([_likelihood(joint, some, y) for y in answers], 1).cpu().numpy())
+    return {
+        name_of(subset): _best(np.concatenate(each), np.concatenate(likely[subset]))
+        for subset, each in counts.items()
+        if each
+    }
+
+
+def _best(counts: np.ndarray, likely: np.ndarray) -> float:
+    """Of SHARES; ``counts`` (N, S, P + 1, P + 1) and ``likely`` (N, S): of each image under each share."""
+    scores = [float(np.nan_to_num(iou(counts[:, i])[1:]).mean()) for i in range(len(SHARES))]
+    alike = [i for i, score in enumerate(scores) if score >= max(scores) - ALIKE]
+    return SHARES[max(alike, key=lambda i: likely.mean(0)[i])]
 
 
 def _likelihood(joint: JointModel, batch: Batch, log_y: Tensor) -> Tensor:
