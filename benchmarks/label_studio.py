@@ -247,6 +247,7 @@ def main() -> None:
             "LOCAL_FILES_SERVING_ENABLED": "true",
             "LOCAL_FILES_DOCUMENT_ROOT": str(photos.parent),
             "ML_BLOCK_LOCAL_IP": "false",  # else it refuses every model on this machine
+            "USE_DEFAULT_BANNED_SUBNETS": "false",
             "ML_TIMEOUT_HEALTH": "30",
             "ML_TIMEOUT_SETUP": "30",
             "COLLECT_ANALYTICS": "false",
