@@ -1,15 +1,14 @@
-"""What an action of a person is worth: part mIoU after 0, 1, 2, 4, 8, 16 of them, simulated on a run's test images.
+"""What an action of a person is worth: part mIoU after 0, 1, 2, 4, ... 16 of them, simulated on a run's test images.
 
     python benchmarks/clicks.py RUN [DATA.yaml] [--orders 3] [--figure FILE.png]
 
 A person who knows the true labels acts on each image, and is answered as the app answers (``Model.predict`` with all
 that was said so far). First the visible keypoints in random order, one an action, then the box, then the mask, then
-strokes of a brush. "brush alone": strokes only, on what the part model sees in the image alone. "box first", "mask
-first": the same with that label at the beginning. A stroke goes where the largest patch of wrong pixels of one kind is,
-with a brush half as wide as the patch's widest place, and paints what such a brush reaches within the patch: right
-pixels, and no wrong ones, the same for everybody. Photographs are at their own size; mIoU is pooled over the images,
-intervals are 95 % bootstrap ones over the images, the orders of keypoints being their mean. Ends with the mean change
-of each action; exit status 1 where one is below zero beyond chance.
+strokes of a brush. "brush alone": strokes only, on what the part model sees in the image alone. A stroke goes where the
+largest patch of wrong pixels of one kind is, with a brush half as wide as its widest place, and paints what such
+a brush reaches within the patch: right pixels, and no wrong ones, the same for everybody. Photographs are at their own
+size; mIoU is pooled over the images, intervals are 95 % bootstrap ones over the images, the orders of keypoints being
+their mean. Below each the change since the column before; exit status 1 where one is below zero beyond chance.
 """
 
 from __future__ import annotations
@@ -29,7 +28,8 @@ from coarseparts.inference.evaluate import dataset_of, records_of
 from coarseparts.inference.model import Model, load
 from coarseparts.labels.schema import IGNORE
 
-ACTIONS, SHOWN = 16, (0, 1, 2, 4, 8, 16)
+SHOWN = (0, 1, 2, 4, 8, 9, 10, 12, 16)
+"""Actions after which is measured; the model is asked at these alone."""
 BATCH = 32
 AROUND = np.ones((3, 3), bool)
 
@@ -82,24 +82,26 @@ def predicted(model: Model, samples: Sequence[Sample], given: Sequence[dict[str,
 
 
 def run(model: Model, samples: Sequence[Sample], orders: Sequence[Sequence[str]]) -> np.ndarray:
-    """(actions + 1, N, P + 1, P + 1) confusion: each sample is labelled in its order, then corrected."""
+    """(shown, N, P + 1, P + 1) confusion: each sample is labelled in its order, then corrected."""
     plans = [said(s, model.schema.keypoints, order) for s, order in zip(samples, orders, strict=True)]
-    maps = predicted(model, samples, [plan[0] for plan in plans])
+    maps: list[np.ndarray] = []
     counts = []
-    for action in range(ACTIONS + 1):
-        if action:
-            asked = [i for i, plan in enumerate(plans) if action < len(plan)]
-            answers = predicted(model, [samples[i] for i in asked], [plans[i][action] for i in asked])
-            again = dict(zip(asked, answers, strict=True))
-            maps = [again[i] if i in again else stroke(maps[i], s.parts) for i, s in enumerate(samples)]
-        truth = [sample.parts for sample in samples]
-        pairs = zip(maps, truth, strict=True)
-        counts.append(np.concatenate([model.schema.maps.confusion(p[None], t[None]) for p, t in pairs]))
+    for before, action in zip((-1, *SHOWN), SHOWN, strict=False):
+        asked = [i for i, plan in enumerate(plans) if before < len(plan) - 1]
+        given = [plans[i][min(action, len(plans[i]) - 1)] for i in asked]
+        answers = predicted(model, [samples[i] for i in asked], given)
+        again = dict(zip(asked, answers, strict=True))
+        maps = [again.get(i, maps[i] if maps else None) for i in range(len(samples))]
+        for i, sample in enumerate(samples):
+            for _ in range(max(before, len(plans[i]) - 1), action):
+                maps[i] = stroke(maps[i], sample.parts)
+        pairs = zip(maps, samples, strict=True)
+        counts.append(np.concatenate([model.schema.maps.confusion(m[None], s.parts[None]) for m, s in pairs]))
     return np.stack(counts)
 
 
 def miou(counts: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """(orders, actions + 1, N, P + 1, P + 1) -> (actions + 1,) percent, of the images ``rows``, the orders' mean."""
+    """(orders, shown, N, P + 1, P + 1) -> (shown,) percent, of the images ``rows``, the orders' mean."""
     pooled = counts[:, :, rows].sum(2)
     return 100 * np.mean([[np.nanmean(iou(each)[1:]) for each in one] for one in pooled], 0)
 
@@ -120,24 +122,22 @@ def main() -> int:
     whole = [style for style in ("box", "mask") if style in model.styles]
     ways = {
         "keypoints, box, mask, brush": [[[*one, *whole] for one in each] for each in shuffled],
-        "box first": [[["box", *one, "mask"] for one in each] for each in shuffled[:1]],
-        "mask first": [[["mask", *one] for one in each] for each in shuffled[:1]],
         "brush alone": [[[] for _ in samples]],
     }
     draws = [rng.integers(0, len(samples), len(samples)) for _ in range(500)]
     everything, curves, fell = np.arange(len(samples)), {}, False
     print(f"{len(samples)} images of split {chosen.split}, {chosen.orders} orders of keypoints; part mIoU, %")
-    print(f"{'actions':28s}" + "".join(f"{n:>22d}" for n in SHOWN))
+    print(f"{'actions':34s}" + "".join(f"{n:>21d}" for n in SHOWN))
     for name, orders in ways.items():
         counts = np.stack([run(model, samples, order) for order in orders])
         curve, drawn = miou(counts, everything), np.stack([miou(counts, draw) for draw in draws])
         low, high = np.quantile(drawn, (0.025, 0.975), 0)
         curves[name] = curve, low, high
-        print(f"{name:28s}" + "".join(f"{curve[n]:8.1f} ({low[n]:.1f} to {high[n]:.1f})" for n in SHOWN), flush=True)
+        print(f"{name:34s}" + "".join(f"{v:21.1f}" for v in curve))
+        print(f"{'':34s}" + "".join(f"{f'({a:.1f} to {b:.1f})':>21s}" for a, b in zip(low, high, strict=True)))
         least, most = np.quantile(np.diff(drawn), (0.025, 0.975), 0)
-        steps = enumerate(zip(np.diff(curve), least, most, strict=True), 1)
-        told = (f"{n}: {v:+.1f} ({a:+.1f} to {b:+.1f})" for n, (v, a, b) in steps)
-        print(f"  each action: {', '.join(told)}")
+        steps = [f"{v:+.1f} ({a:+.1f} to {b:+.1f})" for v, a, b in zip(np.diff(curve), least, most, strict=True)]
+        print(f"{'  change':34s}{'':21s}" + "".join(f"{step:>21s}" for step in steps), flush=True)
         fell |= bool((most < 0).any())
     if chosen.figure:
         draw_figure(curves, chosen.figure)
@@ -152,8 +152,8 @@ def draw_figure(curves: dict[str, tuple[np.ndarray, ...]], file: Path) -> None:
     figure = Figure(figsize=(7, 4), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     for (name, (curve, low, high)), colour in zip(curves.items(), series_colours(curves).values(), strict=True):
-        axes.plot(curve, label=name, color=colour, marker="o", markersize=3)
-        axes.fill_between(range(len(curve)), low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(SHOWN, curve, label=name, color=colour, marker="o", markersize=3)
+        axes.fill_between(SHOWN, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.set_xlabel("actions")
     axes.set_ylabel("part mIoU, %")
     axes.grid(alpha=0.3)

@@ -26,13 +26,13 @@ from coarseparts.data.images import list_images, read_photograph
 from coarseparts.data.sample import Sample
 from coarseparts.inference.evaluate import dataset_of, records_of
 from coarseparts.inference.model import Model, load
-from coarseparts.inference.predict import BATCH, predict_samples
-from coarseparts.measurement.calibration import calibrate, certainty_of, seen_in, validation
-from coarseparts.measurement.intervals import UNCERTAIN, UNLIKE, Calibration
+from coarseparts.inference.predict import predict_samples
+from coarseparts.measurement.calibration import MOST, calibrate, certainty_of, reference, seen_in, validation
+from coarseparts.measurement.intervals import UNCERTAIN, UNLIKE, Calibration, rare, strangeness
 from coarseparts.measurement.shapes import COLOURS
 from coarseparts.measurement.traits import names_of
 
-MOST_OTHERS = 200
+MOST_OTHERS = 60
 
 
 def kind(name: str) -> str:
@@ -53,7 +53,7 @@ def bias(name: str, both: np.ndarray, sizes: np.ndarray) -> str:
         return f"{(predicted - true).mean():+.1f}"
     if kind(name).startswith("centroid_"):
         return f"{100 * ((predicted - true) / sizes).mean():+.1f} %"
-    return f"{100 * (predicted / true - 1)[true > 0].mean():+.1f} %"
+    return f"{100 * (predicted[true > 0] / true[true > 0] - 1).mean():+.1f} %"
 
 
 def coverage(names: Sequence[str], calibration: Calibration, test: Calibration) -> dict[str, float]:
@@ -107,16 +107,27 @@ def table(model: Model, calibration: Calibration, test: Calibration, splits: int
     )
 
 
-def flagged(model: Model, calibration: Calibration, samples: Sequence[Sample], what: str) -> None:
-    counts = dict.fromkeys((UNCERTAIN, UNLIKE), 0)
-    for start in range(0, len(samples), BATCH):
-        group = samples[start : start + BATCH]
-        predicted = predict_samples(model.fast, group)
-        for prediction, features in zip(predicted, seen_in(model, group, predicted), strict=True):
-            for flag in calibration.flags(certainty_of(prediction), features):
-                counts[flag] += 1
-    shares = ", ".join(f"{100 * count / len(samples):.1f} % {flag}" for flag, count in counts.items())
-    print(f"{len(samples)} {what}: {shares}")
+def flagged(calibration: Calibration, seen: Calibration, what: str) -> None:
+    """``seen``: how certain and how strange those images are."""
+    doubt = [-each for each in calibration.certainty]
+    counts = {
+        UNCERTAIN: sum(rare(doubt, -each) for each in seen.certainty),
+        UNLIKE: sum(rare(calibration.strangeness, each) for each in seen.strangeness),
+    }
+    total = len(seen.certainty)
+    print(f"{total} {what}: " + ", ".join(f"{100 * n / total:.1f} % {flag}" for flag, n in counts.items()), flush=True)
+
+
+def looked_at(model: Model, folder: Path, learned: np.ndarray) -> Calibration:
+    """Some photographs of a folder, as far as flags take them."""
+    paths = [path for _, path in list_images(folder)]
+    certainty, apart = [], []
+    for path in paths[:: -(-len(paths) // MOST_OTHERS)]:
+        sample = Sample(path.name, read_photograph(path).array)
+        predicted = predict_samples(model.fast, [sample])
+        certainty.append(certainty_of(predicted[0]))
+        apart += strangeness(seen_in(model, [sample], predicted), learned).tolist()
+    return Calibration([], certainty, apart)
 
 
 def main() -> None:
@@ -128,20 +139,17 @@ def main() -> None:
     chosen = parser.parse_args()
     model, data = load(chosen.run, "cpu"), chosen.data or dataset_of(chosen.run)
     records = {split: records_of(model, data, split) for split in ("train", "val", "test")}
-    learned = [record.load()[0] for record in records["train"]]
+    images = [record.load()[0] for record in records["train"][:: -(-len(records["train"]) // MOST)]]
+    learned = reference(model, images)
     for styles in ([], model.styles):
         valid = calibrate(model, validation(model, records["val"], styles), styles, learned)
-        test = list(validation(model, records["test"], styles))
-        seen = calibrate(model, test, styles)
+        test = calibrate(model, validation(model, records["test"], styles), styles, learned)
         given = " + ".join(styles) or "the image alone"
-        print(f"\n## given {given}: {len(test)} test images, {len(valid.pairs)} validation images", flush=True)
-        table(model, valid, seen, chosen.splits)
-        flagged(model, valid, test, "test images")
+        print(f"\n## given {given}: {len(test.pairs)} test images, {len(valid.pairs)} validation images", flush=True)
+        table(model, valid, test, chosen.splits)
+        flagged(valid, test, "test images")
         if chosen.others and not styles:
-            paths = [path for _, path in list_images(chosen.others)]
-            paths = paths[:: -(-len(paths) // MOST_OTHERS)]
-            others = [Sample(path.name, read_photograph(path).array) for path in paths]
-            flagged(model, valid, others, f"photographs of something else ({chosen.others.parent.name})")
+            flagged(valid, looked_at(model, chosen.others, learned), "photographs of something else")
 
 
 if __name__ == "__main__":

@@ -85,10 +85,20 @@ class Shapes(BaseModel):
 
 
 class Tasks(BaseModel):
-    """What Label Studio asks: tasks with what is known of them, and the labelling interface."""
+    """What Label Studio asks: tasks with what is known of them, and the labelling interface; in ``params.context``
+    the regions that somebody is drawing."""
 
     tasks: Annotated[list[dict[str, Any]], Field(max_length=100)]
     label_config: Annotated[str, Field(max_length=1_000_000)] | None = None
+    params: dict[str, Any] | None = None
+
+    def known(self) -> list[dict[str, Any]]:
+        """The tasks; what somebody is drawing is the one annotation of a task that was sent alone."""
+        context = (self.params or {}).get("context")
+        drawn = context.get("result") if isinstance(context, dict) else None
+        if not isinstance(drawn, list) or not drawn or len(self.tasks) != 1:
+            return self.tasks
+        return [self.tasks[0] | {"annotations": [{"result": drawn}]}]
 
 
 class Ruler(_Strict):

@@ -84,7 +84,7 @@ def service_app(answers: Answers, name: str, folders: Sequence[Path] = ()) -> Fa
         """The parts of Label Studio's tasks as regions, from their images and the labels that they have."""
         given = await read(request, Tasks)
         controls = Controls.of(given.label_config or "", model.schema.parts)
-        results = [await run_in_threadpool(_task, answers, photographs, controls, task, name) for task in given.tasks]
+        results = [await run_in_threadpool(_task, answers, photographs, controls, task, name) for task in given.known()]
         return {"results": results, "model_version": name}
 
     # ---- X-AnyLabeling -----------------------------------------------------------------------------------------------

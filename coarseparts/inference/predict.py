@@ -111,17 +111,20 @@ def predict_samples(
 ) -> list[Prediction]:
     """What a model says of samples of any size.
 
-    A sample's ``crop`` is what the network sees; without one, and where the model was trained on object crops, the
-    object is found first in the whole image and then looked at again from near. With ``use_labels`` the posterior
-    predicts for samples that carry coarse labels; otherwise, and for all others, the part model. ``size``: of batches.
+    A sample's ``crop`` is what the network sees; without one, or with one that follows from some of the keypoints
+    alone, and where the model was trained on object crops, the object is found first in the whole image and then, with
+    its keypoints, looked at again from near. With ``use_labels`` the posterior predicts for samples that carry coarse
+    labels; otherwise, and for all others, the part model. ``size``: of batches.
     """
     samples = list(samples)
     able = use_labels and model.has_posterior
     labelled = [able and any(name in sample.labels for name in model.styles) for sample in samples]
     if model.crop.get("to") == "object":
-        far = [i for i, sample in enumerate(samples) if sample.crop is None and not labelled[i]]
-        for i, figure in zip(far, _figures(model, [samples[i] for i in far], size), strict=True):
-            samples[i] = replace(samples[i], crop=_object(figure, float(model.crop.get("margin", 0.1))))
+        far = [i for i, sample in enumerate(samples) if sample.crop is None or _in_part(sample)]
+        bare = [replace(samples[i], labels={}, crop=None) for i in far]
+        for i, figure in zip(far, _figures(model, bare, size), strict=True):
+            points = samples[i].labels.get("keypoints")
+            samples[i] = replace(samples[i], crop=_object(figure, points, float(model.crop.get("margin", 0.1))))
     out: dict[int, Prediction] = {}
     for kind in (True, False):
         rows = [i for i, own in enumerate(labelled) if own == kind]
@@ -218,13 +221,21 @@ def _native(sample: Sample) -> tuple[int, int]:
     return sample.image.shape[1], sample.image.shape[0]
 
 
-def _object(parts: np.ndarray, margin: float) -> np.ndarray | None:
-    """The box of a first look's foreground with its margin; None when there is hardly any."""
+def _in_part(sample: Sample) -> bool:
+    """Whether nothing but some of the keypoints is known: those of a head do not say where the tail ends."""
+    return sample.labels.keys() == {"keypoints"} and bool((sample.labels["keypoints"][:, 2] < 0).any())
+
+
+def _object(parts: np.ndarray, keypoints: np.ndarray | None, margin: float) -> np.ndarray | None:
+    """The box of a first look's foreground and of the ``keypoints`` (K, 3) that are known, with its margin; None when
+    there is hardly any foreground."""
     ys, xs = np.nonzero(parts)
     if len(ys) < 0.002 * parts.size:
         return None
     # Single stray pixels must not stretch the box: the outermost half percent on each side is cut off.
-    x0, x1 = np.percentile(xs, [0.5, 99.5])
-    y0, y1 = np.percentile(ys, [0.5, 99.5])
-    more_x, more_y = margin * (x1 + 1 - x0), margin * (y1 + 1 - y0)
-    return np.array([x0 - more_x, y0 - more_y, x1 + 1 + more_x, y1 + 1 + more_y], np.float32)
+    low = np.percentile(xs, 0.5), np.percentile(ys, 0.5)
+    high = np.percentile(xs, 99.5) + 1, np.percentile(ys, 99.5) + 1
+    known = np.zeros((0, 2)) if keypoints is None else keypoints[keypoints[:, 2] > 0, :2]
+    low, high = np.vstack([[low], known]).min(0), np.vstack([[high], known]).max(0)
+    more = margin * (high - low)
+    return np.concatenate([low - more, high + more]).astype(np.float32)

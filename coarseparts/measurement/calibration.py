@@ -40,6 +40,8 @@ FORM = "photographs"
 MOST = 200
 """Validation images that are measured, and training images that others are compared with, at most."""
 
+NONE = np.zeros((0, 0), np.float32)
+
 
 class _Pair(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -66,7 +68,7 @@ def calibration_of(run: Path, model: Model, data: Path | None = None, styles: Se
     if data is None and (kept := _read(file, known)) is not None:
         return kept
     valid = validation(model, records_of(model, data or dataset_of(run), "val"), styles)
-    measured = calibrate(model, valid, styles, _learned(model, run))
+    measured = calibrate(model, valid, styles, reference(model, _learned(model, run)))
     if data is None:
         write(file, _text(known, measured))
     return measured
@@ -90,19 +92,18 @@ def validation(model: Model, records: Sequence[Record], styles: Sequence[str] = 
 
 
 def calibrate(
-    model: Model, samples: Iterable[Sample], styles: Sequence[str] = (), learned: Iterable[Sample] = ()
+    model: Model, samples: Iterable[Sample], styles: Sequence[str] = (), learned: np.ndarray = NONE
 ) -> Calibration:
     """Measures photographs with parts and with labels of ``styles``, as predicted from the image and these, and as
-    labelled. ``learned``: training images, from which they may not be far."""
+    labelled. ``learned``: ``reference`` of training images, from which they may not be far."""
     names = names_of_points(model.schema) if "keypoints" in styles else ()
-    reference = _features(model, learned)
     pairs: list[tuple[Values, Values]] = []
     certainty: list[float] = []
     apart: list[float] = []
     for group in _groups(samples):
         predicted = predict_samples(model.fast, group)
-        if len(reference):
-            apart += strangeness(seen_in(model, group, predicted), reference).tolist()
+        if len(learned):
+            apart += strangeness(seen_in(model, group, predicted), learned).tolist()
         for sample, prediction in zip(group, predicted, strict=True):
             assert sample.parts is not None
             shown = np.where(sample.parts == IGNORE, 0, prediction.part_map())
@@ -110,7 +111,13 @@ def calibrate(
             said, true = (values_of(masks_of(model, maps), sample.image, points) for maps in (shown, sample.parts))
             pairs.append((said, true))
             certainty.append(certainty_of(prediction))
-    return Calibration(pairs, certainty, apart, reference)
+    return Calibration(pairs, certainty, apart, learned)
+
+
+def reference(model: Model, samples: Iterable[Sample]) -> np.ndarray:
+    """(N, F) what the model sees in training images."""
+    found = [features_of(model.fast, group) for group in _groups(samples)]
+    return np.concatenate(found).round(4) if found else NONE
 
 
 def certainty_of(prediction: Prediction) -> float:
@@ -156,11 +163,6 @@ def _spread(records: Sequence[Record]) -> Iterator[Sample]:
             yield sample
 
 
-def _features(model: Model, samples: Iterable[Sample]) -> np.ndarray:
-    found = [features_of(model.fast, group) for group in _groups(samples)]
-    return np.concatenate(found).round(4) if found else np.zeros((0, 0), np.float32)
-
-
 def _groups(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
     several = iter(samples)
     while group := list(itertools.islice(several, BATCH)):
@@ -176,15 +178,15 @@ def _text(model: str, measured: Calibration) -> str:
         {"predicted": numbers(p), "true": numbers(t), "certainty": round(c, 6), "strangeness": s}
         for (p, t), c, s in zip(measured.pairs, measured.certainty, apart, strict=True)
     ]
-    reference = [[round(v, 4) for v in row] for row in measured.reference.tolist()]
-    return json.dumps({"model": model, "images": images, "reference": reference})
+    learned = [[round(v, 4) for v in row] for row in measured.reference.tolist()]
+    return json.dumps({"model": model, "images": images, "reference": learned})
 
 
 def _read(file: Path, model: str) -> Calibration | None:
     """What was kept of a model; None where nothing was, where it is of another model or damaged: it is made anew."""
     try:
         kept = _Kept.model_validate(load_json(file))
-        reference = np.array(kept.reference, np.float32).reshape(len(kept.reference), -1)
+        learned = np.array(kept.reference, np.float32).reshape(len(kept.reference), -1)
     except (OSError, DocumentError, ValidationError, ValueError):
         return None
     if kept.model != model:
@@ -195,4 +197,4 @@ def _read(file: Path, model: str) -> Calibration | None:
 
     pairs = [(numbers(pair.predicted), numbers(pair.true)) for pair in kept.images]
     apart = [pair.strangeness for pair in kept.images if pair.strangeness is not None]
-    return Calibration(pairs, [pair.certainty for pair in kept.images], apart, reference)
+    return Calibration(pairs, [pair.certainty for pair in kept.images], apart, learned)

@@ -120,6 +120,10 @@ def test_the_labels_that_a_task_has_are_used(client, model, images: Path) -> Non
     expected = model.predict(images / "bird_2.png", box=(6.4, 12.8, 38.4, 51.2)).index
     assert np.array_equal(of_results(answer["result"]), expected)
     assert not np.array_equal(expected, model.predict(images / "bird_2.png").index)
+    # While somebody draws, the region comes beside the task.
+    body = {"tasks": [task("bird_2.png")], "label_config": CONFIG, "params": {"context": {"result": [box]}}}
+    (drawing,) = client("POST", "/predict", body)[1]["results"]
+    assert np.array_equal(of_results(drawing["result"]), expected)
 
 
 def test_a_picture_in_the_task_needs_no_folder(client, model, images: Path) -> None:

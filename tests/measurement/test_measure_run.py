@@ -18,7 +18,7 @@ from coarseparts import Model
 from coarseparts.cli.main import app
 from coarseparts.data.synthetic import birds
 from coarseparts.inference.evaluate import records_of
-from coarseparts.measurement.calibration import _read, _text, calibrate, validation
+from coarseparts.measurement.calibration import _read, _text, calibrate, reference, validation
 from coarseparts.system.errors import RunError
 from coarseparts.system.problems import BadInput
 from coarseparts.training.networks import build, resolve
@@ -138,7 +138,7 @@ def test_a_calibration_is_kept_of_its_model_alone(labelled):
     run, folder = labelled
     model = coarseparts.load(run, "cpu")
     samples = list(validation(model, records_of(model, folder / "birds.yaml", "val")))
-    found = calibrate(model, samples, learned=samples)
+    found = calibrate(model, samples, learned=reference(model, samples))
     file = run / "measured.json"
     file.write_text(_text("this", found))
     kept = _read(file, "this")
