@@ -247,7 +247,9 @@ def _read(one: Format, judges: Sequence[str], place: Path) -> str:
         names = sorted({fact.image for fact in found})
         found = [replace(fact, image=f"{names.index(fact.image) + 1}.png", label="ant") for fact in found]
     expected = _expected(one, wanted)
-    able = replace(one, grouped=one.grouped and question != "coco_written", visible=library != "sleap_io")
+    able = replace(
+        one, grouped=one.grouped and question != "coco_written", visible=one.visible and library != "sleap_io"
+    )
     return f"{_said(able, f'{library} writes, we read', judged(expected, found))} ({library})"
 
 
@@ -286,7 +288,7 @@ def _written(one: Format, judges: Sequence[str], place: Path) -> str:
         return ""
     found = [_as_kept(one, fact) for fact in of_judge(said)]
     verdict = judged([fact for fact in _expected(one, wanted) if one.kept(fact)], found)
-    able = replace(one, visible=library != "sleap_io")  # which knows no hidden keypoints
+    able = replace(one, visible=one.visible and library != "sleap_io")  # which knows no hidden keypoints
     return f"{_said(able, f'we write, {library} reads', verdict)} ({library})"
 
 
@@ -307,8 +309,8 @@ def _round_trip(one: Format, place: Path) -> tuple[str, str]:
 
 def _losses(one: Format, whole: Document) -> list[str]:
     """What a writer says that it loses, without the numbers."""
-    texts = [re.sub(r"\d+ ", "", text) for text in losses(whole, one.export)]
-    return [text.removeprefix("has no place for ").removesuffix(": not written") for text in texts]
+    texts = [text.removeprefix("has no place for ").removesuffix(": not written") for text in losses(whole, one.export)]
+    return [re.sub(r",? of \d+ (annotations|objects)|\d+ ", "", text) for text in texts]
 
 
 def _timed(one: Format, folder: Path, places: list[str]) -> str:

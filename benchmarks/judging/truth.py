@@ -21,7 +21,7 @@ IOU, PIXELS = 0.99, 0.5
 
 def document(images: int, objects: int = 2, parts: bool = True, masks: bool = True, seed: int = 0) -> Document:
     """``objects`` ants in each of ``images``: a skeleton of which one keypoint is absent, with a box; ``masks`` with a
-    hole; outlines of two ``parts``; each ant in a group of its own."""
+    hole, and a score; outlines of two ``parts``; each ant in a group of its own; antennae that swap on a flip."""
     random = np.random.default_rng(seed)
     entries: list[dict[str, Any]] = []
     for image in range(1, images + 1):
@@ -38,7 +38,7 @@ def document(images: int, objects: int = 2, parts: bool = True, masks: bool = Tr
                 body = np.zeros((48, 96), bool)
                 body[top : top + 20, left : left + 31] = True
                 body[top + 5 : top + 8, left + 12 : left + 15] = False
-                entries.append(of | {"category_id": 2, "segmentation": coded(body)})
+                entries.append(of | {"category_id": 2, "segmentation": coded(body), "score": 0.75})
             for number in range(2 if parts else 0):
                 x, y = left + 14.0 * number, float(top + 2)
                 outline = [x, y, x + 12, y, x + 13, y + 11, x + 2, y + 12]
@@ -46,7 +46,8 @@ def document(images: int, objects: int = 2, parts: bool = True, masks: bool = Tr
     categories: list[Any] = [{"id": 1, "name": "ant", "keypoints": list(KEYPOINTS)}, {"id": 2, "name": "body"}]
     categories += [{"id": 3 + i, "name": part} for i, part in enumerate(PARTS)]
     named = [{"id": i, "file_name": f"{i}.png", "width": 96, "height": 48} for i in range(1, images + 1)]
-    return Document(named, categories, [entry | {"id": i} for i, entry in enumerate(entries, 1)])
+    whole = [entry | {"id": i} for i, entry in enumerate(entries, 1)]
+    return Document(named, categories, whole, mirror=[("left antenna", "right antenna")])
 
 
 def coded(mask: np.ndarray) -> dict[str, Any]:

@@ -3,7 +3,7 @@ whose the parts are."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.coco import objects_of, parts_of, where_of
 from coarseparts.data.formats.coco_file import identity, of_lists
 from coarseparts.data.formats.document import Document
+from coarseparts.data.formats.spelling import Spelling
 from coarseparts.data.namesakes import renamed
 from coarseparts.data.objects import Counts
 from coarseparts.system.problems import BadInput, Problem
@@ -37,7 +38,8 @@ def of_document(path: Path, document: Document, parts: tuple[str, ...], names: C
     category with a part's name are part masks, and everything else is coarse labels, joined by ``join``."""
     found = Export(problems=list(document.problems))
     images, notes = renamed(document.images, names, str(path))
-    found.problems += notes
+    document, told = _spelt_alike(path, document, parts)
+    found.problems += [*notes, *told]
     drawn, others, boxes = _divided(document, parts)
     for message, remedy in boxes:
         found.problems.append(Problem(str(path), message, remedy, "note"))
@@ -67,6 +69,26 @@ def of_document(path: Path, document: Document, parts: tuple[str, ...], names: C
     told = _told(path, document, parts, others)
     found.problems += told if drawn else [note for note in told if note.remedy]
     return found
+
+
+def _spelt_alike(path: Path, document: Document, parts: tuple[str, ...]) -> tuple[Document, list[Problem]]:
+    """The document with parts' names in the place of those that differ from them in capitals, spaces, hyphens and
+    underscores alone; and a note on them."""
+    spelling = Spelling(parts)
+    named = [one for one in document.categories if isinstance(one, dict) and isinstance(one.get("name"), str)]
+    there = {one["name"] for one in named}
+    meant = {name: parts[i - 1] for name in sorted(there) if (i := spelling.index(name)) and parts[i - 1] not in there}
+    once = Counter(meant.values())
+    meant = {name: part for name, part in meant.items() if once[part] == 1}
+    if not meant:
+        return document, []
+    categories = [
+        one | {"name": meant.get(one["name"], one["name"])} if any(one is each for each in named) else one
+        for one in document.categories
+    ]
+    told = listed(f"{abridged(name)} for {abridged(part)}" for name, part in meant.items())
+    message = f"categories that are spelt otherwise than `parts` are taken for them: {told}"
+    return replace(document, categories=categories), [Problem(str(path), message, "", "note")]
 
 
 def _divided(document: Document, parts: Collection[str]) -> tuple[list[dict], list[Any], list[tuple[str, str]]]:

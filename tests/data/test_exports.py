@@ -235,6 +235,13 @@ def test_several_coco_files_of_an_export_are_one(tmp_path):
     [
         ("a.xml", "<annotation><folder>x</folder></annotation>", "Pascal VOC"),
         ("a.json", '{"_via_settings": {}}', "VGG Image Annotator"),
+        (
+            "samples.json",
+            '{"samples": [{"filepath": "a.png", "x": {"_cls": "Detections"}}]}',
+            "FiftyOne's own data set",
+        ),
+        ("a.csv", "annotation_id,annotator,image,label\n1,1,a.png,[]\n", "Label Studio's table.*export it as JSON"),
+        ("a.csv", "track,frame_idx,instance.score,eye.x,eye.y\n", "SLEAP's analysis table"),
         ("a.json", '{"x": 1}', "no format that is known; export it as one of these: CVAT for images"),
         ("a.bin", "", "no format that is known"),
     ],
@@ -245,6 +252,23 @@ def test_what_is_not_read_is_named_with_what_to_choose(tmp_path, name, text, sai
     for path in (tmp_path / "in" / name, tmp_path / "in"):
         with pytest.raises(BadInput, match=said):
             read_export(path)
+
+
+@pytest.mark.parametrize("name", ["coco", "cvat", "label-studio"])
+def test_categories_that_spell_parts_otherwise_are_the_parts_and_that_is_told(tmp_path, name):
+    document = ants()
+    for entry in document.categories:
+        entry["name"] = entry["name"].capitalize()
+    found, problems = samples(tmp_path, write_export(name, document, tmp_path / "out"))
+    assert len(found) == 2 and all(np.array_equal(sample.parts == 1, square(2, 3, 6)) for sample in found)
+    assert any("Head for head, Rump for rump" in problem.message for problem in problems)
+
+
+def test_a_category_is_no_part_where_another_one_has_its_name(tmp_path):
+    document = ants()
+    document.categories[0]["name"] = "Head"
+    found, problems = samples(tmp_path, write_export("coco", document, tmp_path / "out"))
+    assert len(found) == 2 and not any("spelt otherwise" in problem.message for problem in problems)
 
 
 def test_two_formats_in_a_folder_are_not_guessed_between(tmp_path):

@@ -54,6 +54,9 @@ _NOT_READ = (
     (rb"<dataset\b.*<image_metadata|imglab", "dlib's XML", "COCO"),
     (rb'"(?:systemMetadata|dataRow|data_row)"', "Labelbox", "COCO by its converter"),
     (rb'"(?:classTitle|classId)"', "Supervisely", "COCO"),
+    (rb'"(?:_cls|sample_fields)"', "FiftyOne's own data set", "COCODetectionDataset or CVATImageDataset"),
+    (rb"^[^\n]*\bannotation_id\b[^\n]*\bannotator\b", "Label Studio's table", "JSON"),
+    (rb"^[^\n]*\binstance\.score\b", "SLEAP's analysis table", "the project .slp, or COCO"),
 )
 """What begins formats that are not read: their names, and what to choose in their place."""
 
@@ -94,6 +97,8 @@ def _read(path: Path) -> Document:
     for file in files:
         if (own := format_of(file)) is not None:
             found[own.NAME].append((own, file))
+    if not found and (named := _not_read(path, files)) is not None:
+        raise BadInput(named)
     if not found:
         folders = [entry for entry in sorted(path.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
         if len(folders) == 1:
@@ -125,13 +130,19 @@ def _files(folder: Path) -> list[Path]:
 
 def _unknown(path: Path, files: Iterable[Path]) -> Problem:
     names = listed(module.NAME for module in FORMATS)
+    known = Problem(str(path), "has no format that is known", f"export it as one of these: {names}")
+    return _not_read(path, files) or known
+
+
+def _not_read(path: Path, files: Iterable[Path]) -> Problem | None:
+    """The problem of files of a format that is known by name alone; None where there are none."""
     for file in list(files)[:20]:
         begin = head(file)
         for pattern, name, instead in _NOT_READ:
             if re.search(pattern, begin, re.DOTALL):
                 at = "" if file == path else f"{abridged(file, 200)} "
                 return Problem(str(path), f"{at}looks like {name}, which is not read", f"export it as {instead}")
-    return Problem(str(path), "has no format that is known", f"export it as one of these: {names}")
+    return None
 
 
 def _merged(documents: list[Document]) -> Document:

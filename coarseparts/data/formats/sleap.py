@@ -52,7 +52,8 @@ def read(path: Path) -> Document:
     builder = DocumentBuilder(path)
     labelled = any(_by_hand(one) for frame in labels.labeled_frames for one in (*frame.instances, *_figures(frame)))
     if not labelled and labels.labeled_frames:
-        builder.pass_over("frames have predictions, and nobody labelled any: the predictions are used")
+        for _ in labels.labeled_frames:
+            builder.pass_over("frames have predictions, and nobody labelled any: the predictions are used")
     names = {id(skeleton): skeleton.name or NAMELESS for skeleton in labels.skeletons}
     for skeleton in labels.skeletons:
         builder.category(names[id(skeleton)], skeleton.node_names)
