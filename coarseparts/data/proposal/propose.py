@@ -126,9 +126,8 @@ def _part_names(
         raise BadInput(Problem(where, message, "say which index is which: --parts NAME,NAME,... in that order"))
     if largest:
         names = dict.fromkeys(f"part {index}" for index in range(1, largest + 1))
-        assumed.append(
-            f"{where} has part indices 1 to {largest} and nothing names them: give their names, --parts NAME,NAME,..., or rename them under parts"
-        )
+        remedy = "give --parts NAME,NAME,..., or rename them under parts"
+        assumed.append(f"{where} has part indices 1 to {largest} and nothing names them: {remedy}")
     if not names:
         whole = f"; {listed(map(abridged, drawn.wholes))} are taken for whole objects" if drawn.wholes else ""
         remedy = "name what has the part masks, too; or say which categories are parts: --parts NAME,NAME,..."
