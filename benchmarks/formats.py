@@ -34,6 +34,7 @@ from judging.speed import in_a_process, made
 from judging.truth import PARTS, Fact, Verdict, document, facts, judged, of_judge
 from PIL import Image
 from pycocotools import mask as coco_mask
+from rates import processor
 
 from coarseparts.data.conversion import losses
 from coarseparts.data.formats.document import Document
@@ -147,6 +148,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder of the exports that are timed, kept")
     given = parser.parse_args(arguments)
     judges = [judge for judge in given.judges.split(",") if judge]
+    print(f"python benchmarks/formats.py {' '.join(sys.argv[1:] if arguments is None else arguments)}".rstrip())
+    print(f"{processor()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
     places = [path for judge in judges for path in _packages(judge)]
     sys.path += places  # last: SLEAP's projects are read through sleap-io, and all else is our own environment's
     rows, failed = [], False

@@ -63,8 +63,8 @@ def placed(mask: np.ndarray, left: int, top: int, size: tuple[int, int]) -> dict
         raise ValueError("its mask is empty: it holds no pixel")
     if width * height <= SMALL:
         whole = np.zeros((height, width), np.uint8, order="F")
-        y, x = max(top, 0), max(left, 0)
-        whole[y : y + own.shape[0], x : x + own.shape[1]] = own
+        row, column = max(top, 0), max(left, 0)
+        whole[row : row + own.shape[0], column : column + own.shape[1]] = own
         return {"size": [height, width], "counts": coco_mask.encode(whole)["counts"].decode()}
     x, y = np.nonzero(own.T)  # down the columns, as the runs go
     pixels = (x + max(left, 0)) * height + y + max(top, 0)
