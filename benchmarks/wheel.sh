@@ -74,8 +74,8 @@ SCRIPT
     cd own
     step "coarseparts init photos annotations.xml --out birds.yaml" coarseparts init photos annotations.xml --out birds.yaml
     step "coarseparts check birds.yaml" coarseparts check birds.yaml
-    LINES_SHOWN=8 step "coarseparts train birds.yaml --out runs/birds --minutes 1" \
-        coarseparts train birds.yaml --out runs/birds --minutes 1
+    LINES_SHOWN=8 step "coarseparts train birds.yaml --out runs/birds --minutes 2" \
+        coarseparts train birds.yaml --out runs/birds --minutes 2
     step "coarseparts predict runs/birds new --out parts --overlay --export cvat" \
         coarseparts predict runs/birds new --out parts --overlay --export cvat
     step "coarseparts measure runs/birds new --out traits.csv" coarseparts measure runs/birds new --out traits.csv
