@@ -43,10 +43,16 @@ for _ in $(seq 1200); do
     [ -n "$link" ] && break
     sleep 0.25
 done
-python -c "import sys, urllib.request as r; page = r.urlopen(sys.argv[1]).read(); print(len(page), 'bytes of a page')
-assert b'<html' in page.lower()" "$link" || exit 1
+python - "$link" <<'PYTHON'
+import sys, urllib.request as r
+page = r.build_opener(r.HTTPCookieProcessor()).open(sys.argv[1]).read()  # the link leaves its key in a cookie
+print(len(page), "bytes of a page")
+assert b"<html" in page.lower()
+PYTHON
+answered=$?
 kill -TERM $server
 wait $server
+exit $answered
 SCRIPT
 cat >"$work/onnx.sh" <<'SCRIPT'
 # The model in onnxruntime, with none of our modules.
