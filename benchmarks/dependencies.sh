@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Tests with the lowest versions that pyproject.toml allows, and with the newest that there are, whatever constraints.txt
 # says: two virtual environments, deleted afterwards, of some 6 GB each.
-# usage: benchmarks/dependencies.sh [lowest] [newest] ; writes benchmarks/dependencies_lowest.log and ..._newest.log
+# usage: benchmarks/dependencies.sh [lowest] [newest] ; writes benchmarks/dependencies_lowest.log and ..._newest.log ;
+# TESTS="files" are run in place of those below; IN=FOLDER keeps the environments there, and takes them if they are there
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=$("${PYTHON:-python3}" -c "import sys; print(sys.executable)")
@@ -12,14 +13,16 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 resolved() { # lowest or newest
-    local which=$1 own="$work/$1"
+    local which=$1 own="${IN:-$work}/$1"
     local -A how=([lowest]=lowest-direct [newest]=highest)
-    "$python" -m venv "$own"
-    "$own/bin/pip" install -q --disable-pip-version-check uv
-    "$own/bin/uv" pip install -q --system-certs --no-cache --python "$own/bin/python" --resolution "${how[$which]}" \
-        -r pyproject.toml --extra all --extra app --extra measure --extra onnx --extra formats --extra tensorboard \
-        --extra sweep "pytest>=8" "hypothesis>=6.100" "packaging>=24"
-    "$own/bin/uv" pip install -q --python "$own/bin/python" --no-deps .
+    if [ ! -x "$own/bin/coarseparts" ]; then
+        "$python" -m venv "$own"
+        "$own/bin/pip" install -q --disable-pip-version-check uv
+        "$own/bin/uv" pip install -q --system-certs --no-cache --python "$own/bin/python" --resolution "${how[$which]}" \
+            -r pyproject.toml --extra all --extra app --extra measure --extra onnx --extra formats --extra tensorboard \
+            --extra sweep "pytest>=8" "hypothesis>=6.100" "packaging>=24"
+        "$own/bin/uv" pip install -q --python "$own/bin/python" --no-deps .
+    fi
     echo "the $which versions that pyproject.toml allows, $("$own/bin/python" --version):"
     "$own/bin/python" - <<'PYTHON'
 import re
@@ -30,9 +33,11 @@ extras = {name: needs for name, needs in project["optional-dependencies"].items(
 for need in sorted({*project["dependencies"], *(one for needs in extras.values() for one in needs)}):
     print(f"  {need}: {version(re.split(r'[><=]', need)[0])}")
 PYTHON
+    "$own/bin/python" -m coarseparts doctor | sed -n '/^self-test/,$p'
+    echo "pytest $tests" | tr -s ' \n' ' '
+    echo
     # shellcheck disable=SC2086
-    "$own/bin/python" -m pytest -q -p no:cacheprovider $tests 2>&1 | grep -v "^\.*\(s\|\.\)* *\[" | tail -n 40
-    rm -rf "$own"
+    "$own/bin/python" -m pytest -p no:cacheprovider $tests 2>&1 | tail -n 40
 }
 
 for which in "${@:-lowest newest}"; do

@@ -43,10 +43,16 @@ for _ in $(seq 1200); do
     [ -n "$link" ] && break
     sleep 0.25
 done
-python -c "import sys, urllib.request as r; page = r.urlopen(sys.argv[1]).read(); print(len(page), 'bytes of a page')
-assert b'<html' in page.lower()" "$link" || exit 1
+python - "$link" <<'PYTHON'
+import sys, urllib.request as r
+page = r.build_opener(r.HTTPCookieProcessor()).open(sys.argv[1]).read()  # the link leaves its key in a cookie
+print(len(page), "bytes of a page")
+assert b"<html" in page.lower()
+PYTHON
+answered=$?
 kill -TERM $server
 wait $server
+exit $answered
 SCRIPT
 cat >"$work/onnx.sh" <<'SCRIPT'
 # The model in onnxruntime, with none of our modules.
@@ -74,8 +80,8 @@ SCRIPT
     cd own
     step "coarseparts init photos annotations.xml --out birds.yaml" coarseparts init photos annotations.xml --out birds.yaml
     step "coarseparts check birds.yaml" coarseparts check birds.yaml
-    LINES_SHOWN=8 step "coarseparts train birds.yaml --out runs/birds --minutes 1" \
-        coarseparts train birds.yaml --out runs/birds --minutes 1
+    LINES_SHOWN=8 step "coarseparts train birds.yaml --out runs/birds --minutes 2" \
+        coarseparts train birds.yaml --out runs/birds --minutes 2
     step "coarseparts predict runs/birds new --out parts --overlay --export cvat" \
         coarseparts predict runs/birds new --out parts --overlay --export cvat
     step "coarseparts measure runs/birds new --out traits.csv" coarseparts measure runs/birds new --out traits.csv

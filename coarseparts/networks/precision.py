@@ -16,7 +16,8 @@ def fastest(device: str) -> str:
     """ "bfloat16" where the device multiplies it natively, else "float32"."""
     if device.startswith("cuda"):
         return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported(False) else "float32"
-    able = torch.cpu.get_capabilities() if device == "cpu" else {}
+    asked = getattr(torch.cpu, "get_capabilities", dict)  # which torch 2.6 has not; float32 is right everywhere
+    able = asked() if device == "cpu" else {}
     return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
 
 

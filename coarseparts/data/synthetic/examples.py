@@ -21,7 +21,7 @@ from coarseparts.data.synthetic import birds
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import abridged, nearest
 
-SIZE, COUNT, NEW, SEED = 128, 40, 4, 20
+SIZE, COUNT, NEW, SEED = 96, 40, 4, 20
 """Pixels; photographs with labels, of which every other one has part masks; photographs without; which birds."""
 
 PARTS = {
