@@ -57,7 +57,7 @@ def running(command: list[str], address: str, log: Path, **environment: str) -> 
             command, stdout=out, stderr=subprocess.STDOUT, env=os.environ | environment, start_new_session=True
         )
         try:
-            for _ in range(600):
+            for _ in range(2400):
                 try:
                     with urllib.request.urlopen(address, timeout=5):
                         break

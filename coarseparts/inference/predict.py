@@ -111,16 +111,16 @@ def predict_samples(
 ) -> list[Prediction]:
     """What a model says of samples of any size.
 
-    A sample's ``crop`` is what the network sees; without one, or with one that follows from some of the keypoints
-    alone, and where the model was trained on object crops, the object is found first in the whole image and then, with
-    its keypoints, looked at again from near. With ``use_labels`` the posterior predicts for samples that carry coarse
-    labels; otherwise, and for all others, the part model. ``size``: of batches.
+    A sample's ``crop`` is what the network sees; without one, or where it follows from keypoints alone and training
+    had others (``_unframed``), a model that was trained on object crops finds the object first in the whole image and
+    then, with its keypoints, looks at it again from near. With ``use_labels`` the posterior predicts for samples that
+    carry coarse labels; otherwise, and for all others, the part model. ``size``: of batches.
     """
     samples = list(samples)
     able = use_labels and model.has_posterior
     labelled = [able and any(name in sample.labels for name in model.styles) for sample in samples]
     if model.crop.get("to") == "object":
-        far = [i for i, sample in enumerate(samples) if sample.crop is None or _in_part(sample)]
+        far = [i for i, sample in enumerate(samples) if sample.crop is None or _unframed(model, sample)]
         bare = [replace(samples[i], labels={}, crop=None) for i in far]
         for i, figure in zip(far, _figures(model, bare, size), strict=True):
             points = samples[i].labels.get("keypoints")
@@ -188,12 +188,18 @@ def log_parts(model: Trained, batch: Batch, labelled: bool) -> Tensor:
 
 
 def _answer(model: Trained, batch: Batch) -> Tensor:
-    """From images and labels, with the shares that were fitted for these."""
+    """From images and labels, with the shares that were fitted for these: of some of the keypoints, as far between
+    those without keypoints and with all of them."""
     if not model.shares:
         return model.networks.infer(batch, model.settings.em.condition)
     present = {style: batch.present[style].tolist() for style in model.styles}
-    each = [[style for style in model.styles if present[style][i]] for i in range(len(batch))]
-    shares = [share_of(model.shares, styles) for styles in each]
+    known = (batch.labels["keypoints"][..., 2] >= 0).float().mean(1).tolist() if "keypoints" in present else []
+    shares = []
+    for i in range(len(batch)):
+        styles = [style for style in model.styles if present[style][i]]
+        some = known[i] if "keypoints" in styles else 1.0
+        without = share_of(model.shares, [style for style in styles if style != "keypoints"])
+        shares.append(some * share_of(model.shares, styles) + (1 - some) * without)
     return fused(model.networks, batch, shares, model.settings.em.condition)
 
 
@@ -221,9 +227,13 @@ def _native(sample: Sample) -> tuple[int, int]:
     return sample.image.shape[1], sample.image.shape[0]
 
 
-def _in_part(sample: Sample) -> bool:
-    """Whether nothing but some of the keypoints is known: those of a head do not say where the tail ends."""
-    return sample.labels.keys() == {"keypoints"} and bool((sample.labels["keypoints"][:, 2] < 0).any())
+def _unframed(model: Trained, sample: Sample) -> bool:
+    """Whether nothing but keypoints says where a sample's object is, and not as in training: some of them do not say
+    where it ends, and of a model that has learned from masks or boxes these framed its images, closer."""
+    if sample.labels.keys() != {"keypoints"}:
+        return False
+    some = bool((sample.labels["keypoints"][:, 2] < 0).any())
+    return some or bool({"mask", "box", "part_boxes"} & set(model.styles))
 
 
 def _object(parts: np.ndarray, keypoints: np.ndarray | None, margin: float) -> np.ndarray | None:
@@ -233,9 +243,10 @@ def _object(parts: np.ndarray, keypoints: np.ndarray | None, margin: float) -> n
     if len(ys) < 0.002 * parts.size:
         return None
     # Single stray pixels must not stretch the box: the outermost half percent on each side is cut off.
-    low = np.percentile(xs, 0.5), np.percentile(ys, 0.5)
-    high = np.percentile(xs, 99.5) + 1, np.percentile(ys, 99.5) + 1
-    known = np.zeros((0, 2)) if keypoints is None else keypoints[keypoints[:, 2] > 0, :2]
-    low, high = np.vstack([[low], known]).min(0), np.vstack([[high], known]).max(0)
+    corners = np.percentile([xs, ys], (0.5, 99.5), axis=1)  # (2, 2): low, high
+    known = corners[:0] if keypoints is None else keypoints[keypoints[:, 2] > 0, :2]
+    corners[1] += 1
+    both = np.concatenate([corners, known])
+    low, high = both.min(0), both.max(0)
     more = margin * (high - low)
     return np.concatenate([low - more, high + more]).astype(np.float32)

@@ -62,6 +62,11 @@ def test_percent_becomes_pixels(tmp_path):
     assert "group" not in first and found.problems == []
 
 
+def test_predictions_that_an_export_names_by_number_say_nothing(tmp_path):
+    document = read(tmp_path, task(box("a", "ant", 10, 20, 30, 40), predictions=[12, 13]))
+    assert len(document.annotations) == 1
+
+
 def test_a_parent_holds_its_object_together(tmp_path):
     found = read(
         tmp_path,

@@ -86,6 +86,8 @@ def _tasks(file: Path) -> Iterator[dict]:
     if odd:
         raise BadInput(Problem(str(file), f"holds {short(odd[0])} instead of a task", REMEDY))
     for entry in entries:
+        if isinstance(guesses := entry.get("predictions"), list):  # where it has annotations, the server sends numbers
+            entry = entry | {"predictions": [one for one in guesses if type(one) is not int]}
         lists = [entry[key] for key in ("annotations", "predictions", "completions") if key in entry]
         if any(not isinstance(each, list) or not all(isinstance(one, dict) for one in each) for each in lists):
             raise BadInput(Problem(str(file), f"holds {short(lists, 60)} where a task's annotations belong", REMEDY))
