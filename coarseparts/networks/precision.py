@@ -17,7 +17,7 @@ def fastest(device: str) -> str:
     if device.startswith("cuda"):
         return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported(False) else "float32"
     asked = getattr(torch.cpu, "get_capabilities", dict)  # which torch 2.6 has not; float32 is right everywhere
-    able = asked() if device == "cpu" else {}
+    able: dict[str, bool] = asked() if device == "cpu" else {}
     return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
 
 
