@@ -19,7 +19,7 @@ from coarseparts.data.synthetic import birds
 from coarseparts.experiments.worlds import WORLDS
 from coarseparts.report.palette import colours, font
 
-COUNT, SIDE, GAP, LEFT, LINE = 5, 176, 6, 128, 20
+COUNT, SIDE, GAP, LEFT, LINE = 5, 150, 6, 132, 20
 """Birds; pixels: of a tile, between two, of what stands on the left, of a line of text."""
 
 ROWS = (
@@ -53,7 +53,7 @@ def picture(run: str) -> Image.Image:
     sheet = Image.new("RGB", (LEFT + COUNT * (SIDE + GAP), len(ROWS) * (SIDE + GAP) + 2 * LINE), PAPER)
     draw = ImageDraw.Draw(sheet)
     for row, text in enumerate(ROWS):
-        draw.multiline_text((0, row * (SIDE + GAP) + SIDE // 2 - 24), text, fill=INK, font=font(14), spacing=4)
+        draw.multiline_text((2, row * (SIDE + GAP) + SIDE // 2 - 24), text, fill=INK, font=font(14), spacing=4)
     for i in range(COUNT):
         image, mask, box, keypoints = (made[name][i] for name in ("image", "mask", "box", "keypoints"))
         given = {name: tuple(point.tolist()) for name, point in zip(names, keypoints, strict=True)}
@@ -75,5 +75,5 @@ def picture(run: str) -> Image.Image:
 if __name__ == "__main__":
     run, target = sys.argv[1:]
     Path(target).parent.mkdir(parents=True, exist_ok=True)
-    picture(run).quantize(192).save(target, optimize=True)
+    picture(run).quantize(96).save(target, optimize=True)
     print(f"{target}: {Path(target).stat().st_size // 1024} KB")
