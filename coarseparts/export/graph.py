@@ -41,6 +41,7 @@ class Graph(nn.Module):
         self.theta_k = model.networks.theta_k if styles else None
         self.conditions = model.settings.em.condition
         self.register_buffer("shares", _shares(model, styles))
+        self.fitted = bool(model.shares)
 
     @property
     def inputs(self) -> dict[str, Input]:
@@ -83,13 +84,23 @@ class Graph(nn.Module):
         if self.posterior is None:
             return log_p
         log_q = self.y.log_probability(self.posterior(image, self._drawn(labels, present)))
-        subset = torch.stack([there.long() << i for i, there in enumerate(present)]).sum(0)
-        share = self.shares[subset].reshape(-1, 1, 1, 1)
+        share = self._share(labels, present).reshape(-1, 1, 1, 1)
         log_y = self.y.normalised(share * log_p + (1 - share) * log_q)
         if self.conditions:
             for style, label, there in zip(self.styles.values(), labels, present, strict=True):
                 log_y = torch.where(there[:, None, None, None], style.condition(log_y, label), log_y)
         return log_y
+
+    def _share(self, labels: list[Tensor], present: list[Tensor]) -> Tensor:
+        """(B,) the part model's, as ``inference.predict`` takes it: of some of the keypoints in between."""
+        bits = [there.long() << i for i, there in enumerate(present)]
+        subset = torch.stack(bits).sum(0)
+        share = self.shares[subset]
+        if "keypoints" not in self.styles or not self.fitted:
+            return share
+        at = list(self.styles).index("keypoints")
+        some = torch.where(present[at], (labels[at][..., 2] >= 0).float().mean(1), 1.0)
+        return some * share + (1 - some) * self.shares[subset - bits[at]]
 
     def _drawn(self, labels: list[Tensor], present: list[Tensor]) -> Tensor:
         """(B, C, S, S) as ``JointModel.draw``."""

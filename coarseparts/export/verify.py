@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -21,10 +22,10 @@ TOLERANCE = 1e-4
 def difference(model: Model, graph: Graph, answer: Callable[[Sequence[Tensor]], np.ndarray]) -> float:
     """The largest one of any probability, of photographs wider, higher and smaller than the model's size, each style of
     label alone, all of them and none."""
-    largest = 0.0
+    largest, near = 0.0, replace(model, crop={"to": "none"})
     for height, width, count in ((model.size + 9, 2 * model.size + 1, 1), (47, 31, len(graph.styles) + 2)):
         samples = list(_samples(graph, height, width, count))
-        ours = np.stack([each.probability for each in predict_samples(model, samples)])
+        ours = np.stack([each.probability for each in predict_samples(near, samples)])
         found = answer(_inputs(graph, samples))
         apart = np.abs(found.astype(np.float64) - ours).max() if found.shape == ours.shape else np.inf
         largest = max(largest, float(np.nan_to_num(apart, nan=np.inf)))
@@ -32,7 +33,7 @@ def difference(model: Model, graph: Graph, answer: Callable[[Sequence[Tensor]], 
 
 
 def _samples(graph: Graph, height: int, width: int, count: int) -> Iterator[Sample]:
-    """The first with all labels, then each style alone, and none. All show the whole image: no object is looked for."""
+    """The first with all labels, then each style alone, and none. All show the whole image."""
     random = np.random.default_rng([height, width])
     whole = np.array([0, 0, width, height], np.float32)
     styles = list(graph.styles)
