@@ -150,7 +150,8 @@ def _told(name: str, formats: tuple[str, ...] = FORMATS) -> Iterator[None]:
     except Image.DecompressionBombError:
         raise _too_large(name, f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels") from None
     except UnidentifiedImageError:
-        message = f"is no image, expected one of {', '.join(formats)}"
+        wanted = [*formats, *(("AVIF", "HEIC") if formats == FORMATS else ())]
+        message = f"is no image, expected one of {', '.join(wanted)}"
         raise BadInput(Problem(name, message, "convert it, or remove it and what refers to it")) from None
     except PermissionError:
         raise BadInput(Problem(name, "may not be read", "give yourself permission to read it")) from None

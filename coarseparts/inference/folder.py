@@ -123,7 +123,8 @@ def predict_folder(
         for each in _ahead(opened, left):
             bad += each.problems if each.image is None else []
         if bad:
-            raise BadInput(capped(dict.fromkeys(bad)))
+            remedy = "correct or remove what is named above; or go on without it: --skip-bad"
+            raise BadInput([*capped(dict.fromkeys(bad)), Problem(str(images), "nothing was predicted", remedy)])
     fast = model.fast
 
     def save(one: Opened, image: np.ndarray, parts: np.ndarray, scores: np.ndarray) -> tuple[str, Path]:

@@ -265,7 +265,7 @@ def test_odd_names_and_broken_links_do_not_stop_the_others(model: Model, images:
     (folder / "d.jpg").write_bytes(b"no image")
     with pytest.raises(BadInput) as bad:
         predict_folder(model, folder, out)
-    assert [Path(p.file).name for p in bad.value.problems] == ["c.png", "d.jpg"], "all at once"
+    assert [Path(p.file).name for p in bad.value.problems] == ["c.png", "d.jpg", "photographs"], "all at once"
     done = predict_folder(model, folder, out, skip_bad=True, coco=tmp_path / "c.json")
     assert (done.written, done.left_out) == (2, 2)
     assert predict_folder(model, folder, out, skip_bad=True).kept == 2
