@@ -29,7 +29,7 @@ def objects_of(document: Document, decimals: int = 4) -> dict[str, list]:
         for entry in entries:
             category = categories[entry["category_id"]]
             if entry.get("bbox"):
-                figures.append((category["name"], "box", tuple(np.round(entry["bbox"], decimals).tolist())))
+                figures.append((category["name"], "box", tuple((np.round(entry["bbox"], decimals) + 0.0).tolist())))
             outline = entry.get("segmentation")
             if isinstance(outline, dict):
                 figures.append((category["name"], "mask", (tuple(outline["size"]), outline["counts"])))

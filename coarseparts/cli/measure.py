@@ -20,7 +20,7 @@ app = help.app()
     app,
     examples=(
         "coarseparts measure runs/ants photos --out traits.csv --scale scale.csv",
-        "coarseparts measure runs/ants photos --out traits.csv --report traits.html --ratio 'eye.width / head.width'",
+        "coarseparts measure runs/ants photos --out traits.csv --report traits.html",
     ),
 )
 def measure(

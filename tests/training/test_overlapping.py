@@ -232,7 +232,7 @@ def test_what_is_wrong_with_overlapping_masks_is_named(tmp_path: Path) -> None:
     for name in ("front", "bodie"):
         (folder / name).mkdir(parents=True)
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(folder / "front" / "a.png")
-    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(folder / "front" / "b.png")
+    Image.new("RGB", (4, 4), (200, 30, 30)).save(folder / "front" / "b.png")
     found, problems = find_part_files(folder, SCHEMA.parts)
     assert set(found) == {"a", "b"}
     wrong = [p for p in problems if p.severity == "error"]
