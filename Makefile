@@ -13,7 +13,7 @@ demo: setup
 	$(VENV)/bin/coarseparts demo --out runs/demo
 
 test: setup
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(VENV)/bin/ruff check .

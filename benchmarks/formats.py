@@ -2,7 +2,7 @@
 
     python benchmarks/formats.py --judges PYTHON,PYTHON [--quick] [--out FOLDER]
 
-Ants nobody has seen are written by each tool's own library and read by us; written by us and read by the library;
+Made-up ants are written by each tool's own library and read by us; written by us and read by the library;
 written and read by us. Masks have to agree by an IoU of 0.99, keypoints and boxes within half a pixel, visibilities and
 groups in all. Then exports of 5,000 images with 10,000 annotations are read and joined to objects, in a process each,
 the photographs being there: seconds, CPU seconds, memory beyond what the process held before. ``--judges``: Pythons
@@ -135,9 +135,7 @@ FORMATS = (
         nameless=True,
         speed="sleap",
     ),
-    Format(
-        "masks with labelmap.txt (VOC, CVAT)", writes=("voc_written", "datumaro", lambda fact: fact.label == "body")
-    ),
+    Format("masks with labelmap.txt", writes=("voc_written", "datumaro", lambda fact: fact.label == "body")),
 )
 
 

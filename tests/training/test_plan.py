@@ -51,7 +51,7 @@ def test_less_than_an_epoch_of_every_stage_is_refused_with_the_least(task):
 def test_without_coarse_images_there_is_no_em_to_plan(tmp_path):
     store = toy_store(tmp_path / "store")
     alone = Task.of(store, resolve(settings(), "cpu"))
-    with pytest.raises(Failed, match="all training images have part masks; .* take --effort"):
+    with pytest.raises(Failed, match=r"all training images have part masks; .* take --effort"):
         planned(alone, 5, PACE._replace(em=math.nan))
 
 
