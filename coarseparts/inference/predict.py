@@ -144,13 +144,17 @@ def features_of(model: Trained, samples: Sequence[Sample], size: int = BATCH) ->
     """(N, F) float32 of unit length: the means of the part model's deepest features over what it sees of each sample,
     its ``crop``. ``size``: of batches."""
     found = []
-    encoder = cast(PartModel, model.networks.part_model).encoder
     for start in range(0, len(samples), size):
         bare = [replace(sample, parts=None, labels={}) for sample in samples[start : start + size]]
         batch = _batch(model, [crop_and_resize(sample, model.size, model.schema.maps) for sample in bare])
-        features = encoder(batch.image)[-1].float().mean((2, 3))
-        found.append((features / features.norm(dim=1, keepdim=True).clamp_min(1e-12)).cpu().numpy())
+        found.append(embedded(model, batch.image).cpu().numpy())
     return np.concatenate(found) if found else np.zeros((0, 0), np.float32)
+
+
+def embedded(model: Trained, image: Tensor) -> Tensor:
+    """(B, F) of unit length: the means of the part model's deepest features over images (B, 3, S, S), normalised."""
+    features: Tensor = cast(PartModel, model.networks.part_model).encoder(image)[-1].float().mean((2, 3))
+    return features / features.norm(dim=1, keepdim=True).clamp_min(1e-12)
 
 
 def _figures(model: Trained, samples: list[Sample], size: int) -> Iterator[np.ndarray]:

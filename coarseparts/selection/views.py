@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
 import numpy as np
 import torch
@@ -16,9 +15,8 @@ from coarseparts.data.store import Store
 from coarseparts.data.synthetic import boxes_of_parts
 from coarseparts.evaluation.pck import peaks
 from coarseparts.inference.model import Model
-from coarseparts.inference.predict import BATCH, log_parts
+from coarseparts.inference.predict import BATCH, embedded, log_parts
 from coarseparts.labels import Keypoints
-from coarseparts.networks import PartModel
 
 SMALLEST = 4.0
 """Pixels by which a part's mean is drawn towards 0, so that a part of which hardly a pixel is seen does not count."""
@@ -81,8 +79,7 @@ def _seen(model: Model, batch: Batch, gains: Sequence[str]) -> list[Tensor]:
     foreground = 1 - y.background(alone).exp()
     doubt = _entropy(alone)
     by_part = (parts * doubt[:, None]).sum((2, 3)) / (parts.sum((2, 3)) + SMALLEST)
-    features = cast(PartModel, model.networks.part_model).encoder(batch.image)[-1].float().mean((2, 3))
-    features = features / features.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    features = embedded(model, batch.image)
     answer = log_parts(model, batch, True) if model.has_posterior else alone
     labelled = torch.stack([batch.present[style] for style in model.styles] or [batch.present["parts"] & False]).any(0)
     answer = torch.where(labelled[:, None, None, None], answer, alone)
