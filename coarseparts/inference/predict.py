@@ -153,8 +153,9 @@ def features_of(model: Trained, samples: Sequence[Sample], size: int = BATCH) ->
 
 def embedded(model: Trained, image: Tensor) -> Tensor:
     """(B, F) of unit length: the means of the part model's deepest features over images (B, 3, S, S), normalised."""
-    features: Tensor = cast(PartModel, model.networks.part_model).encoder(image)[-1].float().mean((2, 3))
-    return features / features.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    features = cast(PartModel, model.networks.part_model).encoder(image)[-1].float().mean((2, 3))
+    unit: Tensor = features / features.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    return unit
 
 
 def _figures(model: Trained, samples: list[Sample], size: int) -> Iterator[np.ndarray]:
