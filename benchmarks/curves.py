@@ -42,6 +42,7 @@ CARS_LIKE = World("bird", birds.SCHEMA, birds.render, ("keypoints", "box"), 40, 
 """Many parts, keypoints and boxes and no mask, few images to choose by."""
 
 AVERAGES = (0.98, 0.995)
+TEACH = ("better", "all")
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,9 @@ def cells() -> list[Cell]:
         for sharper in ({}, {"em.sharpness": 0.6})
         for matched in (True, False)
     ]
+    teachers += [
+        Cell("birds", "em", 1, 1, seed, changes={"em.teach": teach}) for seed in (10, 11, 12) for teach in TEACH
+    ]
     return [*ants[:2], longer[0], *ants[2:8], *longer[1:], *cars, *ants[8:], *teachers]
 
 
@@ -135,7 +139,7 @@ def store_of(cell: Cell, work: Path, data: Path) -> Store:
 
 
 def settings_of(cell: Cell, weights: Path, toy: bool) -> Any:
-    given: dict[str, Any] = {"precision": "float32"}
+    given: dict[str, Any] = {"precision": "float32" if torch.cuda.is_available() else "auto"}
     if cell.weights:
         given |= {
             "weights": str(weights / cell.weights),

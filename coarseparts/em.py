@@ -73,7 +73,7 @@ def em_step(
         log_q = joint.infer(batch, o.condition and not o.refine)  #                                         14
     if o.refine:
         log_q = refined(joint, batch, log_q, logits, o, generator)
-    m_terms = m_step(joint.y, log_q, logits, labelled, logits_p, o, generator)
+    m_terms = m_step(joint.y, log_q, logits, labelled, logits_p, o, generator, joint.weights(batch))
     update(optimizers.part_model, m_terms, o.clip)  #                                                       17
     l_terms: Terms = {}
     if style_optimizer is not None:
@@ -143,8 +143,10 @@ def m_step(
     logits_p: Tensor,
     o: Options,
     generator: torch.Generator | None = None,
+    weights: Tensor | None = None,
 ) -> Terms:
-    """The part model's loss in named terms (line 17): l(yp, mu_p) and l(mu_q, mu), q being fixed."""
+    """The part model's loss in named terms (line 17): l(yp, mu_p) and l(mu_q, mu), q being fixed; ``weights`` (B,): of
+    the coarse images, where they do not count alike."""
     if o.target == "soft":
         q = (log_q if o.sharpness == 1 else y.normalised(o.sharpness * log_q)).exp()
     else:
@@ -152,11 +154,11 @@ def m_step(
         q = y.certain(hard).to(log_q.dtype)
     terms = {
         "labelled": o.delta1 * y.supervised(logits_p, labelled.parts),
-        "coarse": o.delta2 * y.cross_entropy(q, logits).mean(),
+        "coarse": o.delta2 * (y.cross_entropy(q, logits) * (1 if weights is None else weights)).mean(),
     }
     if o.dice:
         terms["labelled_dice"] = o.delta1 * o.dice * y.dice(logits_p, labelled.parts)
-        terms["coarse_dice"] = o.delta2 * o.dice * y.dice(logits, q)
+        terms["coarse_dice"] = o.delta2 * o.dice * y.dice(logits, q, weights)
     return terms
 
 
@@ -205,6 +207,11 @@ class Options(BaseModel):
     learn_unbounded: bool = Field(False, description="whether p(yk|y) learns from images without mask and box, too")
     supervise: float = Field(1.0, ge=0, description="weight of the posterior's own loss on part-labelled images")
     target: Literal["soft", "mode", "sample"] = Field("soft", description="what of q the M-step learns from")
+    teach: Literal["better", "all"] = Field(
+        "better",
+        description="weight of a coarse image in the M-step; better: less, the worse the posterior is than the part "
+        "model given such labels, on validation images; all: 1",
+    )
     sharpness: float = Field(1.0, gt=0, description="exponent of the soft q that the M-step learns from")
     dice: float = Field(
         3.0, ge=0, description="weight of the soft Dice loss beside each cross entropy that trains parts; 0: as printed"

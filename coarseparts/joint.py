@@ -21,7 +21,8 @@ class JointModel:
     what a part label is, and how many parts there are. ``average``, where there is one, is a posterior in eval() mode
     whose weights follow theta_q's; it infers in its place. ``part_average``, likewise, is a part model that follows
     theta; nothing learns from it, it is what ``parts`` asks. ``subsets`` (N, K) bool, where there are any: which labels
-    the coarse images have.
+    the coarse images have. ``teaching`` (2^K,) float, where there is one: an image's weight in the M-step by the labels
+    that it has, bit k standing for the k-th style.
     """
 
     part_model: nn.Module
@@ -31,6 +32,7 @@ class JointModel:
     average: AveragedModel | None = None
     part_average: AveragedModel | None = None
     subsets: Tensor | None = None
+    teaching: Tensor | None = None
     theta_k: nn.ModuleDict = field(init=False)
 
     def __post_init__(self) -> None:
@@ -94,6 +96,13 @@ class JointModel:
         for name, style in self.styles.items():
             bounded = bounded | (batch.present[name] & style.bounds)
         return bounded
+
+    def weights(self, batch: Batch) -> Tensor | None:
+        """(B,) of the images in the M-step, by the labels that they have; None where all count alike."""
+        if self.teaching is None:
+            return None
+        subset = sum(batch.present[name].long() << k for k, name in enumerate(self.styles))
+        return self.teaching.to(batch.image.device)[subset]
 
     def infer(self, batch: Batch, condition: bool = False) -> Tensor:
         """log q(y|x, y1..yn), (B, S, H, W), from all labels that are there.

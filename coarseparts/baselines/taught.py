@@ -36,18 +36,26 @@ class Options(BaselineOptions):
 
 
 class Taught(Baseline):
-    """``part_model`` learns what ``teacher`` says; ``o``: EM's, of which the M-step's count."""
+    """``part_model`` learns what ``teacher`` says; ``o``: EM's, of which the M-step's count; ``weights``: of images,
+    as ``JointModel.weights``."""
 
-    def __init__(self, part_model: nn.Module, teacher: Teacher, o: em.Options, y: Parts):
+    def __init__(
+        self,
+        part_model: nn.Module,
+        teacher: Teacher,
+        o: em.Options,
+        y: Parts,
+        weights: Callable[[Batch], Tensor | None] = lambda _: None,
+    ):
         super().__init__()
-        self.part_model, self.teacher, self.o, self.y = part_model, teacher, o, y
+        self.part_model, self.teacher, self.o, self.y, self.weights = part_model, teacher, o, y, weights
 
     def terms(self, labelled: Batch, coarse: Batch, generator: torch.Generator) -> Terms:
         seen = viewed(coarse.image, self.o.views, generator)
         logits, logits_p = on_both(self.part_model, (seen,), (labelled.image,), self.o.joint_forward)
         with torch.no_grad():
             log_y = self.teacher(coarse, logits)
-        return em.m_step(self.y, log_y, logits, labelled, logits_p, self.o, generator)
+        return em.m_step(self.y, log_y, logits, labelled, logits_p, self.o, generator, self.weights(coarse))
 
 
 def itself(part_model: nn.Module, y: Parts) -> Teacher:

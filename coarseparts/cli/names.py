@@ -71,8 +71,8 @@ _SETTINGS = {
         "flip part_average match_labels"
     ),
     "em": (
-        "alpha lambdas misfit evidence gamma entropy agreement unbounded learn_unbounded supervise target sharpness "
-        "dice delta1 delta2 train_label_models condition average joint_forward refine refine_rate langevin "
+        "alpha lambdas misfit evidence gamma entropy agreement unbounded learn_unbounded supervise target teach "
+        "sharpness dice delta1 delta2 train_label_models condition average joint_forward refine refine_rate langevin "
         "label_dropout views clip"
     ),
     "pseudo_sup": ("rate start weight"),

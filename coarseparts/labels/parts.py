@@ -128,11 +128,12 @@ class Parts(ABC):
         """(B,) mean over pixels of -sum_s target_s log p_s, the target being probabilities (B, S, H, W)."""
         return -(target * self.log_probability(logits)).sum(dim=1).mean(dim=(1, 2))
 
-    def dice(self, logits: Tensor, target: Tensor) -> Tensor:
+    def dice(self, logits: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
         """1 - soft Dice, 0..1, of each part over the whole batch, of the parts that ``target`` shows: a mean over them
         where parts exclude each other; where each has its own cross entropy, too, a sum. Scalar.
 
         ``target``: labels (B, H, W) int, pixels marked 255 counting for nothing, or probabilities (B, S, H, W).
+        ``weights`` (B,): of the images among each other; their mean is a factor of the loss.
         Cross entropy hardly hears of a part of ten pixels; here every part has the same say. The product of the usual
         form is replaced by |p - q|, which for soft targets is least at p = q (Wang et al. 2023, Dice semimetric).
         """
@@ -142,10 +143,13 @@ class Parts(ABC):
             p, q = p * known, self.present(self.certain(target)).to(p.dtype) * known
         else:
             q = self.present(target)
+        if weights is not None:
+            p, q = p * weights[:, None, None, None], q * weights[:, None, None, None]
         there = q.sum(dim=(0, 2, 3))
         apart = (p - q).abs().sum(dim=(0, 2, 3)) / (p.sum(dim=(0, 2, 3)) + there).clamp_min(1e-6)
         shown = (there >= 1).to(p.dtype)  # at least a pixel's worth
-        return self._joined((apart * shown).sum(), shown.sum())
+        loss = self._joined((apart * shown).sum(), shown.sum())
+        return loss if weights is None else loss * weights.mean()
 
     @abstractmethod
     def _joined(self, total: Tensor, count: Tensor) -> Tensor:

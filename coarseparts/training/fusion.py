@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from coarseparts.data.batches import Feed
 from coarseparts.data.sample import Batch
 from coarseparts.evaluation.iou import iou
 from coarseparts.joint import JointModel
@@ -77,9 +78,12 @@ def only(batch: Batch, styles: Iterable[str]) -> Batch:
 
 def fit_on(task: Task, joint: JointModel) -> dict[str, float]:
     """``fit`` on a task's validation images, on ``MOST`` of them where there are more."""
-    rows = task.rows.val[:: -(-len(task.rows.val) // MOST)]
-    feed = task.feed(rows, task.val_feed.size, 0)
-    return fit(joint, feed.plain(), task.schema.maps, task.settings.em.condition)
+    return fit(joint, some_of(task).plain(), task.schema.maps, task.settings.em.condition)
+
+
+def some_of(task: Task) -> Feed:
+    """The task's validation images, ``MOST`` of them where there are more."""
+    return task.feed(task.rows.val[:: -(-len(task.rows.val) // MOST)], task.val_feed.size, 0)
 
 
 @torch.no_grad()
@@ -106,7 +110,7 @@ def fit(joint: JointModel, batches: Iterable[Batch], maps: PartMaps, condition: 
             log_q = joint.y.log_probability(joint.posterior(some.image, joint.draw(some)))
             answers = [_product(joint, some, log_p[there], log_q, log_p.new_tensor(a), condition) for a in SHARES]
             counts[subset].append(np.stack([maps.confusion(joint.y.mode(y), some.parts) for y in answers], 1))
-            likely[subset].append(torch.stack([_likelihood(joint, some, y) for y in answers], 1).cpu().numpy())
+            likely[subset].append(torch.stack([likelihood(joint, some, y) for y in answers], 1).cpu().numpy())
     return {
         name_of(subset): _best(np.concatenate(each), np.concatenate(likely[subset]))
         for subset, each in counts.items()
@@ -121,7 +125,7 @@ def _best(counts: np.ndarray, likely: np.ndarray) -> float:
     return SHARES[max(alike, key=lambda i: likely.mean(0)[i])]
 
 
-def _likelihood(joint: JointModel, batch: Batch, log_y: Tensor) -> Tensor:
+def likelihood(joint: JointModel, batch: Batch, log_y: Tensor) -> Tensor:
     """(B,) mean log-likelihood of the true parts at a labelled pixel."""
     known = (batch.parts != IGNORE).float()
     each = (joint.y.certain(batch.parts) * log_y.clamp_min(-12)).sum(1)

@@ -187,7 +187,8 @@ def _mask_only(task: Task, run: RunFolder) -> Trained:
 
 
 def _taught(task: Task, run: RunFolder, joint: JointModel, name: str, teacher: taught.Teacher, *before: str) -> Trained:
-    stages.baseline(task, run, joint, name, taught.Taught(joint.part_model, teacher, task.settings.em, joint.y))
+    pupil = taught.Taught(joint.part_model, teacher, task.settings.em, joint.y, joint.weights)
+    stages.baseline(task, run, joint, name, pupil, by_posterior=name == "distillation")
     return _measured(task, run, joint, name, *before)
 
 

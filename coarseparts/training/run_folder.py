@@ -153,7 +153,7 @@ class RunFolder:
         if stage.epoch % max(1, stage.epochs // 10) and stage.epoch != stage.epochs and stage.name != "em":
             return
         measures = [_in_words(k.removeprefix("val/"), v) for k, v in values.items() if k.startswith("val/")]
-        others = ("val/", "scale/", "l/", *(("m/",) if any(k.startswith("e/") for k in values) else ()))
+        others = ("val/", "scale/", "weight/", "l/", *(("m/",) if any(k.startswith("e/") for k in values) else ()))
         loss = sum(v for k, v in values.items() if not k.startswith(others))
         validation = f"  validation: {', '.join(measures)}" if measures else ""
         line = f"  {stage.name} {stage.epoch}/{stage.epochs}  loss {loss:.3f}{validation}"

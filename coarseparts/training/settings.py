@@ -162,6 +162,7 @@ _PAPER = {  # sections 5 and 5.2, Appendix B: what all rows of Table 2 share
         "learn_unbounded": True,
         "supervise": 0.0,
         "target": "mode",
+        "teach": "all",
         "dice": 0.0,
         "average": 0.0,
         "delta1": 0.05,

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from rich.text import Text
 from torch import Tensor, nn
 
 from coarseparts import em, initialise
@@ -24,6 +25,7 @@ from coarseparts.joint import JointModel
 from coarseparts.networks import KeypointDetector, PartModel, members
 from coarseparts.system import parallel
 from coarseparts.system.device import compile_networks
+from coarseparts.training import teaching
 from coarseparts.training.checkpoints import Stage
 from coarseparts.training.measure import label_misfit, measured, part_maps
 from coarseparts.training.networks import build, keypoint_decoder, optimizer_of
@@ -185,7 +187,8 @@ def expectation_maximisation(task: Task, run: RunFolder, joint: JointModel, name
         _keep_maps(task, run, joint, name, epoch)
         return values["val/part_part_miou"], terms | scales | values
 
-    with run.epochs(stage, task.pairs, task.em_steps, judge, task.seed, joint.follow) as epochs:
+    also = _choosing(task, run, joint, stage, judge)
+    with run.epochs(stage, task.pairs, task.em_steps, also, task.seed, joint.follow) as epochs:
         em.train(joint, optimizers, o, epochs)
     joint.settle()
     return stage
@@ -220,8 +223,17 @@ def upper_bound(task: Task, run: RunFolder) -> JointModel:
     return joint
 
 
-def baseline(task: Task, run: RunFolder, joint: JointModel, name: str, networks: Baseline, rate: float = 1.0) -> Stage:
-    """Trains a baseline, whose part model is ``joint``'s, with EM's pairs of batches, schedule and number of steps."""
+def baseline(
+    task: Task,
+    run: RunFolder,
+    joint: JointModel,
+    name: str,
+    networks: Baseline,
+    rate: float = 1.0,
+    by_posterior: bool = False,
+) -> Stage:
+    """Trains a baseline, whose part model is ``joint``'s, with EM's pairs of batches, schedule and number of steps;
+    ``by_posterior``: it is the posterior that teaches, what it knows better."""
     _placed(task, networks)
     rest = nn.ModuleDict({k: m for k, m in networks.named_children() if k != "part_model"})
     modules = {"part_model": networks.part_model, "rest": rest}
@@ -232,6 +244,8 @@ def baseline(task: Task, run: RunFolder, joint: JointModel, name: str, networks:
         return networks.terms(*pair, generator)
 
     judge = _by_part_miou(task, joint, "part")
+    if by_posterior:
+        judge = _choosing(task, run, joint, stage, judge)
     return _fit(task, run, stage, networks, loss, task.pairs, task.em_steps, judge, joint)
 
 
@@ -312,6 +326,25 @@ def _by_part_miou(task: Task, joint: JointModel, model: str) -> Judge:
         return score, terms | {f"val/{model}_part_miou": score}
 
     return judge
+
+
+def _choosing(task: Task, run: RunFolder, joint: JointModel, stage: Stage, judge: Judge) -> Judge:
+    """``judge``, who chooses what teaches next, too: now, if there is something left to train, and after each epoch."""
+
+    def chosen(epoch: int) -> dict[str, float]:
+        weights = teaching.choose(task, joint)
+        if epoch in (0, 1) and any(weight < 1 for weight in weights.values()):
+            each = ", ".join(f"{weight:.2f} given {name}" for name, weight in weights.items())
+            run.console.print(Text(f"  {stage.name}: a coarse image's weight in epoch {epoch + 1}: {each}"))
+        return {f"weight/{name}": weight for name, weight in weights.items()}
+
+    def also(epoch: int, terms: dict[str, float]) -> tuple[float, dict[str, float]]:
+        score, values = judge(epoch, terms)
+        return score, values | (chosen(epoch) if epoch < stage.epochs else {})
+
+    if stage.epoch < stage.epochs:
+        chosen(stage.epoch)
+    return also
 
 
 def _fit_scales(task: Task, joint: JointModel) -> dict[str, float]:
