@@ -15,7 +15,10 @@ from coarseparts.data.formats.document_builder import head, write_json
 NAME = "COCO"
 
 _LISTS = re.compile(rb'"(images|annotations|categories|licenses|info)"\s*:\s*[\[{]')
-_OTHERS = re.compile(rb'"(shapes|_via_\w+|result|regions)"\s*:')
+_OTHERS = re.compile(
+    rb'"(shapes|_via_\w+|result|regions|schema_ref|slot_names|segments_info)"\s*:'
+    rb'|"(image|images|annotations|categories)"\s*:\s*\{'
+)
 
 
 def recognises(path: Path) -> bool:

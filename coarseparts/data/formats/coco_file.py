@@ -104,6 +104,10 @@ def read_lists(path: Path) -> dict[str, list]:
         raise BadInput(Problem(str(path), str(error), remedy)) from None
     if not isinstance(raw, dict):
         raise BadInput(Problem(str(path), f"holds a {type(raw).__name__}, expected a COCO object", remedy))
+    annotations = raw.get("annotations")
+    if isinstance(annotations, list) and any(isinstance(one, dict) and "segments_info" in one for one in annotations):
+        message = "is COCO panoptic, whose segments are in PNG files, which is not read"
+        raise BadInput(Problem(str(path), message, "convert it to instances, as panopticapi does"))
     wrong = [key for key in ("images", "annotations", "categories") if not isinstance(raw.get(key), list)]
     if wrong:
         raise BadInput(Problem(str(path), f"has no list {', '.join(wrong)}", remedy))

@@ -72,11 +72,11 @@ def find_masks(folders: Mapping[Path, Sequence[Path]]) -> tuple[list[Masks], lis
     of_parts = {parent: own for parent, own in together.items() if _are_parts(own, folders, kinds)}
     for parent, own in of_parts.items():
         files = [file for folder in own for file in folders[folder]]
-        images, suffix = _photographs_of(files, stems)
-        if images is None:
+        names = tuple(folder.name for folder in own)
+        of = _photographs_of(files, stems)
+        found += [Masks(parent, images, "part_masks", names, 0, suffix) for images, suffix in of]
+        if not of:
             said.append(f"{parent} holds masks of no photograph that is there, and is passed over")
-            continue
-        found.append(Masks(parent, images, "part_masks", tuple(folder.name for folder in own), 0, suffix))
     for folder, kind in kinds.items():
         if kind == "photographs" or (folder.parent in of_parts and kind == "figures"):
             continue
@@ -87,11 +87,11 @@ def find_masks(folders: Mapping[Path, Sequence[Path]]) -> tuple[list[Masks], lis
     return found, photographs, said
 
 
-def _add(made: Masks | str, found: list[Masks], said: list[str]) -> None:
+def _add(made: list[Masks] | str, found: list[Masks], said: list[str]) -> None:
     if isinstance(made, str):
         said.append(made)
     else:
-        found.append(made)
+        found += made
 
 
 def _are_parts(own: Sequence[Path], folders: Mapping[Path, Sequence[Path]], kinds: Mapping[Path, Kind]) -> bool:
@@ -142,25 +142,29 @@ def _look(file: Path, named: bool, labelled: bool) -> Kind | None:
     return "figures" if set(values.tolist()) <= {0, 1} or set(values.tolist()) <= {0, 255} else "indices"
 
 
-def _masks_of(folder: Path, kind: Kind, files: Sequence[Path], stems: Mapping[Path, Collection[str]]) -> Masks | str:
-    """A folder of masks with its photographs; in words, why it is passed over."""
-    images, suffix = _photographs_of(files, stems)
-    if images is None:
+def _masks_of(
+    folder: Path, kind: Kind, files: Sequence[Path], stems: Mapping[Path, Collection[str]]
+) -> list[Masks] | str:
+    """A folder of masks with each folder of its photographs; in words, why it is passed over."""
+    of = _photographs_of(files, stems)
+    if not of:
         return f"{folder} holds masks of no photograph that is there, and is passed over"
+    key: Literal["part_masks", "masks"] = "part_masks"
+    parts, indices = names_of(folder), 0
     if kind == "figures":
-        ends = _ends(files, stems[images])
+        ends = _ends(files, {stem for images, _ in of for stem in stems[images]})
         if len(ends) > 1:
-            return Masks(folder, images, "part_masks", tuple(ends))
-        return Masks(folder, images, "masks", suffix=suffix)
-    if parts := names_of(folder):
-        return Masks(folder, images, "part_masks", parts, suffix=suffix)
-    if kind == "colours":
+            return [Masks(folder, images, key, tuple(ends)) for images, _ in of]
+        key, parts = "masks", ()
+    elif kind == "colours" and not parts:
         return f"{folder} holds masks in colours without a labelmap.txt that names them, and is passed over"
-    values = _indices(files)
-    if max(values) > 2 * len(values):
-        told = listed(map(str, sorted(values)))
-        return f"{folder} holds the values {told}, which are no part indices 1, 2, 3, ..., and is passed over"
-    return Masks(folder, images, "part_masks", indices=max(values), suffix=suffix)
+    elif not parts:
+        values = _indices(files)
+        if max(values) > 2 * len(values):
+            told = listed(map(str, sorted(values)))
+            return f"{folder} holds the values {told}, which are no part indices 1, 2, 3, ..., and is passed over"
+        indices = max(values)
+    return [Masks(folder, images, key, parts, indices, suffix) for images, suffix in of]
 
 
 def _indices(files: Sequence[Path]) -> set[int]:
@@ -176,17 +180,24 @@ def _indices(files: Sequence[Path]) -> set[int]:
     return found
 
 
-def _photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]]) -> tuple[Path | None, str]:
-    """The folder of photographs in which most of the masks have one of their stem, and the ending that most of these
-    have behind it; None where at most a few have one."""
-    some = [file.stem for file in _some(files, LOOKED_AT)]
-    best, most, suffix = None, len(some) // 10, ""
-    name = files[0].parent.name
-    for folder, own in sorted(stems.items(), key=lambda pair: pair[0].name != name):  # of equal ones the namesake
-        ends = Counter(end for each in some if (end := _end(each, own)) is not None)
-        if ends.total() > most:
-            best, most, suffix = folder, ends.total(), ends.most_common(1)[0][0]
-    return best, suffix
+def _photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]]) -> list[tuple[Path, str]]:
+    """The folders of photographs of whose stems the masks are, that of the most of them first, and the ending that most
+    masks have behind them; none where at most a few masks have a photograph."""
+    left = [file.stem for file in _some(files, LOOKED_AT)]
+    name, few = files[0].parent.name, len(left) // 10
+    own = sorted(stems, key=lambda folder: folder.name != name)  # of equal ones the namesake
+    found: list[tuple[Path, str]] = []
+    while own and left:
+        ends = {
+            folder: {each: end for each in left if (end := _end(each, stems[folder])) is not None} for folder in own
+        }
+        best = max(own, key=lambda folder: len(ends[folder]))
+        if len(ends[best]) <= (0 if found else few):
+            break
+        found.append((best, Counter(ends[best].values()).most_common(1)[0][0]))
+        left = [each for each in left if each not in ends[best]]
+        own.remove(best)
+    return [(folder, suffix) for folder, suffix in found if suffix == found[0][1]]
 
 
 def _end(name: str, stems: Collection[str]) -> str | None:

@@ -13,7 +13,7 @@ from types import ModuleType
 from coarseparts.data.formats import deeplabcut, labelme, yolo
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.document_builder import head
-from coarseparts.data.formats.registry import FORMATS, MOST_FILES, SUFFIXES, read_export
+from coarseparts.data.formats.registry import FORMATS, MOST_FILES, SUFFIXES, not_read, read_export
 from coarseparts.data.formats.unpacked import is_archive
 from coarseparts.data.images import list_images
 from coarseparts.data.suffixes import IMAGES
@@ -28,6 +28,9 @@ SPLITS = {
 
 TOGETHER = (labelme, deeplabcut)
 """Formats whose files in several folders are one export."""
+
+_UNREAD = (".h5", ".hdf5", ".ndjson", ".jsonl")
+"""How other files end that may be labels."""
 
 _WORDS = re.compile("[_.-]")
 
@@ -49,11 +52,19 @@ class Export:
 @dataclass
 class Survey:
     """What was found: ``exports``; ``folders``: the files that are images by their names, by the folder in which they
-    lie directly; ``passed_over``: archives and exports in which there are no labels."""
+    lie directly; ``passed_over``: archives and exports in which there are no labels that can be used, with what was
+    said of each; ``not_read``: files of formats that are known by name alone."""
 
     exports: list[Export] = field(default_factory=list)
     folders: dict[Path, list[Path]] = field(default_factory=dict)
-    passed_over: list[Path] = field(default_factory=list)
+    passed_over: dict[Path, list[Problem]] = field(default_factory=dict)
+    not_read: list[Problem] = field(default_factory=list)
+
+    @property
+    def told(self) -> list[Problem]:
+        """What may be why labels were not found: errors and notes of what was read, and what was not."""
+        said = [problem for own in self.passed_over.values() for problem in own]
+        return [*self.not_read, *said, *(problem for export in self.exports for problem in export.document.problems)]
 
 
 def survey(paths: Sequence[Path]) -> Survey:
@@ -61,13 +72,14 @@ def survey(paths: Sequence[Path]) -> Survey:
     Nothing is followed through links to folders. Raises BadInput with everything that is none of these."""
     found, problems = Survey(), list[Problem]()
     exports: dict[Path, str | None] = {}
+    unknown: list[Path] = []
     for path in paths:
         try:
             if not path.exists():
                 problems.append(Problem(str(path), "does not exist", "name a folder or an export"))
             elif path.is_dir():
                 files = list(_files(path))
-                exports |= _exports_below(path, files)
+                exports |= _exports_below(path, files, unknown)
                 _add_images(found, files)
             else:
                 _refuse_others(path)
@@ -83,14 +95,15 @@ def survey(paths: Sequence[Path]) -> Survey:
             if path in paths or not is_archive(path):
                 problems += bad.problems
             else:
-                found.passed_over.append(path)
+                found.passed_over[path] = bad.problems
             continue
         if document.annotations:
             found.exports.append(Export(path, document.format, document, split))
         else:
-            found.passed_over.append(path)
+            found.passed_over[path] = document.problems
     if problems:
         raise BadInput(problems)
+    found.not_read = not_read(unknown)
     if not found.folders:
         for parent in {path if path.is_dir() else path.parent for path in exports}:
             _add_images(found, list(_files(parent)))
@@ -139,8 +152,9 @@ def _refuse_others(file: Path) -> None:
         raise BadInput(Problem(str(file), "is a dataset file already", "run coarseparts check on it"))
 
 
-def _exports_below(folder: Path, files: Sequence[Path]) -> dict[Path, str | None]:
-    """What a source's ``labels`` is to name for each export in a folder, and its split."""
+def _exports_below(folder: Path, files: Sequence[Path], unknown: list[Path]) -> dict[Path, str | None]:
+    """What a source's ``labels`` is to name for each export in a folder, and its split; files that may be labels of a
+    format that is not read are added to ``unknown``."""
     found: dict[Path, str | None] = {}
     roots: list[Path] = []
     several: dict[tuple[ModuleType, str | None], list[Path]] = defaultdict(list)
@@ -160,8 +174,13 @@ def _exports_below(folder: Path, files: Sequence[Path]) -> dict[Path, str | None
             several[module, split_of(file.parent.relative_to(folder))].append(file)
         elif module is not None:
             found[file] = split
-        elif module is None and file.suffix.lower() == ".zip" and is_archive(file):
+        elif file.suffix.lower() == ".zip" and is_archive(file):
             found[file] = split
+        else:
+            unknown.append(file)
+    unknown += [
+        file for file in files if file.name.lower().endswith(_UNREAD) and file.with_suffix(".csv") not in labels
+    ]
     for (_, split), own in several.items():
         found[own[0] if len(own) == 1 else Path(os.path.commonpath([file.parent for file in own]))] = split
     return found
