@@ -150,7 +150,7 @@ def read_source(
         if own and stem(name) in labels.maps.get("mask", ()):
             masked.append(own)
         said[name] = own, whole
-    problems += _masks_not_used(source, masked)
+    problems += [*_masks_not_used(source, masked), *_shared_parts(folder, said)]
     spare = part_masks.keys() - stems_there
     spare -= masked_elsewhere(spare, source.part_masks, others)
     return Found(account, problems, said, labels.keypoints, spare, labels.mirror, labels.recognised)
@@ -189,6 +189,25 @@ def _masks_not_used(source: Source, masked: list[list[Annotation]]) -> list[Prob
         remedy = "give each object its own segmentation in the COCO file"
         problems.append(Problem(str(source.by_style["mask"]), f"{message}: {listed(shared, SHOWN)}", remedy, "note"))
     return problems
+
+
+def _shared_parts(folder: Path, said: Mapping[str, Said]) -> list[Problem]:
+    """A note on images of several objects whose part masks are the image's, where nothing but keypoints says where the
+    objects are."""
+    shared = [
+        name
+        for name, (own, whole) in said.items()
+        if any(one.has_parts for one in whole)
+        and any(not one.alone and "keypoints" in one.labels and not {"mask", "box"} & one.labels.keys() for one in own)
+    ]
+    if not shared:
+        return []
+    message = (
+        f"{len(shared)} images show several objects with keypoints, and their part masks do not say whose they are"
+    )
+    remedy = "each object has the pieces on which its keypoints lie, and the others are not learned from; give objects "
+    remedy += "that touch a mask or box each"
+    return [Problem(str(folder), f"{message}: {listed(shared, SHOWN)}", remedy, "note")]
 
 
 def _photographs(source: Source, labels: Labels) -> dict[str, Path]:
