@@ -212,7 +212,7 @@ def test_nothing_is_written_over(tmp_path):
         (["nowhere"], "does not exist"),
         (["photos"], "nothing here is an export of labels"),
         (["photos", "grey"], "holds the values 0, 85, 170, which are no part indices"),
-        (["photos", "colours"], "in colours without a labelmap.txt"),
+        (["photos", "colours"], r"in the colours #c8005a \(100.0 %\) that nothing names.*--parts 'NAME=#c8005a'"),
         (["photos/1.png"], "is an image; name its folder"),
         (["old.yaml"], "is a dataset file already"),
         (["photos", "body.json"], "no part masks were found; body are taken for whole objects.*--parts"),

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from coarseparts.data.dataset_file import DatasetFile, describe
 from coarseparts.data.images import probe
-from coarseparts.data.proposal.mask_folders import Masks, find_masks
+from coarseparts.data.proposal.mask_colours import named_colours
+from coarseparts.data.proposal.mask_folders import Masks, find_masks, with_names
 from coarseparts.data.proposal.part_names import Drawn, drawn_categories, mirrored
 from coarseparts.data.proposal.proposed_sources import ProposedSource, proposed_sources
 from coarseparts.data.proposal.survey import Survey, survey
@@ -67,13 +68,17 @@ def refuse_existing(files: Sequence[Path]) -> None:
 
 
 def propose(paths: Sequence[Path], out: Path, parts: tuple[str, ...] = ()) -> Proposal:
-    """A dataset file ``out`` of what lies at ``paths``. ``parts``: their names, where the user gives them.
+    """A dataset file ``out`` of what lies at ``paths``. ``parts``: their names, where the user gives them; of
+    masks in colours with these (head=#ff0000).
 
     Raises BadInput for what cannot be read or is none of these, and where nothing names a part.
     """
     refuse_existing([out])
     found = survey([Path(os.path.abspath(path)) for path in paths])
     masks, photographs, said = find_masks(found.folders)
+    drawn = drawn_categories(found.exports)
+    masks = with_names(masks, parts, drawn.parts, said)
+    parts, _ = named_colours(parts)
     sources = proposed_sources(found.exports, masks, {folder: found.folders[folder] for folder in photographs})
     if not sources:
         seen = f"; there are {sum(map(len, found.folders.values())):,} images" if found.folders else ""
@@ -84,7 +89,6 @@ def propose(paths: Sequence[Path], out: Path, parts: tuple[str, ...] = ()) -> Pr
     assumed = [_recognised(source, base) for source in sources] + said
     assumed += [_passed_over(path, told) for path, told in found.passed_over.items()]
     assumed += [readable(f"{told.file} {told.message}, and passed over; {told.remedy}") for told in found.not_read]
-    drawn = drawn_categories(found.exports)
     names = _part_names(paths, parts, drawn, masks, assumed, found.told)
     keys: dict[str, Any] = {"parts": list(names)}
     if pairs := mirrored(names):

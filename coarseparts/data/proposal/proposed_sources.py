@@ -41,6 +41,7 @@ class ProposedSource:
         for masks in self.masks:
             keys[masks.key] = masks.folder
             keys |= {"suffix": masks.suffix} if masks.suffix else {}
+            keys |= {"colours": masks.colours.keys()} if masks.colours else {}
         return keys
 
 
