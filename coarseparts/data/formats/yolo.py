@@ -7,6 +7,7 @@ A line is a class and a box (centre, width, height); or a class, a box and keypo
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from coarseparts.data.formats.document import Document
-from coarseparts.data.formats.document_builder import DocumentBuilder, Keypoints, head
+from coarseparts.data.formats.document_builder import DocumentBuilder, Keypoints, head, plain_path
 from coarseparts.data.formats.yolo_folder import label_file, write
-from coarseparts.data.images import list_images, probe
+from coarseparts.data.images import list_images, probe, stem
+from coarseparts.data.suffixes import IMAGES
 from coarseparts.labels.schema import MOST_KEYPOINTS
 from coarseparts.system.documents import DocumentError, load_yaml
 from coarseparts.system.problems import BadInput, Problem, unreadable
@@ -49,17 +51,58 @@ def _root(path: Path) -> tuple[Path, Path] | None:
     """The folder of a data set and what names its classes; ``path`` may be either, or a split's folder in it."""
     if path.is_file():
         return (path.parent, path) if _is_yaml(path) else None
-    folders = [path] if path.is_dir() else []
-    if folders and _has(path, ("images", "labels")):  # train/ of a data set; or images/train
-        folders += list(path.absolute().parents[:2])
-    for folder in folders:
-        names = sorted(os.listdir(folder))
-        yamls = [folder / name for name in names if name.lower().endswith((".yaml", ".yml"))]
-        if found := next((file for file in yamls[:20] if _is_yaml(file)), None):
+    if not path.is_dir():
+        return None
+    if found := _names_in(path, path):
+        return path, found
+    inner = _has(path, ("images", "labels"))  # train/ of a data set; or images/train
+    for folder in path.absolute().parents[:2]:
+        found = _names_in(folder, path)
+        if found is not None and (inner or path.absolute() in splits_of(found)):
             return folder, found
-        if found := next((folder / name for name in LISTS if name in names), None):
-            return (folder, found) if _has(folder, ("labels", "obj_train_data")) or folder != path else None
     return None
+
+
+def _names_in(folder: Path, path: Path) -> Path | None:
+    """What names the classes in a folder, that of a data set to which ``path`` belongs; None where nothing does."""
+    names = sorted(os.listdir(folder))
+    yamls = [folder / name for name in names if name.lower().endswith((".yaml", ".yml"))]
+    if found := next((file for file in yamls[:20] if _is_yaml(file)), None):
+        return found
+    lists = (folder / below / name for below in ("", "labels") for name in LISTS)
+    if found := next((file for file in lists if file.is_file()), None):
+        has = folder != path or found.parent != folder or _has(folder, ("labels", "obj_train_data"))
+        return found if has or _has_beside(names) else None
+    return None
+
+
+def _has_beside(names: list[str]) -> bool:
+    """Whether files of labels lie beside their images."""
+    labels = {name[:-4] for name in names if name.lower().endswith(".txt") and name.lower() not in NO_LABELS}
+    return any(stem(name) in labels for name in names if name.lower().endswith(IMAGES))
+
+
+def splits_of(file: Path) -> dict[Path, str]:
+    """The folders that data.yaml names for its splits, as far as they are there, and their splits: below its own
+    folder, whatever machine ``path`` is of."""
+    try:
+        raw = load_yaml(file) if file.suffix.lower() in (".yaml", ".yml") else None
+    except (OSError, DocumentError):
+        return {}
+    found: dict[Path, str] = {}
+    for split, value in _of_splits(raw):
+        pieces = [one for one in plain_path(value)[0].split("/") if one not in ("", ".", "..")]
+        ends = (file.parent.absolute().joinpath(*pieces[i:]) for i in range(len(pieces)))
+        if (folder := next((end for end in ends if end.is_dir()), None)) is not None:
+            found.setdefault(folder, split)
+    return found
+
+
+def _of_splits(raw: Any) -> Iterator[tuple[str, str]]:
+    """The splits that data.yaml names, and a path of each."""
+    for split in ("train", "val", "test") if isinstance(raw, dict) else ():
+        values = raw.get(split)
+        yield from ((split, one) for one in (values if isinstance(values, list) else [values]) if isinstance(one, str))
 
 
 def _has(folder: Path, names: tuple[str, ...]) -> bool:
@@ -77,12 +120,14 @@ def _is_yaml(path: Path) -> bool:
 @dataclass(frozen=True)
 class Config:
     """What data.yaml says. ``shape``: (keypoints, numbers of each), None where there are none; ``keypoints``: their
-    names by class; ``mirror``: pairs of them that swap on a flip."""
+    names by class; ``mirror``: pairs of them that swap on a flip; ``outlines``: polygons are outlines, whatever shape
+    they have."""
 
     names: dict[int, str]
     shape: tuple[int, int] | None = None
     keypoints: dict[int, list[str]] = field(default_factory=dict)
     mirror: list[tuple[str, str]] = field(default_factory=list)
+    outlines: bool = False
 
 
 def read(path: Path) -> Document:
@@ -118,7 +163,8 @@ def _say_unused(under: Path, seen: set[Path], builder: DocumentBuilder) -> None:
     unused = sorted(str(file) for file in there - seen)
     if unused:
         came = f"{len(unused):,} files of labels have no image: {listed(map(abridged, unused))}"
-        builder.say(came, "copy the images to where data.yaml says, or remove these files")
+        remedy = "labels lie beside their images, or in a folder labels beside one called images; or remove these files"
+        builder.say(came, remedy)
 
 
 def _config(file: Path, builder: DocumentBuilder) -> Config:
@@ -137,6 +183,9 @@ def _config(file: Path, builder: DocumentBuilder) -> Config:
         message = f"names is {short(raw.get('names'))}, expected a list of names or 0: name, 1: name, ..."
         raise BadInput(Problem(str(file), message, REMEDY))
     classes = {number: str(name) for number, name in names.items()}
+    if lists := [value for _, value in _of_splits(raw) if value.endswith(".txt")]:
+        message = f"divides its images by lists, which are not read: {listed(map(abridged, lists))}"
+        builder.say(message, "name such a list by `only` in a source of each split", "note", file)
     return _with_keypoints(file, raw, classes, builder)
 
 
@@ -153,7 +202,7 @@ def _with_keypoints(file: Path, raw: dict, classes: dict[int, str], builder: Doc
     """Raises BadInput where ``kpt_shape`` makes no sense; other keys that make none are problems."""
     shape = raw.get("kpt_shape")
     if shape is None:
-        return Config(classes)
+        return Config(classes, outlines=raw.get("task") == "segment")
     numbers = shape if isinstance(shape, list) else []
     whole = len(numbers) == 2 and all(type(n) is int for n in numbers)
     if not whole or not 0 < numbers[0] <= MOST_KEYPOINTS or numbers[1] not in (2, 3):
@@ -285,9 +334,11 @@ class _Lines:
     def add(self) -> None:
         """Adds the polygons, once all are known: as boxes where all of them are (turned) rectangles."""
         boxes = len(self._polygons) > 0 and all(map(_is_rectangle, (one.corners for one in self._polygons)))
+        boxes = boxes and not self._config.outlines
         if boxes:
             what = "polygons are all that there are, and all are rectangles: the upright box around each is used"
-            self._builder.pass_over(what, "", len(self._polygons))
+            remedy = "write `task: segment` into data.yaml if they are outlines"
+            self._builder.pass_over(what, remedy, len(self._polygons))
         lengths = {len(one.corners) for one in self._polygons}
         if len(self._polygons) > 2 and len(lengths) == 1 and not boxes:
             came = f"every polygon has {lengths.pop()} corners"

@@ -158,11 +158,12 @@ def _exports_below(folder: Path, files: Sequence[Path], unknown: list[Path]) -> 
     found: dict[Path, str | None] = {}
     roots: list[Path] = []
     several: dict[tuple[ModuleType, str | None], list[Path]] = defaultdict(list)
-    for parent in dict.fromkeys(file.parent for file in files):
+    parents = (file.parent for file in files)
+    for parent in dict.fromkeys(one.parent if one.name == "labels" and one != folder else one for one in parents):
         within = any(root == parent or root in parent.parents for root in roots)
-        if not within and _is_root(parent, folder):
+        if not within and _is_root(parent):
             roots.append(parent)
-            found |= {path: split_of(path.relative_to(parent)) for path in _of_yolo(parent)}
+            found |= _of_yolo(parent)
     labels = [file for file in files if file.name.lower().endswith((*SUFFIXES, ".zip"))]
     if len(labels) > MOST_FILES:
         message = f"holds more than {MOST_FILES:,} files that may be labels"
@@ -186,17 +187,17 @@ def _exports_below(folder: Path, files: Sequence[Path], unknown: list[Path]) -> 
     return found
 
 
-def _is_root(parent: Path, top: Path) -> bool:
-    """Whether a folder itself, or what names the classes in it, is a YOLO data set, and not one above ``top``."""
-    names = (*yolo.LISTS, "data.yaml", "dataset.yaml")
-    has_list = any(name in names or name.endswith((".yaml", ".yml")) for name in os.listdir(parent))
-    return has_list and yolo.recognises(parent)
+def _is_root(parent: Path) -> bool:
+    """Whether what names the classes of a YOLO data set lies in a folder, or in its folder of labels."""
+    there = [*os.listdir(parent), *(os.listdir(parent / "labels") if (parent / "labels").is_dir() else ())]
+    return any(name in yolo.LISTS or name.endswith((".yaml", ".yml")) for name in there) and yolo.recognises(parent)
 
 
-def _of_yolo(root: Path) -> list[Path]:
-    """The folders of the splits of a YOLO data set, or itself."""
+def _of_yolo(root: Path) -> dict[Path, str | None]:
+    """The folders of the splits of a YOLO data set, called so or named by data.yaml, or itself; and their splits."""
     for under in (root, root / "images"):
         own = [path for path in sorted(under.iterdir()) if path.name.lower() in SPLITS] if under.is_dir() else []
         if own := [path for path in own if path.is_dir() and list_images(path)]:
-            return own
-    return [root]
+            return {path: split_of(path.relative_to(root)) for path in own}
+    splits = {folder: split for file in sorted(root.glob("*.y*ml")) for folder, split in yolo.splits_of(file).items()}
+    return {**splits} if len(set(splits.values())) > 1 else {root: None}
