@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -22,7 +21,7 @@ from coarseparts.data.formats import (
     yolo_folder,
 )
 from coarseparts.data.formats.document import Document
-from coarseparts.data.formats.document_builder import head
+from coarseparts.data.formats.known_by_name import known_by_name
 from coarseparts.data.formats.unpacked import is_archive, unpacked
 from coarseparts.data.images import list_images
 from coarseparts.system.documents import no_garbage
@@ -46,31 +45,6 @@ MOST_FILES = 20_000
 
 SUFFIXES = (".json", ".xml", ".csv", ".slp", ".yaml", ".yml")
 """How files end that may be labels."""
-
-NOT_READ = (
-    (rb"<annotation\b(?!s)", "Pascal VOC or LabelMe XML, an XML file an image", "COCO, or the tool's own format"),
-    (rb'"asset"\s*:\s*\{|"assets"\s*:\s*\{', "VoTT", "COCO by a converter, or label in another tool"),
-    (rb'"_via_\w+"', "a project of VGG Image Annotator (VIA)", "Export Annotations (COCO format)"),
-    (rb'"(?:regions|region_attributes)"|region_shape_attributes', "VGG Image Annotator (VIA)", "its COCO format"),
-    (rb"^\x89HDF", "HDF5", "the table CollectedData_NAME.csv of DeepLabCut, or SLEAP's project .slp"),
-    (rb"<dataset\b.*<image_metadata|imglab", "dlib's XML", "COCO"),
-    (rb'"(?:systemMetadata|dataRow|data_row|Labeled Data)"', "Labelbox", "COCO by its converter"),
-    (rb'"(?:classTitle|classId)"\s*:.*"(?:geometryType|points)"|"classTitle"', "Supervisely or SuperAnnotate", "COCO"),
-    (rb'"schema_ref"|"slot_names"|"image"\s*:\s*\{[^{}]*"original_filename"', "V7 Darwin", "COCO"),
-    (rb'"segments_info"', "COCO panoptic", "COCO with instances (panopticapi converts it)"),
-    (rb'"coordinates"\s*:\s*\{', "CreateML", "COCO"),
-    (
-        rb'"tracks"\s*:\s*\[.*"shapes"\s*:\s*\[|"shapes"\s*:\s*\[.*"tracks"\s*:\s*\[|"bug_tracker"',
-        "a backup of CVAT's",
-        "CVAT for images 1.1 (Export task dataset)",
-    ),
-    (rb'"dm_format_version"|"categories"\s*:\s*\{\s*"label"', "Datumaro", "COCO or CVAT for images 1.1"),
-    (rb'"(?:_cls|sample_fields)"', "FiftyOne's own data set", "COCODetectionDataset or CVATImageDataset"),
-    (rb"^[^\n]*\bannotation_id\b[^\n]*\bannotator\b", "Label Studio's table", "JSON"),
-    (rb"^[^\n]*\binstance\.score\b", "SLEAP's analysis table", "the project .slp, or COCO"),
-    (rb"^filename,width,height,class,xmin", "a table of boxes", "COCO"),
-)
-"""What begins formats that are not read: their names, and what to choose in their place."""
 
 
 def read_export(path: Path) -> Document:
@@ -155,23 +129,17 @@ def _unknown(path: Path, files: Sequence[Path]) -> Problem:
 def _not_read(path: Path, files: Iterable[Path]) -> Problem | None:
     """The problem of files of a format that is known by name alone; None where there are none."""
     for file in list(files)[:20]:
-        if told := _known_by_name(file):
+        if told := known_by_name(file):
             at = "" if file == path else f"{abridged(file, 200)} "
             return Problem(str(path), f"{at}looks like {told[0]}, which is not read", f"export it as {told[1]}")
     return None
-
-
-def _known_by_name(file: Path) -> tuple[str, str] | None:
-    """The name of a file's format that is not read, and what to choose in its place."""
-    begin = head(file)
-    return next((told for pattern, *told in NOT_READ if re.search(pattern, begin, re.DOTALL)), None)  # type: ignore
 
 
 def not_read(files: Iterable[Path]) -> list[Problem]:
     """A problem for each format that some of the files have, of those that are known by name alone."""
     found: dict[str, list[tuple[Path, str]]] = defaultdict(list)
     for file in files:
-        if told := _known_by_name(file):
+        if told := known_by_name(file):
             found[told[0]].append((file, told[1]))
     problems = []
     for name, own in found.items():
