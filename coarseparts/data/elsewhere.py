@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection, Mapping
 
 from coarseparts.data.dataset_file import DatasetFile, Source
-from coarseparts.data.images import list_images, stem
+from coarseparts.data.images import image_names, stem
 from coarseparts.data.namesakes import meant, meant_by_masks
 
 Elsewhere = Mapping[str, Collection[str]]
@@ -22,7 +22,7 @@ def elsewhere(dataset: DatasetFile, i: int) -> Elsewhere:
         if not shared or other.images is None or source.images is None:
             continue
         if os.path.realpath(other.images) != os.path.realpath(source.images):
-            names = {name for name, _ in list_images(other.images)}
+            names = image_names(other.images)
             for path in shared:
                 found.setdefault(path, set()).update(names)
     return found

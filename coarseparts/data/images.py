@@ -269,14 +269,24 @@ def list_images(folder: Path) -> list[tuple[str, Path]]:
 
     Which files are images is told from their suffix; hidden files and folders are passed over.
     """
-    found = []
+    found = [(name, below / file) for name, below, file in _images_below(folder)]
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def image_names(folder: Path) -> list[str]:
+    """The names that ``list_images`` gives."""
+    return sorted(name for name, _, _ in _images_below(folder))
+
+
+def _images_below(folder: Path) -> Iterator[tuple[str, Path, str]]:
+    """The name of each image file relative to ``folder``, the folder in which it lies, and its own."""
     for parent, folders, files in os.walk(folder):
         folders[:] = [f for f in folders if not f.startswith(".")]
-        prefix = Path(parent).relative_to(folder).as_posix()
-        for name in files:
-            if not name.startswith(".") and name.lower().endswith(IMAGES):
-                found.append((name if prefix == "." else f"{prefix}/{name}", Path(parent, name)))
-    return sorted(found, key=lambda pair: pair[0])
+        below = Path(parent)
+        prefix = "" if below == folder else f"{below.relative_to(folder).as_posix()}/"
+        for file in files:
+            if not file.startswith(".") and file.lower().endswith(IMAGES):
+                yield prefix + file, below, file
 
 
 def stem(name: str) -> str:

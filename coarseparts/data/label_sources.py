@@ -22,7 +22,7 @@ from coarseparts.data.formats.mask_folder import find_maps, of_map
 from coarseparts.data.formats.mask_layouts import find_in_layout
 from coarseparts.data.formats.mask_values import doubts
 from coarseparts.data.formats.part_masks import PartFiles
-from coarseparts.data.images import list_images, stem
+from coarseparts.data.images import image_names, list_images, stem
 from coarseparts.data.namesakes import meant, meant_by_masks, taken_for
 from coarseparts.data.objects import Counts, joined_as
 from coarseparts.data.source_paths import kind
@@ -263,7 +263,7 @@ def read_tool(
     except BadInput as bad:
         return bad.problems
     labels.mirror |= dict.fromkeys(document.mirror)
-    names = [name for name, _ in list_images(folder)]
+    names = image_names(folder)
     found = of_document(path, document, dataset.parts, names, joined_as(source.join))
     labels.recognised.append(Recognised("labels", str(path), document.format or "an export", 1, found.counts))
     labels.add(labels.objects, found.objects)

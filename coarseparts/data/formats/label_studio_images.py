@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -22,10 +22,12 @@ def drawn_on(data: Any, results: Any) -> list[tuple[str, Any]]:
     if pages := _pages(data):
         return [(page, _of_page(results, i)) for i, page in enumerate(pages)]
     urls = _addresses(data)
+    if len(urls) < 2 or len({image_path(url)[0].rpartition("/")[2] for url in urls.values()}) < 2:
+        return [(url, results) for url in [*urls.values()][:1]]
     entries = [one for one in results if isinstance(one, dict)] if isinstance(results, list) else []
     places = dict.fromkeys(_place(one) for one in entries if "original_width" in one)
-    if not places or len({image_path(url)[0].rpartition("/")[2] for url in urls.values()}) < 2:
-        return [(url, results) for url in [*urls.values()][:1]]
+    if not places:
+        return [(next(iter(urls.values())), results)]
     named = {place: key for place in places if (key := _key(place, urls))}
     if len(places) == 1 and not named and (first := next(iter(urls))).lower() in _NAMES:
         named = {place: first for place in places}
@@ -75,8 +77,9 @@ def image_url(data: Any) -> str | None:
 def _addresses(data: Any) -> dict[str, str]:
     """The values of a task's data that are images, those first that are called so."""
     texts = {str(key): value for key, value in data.items() if isinstance(value, str)} if isinstance(data, dict) else {}
-    like: Sequence[str] = [key for key in texts if key.lower() in _NAMES]
-    return {key: texts[key] for key in (*like, *(key for key, value in texts.items() if _is_image(value)))}
+    like = [key for key in texts if key.lower() in _NAMES]
+    like += [key for key, value in texts.items() if key not in like and _is_image(value)]
+    return {key: texts[key] for key in like}
 
 
 def _is_image(url: str) -> bool:

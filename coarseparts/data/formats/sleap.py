@@ -57,9 +57,11 @@ def read(path: Path) -> Document:
     names = {id(skeleton): skeleton.name or NAMELESS for skeleton in labels.skeletons}
     for skeleton in labels.skeletons:
         builder.category(names[id(skeleton)], skeleton.node_names)
-    apart = told_apart([plain_path(name) for video in labels.videos for name in _sequence(video)])
+    sequences = {id(video): _sequence(video) for video in labels.videos}
+    apart = told_apart([plain_path(name) for files in sequences.values() for name in files])
     for frame in labels.labeled_frames:
-        image = builder.image(_image(frame, apart, builder), _size(frame.video))
+        files = sequences.get(id(frame.video), [])
+        image = builder.image(_image(frame, files, apart, builder), _size(frame.video))
         if image is not None:
             _add(frame, image, labelled, names, builder)
     return builder.document(_mirror(labels))
@@ -129,9 +131,9 @@ def _source(video: Any) -> Any:
     return video
 
 
-def _image(frame: Any, apart: dict[str, str], builder: DocumentBuilder) -> str:
-    """What a frame's image is called: its file, or of a film FILM_frame_000012.png, as sleap-io writes frames out."""
-    files = _sequence(frame.video)
+def _image(frame: Any, files: list[str], apart: dict[str, str], builder: DocumentBuilder) -> str:
+    """What a frame's image is called: its file, of the ``files`` of its video, or of a film FILM_frame_000012.png, as
+    sleap-io writes frames out."""
     if 0 <= frame.frame_idx < len(files):
         return apart[plain_path(files[frame.frame_idx])[0]]
     film = plain_path(str(_source(frame.video).filename))[0].rpartition("/")[2].rpartition(".")[0]
