@@ -91,3 +91,13 @@ def test_an_archive_of_masks_is_to_be_unpacked(tmp_path):
         archive.write(tmp_path / "photos" / "0.png", "SegmentationClass/0.png")
     with pytest.raises(BadInput, match=r"holds images, and no labels.*unpack"):
         read_export(tmp_path / "masks.zip")
+
+
+def test_an_export_that_is_named_and_says_nothing_is_refused(tmp_path):
+    photographs(tmp_path / "photos")
+    (tmp_path / "masks").mkdir()
+    for i in range(2):
+        Image.fromarray(np.full((20, 30), i + 1, np.uint8)).save(tmp_path / "masks" / f"{i}.png")
+    (tmp_path / "e.json").write_text('[{"id": 7, "data": {"text": "x"}, "annotations": [{"id": 1, "result": []}]}]')
+    with pytest.raises(BadInput, match="task 7 names no image file"):
+        propose([tmp_path / "photos", tmp_path / "e.json", tmp_path / "masks"], tmp_path / "d.yaml", ("a", "b"))

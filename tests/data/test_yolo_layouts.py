@@ -58,3 +58,25 @@ def test_lists_of_images_are_told(tmp_path):
     assert "divides its images by lists, which are not read: train.txt, lists/val.txt" in said(yolo.read(tmp_path))
     (tmp_path / "data.yaml").write_text(yaml.safe_dump(PLAIN | {"train": {"a": 1}, "val": 3}))
     assert not yolo.read(tmp_path).problems
+
+
+def test_labels_and_photographs_that_a_tool_keeps_apart_are_brought_together(tmp_path):
+    folder(tmp_path, PLAIN, {"photos/a.png": None, "photos/b 1.png": None, "photos/c.png": None})
+    (tmp_path / "data.yaml").unlink()
+    (tmp_path / "classes.txt").write_text("ant\nbee\n")
+    (tmp_path / "notes.json").write_text('{"categories": [{"id": 0, "name": "ant"}], "info": {"version": "1.0"}}')
+    (tmp_path / "labels").mkdir()
+    for name in ("0a1b2c3d-a", "0a1b2c3d-b_1", "0a1b2c3d-d"):
+        (tmp_path / "labels" / f"{name}.txt").write_text("0 .5 .5 .1 .2")
+    found = read_export(tmp_path)
+    files = {one["id"]: one["file_name"] for one in found.images}
+    assert sorted(files[one["image_id"]] for one in found.annotations) == ["photos/a.png", "photos/b 1.png"]
+    told = said(found)
+    assert "2 files of labels lie elsewhere" in told and "1 files of labels have no image" in told
+
+
+def test_a_stray_file_of_labels_is_not_given_to_an_image_of_another_split(tmp_path):
+    found = read(tmp_path, PLAIN, {"images/train/a.png": None, "images/val/b.png": "0 .5 .5 .1 .2"})
+    (tmp_path / "labels" / "val" / "a.txt").write_text("0 .5 .5 .1 .2")
+    found = yolo.read(tmp_path)
+    assert len(found.annotations) == 1 and "1 files of labels have no image" in said(found)

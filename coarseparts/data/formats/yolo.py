@@ -18,6 +18,7 @@ from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.document_builder import DocumentBuilder, Keypoints, head, plain_path
 from coarseparts.data.formats.yolo_folder import label_file, write
 from coarseparts.data.images import list_images, probe, stem
+from coarseparts.data.namesakes import meant
 from coarseparts.data.suffixes import IMAGES
 from coarseparts.labels.schema import MOST_KEYPOINTS
 from coarseparts.system.documents import DocumentError, load_yaml
@@ -28,7 +29,7 @@ __all__ = ["NAME", "read", "recognises", "write"]
 
 NAME = "YOLO"
 
-REMEDY = "export again as YOLO with images, and keep data.yaml, images and labels together"
+REMEDY = "export again as YOLO with images, or copy them into its folder images: data.yaml and labels lie beside it"
 
 LISTS = ("classes.txt", "obj.names")
 """Where the names of classes stand, a line each, in folders without data.yaml."""
@@ -145,24 +146,45 @@ def read(path: Path) -> Document:
         message = "holds no image, expected the images beside the labels: a share of an image says nothing without it"
         raise BadInput(Problem(str(under), message, REMEDY))
     lines = _Lines(config, builder)
-    seen = set()
+    whole = root.absolute()
+    labels = {name: whole / label_file(image.absolute().relative_to(whole)) for name, image in images}
+    unused = _unused(under, set(labels.values()))
+    labels |= _elsewhere(labels, unused, whole, builder)
+    _say_unused(unused - set(labels.values()), builder)
     for name, image in images:
-        labels = root.absolute() / label_file(image.absolute().relative_to(root.absolute()))
-        seen.add(labels)
-        lines.of_image(name, image, labels)
-    _say_unused(under, seen, builder)
+        lines.of_image(name, image, labels[name])
     lines.add()
     return builder.document(config.mirror)
 
 
-def _say_unused(under: Path, seen: set[Path], builder: DocumentBuilder) -> None:
-    """Problems for files of labels that no image has, in folders of labels."""
+def _unused(under: Path, seen: set[Path]) -> set[Path]:
+    """The files in folders of labels that are none of those ``seen``."""
     folders = {file.parent for file in seen if file.parent.is_dir()}
     folders |= {Path(at) for at, _, _ in os.walk(under.absolute()) if "labels" in Path(at).parts}
     there = {file for folder in folders for file in folder.glob("*.txt") if file.name.lower() not in NO_LABELS}
-    unused = sorted(str(file) for file in there - seen)
-    if unused:
-        came = f"{len(unused):,} files of labels have no image: {listed(map(abridged, unused))}"
+    return there - seen
+
+
+def _elsewhere(labels: dict[str, Path], unused: set[Path], root: Path, builder: DocumentBuilder) -> dict[str, Path]:
+    """Files of labels in folders of which YOLO uses none, by the images without labels for which they were written,
+    wherever these lie and whatever a tool put before the names; a note tells them."""
+    used = {file.parent for file in labels.values() if file.exists()}
+    files = {
+        file.relative_to(root).as_posix(): file for file in unused if root in file.parents and file.parent not in used
+    }
+    without = {f"{stem(name)}.txt": name for name, file in labels.items() if not file.exists()} if files else {}
+    pairs, _ = meant(sorted(files), without)
+    if pairs:
+        told = listed(f"{files[name].name} for {without[image]}" for name, image in pairs.items())
+        message = f"{len(pairs):,} files of labels lie elsewhere than YOLO looks for them, or are named otherwise"
+        builder.say(f"{message}, and are taken for the images that fit: {told}", "", "note")
+    return {without[image]: files[name] for name, image in pairs.items()}
+
+
+def _say_unused(files: set[Path], builder: DocumentBuilder) -> None:
+    """A problem of files of labels that no image has."""
+    if files:
+        came = f"{len(files):,} files of labels have no image: {listed(map(abridged, sorted(map(str, files))))}"
         remedy = "labels lie beside their images, or in a folder labels beside one called images; or remove these files"
         builder.say(came, remedy)
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from coarseparts.data.formats.index_names import index_names
 from coarseparts.data.formats.labelmap import names_of
 from coarseparts.data.formats.part_masks import JPEGS, OVERLAY
 from coarseparts.data.images import opened
@@ -255,6 +256,11 @@ def _masks_of(
             told = listed(map(str, sorted(values)))
             return f"{folder} holds the values {told}, which are no part indices 1, 2, 3, ..., and is passed over"
         indices = max(values)
+        named = index_names(folder)[1]
+        names = [named.get(index, "") for index in range(1, indices + 1)]
+        if all(names) and len(set(names)) == len(names):
+            parts = tuple(names)
+            indices = 0
     return [Masks(folder, images, key, parts, indices, suffix) for images, suffix in of]
 
 

@@ -17,7 +17,7 @@ from coarseparts.data.formats.registry import FORMATS, MOST_FILES, SUFFIXES, not
 from coarseparts.data.formats.unpacked import is_archive
 from coarseparts.data.images import list_images
 from coarseparts.data.suffixes import IMAGES
-from coarseparts.system.problems import BadInput, Problem, unreadable
+from coarseparts.system.problems import BadInput, Problem, errors, unreadable
 
 SPLITS = {
     **dict.fromkeys(("train", "training", "train2017"), "train"),
@@ -97,7 +97,9 @@ def survey(paths: Sequence[Path]) -> Survey:
             else:
                 found.passed_over[path] = bad.problems
             continue
-        if document.annotations:
+        if path in paths and not document.annotations and errors(document.problems):
+            problems += document.problems
+        elif document.annotations:
             found.exports.append(Export(path, document.format, document, split))
         else:
             found.passed_over[path] = document.problems
