@@ -22,7 +22,7 @@ from coarseparts.data.formats.outlines import bridged
 from coarseparts.data.images import MAX_PIXELS
 from coarseparts.system.lazy import Lazy
 from coarseparts.system.problems import BadInput, Problem, unreadable
-from coarseparts.system.text import abridged, reason
+from coarseparts.system.text import abridged, reason, short
 
 NAME = "SLEAP"
 
@@ -71,7 +71,11 @@ def _loaded(path: Path) -> Any:
     """sleap-io's Labels, films unopened. Raises BadInput."""
     try:
         _refuse_unsafe(path)
-        return sleap_io.load_slp(str(path), open_videos=False)
+        labels = sleap_io.load_slp(str(path), open_videos=False)
+        for name in (name for one in labels.skeletons for name in (one.name or "", *one.node_names)):
+            if not isinstance(name, str):
+                raise ValueError(f"a node or skeleton is called {short(name)}, expected a text")
+        return labels
     except ImportError:
         message = "is a project of SLEAP, which is read with sleap-io, and that is not installed"
         raise BadInput(Problem(str(path), message, "pip install 'coarseparts[formats]'")) from None
