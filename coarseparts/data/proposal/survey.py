@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from coarseparts.data.formats import deeplabcut, labelme, yolo
+from coarseparts.data.formats import deeplabcut, labelme, yolo, yolo_layout
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.document_builder import head
 from coarseparts.data.formats.registry import FORMATS, MOST_FILES, SUFFIXES, not_read, read_export
@@ -192,7 +192,9 @@ def _exports_below(folder: Path, files: Sequence[Path], unknown: list[Path]) -> 
 def _is_root(parent: Path) -> bool:
     """Whether what names the classes of a YOLO data set lies in a folder, or in its folder of labels."""
     there = [*os.listdir(parent), *(os.listdir(parent / "labels") if (parent / "labels").is_dir() else ())]
-    return any(name in yolo.LISTS or name.endswith((".yaml", ".yml")) for name in there) and yolo.recognises(parent)
+    return any(name in yolo_layout.LISTS or name.endswith((".yaml", ".yml")) for name in there) and yolo.recognises(
+        parent
+    )
 
 
 def _of_yolo(root: Path) -> dict[Path, str | None]:
@@ -201,5 +203,7 @@ def _of_yolo(root: Path) -> dict[Path, str | None]:
         own = [path for path in sorted(under.iterdir()) if path.name.lower() in SPLITS] if under.is_dir() else []
         if own := [path for path in own if path.is_dir() and list_images(path)]:
             return {path: split_of(path.relative_to(root)) for path in own}
-    splits = {folder: split for file in sorted(root.glob("*.y*ml")) for folder, split in yolo.splits_of(file).items()}
+    splits = {
+        folder: split for file in sorted(root.glob("*.y*ml")) for folder, split in yolo_layout.splits_of(file).items()
+    }
     return {**splits} if len(set(splits.values())) > 1 else {root: None}
