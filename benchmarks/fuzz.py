@@ -2,10 +2,11 @@
 
     python benchmarks/fuzz.py --kind coco --count 10000 --out runs/fuzz --jobs 2
 
-Kinds: coco, exports, dataset-file, run-folder, images, json, terminal (forks of a process that has imported the
-command line), signals, kills, sizes (processes of their own). ``--kind coco:40,json:20`` does several. A case's number
-and ``--seed`` decide everything about it; the same command again goes on where it was stopped. Every case is a line of
-OUT/cases.jsonl; failing ones stay with their files under OUT/failures, with a command.txt that repeats them.
+Kinds: coco, exports, sleap (where sleap-io is installed), dataset-file, run-folder, images, json, terminal (forks of a
+process that has imported the command line), signals, kills, sizes (processes of their own). ``--kind coco:40,json:20``
+does several. A case's number and ``--seed`` decide everything about it; the same command again goes on where it was
+stopped. Every case is a line of OUT/cases.jsonl; failing ones stay with their files under OUT/failures, with a
+command.txt that repeats them.
 
 Exit status 1 when there is any finding: a traceback (or an "unforeseen error"), a hang, a wrong exit status, a message
 that does not name what is damaged, a half-written file, a user's file that was changed, control characters in what is

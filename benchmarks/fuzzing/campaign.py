@@ -26,6 +26,7 @@ from fuzzing.process import Outcome, forks
 KINDS = {
     "coco": "coco",
     "exports": "exports",
+    "sleap": "sleap",
     "dataset-file": "dataset_file",
     "run-folder": "run_folder",
     "images": "images",

@@ -53,11 +53,14 @@ def undamaged(place: Path, base: Path, twin: str) -> None:
 def _write(own: Path, base: Path, name: str) -> None:
     """The coarse labels of the first photographs as an export in a new folder."""
     from coarseparts.data.conversion import convert
+    from fuzzing import sleap
 
     few = world.dataset(base) / "data" / "few"
     own.mkdir()
     if name == "deeplabcut":
         return _table(few / "coarse.json", own / "CollectedData_ann.csv")
+    if name == "sleap":
+        return world.in_a_child(lambda: sleap.project(few / "coarse.json", own / sleap.FILE))
     to = "cvat" if name == "zip" else name
     ends = {"cvat": ".xml", "label-studio": ".json"}
     made = convert(few / "coarse.json", own / f"export{ends.get(to, '')}", to, few / "images").path

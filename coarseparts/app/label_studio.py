@@ -21,7 +21,7 @@ from coarseparts.app.requests import picture_of
 from coarseparts.data import loading
 from coarseparts.data.dataset_file import Crop
 from coarseparts.data.formats import label_studio_rle
-from coarseparts.data.formats.label_studio import image_path, image_url
+from coarseparts.data.formats.label_studio_images import image_path, image_url
 from coarseparts.data.formats.outlines import outer_rings, simplified
 from coarseparts.data.images import allowed, read_photograph, stem
 from coarseparts.data.namesakes import meant

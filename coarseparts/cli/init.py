@@ -35,7 +35,10 @@ def init(
     ] = None,
     parts: Annotated[
         str,
-        DataOption(help="the parts' names, in the order of masks' indices; also: which categories are parts [told]"),
+        DataOption(
+            help="the parts' names, in the order of masks' indices, or with their colours (head=#ff0000); also: which "
+            "categories are parts [told]"
+        ),
     ] = "",
     max_pixels: MaxPixels = None,
 ) -> None:

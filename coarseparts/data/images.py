@@ -184,14 +184,14 @@ def probe(path: str | Path) -> tuple[int, int]:
     with opened(path) as image:
         _to_largest(image)
         width, height = image.size
-        return (height, width) if _orientation(image) >= 5 else (width, height)
+        return (height, width) if orientation_of(image) >= 5 else (width, height)
 
 
 def orientation(path: str | Path) -> int:
     """The EXIF orientation of an image, 1..8; from 5 on its sides change places. 1 where it cannot be read."""
     try:
         with opened(path) as image:
-            return _orientation(image)
+            return orientation_of(image)
     except BadInput:
         return 1
 
@@ -224,7 +224,7 @@ def read_photograph(path: str | Path) -> Photograph:
     allows that. Raises BadInput."""
     with opened(path, reduced=True) as image:
         _to_largest(image)
-        size = image.size[::-1] if _orientation(image) >= 5 else image.size
+        size = image.size[::-1] if orientation_of(image) >= 5 else image.size
         times = _halvings(image) or 0
         if times and image.format == "JPEG2000":
             image.reduce = times  # type: ignore[assignment]
@@ -254,7 +254,7 @@ def pixels(image: Image.Image, name: str, refuse: bool = True) -> tuple[np.ndarr
             done.append(f"has {frames} frames, {f'number {image.tell() + 1}' if image.tell() else 'the first'} is used")
         if said := image.info.get(tiff.SAID):
             done.append(said)
-        orientation = _orientation(image)
+        orientation = orientation_of(image)
         if image.mode in ("RGB", "RGBA") and any("16" in raw for raw in raw_modes):
             image, by = tiff.of_few_bits(image)
             done.append(f"16-bit colour, {f'divided by {by}' if by < 256 else 'converted to 8 bits'}")
@@ -269,14 +269,24 @@ def list_images(folder: Path) -> list[tuple[str, Path]]:
 
     Which files are images is told from their suffix; hidden files and folders are passed over.
     """
-    found = []
+    found = [(name, below / file) for name, below, file in _images_below(folder)]
+    return sorted(found, key=lambda pair: pair[0])
+
+
+def image_names(folder: Path) -> list[str]:
+    """The names that ``list_images`` gives."""
+    return sorted(name for name, _, _ in _images_below(folder))
+
+
+def _images_below(folder: Path) -> Iterator[tuple[str, Path, str]]:
+    """The name of each image file relative to ``folder``, the folder in which it lies, and its own."""
     for parent, folders, files in os.walk(folder):
         folders[:] = [f for f in folders if not f.startswith(".")]
-        prefix = Path(parent).relative_to(folder).as_posix()
-        for name in files:
-            if not name.startswith(".") and name.lower().endswith(IMAGES):
-                found.append((name if prefix == "." else f"{prefix}/{name}", Path(parent, name)))
-    return sorted(found, key=lambda pair: pair[0])
+        below = Path(parent)
+        prefix = "" if below == folder else f"{below.relative_to(folder).as_posix()}/"
+        for file in files:
+            if not file.startswith(".") and file.lower().endswith(IMAGES):
+                yield prefix + file, below, file
 
 
 def stem(name: str) -> str:
@@ -285,7 +295,7 @@ def stem(name: str) -> str:
     return head if dot and "/" not in tail and head and not head.endswith("/") else name
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
     """The EXIF orientation, 1..8; 1 when there is none or it is damaged."""
     try:
         with _quiet():
@@ -296,7 +306,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_rgb(image: Image.Image, file: str, done: list[str]) -> np.ndarray:
-    if _orientation(image) > 1:
+    if orientation_of(image) > 1:
         image = ImageOps.exif_transpose(image)
     mode = image.mode
     if mode == "RGB":

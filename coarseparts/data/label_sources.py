@@ -17,12 +17,13 @@ from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.coco import read_of_parts, read_part_coco
 from coarseparts.data.formats.colours import are_numbers, declared
 from coarseparts.data.formats.document import Document
+from coarseparts.data.formats.index_names import numbers_named
 from coarseparts.data.formats.labelmap import Colours, read_labelmap
 from coarseparts.data.formats.mask_folder import find_maps, of_map
 from coarseparts.data.formats.mask_layouts import find_in_layout
 from coarseparts.data.formats.mask_values import doubts
 from coarseparts.data.formats.part_masks import PartFiles
-from coarseparts.data.images import list_images, stem
+from coarseparts.data.images import image_names, list_images, stem
 from coarseparts.data.namesakes import meant, meant_by_masks, taken_for
 from coarseparts.data.objects import Counts, joined_as
 from coarseparts.data.source_paths import kind
@@ -184,7 +185,7 @@ def _of_masks(folder: Path, source: Source, labels: Labels) -> Recognised:
     of_each = any(index for files in labels.part_files.values() for index, _ in files)
     coloured = f"{'numbers' if are_numbers(labels.colours) else 'colours'} by `colours`"
     if source.colours is None:
-        coloured = "grey levels" if are_numbers(labels.colours) else "colours by labelmap.txt"
+        coloured = "grey levels or other numbers" if are_numbers(labels.colours) else "colours by labelmap.txt"
     layout = "a file for each part" if of_each else coloured if labels.colours else "index masks"
     return Recognised("part_masks", str(folder), layout, sum(map(len, labels.part_files.values())))
 
@@ -193,7 +194,10 @@ def _colours(dataset: DatasetFile, source: Source, folder: Path) -> tuple[Colour
     """The colours of part masks as the source or a labelmap says them."""
     if source.colours is not None:
         return declared(source.colours, dataset.parts)[0], []
-    return ((), []) if dataset.overlapping else read_labelmap(folder, dataset.parts)
+    if dataset.overlapping:
+        return (), []
+    colours, problems = read_labelmap(folder, dataset.parts)
+    return (colours, problems) if colours or problems else numbers_named(folder, dataset.parts)
 
 
 def _part_files(
@@ -263,7 +267,7 @@ def read_tool(
     except BadInput as bad:
         return bad.problems
     labels.mirror |= dict.fromkeys(document.mirror)
-    names = [name for name, _ in list_images(folder)]
+    names = image_names(folder)
     found = of_document(path, document, dataset.parts, names, joined_as(source.join))
     labels.recognised.append(Recognised("labels", str(path), document.format or "an export", 1, found.counts))
     labels.add(labels.objects, found.objects)

@@ -31,6 +31,11 @@ KEYPOINT_MARGIN = 0.25
 before the crop's own margin, where keypoints are all there is to crop by. Our own guess."""
 
 
+NEAR = 3
+"""Pixels between a keypoint and the piece of the part masks that is taken to be its object's: tips are clicked just
+beyond the outline."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What one sample is made from, and how. ``use``: coarse styles that the sample carries (the crop goes by all that
@@ -74,7 +79,9 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
         problems += bad.problems
     if parts is not None and found.alone and not schema.overlapping:
         problems += _apart_from_parts(found, labels, parts)
-    if parts is not None and not found.alone and (own := _region(labels, size)) is not None:
+    if parts is not None and not found.alone:
+        own = _region(labels, size)
+        own = _pieces(labels, parts) if own is None else own
         # Whose parts they are is not said, and another object's must not count as background either.
         parts[~own & (parts > 0)] = IGNORE
     if any(problem.severity == "error" for problem in problems):
@@ -191,6 +198,21 @@ def _inside(points: np.ndarray, extent: np.ndarray, margin: np.ndarray) -> np.nd
     """(n,) bool: which points (n, 2) lie in a box (x0, y0, x1, y1) that is larger by ``margin`` (2,) on each side."""
     inside: np.ndarray = ((points >= extent[:2] - margin) & (points <= extent[2:] + margin)).all(1)
     return inside
+
+
+def _pieces(labels: Mapping[str, np.ndarray], parts: np.ndarray) -> np.ndarray:
+    """(H, W) bool: the connected pieces of all parts together, of a map (H, W), on which one of the object's keypoints
+    lies or to which it is nearest by ``NEAR`` pixels at most."""
+    from scipy import ndimage  # here, for it takes a third of a second to import
+
+    pieces, count = ndimage.label((parts > 0) & (parts != IGNORE), np.ones((3, 3)))
+    points = labels.get("keypoints", np.zeros((0, 3)))
+    if not count or not len(points):
+        return pieces > 0
+    away, (rows, columns) = ndimage.distance_transform_edt(pieces == 0, return_indices=True)
+    x, y = np.clip(points[points[:, 2] > 0, :2].astype(int), 0, np.array(parts.shape[::-1]) - 1).T
+    near = away[y, x] <= NEAR
+    return np.isin(pieces, pieces[rows[y, x], columns[y, x]][near])
 
 
 def _region(labels: Mapping[str, np.ndarray], size: tuple[int, int]) -> np.ndarray | None:

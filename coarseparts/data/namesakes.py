@@ -84,7 +84,8 @@ def meant(names: Iterable[str], files: Collection[str]) -> tuple[dict[str, str],
 
     Names are alike that differ in how they are encoded: composed accents, %20, backslashes; else in the folders or the
     machine before the end that they have in common, of which the longest counts; else in capitals; else in what a tool
-    puts before the names of uploaded files, or behind those of versions of a data set and of addresses. Where several
+    puts before the names of uploaded files, or behind those of versions of a data set and of addresses; else in spaces
+    and signs for which tools write others or none. Where several
     names fit one file, or the file has its own name among ``names``, none is meant.
     """
     names = list(names)
@@ -168,7 +169,16 @@ def _written(name: str) -> tuple[Forms, ...]:
     ends = tuple("/".join(pieces[i:]) for i in range(len(pieces)))
     base = pieces[-1].casefold()
     plainest = _VERSION.sub(r".\1", _UPLOAD.sub("", base.partition("?")[0]))
-    return (plain,), (decoded,), ends, (base,), (plainest,), (_OF_CHANNEL.sub("", plainest),)
+    return (plain,), (decoded,), ends, (base,), (plainest,), (_OF_CHANNEL.sub("", plainest),), _cleaned(plainest)
+
+
+def _cleaned(name: str) -> Forms:
+    """A file's name as tools write it that keep letters, digits and few other characters: for those that they put in
+    the place of others, and for those that they leave out."""
+    stem, dot, suffix = name.rpartition(".")
+    kept = re.sub(r"[^-\w.]", "", stem.strip().replace(" ", "_"))
+    forms = dict.fromkeys((re.sub(r"[\W_]+", "_", stem).strip("_"), kept))
+    return tuple(each + dot + suffix for each in forms if each)
 
 
 def _of_mask(stem: str) -> tuple[Forms, ...]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from coarseparts.data import accounts
 from coarseparts.data.accounts import Account
 from coarseparts.data.dataset_file import DatasetFile, Source
+from coarseparts.data.elsewhere import elsewhere, masked_elsewhere, named_elsewhere
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.names import read_names
@@ -89,6 +90,9 @@ def read_source(
     labelled = labels.objects.keys() | labels.whole.keys() | {name for name in there if stem(name) in of_stem}
     # Labels may name files that do not look like images from their names: they are images of this source as well.
     images = there | {name: folder / name for name in labelled - there.keys() if is_file(folder / name)}
+    others = elsewhere(dataset, i)
+    absent = {name: [*labels.objects.get(name, ()), *labels.of_whole(name)] for name in labelled - images.keys()}
+    labelled -= named_elsewhere({name: said[0].file for name, said in absent.items()}, others) if others else set()
     problems += passed_over(folder, images)
 
     def leave_out(names: Collection[str], reason: str) -> None:
@@ -112,8 +116,11 @@ def read_source(
         leave_out([name], accounts.SAME_STEM)
         labelled.discard(name)
     part_masks = {name: files[0][1] for name, files in labels.part_files.items()}
-    for masks, what in ((part_masks, "part mask"), *((maps, style) for style, maps in labels.maps.items())):
-        problems += _without_image(masks, stems_there, images, folder, what)
+    each = [(part_masks, source.part_masks, "part mask")]
+    each += [(maps, source.by_style[style], style) for style, maps in labels.maps.items()]
+    for masks, of, what in each:
+        known = stems_there | masked_elsewhere(masks.keys() - stems_there, of, others)
+        problems += _without_image(masks, known, images, folder, what)
     if without:
         message = f"{len(without)} of {len(images)} images have no labels that can be used and are left out"
         problems.append(Problem(str(folder), f"{message}: {listed(without, SHOWN)}", "", "note"))
@@ -143,8 +150,9 @@ def read_source(
         if own and stem(name) in labels.maps.get("mask", ()):
             masked.append(own)
         said[name] = own, whole
-    problems += _masks_not_used(source, masked)
+    problems += [*_masks_not_used(source, masked), *_shared_parts(folder, said)]
     spare = part_masks.keys() - stems_there
+    spare -= masked_elsewhere(spare, source.part_masks, others)
     return Found(account, problems, said, labels.keypoints, spare, labels.mirror, labels.recognised)
 
 
@@ -181,6 +189,25 @@ def _masks_not_used(source: Source, masked: list[list[Annotation]]) -> list[Prob
         remedy = "give each object its own segmentation in the COCO file"
         problems.append(Problem(str(source.by_style["mask"]), f"{message}: {listed(shared, SHOWN)}", remedy, "note"))
     return problems
+
+
+def _shared_parts(folder: Path, said: Mapping[str, Said]) -> list[Problem]:
+    """A note on images of several objects whose part masks are the image's, where nothing but keypoints says where the
+    objects are."""
+    shared = [
+        name
+        for name, (own, whole) in said.items()
+        if any(one.has_parts for one in whole)
+        and any(not one.alone and "keypoints" in one.labels and not {"mask", "box"} & one.labels.keys() for one in own)
+    ]
+    if not shared:
+        return []
+    message = (
+        f"{len(shared)} images show several objects with keypoints, and their part masks do not say whose they are"
+    )
+    remedy = "each object has the pieces on which its keypoints lie, and the others are not learned from; give objects "
+    remedy += "that touch a mask or box each"
+    return [Problem(str(folder), f"{message}: {listed(shared, SHOWN)}", remedy, "note")]
 
 
 def _photographs(source: Source, labels: Labels) -> dict[str, Path]:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from coarseparts.data.formats.registry import SUFFIXES
 from coarseparts.data.images import MAX_PIXELS, allowed, list_images
 from coarseparts.inference.model import Model
 from coarseparts.labels.given import fingerprint
@@ -92,8 +93,12 @@ def digest(model: Model, labels: Iterable[Path], with_overlay: bool) -> str:
         for tensor in module.state_dict().values():
             found.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     for path in labels:
-        each = [file for _, file in list_images(path)] if path.is_dir() else []
-        found.update(fingerprint(each).encode(errors="surrogatepass") if path.is_dir() else path.read_bytes())
+        if path.is_dir():  # of an export, else of maps
+            texts = sorted(file for file in path.rglob("*") if file.name.lower().endswith((*SUFFIXES, ".txt")))
+            each = texts or [file for _, file in list_images(path)]
+            found.update(fingerprint(each).encode(errors="surrogatepass"))
+        else:
+            found.update(path.read_bytes())
     found.update(bytes([with_overlay]))
     if allowed() != MAX_PIXELS:
         found.update(str(allowed()).encode())

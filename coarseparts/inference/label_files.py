@@ -109,7 +109,7 @@ def _objects_of(path: Path, schema: Schema, photographs: Mapping[str, Path]) -> 
     BadInput."""
 
     join = joined_as("place")
-    if not is_archive(path) and format_of(path) in (None, coco_document):
+    if path.is_file() and not is_archive(path) and format_of(path) in (None, coco_document):
         read, problems = read_coco(path, schema.parts, photographs=frozenset(photographs))
         objects, notes = join([one for one in read if not one.part_segments])
         return objects, [*problems, *notes]
@@ -126,12 +126,14 @@ def _refuse_missing(path: Path, key: str) -> None:
         there = kind(path)
     except OSError as error:
         raise BadInput(unreadable(path, error, "give yourself permission to read it")) from None
-    may_be = [what for what, keys in (("folder", FOLDERS), ("file", FILES)) if key in keys]
+    key_of = "labels" if key == "coco" else key  # an export is a file or a folder
+    may_be = [what for what, keys in (("folder", FOLDERS), ("file", FILES)) if key_of in keys]
     if there not in may_be:
         message = f"is no {' and no '.join(may_be)}" if there else "is missing"
-        what = {"file": "COCO file", "folder": "folder of maps"}
+        what = {"file": "a COCO file", "folder": "a folder of maps"}
         option = "--labels" if key == "coco" else f"--labels {key}=PATH"
-        raise BadInput(Problem(str(path), message, f"name a {' or a '.join(what[w] for w in may_be)} with {option}"))
+        named = "an export of labels" if key == "coco" else " or ".join(what[w] for w in may_be)
+        raise BadInput(Problem(str(path), message, f"name {named} with {option}"))
 
 
 def _unknown_keypoints(file: Path, annotated: Mapping[str, None], schema: Schema) -> list[Problem]:

@@ -6,7 +6,7 @@ Coordinates are pixels of the upright image; what is wrong is told as a ``Proble
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -171,20 +171,26 @@ def fingerprint(value: Any) -> str:
     kind = type(value)
     if kind in _PLAIN:
         return repr(value)
-    if kind in (list, tuple):  # first, for most of what is said is lists of numbers
-        return f"[{','.join(map(repr if _PLAIN.issuperset(map(type, value)) else fingerprint, value))}]"
-    if isinstance(value, np.ndarray):
+    if isinstance(value, list | tuple):  # first, for most of what is said is lists of numbers
+        return f"[{','.join(map(repr, value) if _PLAIN.issuperset(map(type, value)) else _each(value))}]"
+    if kind is np.ndarray:
         return f"{value.dtype}{value.shape}{value.tobytes().hex()}"
     if isinstance(value, Path):
+        whole = value if value.is_absolute() else value.absolute()
         try:
             stat = value.stat()
-            return f"{value.absolute()!r}|{stat.st_size}|{stat.st_mtime_ns}"
+            return f"{whole!r}|{stat.st_size}|{stat.st_mtime_ns}"
         except OSError:
-            return f"{value.absolute()!r}|not there"  # found when it is loaded
-    if hasattr(value, "__dataclass_fields__"):
-        return f"({','.join(fingerprint(getattr(value, name)) for name in value.__dataclass_fields__)})"
+            return f"{whole!r}|not there"  # found when it is loaded
+    if (fields := getattr(value, "__dataclass_fields__", None)) is not None:
+        return f"({','.join(_each([getattr(value, name) for name in fields]))})"
     if isinstance(value, Mapping):
-        return f"{{{','.join(f'{key!r}:{fingerprint(value[key])}' for key in sorted(value))}}}"
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(fingerprint, value))}]"
+        keys = sorted(value)
+        pairs = zip(keys, _each([value[key] for key in keys]), strict=True)
+        return f"{{{','.join([f'{key!r}:{said}' for key, said in pairs])}}}"
     return os.fspath(value) if isinstance(value, os.PathLike) else repr(value)
+
+
+def _each(values: Iterable[Any]) -> list[str]:
+    """The fingerprints of several values."""
+    return [repr(one) if type(one) in _PLAIN else fingerprint(one) for one in values]

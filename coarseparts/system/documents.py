@@ -38,13 +38,14 @@ class DocumentError(ValueError):
     """A file is no document of its kind; the text says what it is instead, without naming the file."""
 
 
-def load_json(path: Path) -> Any:
-    """What a JSON file says, in UTF-8, UTF-16 or UTF-32, with or without a byte-order mark.
+def load_json(path: Path, raw: bytes | None = None) -> Any:
+    """What a JSON file says, in UTF-8, UTF-16 or UTF-32, with or without a byte-order mark; ``raw``: its bytes, where
+    they have been read.
 
     Raises DocumentError for what is no JSON, for a key that stands twice in one object (JSON's readers disagree about
     what that means), for nesting beyond Python's reach; OSError where the file cannot be read.
     """
-    raw = path.read_bytes()
+    raw = path.read_bytes() if raw is None else raw
     try:
         text = raw.decode(json.detect_encoding(raw)).removeprefix("\ufeff")
     except UnicodeDecodeError:

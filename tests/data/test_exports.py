@@ -230,30 +230,6 @@ def test_several_coco_files_of_an_export_are_one(tmp_path):
     assert [set(sample.labels) >= {"keypoints", "mask"} and sample.parts is not None for sample in found] == [True] * 2
 
 
-@pytest.mark.parametrize(
-    "name, text, said",
-    [
-        ("a.xml", "<annotation><folder>x</folder></annotation>", "Pascal VOC"),
-        ("a.json", '{"_via_settings": {}}', "VGG Image Annotator"),
-        (
-            "samples.json",
-            '{"samples": [{"filepath": "a.png", "x": {"_cls": "Detections"}}]}',
-            "FiftyOne's own data set",
-        ),
-        ("a.csv", "annotation_id,annotator,image,label\n1,1,a.png,[]\n", "Label Studio's table.*export it as JSON"),
-        ("a.csv", "track,frame_idx,instance.score,eye.x,eye.y\n", "SLEAP's analysis table"),
-        ("a.json", '{"x": 1}', "no format that is known; export it as one of these: CVAT for images"),
-        ("a.bin", "", "no format that is known"),
-    ],
-)
-def test_what_is_not_read_is_named_with_what_to_choose(tmp_path, name, text, said):
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / name).write_text(text)
-    for path in (tmp_path / "in" / name, tmp_path / "in"):
-        with pytest.raises(BadInput, match=said):
-            read_export(path)
-
-
 @pytest.mark.parametrize("name", ["coco", "cvat", "label-studio"])
 def test_categories_that_spell_parts_otherwise_are_the_parts_and_that_is_told(tmp_path, name):
     document = ants()

@@ -257,3 +257,30 @@ def test_keypoints_and_a_run_length_mask_without_a_box_are_one_object(tmp_path: 
     file.write_text(json.dumps({"images": images, "annotations": entries, "categories": categories}))
     (joined,), _ = join(read_coco(file)[0])
     assert set(joined.labels) == {"keypoints", "mask"} and joined.alone
+
+
+def unnamed(file: Path, *keypoints: list, of: list[int] | None = None) -> Path:
+    """A COCO file whose categories name no keypoints, an object an image."""
+    of = of or [1] * len(keypoints)
+    content = {
+        "images": [{"id": i, "file_name": f"{i}.png", "width": 40, "height": 30} for i in range(len(keypoints))],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": of[i], "keypoints": value} for i, value in enumerate(keypoints)
+        ],
+        "categories": [{"id": key, "name": f"ant{key}"} for key in sorted(set(of))],
+    }
+    file.write_text(json.dumps(content))
+    return file
+
+
+def test_keypoints_without_names_are_numbered_and_that_is_told(tmp_path: Path) -> None:
+    objects, problems = read_coco(unnamed(tmp_path / "c.json", [5, 6, 2, 7, 8, 1], [[1, 2, 2], [3, 4, 2]]))
+    assert [one.keypoint_names for one in objects] == [("keypoint_0", "keypoint_1")] * 2
+    assert [problem.severity for problem in problems][:1] == ["note"] and "does not name its 2" in problems[0].message
+    objects, _ = read_coco(unnamed(tmp_path / "c.json", [5, 6, 2, 7, 8, 1], [1, 2, 2] * 3, of=[1, 2]))
+    assert [one.keypoint_names[0] for one in objects] == ["ant1 keypoint_0", "ant2 keypoint_0"]
+
+
+def test_keypoints_without_names_that_are_not_as_many_are_an_error(tmp_path: Path) -> None:
+    _, problems = read_coco(unnamed(tmp_path / "c.json", [5, 6, 2, 7, 8, 1], [1, 2, 2]))
+    assert len(problems) == 2 and all("for 0 keypoint names" in problem.message for problem in problems)

@@ -254,10 +254,10 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_read(tmp_path, change, mes
 
 def test_what_says_nothing_of_objects_is_counted(tmp_path):
     choice = {"type": "choices", "value": {"choices": ["good"]}, "from_name": "c", "to_name": "image", "id": "q"}
-    vector = region("v", "vectorlabels", ["ant"], vertices=[])
+    vector = region("v", "cubelabels", ["ant"], sides=[])
     nameless = region("n", "polygonlabels", [], points=[[0, 0], [10, 0], [10, 20]])
     told = said(read(tmp_path, task(choice, choice | {"id": "r"}, vector, nameless)))
-    assert "2 results of the type choices" in told and "type vectorlabels" in told and "no label" in told
+    assert "2 results of the type choices" in told and "type cubelabels" in told and "no label" in told
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_what_says_nothing_of_objects_is_counted(tmp_path):
         '[{"annotations": [1], "data": {"image": "a.jpg"}}]',
         '[{"annotations": [{"result": 3}], "data": {"image": "a.jpg"}}]',
         '[{"annotations": [{"result": [3, {"value": {"x": 1}}]}], "data": {"image": "a.jpg"}}]',
-        '[{"annotations": [], "data": {"image": ["a.jpg"]}}]',
+        '[{"annotations": [], "data": {"image": ["a"]}}]',
         '[{"annotations": [], "data": {"image": "../../../a.jpg"}}]',
         '[{"annotations": [], "data": {"image": "http://[a.jpg"}}]',
         '[{"annotations": [], "data": 3}]',
@@ -356,3 +356,74 @@ def test_no_damage_crashes_the_reader(tmp_path, whole):
         assert "a.json" in str(error)
     else:
         json.dumps([found.images, found.categories, found.annotations], allow_nan=False)
+
+
+def pages(document: Document) -> dict[str, list[str]]:
+    """By image the categories of what is drawn on it."""
+    names = {one["id"]: one["name"] for one in document.categories}
+    found: dict[str, list[str]] = {one["file_name"]: [] for one in document.images}
+    files = {one["id"]: one["file_name"] for one in document.images}
+    for one in document.annotations:
+        found[files[one["image_id"]]].append(names[one["category_id"]])
+    return found
+
+
+def test_of_several_images_each_region_is_on_the_one_that_its_control_is_called_as(tmp_path):
+    both = [box("a", "ant", 1, 2, 3, 4) | {"to_name": "Left"}, box("b", "bee", 1, 2, 3, 4) | {"to_name": "right"}]
+    data = {"left": "/data/upload/7/0a1b2c3d-1.jpg", "right": "/data/upload/7/0a1b2c3d-2.jpg"}
+    found = read(tmp_path, task(*both, data=data))
+    assert pages(found) == {"0a1b2c3d-1.jpg": ["ant"], "0a1b2c3d-2.jpg": ["bee"]} and not found.problems
+    old = [one | {"to_name": "x", "source": f"${key}"} for one, key in zip(both, data, strict=True)]
+    assert pages(read(tmp_path, task(*old, data=data))) == pages(found)
+    assert pages(read(tmp_path, task(both[1], data=data))) == {"0a1b2c3d-2.jpg": ["bee"]}
+
+
+def test_where_nothing_says_on_which_image_a_region_is_it_is_an_error(tmp_path):
+    two = [box("a", "ant", 1, 2, 3, 4) | {"to_name": "x"}, box("b", "bee", 1, 2, 3, 4) | {"to_name": "y"}]
+    data = {"left": "1.jpg", "right": "2.jpg"}
+    for results in (two, two[:1]):
+        found = read(tmp_path, task(*results, data=data))
+        assert "has several images (left: 1.jpg, right: 2.jpg), and nothing says which one" in said(found)
+        assert errors(found.problems) and not found.annotations
+    same = {"url": "https://a.b/1.jpg?x=1", "name": "1.jpg"}
+    assert pages(read(tmp_path, task(two[0], data=same))) == {"1.jpg": ["ant"]}
+
+
+def test_pages_of_a_task_are_images(tmp_path):
+    results = [box("a", "ant", 1, 2, 3, 4) | {"item_index": 0}, box("b", "bee", 1, 2, 3, 4) | {"item_index": 1}]
+    data = {"pages": ["/data/upload/7/1a1b2c3d-1.jpg", "/data/upload/7/2a1b2c3d-2.jpg"]}
+    found = read(tmp_path, task(*results, data=data))
+    assert pages(found) == {"1a1b2c3d-1.jpg": ["ant"], "2a1b2c3d-2.jpg": ["bee"]}
+
+
+def test_a_closed_vector_is_a_polygon(tmp_path):
+    corners = [(10, 10), (30, 10), (30, 50), (10, 50)]
+    vertices = [
+        {"id": str(i), "x": x, "y": y, "prevPointId": str(i - 1) if i else None} for i, (x, y) in enumerate(corners)
+    ]
+    shuffled = [vertices[i] for i in (2, 0, 3, 1)]
+    found = read(tmp_path, task(region("v", "vectorlabels", ["head"], vertices=shuffled, closed=True)))
+    assert sorted(np.reshape(found.annotations[0]["segmentation"], (-1, 2)).tolist()) == [
+        [20, 10],
+        [20, 50],
+        [60, 10],
+        [60, 50],
+    ]
+    bent = [one | {"isBezier": True} for one in vertices]
+    bent[0]["controlPoint2"], bent[1]["controlPoint1"] = {"x": 15, "y": 0}, {"x": 25, "y": 0}
+    found = read(tmp_path, task(region("v", "vectorlabels", ["head"], vertices=bent, closed=True)))
+    points = np.reshape(found.annotations[0]["segmentation"], (-1, 2))
+    assert points[:, 1].min() == pytest.approx(2.5) and len(points) == 16 + 3, "one side is a curve to the top"
+    found = read(tmp_path, task(region("v", "vectorlabels", ["head"], vertices=vertices, closed=False)))
+    assert "open vectors" in said(found) and not errors(found.problems)
+
+
+def test_keypoints_that_nothing_ties_lie_in_boxes_and_masks_of_one_label(tmp_path):
+    regions = []
+    for i, x in enumerate((10, 60)):
+        outline = [[x, 10], [x + 20, 10], [x + 20, 40], [x, 40]]
+        regions += [box(f"b{i}", "ant", x, 10, 20, 30), region(f"p{i}", "polygonlabels", ["ant"], points=outline)]
+        regions += [point(f"e{i}", "eye", x + 5, 20), point(f"t{i}", "tail", x + 15, 20)]
+    found = read(tmp_path, task(*regions))
+    assert not errors(found.problems) and "belong to the figures in which they lie" in said(found)
+    assert sum("keypoints" in one for one in found.annotations) == 2

@@ -159,3 +159,23 @@ def test_a_changed_mask_is_another_record(folder):
     save(folder / "grey/sub/a.png", np.pad(figure()[:, 2:], ((0, 0), (0, 2))) | 1)
     after = prints()
     assert before[0] != after[0] and before[1] == after[1]
+
+
+def test_several_pages_and_masks_that_are_turned_by_exif_are_refused(tmp_path):
+    pages = [Image.fromarray(figure()), Image.fromarray(figure())]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(BadInput, match="has 2 pages, expected one"):
+        read_mask(tmp_path / "a.tif", (W, H))
+    exif = Image.Exif()
+    for turned, refused in ((3, True), (6, False), (1, False)):
+        exif[0x0112] = turned
+        Image.fromarray(figure()).save(tmp_path / "a.png", exif=exif)
+        if refused:
+            with pytest.raises(BadInput, match="EXIF orientation 3"):
+                read_mask(tmp_path / "a.png", (W, H))
+        else:
+            assert (read_mask(tmp_path / "a.png", (W, H)) == figure()).all(), "its size says that it is upright"
+    exif[0x0112] = 6
+    Image.fromarray(figure()[:, :H]).save(tmp_path / "b.png", exif=exif)
+    with pytest.raises(BadInput, match="EXIF orientation 6"):
+        read_mask(tmp_path / "b.png", (H, H))

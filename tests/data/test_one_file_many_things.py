@@ -168,3 +168,20 @@ def test_a_mask_of_the_image_is_nobody_s_where_another_source_has_several_object
     records, errors, notes = read(tmp_path, TWO + "masks: m")
     assert errors == [] and [sorted(record.has) for record in records] == [["box"]] * 4 + [["mask"]] * 2
     assert any("exclude each other" in note for note in notes)
+
+
+def test_of_two_objects_with_keypoints_each_has_the_pieces_on_which_its_own_lie(tmp_path: Path) -> None:
+    points = [
+        {"of": "skeleton", "keypoints": [1.5, 2.5, 2, 4.5, 7, 2]},
+        {"of": "skeleton", "keypoints": [12, 1, 2, 0, 0, 0]},
+    ]
+    coco(tmp_path / "s.json", ["skeleton"], points)
+    (tmp_path / "masks").mkdir()
+    mask = np.zeros((12, 16), np.uint8)
+    mask[1:4, 1:4], mask[4:7, 2:4], mask[3:6, 12:14], mask[9:, :2] = 1, 2, 1, 2  # two animals, and a piece of nobody's
+    for i in range(2):
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{i}.png")
+    records, errors, notes = read(tmp_path, "coco: s.json, part_masks: masks")
+    assert errors == [] and [areas(record)[:2] for record in records] == [[9, 6], [6, 0]] * 2
+    assert [int((record.load()[0].parts == 255).sum()) for record in records] == [6 + 6, 9 + 6 + 6] * 2
+    assert any("2 images show several objects with keypoints" in note for note in notes)

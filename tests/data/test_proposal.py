@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -211,7 +212,7 @@ def test_nothing_is_written_over(tmp_path):
         (["nowhere"], "does not exist"),
         (["photos"], "nothing here is an export of labels"),
         (["photos", "grey"], "holds the values 0, 85, 170, which are no part indices"),
-        (["photos", "colours"], "in colours without a labelmap.txt"),
+        (["photos", "colours"], r"in the colours #c8005a \(100.0 %\) that nothing names.*--parts 'NAME=#c8005a'"),
         (["photos/1.png"], "is an image; name its folder"),
         (["old.yaml"], "is a dataset file already"),
         (["photos", "body.json"], "no part masks were found; body are taken for whole objects.*--parts"),
@@ -265,3 +266,34 @@ def test_names_mirror_each_other_in_whatever_spelling():
     assert mirrored(["wing_L", "wing_R"]) == [("wing_L", "wing_R")]
     assert mirrored(["rightEye", "leftEye", "l"]) == [("rightEye", "leftEye")]
     assert mirrored(["LHip", "RHip", "Lip", "Rip"]) == [("LHip", "RHip")]
+
+
+def test_one_folder_of_masks_and_one_export_of_several_folders_of_photographs(tmp_path):
+    photographs(tmp_path / "photos" / "train")
+    (tmp_path / "photos" / "val").mkdir()
+    for i in (5, 6):
+        (tmp_path / "photos" / "train" / f"{i}.png").rename(tmp_path / "photos" / "val" / f"{i}.png")
+    masks(tmp_path / "part_masks")
+    export = write_export("cvat", replace(ants(), annotations=ants().annotations[::4]), tmp_path / "export")
+    found, _ = proposed(tmp_path, "photos", "part_masks", str(export), parts=("head", "rump"))
+    assert [(each["split"], each["images"], each["part_masks"]) for each in found["sources"]] == [
+        ("train", "photos/train", "part_masks"),
+        ("val", "photos/val", "part_masks"),
+    ]
+    report = check(tmp_path / "d.yaml")
+    assert [report.splits[split]["keypoints"] for split in ("train", "val")] == [4, 2]
+    assert [report.splits[split]["parts"] for split in ("train", "val")] == [4, 2]
+    (tmp_path / "photos" / "val" / "6.png").unlink()
+    messages = [problem.message for problem in check(tmp_path / "d.yaml").errors]
+    assert len(messages) == 2 and all("does not exist, but" in message for message in messages), messages
+
+
+def test_photographs_that_a_server_named_otherwise_are_found(tmp_path):
+    photographs(tmp_path / "photos")
+    for i in range(1, 7):
+        (tmp_path / "photos" / f"{i}.png").rename(tmp_path / "photos" / f"ant {i} (2).png")
+    document = ants()
+    for image in document.images:
+        image["file_name"] = f"0a1b2c3d-ant_{image['id']}_2.png"
+    found, _ = proposed(tmp_path, "photos", str(write_export("cvat", document, tmp_path / "export")))
+    assert {source["images"] for source in found["sources"]} == {"photos"}

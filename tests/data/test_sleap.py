@@ -1,5 +1,6 @@
 """SLEAP's projects: what people labelled, with the masks and boxes of each animal; needs sleap-io, or says so."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -189,3 +190,17 @@ def test_a_project_that_leads_to_other_files_is_refused(sio, tmp_path):
         file.create_dataset("frames", (2**33,), "u1", chunks=True)
     with pytest.raises(BadInput, match="holds more than"):
         sleap.read(tmp_path / "c.slp")
+
+
+@pytest.mark.parametrize("name", [None, 7, ["head"]])
+def test_names_that_are_no_texts_are_damage(sio, tmp_path, name):
+    frame = sio.LabeledFrame(video=images(sio), frame_idx=0, instances=[instance(sio, skeleton(sio), *[(1, 2)] * 3)])
+    sio.Labels([frame]).save(str(tmp_path / "a.slp"))
+    import h5py
+
+    with h5py.File(tmp_path / "a.slp", "r+") as file:
+        tree = json.loads(file["metadata"].attrs["json"])
+        tree["nodes"][0]["name"] = name
+        file["metadata"].attrs["json"] = np.bytes_(json.dumps(tree))
+    with pytest.raises(BadInput, match="is damaged"):
+        sleap.read(tmp_path / "a.slp")

@@ -33,6 +33,9 @@ from coarseparts.data.records import read_dataset
         ("a.png", "a_0000.png"),
         ("/home/eva/data/sub/a.png", "sub/a.png"),
         ("C:\\data\\a%20b.png", "deep/a b.png"),
+        ("a1b2c3d4-IMG_12_1.JPG", "IMG 12 (1).JPG"),  # as a web server keeps an upload
+        ("ab.png", "a+b.png"),
+        ("IMG-12-1-_jpg.rf.0123456789abcdef.jpg", "IMG 12 (1).jpg"),
     ],
 )
 def test_a_name_that_one_file_alone_fits_is_that_file(written: str, file: str) -> None:
@@ -47,6 +50,7 @@ def test_a_name_that_one_file_alone_fits_is_that_file(written: str, file: str) -
         (["a.png", "x/a.png"], ["a.png"]),  # the file has its own name
         (["a.jpg"], ["a.png"]),  # another picture, for all that is known
         (["g1b2c3d4-a.png"], ["a.png"]),  # no upload's prefix
+        (["a_1_1.png"], ["a_11.png"]),  # digits are kept apart
     ],
 )
 def test_where_it_cannot_be_told_nothing_is_taken_for_it(written: list[str], files: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Labels of photographs from COCO files: whose they are, what is misspelt, what is left out and told."""
+"""Labels of photographs from COCO files and exports: whose they are, what is misspelt, what is left out and told."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from coarseparts.data.dataset_file import Crop
+from coarseparts.data.formats.document import Document
+from coarseparts.data.formats.registry import write_export
 from coarseparts.inference.label_files import Labels, read_labels
 from coarseparts.labels.schema import Schema
-from coarseparts.system.problems import BadInput
+from coarseparts.system.problems import BadInput, errors
 
 SCHEMA = Schema(parts=("head", "tail"), keypoints=("beak", "crown"))
 
@@ -75,3 +78,22 @@ def test_objects_without_a_label_that_can_be_used_are_counted(tmp_path: Path) ->
 def test_a_missing_file_is_told_with_its_option(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="is missing; name a COCO file with --labels part_boxes=PATH"):
         read_labels(SCHEMA, Crop(), {}, {"part_boxes": tmp_path / "none.json"})
+
+
+@pytest.mark.parametrize("name", ["labelme", "yolo"])
+def test_an_export_may_be_a_folder(tmp_path: Path, name: str) -> None:
+    categories = [{"id": 1, "name": "bird", "keypoints": ["beak", "crown"]}]
+    image = {"id": 1, "file_name": "a.png", "width": 48, "height": 40}
+    entry = {"id": 1, "image_id": 1, "category_id": 1, "keypoints": [4, 5, 2, 8, 9, 2], "group": "bird"}
+    export = write_export(name, Document([image], categories, [entry]), tmp_path)
+    place = export / "images" if name == "yolo" else tmp_path / "photos"
+    place.mkdir()
+    Image.new("RGB", (48, 40)).save(place / "a.png")
+    found = read_labels(SCHEMA, Crop(), {"a.png": place / "a.png"}, {"coco": export})
+    assert "keypoints" in found.objects["a.png"][0].use and not errors(found.problems)
+
+
+def test_a_format_that_is_not_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"_via_settings": {}}')
+    (problem,) = read_labels(SCHEMA, Crop(), {}, {"coco": tmp_path / "a.json"}).problems
+    assert "VGG Image Annotator" in problem.message and problem.severity == "error"

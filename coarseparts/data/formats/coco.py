@@ -17,7 +17,7 @@ from coarseparts.data.formats import habits, units
 from coarseparts.data.formats.annotation import Annotation, PartSegment
 from coarseparts.data.formats.coco_file import Broken, CocoFile, load_coco
 from coarseparts.data.formats.drawing import Outline
-from coarseparts.data.formats.keypoint_numbers import in_threes, with_nowhere
+from coarseparts.data.formats.keypoint_numbers import in_threes, name_keypoints, with_nowhere
 from coarseparts.data.formats.point_categories import gather_points
 from coarseparts.data.formats.units import MOST, Coordinates
 from coarseparts.data.images import allowed
@@ -59,6 +59,7 @@ def objects_of(
     """``read_coco`` of a file that is loaded."""
     path, lost = coco.path, habits.Lost()
     gather_points(coco, coordinates)
+    name_keypoints(coco)
     of_parts = _taken_apart(coco, parts, coordinates)
     per_image = Counter(entry["image_id"] for entry in coco.annotations)
     objects = []

@@ -10,18 +10,24 @@ from pycocotools import mask as coco_mask
 
 from coarseparts.data.formats.coco_file import read_lists
 from coarseparts.data.formats.document import Document
-from coarseparts.data.formats.document_builder import head, write_json
+from coarseparts.data.formats.document_builder import HEAD, head, write_json
 
 NAME = "COCO"
 
 _LISTS = re.compile(rb'"(images|annotations|categories|licenses|info)"\s*:\s*[\[{]')
-_OTHERS = re.compile(rb'"(shapes|_via_\w+|result|regions)"\s*:')
+_SHORT = re.compile(rb'"(images|annotations)"\s*:')
+_OTHERS = re.compile(
+    rb'"(shapes|_via_\w+|result|regions|schema_ref|slot_names|segments_info)"\s*:'
+    rb'|"(image|images|annotations|categories)"\s*:\s*\{'
+)
 
 
 def recognises(path: Path) -> bool:
     """Whether a file begins as a COCO file does."""
     begin = head(path).lstrip()
-    return begin.startswith(b"{") and bool(_LISTS.search(begin)) and not _OTHERS.search(begin)
+    if not begin.startswith(b"{") or not _LISTS.search(begin) or _OTHERS.search(begin):
+        return False
+    return len(begin) > HEAD // 2 or bool(_SHORT.search(begin))  # Label Studio's notes.json has categories alone
 
 
 def read(path: Path) -> Document:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from coarseparts.data.formats.annotation import inside
+from coarseparts.data.formats.known_by_name import known_by_name
 from coarseparts.data.formats.units import MOST
 from coarseparts.data.namesakes import renamed
 from coarseparts.labels.schema import MOST_KEYPOINTS, unfit
@@ -101,13 +102,24 @@ def read_lists(path: Path) -> dict[str, list]:
     except OSError as error:
         raise BadInput(unreadable(path, error, "name an existing file")) from None
     except DocumentError as error:
-        raise BadInput(Problem(str(path), str(error), remedy)) from None
+        raise BadInput(_named(path) or Problem(str(path), str(error), remedy)) from None
     if not isinstance(raw, dict):
-        raise BadInput(Problem(str(path), f"holds a {type(raw).__name__}, expected a COCO object", remedy))
+        came = f"holds a {type(raw).__name__}"
+        raise BadInput(_named(path) or Problem(str(path), f"{came}, expected a COCO object", remedy))
+    annotations = raw.get("annotations")
+    if isinstance(annotations, list) and any(isinstance(one, dict) and "segments_info" in one for one in annotations):
+        message = "is COCO panoptic, whose segments are in PNG files, which is not read"
+        raise BadInput(Problem(str(path), message, "convert it to instances, as panopticapi does"))
     wrong = [key for key in ("images", "annotations", "categories") if not isinstance(raw.get(key), list)]
     if wrong:
-        raise BadInput(Problem(str(path), f"has no list {', '.join(wrong)}", remedy))
+        raise BadInput(_named(path) or Problem(str(path), f"has no list {', '.join(wrong)}", remedy))
     return raw
+
+
+def _named(path: Path) -> Problem | None:
+    """The problem of a file of another format that is known by name."""
+    told = known_by_name(path)
+    return told and Problem(str(path), f"looks like {told[0]}, which is not read", f"export it as {told[1]}")
 
 
 _CROWDED = "is image_id right? export the file again, or divide the image"

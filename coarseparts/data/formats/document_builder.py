@@ -123,10 +123,11 @@ def head(path: Path) -> bytes:
         return file.read(HEAD).removeprefix(b"\xef\xbb\xbf")
 
 
-def json_of(path: Path, remedy: str) -> Any:
-    """What a JSON file says. Raises BadInput, with the remedy, where it says nothing."""
+def json_of(path: Path, remedy: str, raw: bytes | None = None) -> Any:
+    """What a JSON file says, of its bytes where they have been read. Raises BadInput, with the remedy, where it says
+    nothing."""
     try:
-        return load_json(path)
+        return load_json(path, raw)
     except OSError as error:
         raise BadInput(unreadable(path, error, "name an existing file")) from None
     except DocumentError as error:

@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
+
+from coarseparts.data.formats.coco_file import CocoFile
+from coarseparts.system.text import abridged, listed
+
+
+def name_keypoints(coco: CocoFile) -> None:
+    """Names the keypoints of categories that have numbers of keypoints and no names, where all objects of a category
+    have as many: keypoint_0, keypoint_1, ..., or as the category where there is one; a note tells it."""
+    counts: dict[str, set[float]] = defaultdict(set)
+    for entry in coco.annotations:
+        value = entry.get("keypoints")
+        if isinstance(value, list) and any(value) and not coco.categories[entry["category_id"]][1]:
+            lists = all(isinstance(one, list) and len(one) in (2, 3) for one in value)
+            counts[entry["category_id"]].add(len(value) if lists else len(value) / 3)
+    of = {key: int(min(own)) for key, own in counts.items() if len(own) == 1 and min(own) % 1 == 0}
+    for key, count in of.items():
+        name = coco.categories[key][0]
+        prefix = "keypoint_" if len(set(of.values())) == 1 else f"{name} keypoint_"
+        names = (name,) if count == 1 else tuple(f"{prefix}{i}" for i in range(count))
+        coco.categories[key] = (name, names)
+        told = listed(map(abridged, names[:3])) + (", ..." if count > 3 else "")
+        message = f"category {abridged(name)} does not name its {count} keypoints; they are called {told}"
+        coco.say(message, "name them in the category's list `keypoints`", "note")
 
 
 def in_threes(value: list[Any], count: int, plain: int) -> tuple[list[Any], int]:

@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from coarseparts.data.formats.document import Document
-from coarseparts.data.formats.document_builder import DocumentBuilder, head, json_of, plain_path, told_apart
+from coarseparts.data.formats.document_builder import DocumentBuilder, head, json_of, told_apart
+from coarseparts.data.formats.label_studio_images import drawn_on, image_path
 from coarseparts.data.formats.label_studio_objects import add_objects
 from coarseparts.data.formats.label_studio_regions import KEYPOINT, Drawn, drawn
 from coarseparts.data.formats.label_studio_tasks import write
@@ -28,8 +28,6 @@ REMEDY = "export the project from Label Studio as JSON or JSON-MIN"
 
 _OF_TASKS = re.compile(rb'"(annotations|predictions|completions)"\s*:\s*\[')
 _OF_ROWS = re.compile(rb'"(annotation_id|original_width|annotator)"\s*:')
-_UPLOADED = re.compile(r"^data/upload/(\d+/)?")
-_IMAGE = re.compile(r"\.(jpe?g|png|tiff?|bmp|webp|gif|heic|heif|avif|jp2)$", re.IGNORECASE)
 
 
 def recognises(path: Path) -> bool:
@@ -58,8 +56,8 @@ def read(path: Path) -> Document:
     builder = DocumentBuilder(path)
     annotated = any(_finished(task) for task in tasks)
     images: dict[str, Drawn] = {}
-    for name, task, where in _named(tasks, builder):
-        found = drawn(_results(task, annotated, builder), where, builder)
+    for name, results, where in _named(tasks, annotated, builder):
+        found = drawn(results, where, builder)
         if images.get(name, found) is not found:
             builder.pass_over("tasks are of an image that another task has, too: the last one with regions is used")
         if found.regions or name not in images:
@@ -112,7 +110,11 @@ def _of_row(row: dict) -> dict:
             if isinstance(region, dict):
                 kinds = [key for key in region if key.endswith("labels")]
                 regions.append({"type": kinds[0] if kinds else "region", "value": region} | region)
-    data = {key: value for key, value in row.items() if isinstance(value, str)}
+    data = {
+        key: value
+        for key, value in row.items()
+        if isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value))
+    }
     return {"id": row.get("id"), "data": data, "annotations": [{"result": regions}]}
 
 
@@ -142,47 +144,27 @@ def _results(task: dict, annotated: bool, builder: DocumentBuilder) -> Any:
     return guesses[-1].get("result", [])
 
 
-def _named(tasks: Iterable[dict], builder: DocumentBuilder) -> Iterator[tuple[str, dict, str]]:
-    """(the image's name, the task, how messages call it) of the tasks that have an image. Paths of a server or of
-    another machine are shortened to the file's name where that tells the images apart."""
+def _named(tasks: Iterable[dict], annotated: bool, builder: DocumentBuilder) -> Iterator[tuple[str, Any, str]]:
+    """(the image's name, the results drawn on it, how messages call the task) of the tasks that have an image. Paths
+    of a server or of another machine are shortened to the file's name where that tells the images apart."""
     found = []
     for i, task in enumerate(tasks):
         where = f"task {abridged(str(task.get('id', i)))}"
-        url = image_url(task.get("data"))
-        name, elsewhere = image_path(url) if url else ("", False)
-        if name:
-            found.append((name, elsewhere, task, where))
-        else:
-            came = short(url or task.get("data"), 60)
-            builder.say(f"{where} names no image file: {came}", "expected one image a task, such as {image: ant.jpg}")
+        try:
+            pages = drawn_on(task.get("data"), _results(task, annotated, builder))
+        except ValueError as error:
+            builder.say(
+                f"{where} {error}", "call the Image control as its value in the task is called, and export JSON again"
+            )
+            continue
+        for url, results in pages or [("", [])]:
+            name, elsewhere = image_path(url) if url else ("", False)
+            if name:
+                found.append((name, elsewhere, results, where))
+            else:
+                came = short(url or task.get("data"), 60)
+                expected = "expected one image a task, such as {image: ant.jpg}"
+                builder.say(f"{where} names no image file: {came}", expected)
     names = told_apart([(name, elsewhere) for name, elsewhere, _, _ in found])
-    for name, _, task, where in found:
-        yield names[name], task, where
-
-
-def image_url(data: Any) -> str | None:
-    """What a task's data say of its image: the value called image, else the one that ends as images do."""
-    texts = {key: value for key, value in data.items() if isinstance(value, str)} if isinstance(data, dict) else {}
-    like = [value for key, value in texts.items() if str(key).lower() in ("image", "img", "photo", "picture")]
-    like += [value for value in texts.values() if _IMAGE.search(image_path(value)[0])]
-    return like[0] if like else None
-
-
-def image_path(url: str) -> tuple[str, bool]:
-    """The relative path that an address of Label Studio's means, "" where it means none, and whether it begins on a
-    server or another machine: /data/upload/2/ab12-ant.jpg, /data/local-files/?d=ants/ant.jpg, s3://bucket/ant.jpg."""
-    if re.match(r"^[A-Za-z]:[\\/]|^\\\\", url):
-        return plain_path(url)
-    try:
-        parts = urlsplit(url)
-        local = parse_qs(parts.query).get("d", []) if "local-files" in parts.path else []
-    except ValueError:
-        return "", False
-    if local:
-        return local[0].replace("\\", "/").strip("/"), local[0].startswith("/")
-    if parts.scheme == "data":
-        return "", False
-    if not parts.scheme and not url.startswith("/"):
-        return _UPLOADED.sub("", url.replace("\\", "/")), url.startswith("data/upload/")
-    path = unquote(parts.path).strip("/")
-    return _UPLOADED.sub("", path), True
+    for name, _, results, where in found:
+        yield names[name], results, where

@@ -73,12 +73,14 @@ def _placed(loose: list[Region], objects: list[list[Region]]) -> bool:
     """Puts each keypoint into the object in whose figure it lies, where a label's figures, two at least, take all of
     them and none takes a name twice; whether there is one way to do so."""
     ways = []
-    for label in dict.fromkeys(label for one in objects for region in one for label in region.labels):
+    kinds = dict.fromkeys((label, region.kind == BOX) for one in objects for region in one for label in region.labels)
+    for label, boxes in kinds:
         figures = [
             (number, region.extent)
             for number, one in enumerate(objects)
             for region in one
-            if region.kind != KEYPOINT and label in region.labels and region.extent is not None
+            if region.kind != KEYPOINT and (region.kind == BOX) == boxes and label in region.labels
+            if region.extent is not None
         ]
         if len(figures) < 2:
             continue
@@ -89,7 +91,7 @@ def _placed(loose: list[Region], objects: list[list[Region]]) -> bool:
             )
             if max(taken.values()) == 1:
                 ways.append([which[0] for which in holds])
-    if not ways or any(way != ways[0] for way in ways):
+    if not ways or len({tuple(map(way.index, way)) for way in ways}) > 1:  # which ones go together, whatever holds them
         return False
     for number, point in zip(ways[0], loose, strict=True):
         objects[number].append(point)

@@ -28,6 +28,9 @@ HIDDEN = {"hidden", "occluded", "invisible", "not visible"}
 AROUND = 64
 """Corners of the polygon that an ellipse becomes."""
 
+CURVE = 16
+"""Straight lines that a curve of a vector becomes."""
+
 AGAIN = "draw it again in Label Studio, or remove it, and export again"
 
 
@@ -205,6 +208,42 @@ def _polygon(value: dict, size: tuple[int, int], builder: DocumentBuilder) -> _S
     return POLYGON, numbers
 
 
+def _vector(value: dict, size: tuple[int, int], builder: DocumentBuilder) -> _Shape:
+    """A closed path as a polygon, each curve of it as ``CURVE`` straight lines; none where it is open."""
+    vertices = value["vertices"]
+    if not isinstance(vertices, list) or not all(isinstance(one, dict) for one in vertices):
+        raise ValueError(f"its vertices are {short(vertices)}, expected a list of points")
+    if value.get("closed") is not True:
+        builder.pass_over("open vectors enclose nothing: passed over", "close them where they are outlines")
+        return POLYGON, None
+    vertices = _in_order(vertices)
+    points: list[list[float]] = []
+    for before, vertex in zip([*vertices[-1:], *vertices[:-1]], vertices, strict=True):
+        ends = [[*_numbers(end, "x", "y")] for end in (before, vertex)]
+        controls = [before.get("controlPoint2"), vertex.get("controlPoint1")]
+        for i, (control, of) in enumerate(zip(controls, (before, vertex), strict=True)):
+            bent = control if of.get("isBezier") is True and isinstance(control, dict) else of
+            ends.insert(1 + i, [*_numbers(bent, "x", "y")])
+        straight = ends[0] == ends[1] and ends[2] == ends[3]
+        share = np.array([1.0]) if straight else np.linspace(0, 1, CURVE + 1)[1:]
+        weights = np.stack([(1 - share) ** 3, 3 * share * (1 - share) ** 2, 3 * share**2 * (1 - share), share**3], -1)
+        points += (weights @ np.array(ends)).tolist()
+    return _polygon({"points": points}, size, builder)
+
+
+def _in_order(vertices: list[dict]) -> list[dict]:
+    """Vertices one after the other: each may name the one before it. Raises ValueError where two name the same."""
+    after = {str(one["prevPointId"]): one for one in vertices if one.get("prevPointId") is not None}
+    if not after:
+        return vertices
+    found = [one for one in vertices if one.get("prevPointId") is None][:1]
+    while found and len(found) <= len(vertices) and (following := after.get(str(found[-1].get("id")))) is not None:
+        found.append(following)
+    if len(found) != len(vertices):
+        raise ValueError("its vertices are not one path")
+    return found
+
+
 def _brush(value: dict, size: tuple[int, int], builder: DocumentBuilder) -> _Shape:
     return _mask(label_studio_rle.decode(value["rle"], size), builder)
 
@@ -238,6 +277,7 @@ _SHAPES = {
     "rle": _brush,
     "imageDataURL": _bitmask,
     "points": _polygon,
+    "vertices": _vector,
     "radiusX": _ellipse,
     "height": _box,
     "x": _keypoint,

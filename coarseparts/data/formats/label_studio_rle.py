@@ -39,64 +39,61 @@ def decode(code: Any, size: tuple[int, int]) -> np.ndarray:
         came = f"{words:,} words of {word} bits"
         raise ValueError(f"the brush mask has {came}, expected {CHANNELS * width * height:,} of 8 for {width}x{height}")
     alpha = np.zeros(width * height, np.uint8)
-    begin = 0
+    data, at, last, begin = bits.data, bits.at, bits.last, 0
     while begin < words:
-        next_bits = bits.ahead()  # all that a repeated word takes: 1 + 2 + at most 16 + 8
-        size_of = sizes[next_bits >> 29 & 3]
-        end = begin + 1 + (next_bits >> (29 - size_of) & ((1 << size_of) - 1))
+        first, shift = at >> 3, at & 7
+        ahead = int.from_bytes(data[first : first + 5]) >> (8 - shift) & 0xFFFFFFFF  # a repeated word takes 27 at most
+        size_of = sizes[ahead >> 29 & 3]
+        end = begin + 1 + (ahead >> (29 - size_of) & ((1 << size_of) - 1))
         if end > words:
             raise ValueError(f"the brush mask is broken: its runs are longer than {words:,}")
-        bits.skip(3 + size_of)
-        if next_bits >> 31:
-            bits.skip(8)
-            alpha[begin // CHANNELS : end // CHANNELS] = next_bits >> (21 - size_of) & 255  # those in begin..end
+        at += 3 + size_of
+        if ahead >> 31:
+            at += 8
+            if value := ahead >> (21 - size_of) & 255:
+                alpha[begin // CHANNELS : end // CHANNELS] = value  # those in begin..end
         else:
-            values = bits.bytes(end - begin)
-            first = (ALPHA - begin) % CHANNELS
-            alpha[begin // CHANNELS : end // CHANNELS] = values[first::CHANNELS]
+            first, at = at, at + 8 * (end - begin)
+            if at <= last:
+                values = _bytes(data, first, end - begin)
+                alpha[begin // CHANNELS : end // CHANNELS] = values[(ALPHA - begin) % CHANNELS :: CHANNELS]
+        if at > last:
+            raise ValueError("the brush mask is broken: it ends too early")
         begin = end
     return (alpha >= max(int(alpha.max(initial=0)), 1) / 2).reshape(height, width)
 
 
 class _Bits:
-    """The bits of a list of bytes, one after the other."""
+    """The bits of a list of bytes, one after the other: ``data`` with some zeros behind it, the bit ``at`` which it is,
+    and behind the ``last`` one."""
 
     def __init__(self, code: Any):
         if not isinstance(code, list) or len(code) > MOST_BYTES:
             came = f"{len(code):,} bytes" if isinstance(code, list) else f"a {type(code).__name__}"
             raise ValueError(f"the brush mask is {came}, expected a list of at most {MOST_BYTES:,} bytes")
         try:
-            self._bytes = bytes(code)
+            self.data = bytes(code)
         except (TypeError, ValueError):
             raise ValueError("the brush mask is no list of bytes 0..255") from None
-        self._at, self._end = 0, 8 * len(self._bytes)
-        self._bytes += b"\0" * 5  # so that there is always something ahead
-
-    def ahead(self) -> int:
-        """The next 32 bits, zeros behind the end."""
-        first, shift = divmod(self._at, 8)
-        return int.from_bytes(self._bytes[first : first + 5]) >> (8 - shift) & 0xFFFFFFFF
-
-    def skip(self, size: int) -> None:
-        """Passes over bits. Raises ValueError where there are not so many."""
-        self._at += size
-        if self._at > self._end:
-            raise ValueError("the brush mask is broken: it ends too early")
+        self.at, self.last = 0, 8 * len(self.data)
+        self.data += b"\0" * 5  # so that there is always something ahead
 
     def read(self, size: int) -> int:
-        """The number in the next bits, at most 32."""
-        value = self.ahead() >> (32 - size)
-        self.skip(size)
-        return value
+        """The number in the next bits, at most 32. Raises ValueError where there are not so many."""
+        first, shift = divmod(self.at, 8)
+        self.at += size
+        if self.at > self.last:
+            raise ValueError("the brush mask is broken: it ends too early")
+        return int.from_bytes(self.data[first : first + 5]) >> (40 - shift - size) & ((1 << size) - 1)
 
-    def bytes(self, number: int) -> np.ndarray:
-        """The next ``number`` bytes, wherever in a byte they begin."""
-        first, shift = divmod(self._at, 8)
-        self.skip(8 * number)
-        raw = np.frombuffer(self._bytes[first : first + number + 1], np.uint8).astype(np.uint16)
-        if not shift:
-            return raw[:number].astype(np.uint8)
-        return ((raw[:-1] << shift | raw[1:] >> (8 - shift)) & 255).astype(np.uint8)
+
+def _bytes(data: bytes, at: int, number: int) -> np.ndarray:
+    """``number`` bytes from a bit on, wherever in a byte that is."""
+    first, shift = divmod(at, 8)
+    raw = np.frombuffer(data[first : first + number + 1], np.uint8).astype(np.uint16)
+    if not shift:
+        return raw[:number].astype(np.uint8)
+    return ((raw[:-1] << shift | raw[1:] >> (8 - shift)) & 255).astype(np.uint8)
 
 
 def encode(mask: np.ndarray) -> list[int]:

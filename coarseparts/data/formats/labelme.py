@@ -16,7 +16,15 @@ import numpy as np
 from PIL import Image
 
 from coarseparts.data.formats.document import Document
-from coarseparts.data.formats.document_builder import DocumentBuilder, finite, head, json_of, plain_path, write_json
+from coarseparts.data.formats.document_builder import (
+    HEAD,
+    DocumentBuilder,
+    finite,
+    head,
+    json_of,
+    plain_path,
+    write_json,
+)
 from coarseparts.data.formats.shapes import LoosePoint, add_points, cut_out, ellipse, placed
 from coarseparts.data.images import MAX_PIXELS, pixels, stem
 from coarseparts.labels.schema import unfit
@@ -35,44 +43,58 @@ HIDDEN = ("hidden", "occluded")
 
 def recognises(path: Path) -> bool:
     """Whether a file, or one of the JSON files in a folder or below it, begins as labelme's do."""
-    return any(_begins(file) for file in _files(path))
+    return any(_begins(head(file)) for file, _ in _files(path))
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path) -> Iterator[tuple[Path, str]]:
+    """The file, or the JSON files in a folder and below it; and the folder of each relative to the whole one."""
     if not path.is_dir():
-        return [path]
-    found = []
+        yield path, "."
+        return
     for parent, folders, files in os.walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
-        found += [Path(parent, name) for name in sorted(files) if name.endswith(".json") and not name.startswith(".")]
-    return found
+        below = Path(parent)
+        folder = below.relative_to(path).as_posix()
+        for name in sorted(files):
+            if name.endswith(".json") and not name.startswith("."):
+                yield below / name, folder
 
 
-def _begins(file: Path) -> bool:
-    begin = head(file).lstrip()
+def _begins(begin: bytes) -> bool:
+    """Whether a file that begins so is labelme's."""
+    begin = begin.lstrip()
     return begin.startswith(b"{") and bool(_SHAPES.search(begin) and _OF_LABELME.search(begin))
+
+
+def _read(file: Path) -> bytes | None:
+    """The bytes of a file of labelme's; None of another one. Raises OSError."""
+    with open(file, "rb") as opened:
+        begin = opened.read(HEAD)
+        return begin + opened.read() if _begins(begin.removeprefix(b"\xef\xbb\xbf")) else None
 
 
 def read(path: Path) -> Document:
     """What people drew; shapes of one image and ``group_id`` are one object, points are keypoints of their label, and
     hidden where they have a flag that says so. Images are named relative to the folder, by ``imagePath`` as far as it
     does not lead out of it. Raises BadInput where there is no file of labelme."""
-    files = [file for file in _files(path) if _begins(file)]
-    if not files:
-        raise BadInput(Problem(str(path), "holds no JSON file of labelme's, with shapes and imagePath", REMEDY))
     builder = DocumentBuilder(path)
-    root = path if path.is_dir() else path.parent
     seen: set[int] = set()
-    for file in files:
+    found = False
+    for file, folder in _files(path):
+        if (raw := _read(file)) is None:
+            continue
+        found = True
         try:
-            whole = json_of(file, REMEDY)
+            whole = json_of(file, REMEDY, raw)
             if not isinstance(whole, dict) or not isinstance(whole.get("shapes"), list):
                 raise BadInput(Problem(str(file), "has no list of shapes", REMEDY))
         except BadInput as bad:
             for problem in bad.problems:
                 builder.say(problem.message, problem.remedy, file=file)
             continue
-        _add_file(file, whole, file.parent.relative_to(root).as_posix(), builder, seen)
+        _add_file(file, whole, folder, builder, seen)
+    if not found:
+        raise BadInput(Problem(str(path), "holds no JSON file of labelme's, with shapes and imagePath", REMEDY))
     return builder.document()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from coarseparts.data.formats.annotation import Annotation
-from coarseparts.data.formats.part_masks import OVERLAY
+from coarseparts.data.formats.part_masks import OVERLAY, refuse_doubtful
 from coarseparts.data.images import list_images, opened, stem
 from coarseparts.labels.given import Given
 from coarseparts.system.problems import BadInput, Problem
@@ -67,6 +67,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
     object. Raises BadInput.
     """
     with opened(path) as image:
+        refuse_doubtful(image, path)
         if image.mode == "I;16":
             deep = np.asarray(image)
             values = (deep >> 8 if deep.max() > 255 else deep).astype(np.uint8)
@@ -89,6 +90,7 @@ def read_indices(path: Path, size: tuple[int, int]) -> np.ndarray:
     """(H, W) uint8: the values of a grey-scale or palette image, of a photograph of ``size``, as they stand. Raises
     BadInput."""
     with opened(path) as image:
+        refuse_doubtful(image, path)
         if image.mode not in ("P", "L"):
             remedy = "save it as a PNG whose pixels' values are the indices"
             raise BadInput(Problem(str(path), f"is of mode {image.mode}, expected a palette or grey-scale", remedy))

@@ -11,7 +11,7 @@ from PIL import Image
 from coarseparts.data.formats.colours import are_numbers, by_number
 from coarseparts.data.formats.labelmap import Colours, by_colour, by_nearest, was_compressed
 from coarseparts.data.formats.spelling import Spelling
-from coarseparts.data.images import list_images, opened, stem
+from coarseparts.data.images import list_images, opened, orientation_of, stem
 from coarseparts.labels.part_maps import maps_of
 from coarseparts.labels.schema import IGNORE
 from coarseparts.system.problems import BadInput, Problem
@@ -244,9 +244,7 @@ def _numbers(image: Image.Image, path: Path, colours: Colours) -> np.ndarray:
     if (lossy and not colours) or image.format not in (*_FORMATS, "JPEG"):
         came = "is compressed as JPEG" if image.format == "TIFF" else f"is a {image.format} file"
         raise BadInput(Problem(str(path), f"{came}, expected a PNG of part indices", "export part masks as PNG"))
-    if getattr(image, "n_frames", 1) > 1:
-        message = f"has {getattr(image, 'n_frames', 1)} pages, expected one"
-        raise BadInput(Problem(str(path), message, "save the page of the part mask alone"))
+    refuse_doubtful(image, path)
     if lossy or _was_compressed(image, colours):
         return by_nearest(np.asarray(image.convert("RGB")), colours, path)
     if image.mode in ("RGB", "RGBA", "LA") or (image.mode == "P" and colours):
@@ -256,6 +254,17 @@ def _numbers(image: Image.Image, path: Path, colours: Colours) -> np.ndarray:
     message = f"is a {image.format} of mode {image.mode}, expected part indices"
     remedy = "save it as a grey-scale or palette PNG, pixel values 0, 1, 2, ... in the order of `parts`"
     raise BadInput(Problem(str(path), message, remedy))
+
+
+def refuse_doubtful(image: Image.Image, path: Path) -> None:
+    """Raises BadInput for a mask of several pages, or of which nothing says whether it is upright; of one on its side
+    its size does."""
+    if (pages := getattr(image, "n_frames", 1)) > 1:
+        raise BadInput(Problem(str(path), f"has {pages} pages, expected one", "save the page of the mask alone"))
+    turned = orientation_of(image)
+    if 1 < turned < 5 or (turned > 4 and image.size[0] == image.size[1]):
+        message = f"says that it is to be turned (EXIF orientation {turned}), as programs write that turned it already"
+        raise BadInput(Problem(str(path), message, "save it upright, without EXIF"))
 
 
 def numbers_of(path: Path) -> np.ndarray | None:

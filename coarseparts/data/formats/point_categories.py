@@ -67,7 +67,7 @@ def _place(entry: dict[str, Any], names: tuple[str, ...], most: float) -> Place 
     outline, box, keypoints = (_numbers(entry.get(key)) for key in ("segmentation", "bbox", "keypoints"))
     if len(box) == 4 and max(box[2:]) > most:
         return None
-    if len(names) == 1 and len(keypoints) == 3 and not outline and keypoints[2] > 0:
+    if len(names) < 2 and len(keypoints) == 3 and not outline and keypoints[2] > 0:
         return keypoints[0], keypoints[1]
     if keypoints or len(outline) not in (0, 2) or isinstance(entry.get("segmentation"), dict):
         return None

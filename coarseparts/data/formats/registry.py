@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -22,8 +21,9 @@ from coarseparts.data.formats import (
     yolo_folder,
 )
 from coarseparts.data.formats.document import Document
-from coarseparts.data.formats.document_builder import head
+from coarseparts.data.formats.known_by_name import known_by_name
 from coarseparts.data.formats.unpacked import is_archive, unpacked
+from coarseparts.data.images import list_images
 from coarseparts.system.documents import no_garbage
 from coarseparts.system.problems import BadInput, Problem, unreadable
 from coarseparts.system.text import abridged, listed, nearest
@@ -45,20 +45,6 @@ MOST_FILES = 20_000
 
 SUFFIXES = (".json", ".xml", ".csv", ".slp", ".yaml", ".yml")
 """How files end that may be labels."""
-
-_NOT_READ = (
-    (rb"<annotation\b(?!s)", "Pascal VOC or LabelMe XML, an XML file an image", "COCO, or the tool's own format"),
-    (rb'"_via_\w+"', "a project of VGG Image Annotator (VIA)", "Export Annotations (COCO format)"),
-    (rb'"(?:regions|region_attributes)"|region_shape_attributes', "VGG Image Annotator (VIA)", "its COCO format"),
-    (rb"^\x89HDF", "HDF5", "the table CollectedData_NAME.csv of DeepLabCut, or SLEAP's project .slp"),
-    (rb"<dataset\b.*<image_metadata|imglab", "dlib's XML", "COCO"),
-    (rb'"(?:systemMetadata|dataRow|data_row)"', "Labelbox", "COCO by its converter"),
-    (rb'"(?:classTitle|classId)"', "Supervisely", "COCO"),
-    (rb'"(?:_cls|sample_fields)"', "FiftyOne's own data set", "COCODetectionDataset or CVATImageDataset"),
-    (rb"^[^\n]*\bannotation_id\b[^\n]*\bannotator\b", "Label Studio's table", "JSON"),
-    (rb"^[^\n]*\binstance\.score\b", "SLEAP's analysis table", "the project .slp, or COCO"),
-)
-"""What begins formats that are not read: their names, and what to choose in their place."""
 
 
 def read_export(path: Path) -> Document:
@@ -128,21 +114,39 @@ def _files(folder: Path) -> list[Path]:
     return found
 
 
-def _unknown(path: Path, files: Iterable[Path]) -> Problem:
+def _unknown(path: Path, files: Sequence[Path]) -> Problem:
     names = listed(module.NAME for module in FORMATS)
-    known = Problem(str(path), "has no format that is known", f"export it as one of these: {names}")
-    return _not_read(path, files) or known
+    if not files and path.is_dir() and list_images(path):
+        message = "holds images, and no labels that a tool exported"
+        return Problem(
+            str(path), message, "if they are masks, unpack them and name their folder by part_masks or masks"
+        )
+    return _not_read(path, files) or Problem(
+        str(path), "has no format that is known", f"export it as one of these: {names}"
+    )
 
 
 def _not_read(path: Path, files: Iterable[Path]) -> Problem | None:
     """The problem of files of a format that is known by name alone; None where there are none."""
     for file in list(files)[:20]:
-        begin = head(file)
-        for pattern, name, instead in _NOT_READ:
-            if re.search(pattern, begin, re.DOTALL):
-                at = "" if file == path else f"{abridged(file, 200)} "
-                return Problem(str(path), f"{at}looks like {name}, which is not read", f"export it as {instead}")
+        if told := known_by_name(file):
+            at = "" if file == path else f"{abridged(file, 200)} "
+            return Problem(str(path), f"{at}looks like {told[0]}, which is not read", f"export it as {told[1]}")
     return None
+
+
+def not_read(files: Iterable[Path]) -> list[Problem]:
+    """A problem for each format that some of the files have, of those that are known by name alone."""
+    found: dict[str, list[tuple[Path, str]]] = defaultdict(list)
+    for file in files:
+        if told := known_by_name(file):
+            found[told[0]].append((file, told[1]))
+    problems = []
+    for name, own in found.items():
+        more = f" (and {len(own) - 1:,} more files)" if len(own) > 1 else ""
+        message = f"looks like {name}, which is not read{more}"
+        problems.append(Problem(str(own[0][0]), message, f"export it as {own[0][1]}"))
+    return problems
 
 
 def _merged(documents: list[Document]) -> Document:

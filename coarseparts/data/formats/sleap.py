@@ -22,7 +22,7 @@ from coarseparts.data.formats.outlines import bridged
 from coarseparts.data.images import MAX_PIXELS
 from coarseparts.system.lazy import Lazy
 from coarseparts.system.problems import BadInput, Problem, unreadable
-from coarseparts.system.text import abridged, reason
+from coarseparts.system.text import abridged, reason, short
 
 NAME = "SLEAP"
 
@@ -57,9 +57,11 @@ def read(path: Path) -> Document:
     names = {id(skeleton): skeleton.name or NAMELESS for skeleton in labels.skeletons}
     for skeleton in labels.skeletons:
         builder.category(names[id(skeleton)], skeleton.node_names)
-    apart = told_apart([plain_path(name) for video in labels.videos for name in _sequence(video)])
+    sequences = {id(video): _sequence(video) for video in labels.videos}
+    apart = told_apart([plain_path(name) for files in sequences.values() for name in files])
     for frame in labels.labeled_frames:
-        image = builder.image(_image(frame, apart, builder), _size(frame.video))
+        files = sequences.get(id(frame.video), [])
+        image = builder.image(_image(frame, files, apart, builder), _size(frame.video))
         if image is not None:
             _add(frame, image, labelled, names, builder)
     return builder.document(_mirror(labels))
@@ -69,7 +71,11 @@ def _loaded(path: Path) -> Any:
     """sleap-io's Labels, films unopened. Raises BadInput."""
     try:
         _refuse_unsafe(path)
-        return sleap_io.load_slp(str(path), open_videos=False)
+        labels = sleap_io.load_slp(str(path), open_videos=False)
+        for name in (name for one in labels.skeletons for name in (one.name or "", *one.node_names)):
+            if not isinstance(name, str):
+                raise ValueError(f"a node or skeleton is called {short(name)}, expected a text")
+        return labels
     except ImportError:
         message = "is a project of SLEAP, which is read with sleap-io, and that is not installed"
         raise BadInput(Problem(str(path), message, "pip install 'coarseparts[formats]'")) from None
@@ -129,9 +135,9 @@ def _source(video: Any) -> Any:
     return video
 
 
-def _image(frame: Any, apart: dict[str, str], builder: DocumentBuilder) -> str:
-    """What a frame's image is called: its file, or of a film FILM_frame_000012.png, as sleap-io writes frames out."""
-    files = _sequence(frame.video)
+def _image(frame: Any, files: list[str], apart: dict[str, str], builder: DocumentBuilder) -> str:
+    """What a frame's image is called: its file, of the ``files`` of its video, or of a film FILM_frame_000012.png, as
+    sleap-io writes frames out."""
     if 0 <= frame.frame_idx < len(files):
         return apart[plain_path(files[frame.frame_idx])[0]]
     film = plain_path(str(_source(frame.video).filename))[0].rpartition("/")[2].rpartition(".")[0]

@@ -6,7 +6,6 @@ A line is a class and a box (centre, width, height); or a class, a box and keypo
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from coarseparts.data.formats.document import Document
-from coarseparts.data.formats.document_builder import DocumentBuilder, Keypoints, head
+from coarseparts.data.formats.document_builder import DocumentBuilder, Keypoints
 from coarseparts.data.formats.yolo_folder import label_file, write
+from coarseparts.data.formats.yolo_layout import labels_elsewhere, named_splits, root_of, unused_labels
 from coarseparts.data.images import list_images, probe
 from coarseparts.labels.schema import MOST_KEYPOINTS
 from coarseparts.system.documents import DocumentError, load_yaml
@@ -26,12 +26,7 @@ __all__ = ["NAME", "read", "recognises", "write"]
 
 NAME = "YOLO"
 
-REMEDY = "export again as YOLO with images, and keep data.yaml, images and labels together"
-
-LISTS = ("classes.txt", "obj.names")
-"""Where the names of classes stand, a line each, in folders without data.yaml."""
-
-NO_LABELS = (*LISTS, "train.txt", "val.txt", "valid.txt", "test.txt", "train.list", "notes.txt")
+REMEDY = "export again as YOLO with images, or copy them into its folder images: data.yaml and labels lie beside it"
 
 MOST_BYTES = 20_000_000
 """Bytes of a file of labels, and of a list of names."""
@@ -42,53 +37,26 @@ BEYOND = 2.0
 
 def recognises(path: Path) -> bool:
     """Whether a folder is, or lies in, one with data.yaml or a list of classes and labels; or a file is such a yaml."""
-    return _root(path) is not None
-
-
-def _root(path: Path) -> tuple[Path, Path] | None:
-    """The folder of a data set and what names its classes; ``path`` may be either, or a split's folder in it."""
-    if path.is_file():
-        return (path.parent, path) if _is_yaml(path) else None
-    folders = [path] if path.is_dir() else []
-    if folders and _has(path, ("images", "labels")):  # train/ of a data set; or images/train
-        folders += list(path.absolute().parents[:2])
-    for folder in folders:
-        names = sorted(os.listdir(folder))
-        yamls = [folder / name for name in names if name.lower().endswith((".yaml", ".yml"))]
-        if found := next((file for file in yamls[:20] if _is_yaml(file)), None):
-            return folder, found
-        if found := next((folder / name for name in LISTS if name in names), None):
-            return (folder, found) if _has(folder, ("labels", "obj_train_data")) or folder != path else None
-    return None
-
-
-def _has(folder: Path, names: tuple[str, ...]) -> bool:
-    return any((folder / name).is_dir() for name in names) or bool({"images", "labels"} & set(folder.parts[-2:]))
-
-
-def _is_yaml(path: Path) -> bool:
-    """Whether a file begins as data.yaml does: names of classes, and where the images are or how many classes."""
-    if path.suffix.lower() not in (".yaml", ".yml"):
-        return False
-    keys = {line.partition(b":")[0].strip() for line in head(path).split(b"\n") if b":" in line[:40]}
-    return b"names" in keys and bool(keys & {b"nc", b"train", b"val", b"test", b"path", b"kpt_shape"})
+    return root_of(path) is not None
 
 
 @dataclass(frozen=True)
 class Config:
     """What data.yaml says. ``shape``: (keypoints, numbers of each), None where there are none; ``keypoints``: their
-    names by class; ``mirror``: pairs of them that swap on a flip."""
+    names by class; ``mirror``: pairs of them that swap on a flip; ``outlines``: polygons are outlines, whatever shape
+    they have."""
 
     names: dict[int, str]
     shape: tuple[int, int] | None = None
     keypoints: dict[int, list[str]] = field(default_factory=dict)
     mirror: list[tuple[str, str]] = field(default_factory=list)
+    outlines: bool = False
 
 
 def read(path: Path) -> Document:
     """What a folder says; images are named relative to it. Images without a file of labels, or with an empty one, are
     unlabelled. Raises BadInput."""
-    found = _root(path)
+    found = root_of(path)
     if found is None:
         raise BadInput(Problem(str(path), "is no YOLO data set: there is no data.yaml with names", REMEDY))
     root, file = found
@@ -100,25 +68,23 @@ def read(path: Path) -> Document:
         message = "holds no image, expected the images beside the labels: a share of an image says nothing without it"
         raise BadInput(Problem(str(under), message, REMEDY))
     lines = _Lines(config, builder)
-    seen = set()
+    whole = root.absolute()
+    labels = {name: whole / label_file(image.absolute().relative_to(whole)) for name, image in images}
+    unused = unused_labels(under, set(labels.values()))
+    labels |= labels_elsewhere(labels, unused, whole, builder)
+    _say_unused(unused - set(labels.values()), builder)
     for name, image in images:
-        labels = root.absolute() / label_file(image.absolute().relative_to(root.absolute()))
-        seen.add(labels)
-        lines.of_image(name, image, labels)
-    _say_unused(under, seen, builder)
+        lines.of_image(name, image, labels[name])
     lines.add()
     return builder.document(config.mirror)
 
 
-def _say_unused(under: Path, seen: set[Path], builder: DocumentBuilder) -> None:
-    """Problems for files of labels that no image has, in folders of labels."""
-    folders = {file.parent for file in seen if file.parent.is_dir()}
-    folders |= {Path(at) for at, _, _ in os.walk(under.absolute()) if "labels" in Path(at).parts}
-    there = {file for folder in folders for file in folder.glob("*.txt") if file.name.lower() not in NO_LABELS}
-    unused = sorted(str(file) for file in there - seen)
-    if unused:
-        came = f"{len(unused):,} files of labels have no image: {listed(map(abridged, unused))}"
-        builder.say(came, "copy the images to where data.yaml says, or remove these files")
+def _say_unused(files: set[Path], builder: DocumentBuilder) -> None:
+    """A problem of files of labels that no image has."""
+    if files:
+        came = f"{len(files):,} files of labels have no image: {listed(map(abridged, sorted(map(str, files))))}"
+        remedy = "labels lie beside their images, or in a folder labels beside one called images; or remove these files"
+        builder.say(came, remedy)
 
 
 def _config(file: Path, builder: DocumentBuilder) -> Config:
@@ -137,6 +103,9 @@ def _config(file: Path, builder: DocumentBuilder) -> Config:
         message = f"names is {short(raw.get('names'))}, expected a list of names or 0: name, 1: name, ..."
         raise BadInput(Problem(str(file), message, REMEDY))
     classes = {number: str(name) for number, name in names.items()}
+    if lists := [value for _, value in named_splits(raw) if value.endswith(".txt")]:
+        message = f"divides its images by lists, which are not read: {listed(map(abridged, lists))}"
+        builder.say(message, "name such a list by `only` in a source of each split", "note", file)
     return _with_keypoints(file, raw, classes, builder)
 
 
@@ -153,7 +122,7 @@ def _with_keypoints(file: Path, raw: dict, classes: dict[int, str], builder: Doc
     """Raises BadInput where ``kpt_shape`` makes no sense; other keys that make none are problems."""
     shape = raw.get("kpt_shape")
     if shape is None:
-        return Config(classes)
+        return Config(classes, outlines=raw.get("task") == "segment")
     numbers = shape if isinstance(shape, list) else []
     whole = len(numbers) == 2 and all(type(n) is int for n in numbers)
     if not whole or not 0 < numbers[0] <= MOST_KEYPOINTS or numbers[1] not in (2, 3):
@@ -285,9 +254,11 @@ class _Lines:
     def add(self) -> None:
         """Adds the polygons, once all are known: as boxes where all of them are (turned) rectangles."""
         boxes = len(self._polygons) > 0 and all(map(_is_rectangle, (one.corners for one in self._polygons)))
+        boxes = boxes and not self._config.outlines
         if boxes:
             what = "polygons are all that there are, and all are rectangles: the upright box around each is used"
-            self._builder.pass_over(what, "", len(self._polygons))
+            remedy = "write `task: segment` into data.yaml if they are outlines"
+            self._builder.pass_over(what, remedy, len(self._polygons))
         lengths = {len(one.corners) for one in self._polygons}
         if len(self._polygons) > 2 and len(lengths) == 1 and not boxes:
             came = f"every polygon has {lengths.pop()} corners"

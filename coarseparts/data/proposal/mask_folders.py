@@ -4,23 +4,35 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from coarseparts.data.formats.index_names import index_names
 from coarseparts.data.formats.labelmap import names_of
 from coarseparts.data.formats.part_masks import JPEGS, OVERLAY
 from coarseparts.data.images import opened
+from coarseparts.data.proposal.mask_colours import (
+    Colours,
+    Palette,
+    asked,
+    named,
+    named_colours,
+    palette_of,
+    shares_of,
+    told,
+    written,
+)
 from coarseparts.data.proposal.survey import split_of
 from coarseparts.system.problems import BadInput
 from coarseparts.system.text import listed
 
 Kind = Literal["photographs", "figures", "indices", "colours", "instances"]
 
-GLANCE, LOOKED_AT = 6, 300
-"""Files of a folder from which its kind is told; and from which its part indices are."""
+GLANCE, LOOKED_AT, COLOURED = 6, 300, 60
+"""Files of a folder from which its kind is told; from which its part indices are; and the colours of its parts."""
 
 FEW = 64
 """Values or colours that a mask has at most."""
@@ -39,7 +51,7 @@ _BESIDE = ("_mask", "-mask", "_masks", "_seg", "_segmentation", "_parts", "_labe
 class Masks:
     """A folder of masks. ``images``: the folder of their photographs; ``key``: of a source; ``parts``: the parts' names
     as the folder tells them; ``indices``: the largest part index, of masks whose parts have no names; ``suffix`` as in
-    a source."""
+    a source; ``palette``: of masks in colours that nothing names, and ``colours``, when they are named."""
 
     folder: Path
     images: Path
@@ -47,6 +59,8 @@ class Masks:
     parts: tuple[str, ...] = ()
     indices: int = 0
     suffix: str = ""
+    palette: Palette | None = None
+    colours: Colours | None = None
 
 
 def find_masks(folders: Mapping[Path, Sequence[Path]]) -> tuple[list[Masks], list[Path], list[str]]:
@@ -69,29 +83,96 @@ def find_masks(folders: Mapping[Path, Sequence[Path]]) -> tuple[list[Masks], lis
     for folder, kind in kinds.items():
         if kind == "figures" and split_of(Path(folder.name)) is None:
             together.setdefault(folder.parent, []).append(folder)
-    of_parts = {parent: own for parent, own in together.items() if _are_parts(own, folders, kinds)}
+    of_photographs: set[Path] = set()
+    for parent, own in together.items():
+        of_folders = _photographs_of_folders(own, stems)
+        names = tuple(sorted({file.stem for folder in own for file in folders[folder]}))
+        if of_folders is not None and len(names) > 1:
+            of_photographs.add(parent)
+            found.append(Masks(parent, of_folders, "part_masks", names))
+    of_parts = {
+        parent: own
+        for parent, own in together.items()
+        if parent not in of_photographs and _are_parts(own, folders, kinds)
+    }
     for parent, own in of_parts.items():
         files = [file for folder in own for file in folders[folder]]
-        images, suffix = _photographs_of(files, stems)
-        if images is None:
-            said.append(f"{parent} holds masks of no photograph that is there, and is passed over")
-            continue
-        found.append(Masks(parent, images, "part_masks", tuple(folder.name for folder in own), 0, suffix))
+        names = tuple(folder.name for folder in own)
+        of = _photographs_of(files, stems)
+        found += [Masks(parent, images, "part_masks", names, 0, suffix) for images, suffix in of]
+        if not of:
+            said.append(f"{parent} {_OF_NONE}")
     for folder, kind in kinds.items():
-        if kind == "photographs" or (folder.parent in of_parts and kind == "figures"):
+        if kind == "photographs" or (folder.parent in of_parts.keys() | of_photographs and kind == "figures"):
             continue
         if kind == "instances":
             said.append(f"{folder} tells objects apart and not parts, and is passed over")
             continue
         _add(_masks_of(folder, kind, folders[folder], stems), found, said)
-    return found, photographs, said
+    like = [folder for folder in photographs if _are_lossy_masks(folder, stems)]
+    said += [
+        f"{folder} holds JPEGs called as the photographs are, and is passed over: if these are masks, save "
+        "them as PNG, or name the folder by part_masks with colours"
+        for folder in like
+    ]
+    return found, [folder for folder in photographs if folder not in like], _summed(said)
 
 
-def _add(made: Masks | str, found: list[Masks], said: list[str]) -> None:
+_OF_NONE = "holds masks of no photograph that is there, and is passed over"
+
+
+def _summed(said: list[str]) -> list[str]:
+    """The lines, many of a kind as one."""
+    alike = [line for line in said if line.endswith(_OF_NONE)]
+    if len(alike) < 4:
+        return said
+    first = alike[0].removesuffix(_OF_NONE)
+    more = f"{first}and {len(alike) - 1} more folders hold masks that are not called as photographs are, passed over"
+    return [*(line for line in said if line not in alike), more]
+
+
+def _are_lossy_masks(folder: Path, stems: Mapping[Path, Collection[str]]) -> bool:
+    """Whether a folder is called as masks are, and its files as most photographs of another folder."""
+    if not any(word in folder.name.lower() for word in _SAYS_MASK):
+        return False
+    return any(
+        other != folder and len({*own} & {*stems[folder]}) * 2 > len(stems[folder]) for other, own in stems.items()
+    )
+
+
+def with_names(masks: Sequence[Masks], given: Sequence[str], drawn: Collection[str], said: list[str]) -> list[Masks]:
+    """The masks, those in colours with the names of these: as ``given``, or after the colours, which is ``said``; those
+    are passed over that may be of whole objects, and those beside other labels of parts (``drawn``), where the names
+    are not given. Raises BadInput where that cannot be told."""
+    palettes = [one.palette for one in masks if one.palette is not None]
+    if not palettes:
+        return list(masks)
+    where = listed(dict.fromkeys(str(one.folder) for one in masks if one.palette is not None))
+    shares = shares_of(palettes)
+    known = {*drawn, *(part for one in masks for part in one.parts)}
+    said_how = f"give --parts '{asked(shares)}'"
+    if not named_colours(given)[1] and (known or (len(shares) == 1 and not given)):
+        said.append(f"{where} has masks in the colours {told(shares)} that nothing names, passed over: {said_how}")
+        return [one for one in masks if one.palette is None]
+    names = named(palettes, where, given)
+    if not given:
+        called = f"after which the parts are called: {said_how}, or rename them under parts and colours"
+        said.append(f"{where} has masks in the colours {told(shares)}, {called}")
+    found = []
+    for one in masks:
+        if (palette := one.palette) is not None:
+            colours = Colours(names, palette.background, palette.ignored)
+            one = replace(one, parts=tuple(name for _, name in names), colours=colours)
+            said.append(f"{one.folder}: the background is {written(palette.background)}, which fills the borders")
+        found.append(one)
+    return found
+
+
+def _add(made: list[Masks] | str, found: list[Masks], said: list[str]) -> None:
     if isinstance(made, str):
         said.append(made)
     else:
-        found.append(made)
+        found += made
 
 
 def _are_parts(own: Sequence[Path], folders: Mapping[Path, Sequence[Path]], kinds: Mapping[Path, Kind]) -> bool:
@@ -101,6 +182,15 @@ def _are_parts(own: Sequence[Path], folders: Mapping[Path, Sequence[Path]], kind
     names = [{file.stem for file in folders[folder]} for folder in own]
     shared = Counter(stem for each in names for stem in each)
     return len(own) > 1 and not others and sum(n > 1 for n in shared.values()) >= len(shared) / 2
+
+
+def _photographs_of_folders(own: Sequence[Path], stems: Mapping[Path, Collection[str]]) -> Path | None:
+    """The folder of the photographs after whose stems most of some folders are named; None where there is none, and
+    where the folders lie among the photographs."""
+    for images, names in stems.items():
+        if images != own[0].parent and sum(folder.name in names for folder in own) * 2 > len(own):
+            return images
+    return None
 
 
 def kind_of(folder: Path, files: Sequence[Path]) -> Kind:
@@ -142,25 +232,36 @@ def _look(file: Path, named: bool, labelled: bool) -> Kind | None:
     return "figures" if set(values.tolist()) <= {0, 1} or set(values.tolist()) <= {0, 255} else "indices"
 
 
-def _masks_of(folder: Path, kind: Kind, files: Sequence[Path], stems: Mapping[Path, Collection[str]]) -> Masks | str:
-    """A folder of masks with its photographs; in words, why it is passed over."""
-    images, suffix = _photographs_of(files, stems)
-    if images is None:
-        return f"{folder} holds masks of no photograph that is there, and is passed over"
+def _masks_of(
+    folder: Path, kind: Kind, files: Sequence[Path], stems: Mapping[Path, Collection[str]]
+) -> list[Masks] | str:
+    """A folder of masks with each folder of its photographs; in words, why it is passed over."""
+    of = _photographs_of(files, stems)
+    if not of:
+        return f"{folder} {_OF_NONE}"
+    key: Literal["part_masks", "masks"] = "part_masks"
+    parts, indices = names_of(folder), 0
     if kind == "figures":
-        ends = _ends(files, stems[images])
+        ends = _ends(files, {stem for images, _ in of for stem in stems[images]})
         if len(ends) > 1:
-            return Masks(folder, images, "part_masks", tuple(ends))
-        return Masks(folder, images, "masks", suffix=suffix)
-    if parts := names_of(folder):
-        return Masks(folder, images, "part_masks", parts, suffix=suffix)
-    if kind == "colours":
-        return f"{folder} holds masks in colours without a labelmap.txt that names them, and is passed over"
-    values = _indices(files)
-    if max(values) > 2 * len(values):
-        told = listed(map(str, sorted(values)))
-        return f"{folder} holds the values {told}, which are no part indices 1, 2, 3, ..., and is passed over"
-    return Masks(folder, images, "part_masks", indices=max(values), suffix=suffix)
+            return [Masks(folder, images, key, tuple(ends)) for images, _ in of]
+        key, parts = "masks", ()
+    elif kind == "colours" and not parts:
+        if (palette := palette_of(_some(files, COLOURED))) is None:
+            return f"{folder} holds masks in more colours than parts have, and no labelmap.txt; it is passed over"
+        return [Masks(folder, images, key, suffix=suffix, palette=palette) for images, suffix in of]
+    elif not parts:
+        values = _indices(files)
+        if max(values) > 2 * len(values):
+            told = listed(map(str, sorted(values)))
+            return f"{folder} holds the values {told}, which are no part indices 1, 2, 3, ..., and is passed over"
+        indices = max(values)
+        named = index_names(folder)[1]
+        names = [named.get(index, "") for index in range(1, indices + 1)]
+        if all(names) and len(set(names)) == len(names):
+            parts = tuple(names)
+            indices = 0
+    return [Masks(folder, images, key, parts, indices, suffix) for images, suffix in of]
 
 
 def _indices(files: Sequence[Path]) -> set[int]:
@@ -176,17 +277,24 @@ def _indices(files: Sequence[Path]) -> set[int]:
     return found
 
 
-def _photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]]) -> tuple[Path | None, str]:
-    """The folder of photographs in which most of the masks have one of their stem, and the ending that most of these
-    have behind it; None where at most a few have one."""
-    some = [file.stem for file in _some(files, LOOKED_AT)]
-    best, most, suffix = None, len(some) // 10, ""
-    name = files[0].parent.name
-    for folder, own in sorted(stems.items(), key=lambda pair: pair[0].name != name):  # of equal ones the namesake
-        ends = Counter(end for each in some if (end := _end(each, own)) is not None)
-        if ends.total() > most:
-            best, most, suffix = folder, ends.total(), ends.most_common(1)[0][0]
-    return best, suffix
+def _photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]]) -> list[tuple[Path, str]]:
+    """The folders of photographs of whose stems the masks are, that of the most of them first, and the ending that most
+    masks have behind them; none where at most a few masks have a photograph."""
+    left = [file.stem for file in _some(files, LOOKED_AT)]
+    name, few = files[0].parent.name, len(left) // 10
+    own = sorted(stems, key=lambda folder: folder.name != name)  # of equal ones the namesake
+    found: list[tuple[Path, str]] = []
+    while own and left:
+        ends = {
+            folder: {each: end for each in left if (end := _end(each, stems[folder])) is not None} for folder in own
+        }
+        best = max(own, key=lambda folder: len(ends[folder]))
+        if len(ends[best]) <= (0 if found else few):
+            break
+        found.append((best, Counter(ends[best].values()).most_common(1)[0][0]))
+        left = [each for each in left if each not in ends[best]]
+        own.remove(best)
+    return [(folder, suffix) for folder, suffix in found if suffix == found[0][1]]
 
 
 def _end(name: str, stems: Collection[str]) -> str | None:

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from coarseparts.data.dataset_file import DatasetFile, describe
 from coarseparts.data.images import probe
-from coarseparts.data.proposal.mask_folders import Masks, find_masks
+from coarseparts.data.proposal.mask_colours import named_colours
+from coarseparts.data.proposal.mask_folders import Masks, find_masks, with_names
 from coarseparts.data.proposal.part_names import Drawn, drawn_categories, mirrored
 from coarseparts.data.proposal.proposed_sources import ProposedSource, proposed_sources
 from coarseparts.data.proposal.survey import Survey, survey
@@ -21,7 +22,7 @@ from coarseparts.data.record import Record
 from coarseparts.data.records import Contents, read_contents
 from coarseparts.system.documents import dump_yaml
 from coarseparts.system.files import write_whole
-from coarseparts.system.problems import BadInput, Problem, unwritable
+from coarseparts.system.problems import BadInput, Problem, capped, unwritable
 from coarseparts.system.text import abridged, listed, readable
 
 EVERY = 5
@@ -67,24 +68,28 @@ def refuse_existing(files: Sequence[Path]) -> None:
 
 
 def propose(paths: Sequence[Path], out: Path, parts: tuple[str, ...] = ()) -> Proposal:
-    """A dataset file ``out`` of what lies at ``paths``. ``parts``: their names, where the user gives them.
+    """A dataset file ``out`` of what lies at ``paths``. ``parts``: their names, where the user gives them; of
+    masks in colours with these (head=#ff0000).
 
     Raises BadInput for what cannot be read or is none of these, and where nothing names a part.
     """
     refuse_existing([out])
     found = survey([Path(os.path.abspath(path)) for path in paths])
     masks, photographs, said = find_masks(found.folders)
+    drawn = drawn_categories(found.exports)
+    masks = with_names(masks, parts, drawn.parts, said)
+    parts, _ = named_colours(parts)
     sources = proposed_sources(found.exports, masks, {folder: found.folders[folder] for folder in photographs})
     if not sources:
         seen = f"; there are {sum(map(len, found.folders.values())):,} images" if found.folders else ""
         message = f"nothing here is an export of labels or a folder of masks that belongs to photographs{seen}"
         remedy = "name the export or the folder of the masks, too"
-        raise BadInput([Problem(listed(map(str, paths)), "; ".join([message, *said]), remedy)])
+        raise BadInput([Problem(listed(map(str, paths)), "; ".join([message, *said]), remedy), *capped(found.told)])
     base = Path(os.path.abspath(out)).parent
     assumed = [_recognised(source, base) for source in sources] + said
-    assumed += [f"{readable(path)} holds no labels that are read, and is passed over" for path in found.passed_over]
-    drawn = drawn_categories(found.exports)
-    names = _part_names(paths, parts, drawn, masks, assumed)
+    assumed += [_passed_over(path, told) for path, told in found.passed_over.items()]
+    assumed += [readable(f"{told.file} {told.message}, and passed over; {told.remedy}") for told in found.not_read]
+    names = _part_names(paths, parts, drawn, masks, assumed, found.told)
     keys: dict[str, Any] = {"parts": list(names)}
     if pairs := mirrored(names):
         keys["mirror"] = [list(pair) for pair in pairs]
@@ -98,6 +103,11 @@ def propose(paths: Sequence[Path], out: Path, parts: tuple[str, ...] = ()) -> Pr
     return proposal
 
 
+def _passed_over(path: Path, told: Sequence[Problem]) -> str:
+    why = f": {readable(told[0].message)}" if told else ""
+    return f"{readable(path)} holds no labels that are read, and is passed over{why}"
+
+
 def _recognised(source: ProposedSource, base: Path) -> str:
     what = [f"{export.name} ({abridged(export.path.name)})" for export in source.exports]
     for masks in source.masks:
@@ -108,10 +118,16 @@ def _recognised(source: ProposedSource, base: Path) -> str:
 
 
 def _part_names(
-    paths: Sequence[Path], given: tuple[str, ...], drawn: Drawn, masks: Sequence[Masks], assumed: list[str]
+    paths: Sequence[Path],
+    given: tuple[str, ...],
+    drawn: Drawn,
+    masks: Sequence[Masks],
+    assumed: list[str],
+    told: Sequence[Problem],
 ) -> tuple[str, ...]:
     """The names of the parts: as given, else those of labelmaps and folders, else the categories that are drawn within
-    others. Raises BadInput where there is none, or where index masks may mean any of them."""
+    others. Raises BadInput, with what was ``told`` of the labels, where there is none, or where index masks may mean
+    any of them."""
     if given:
         return given
     folders = [one for one in masks if one.key == "part_masks"]
@@ -131,7 +147,7 @@ def _part_names(
     if not names:
         whole = f"; {listed(map(abridged, drawn.wholes))} are taken for whole objects" if drawn.wholes else ""
         remedy = "name what has the part masks, too; or say which categories are parts: --parts NAME,NAME,..."
-        raise BadInput(Problem(listed(map(str, paths)), f"no part masks were found{whole}", remedy))
+        raise BadInput([Problem(listed(map(str, paths)), f"no part masks were found{whole}", remedy), *capped(told)])
     if drawn.wholes:
         assumed.append(f"{listed(map(abridged, drawn.wholes))}: whole objects, for they cover what else is drawn")
     assumed.append(f"parts: {listed(map(abridged, names))}; they do not overlap, where they do the smaller is on top")

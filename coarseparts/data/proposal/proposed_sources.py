@@ -6,13 +6,14 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
 from urllib.parse import unquote
 
 from coarseparts.data.images import stem
+from coarseparts.data.namesakes import meant
 from coarseparts.data.proposal.mask_folders import Masks
 from coarseparts.data.proposal.survey import Export, split_of
 from coarseparts.system.problems import BadInput, Problem
@@ -40,6 +41,7 @@ class ProposedSource:
         for masks in self.masks:
             keys[masks.key] = masks.folder
             keys |= {"suffix": masks.suffix} if masks.suffix else {}
+            keys |= {"colours": masks.colours.keys()} if masks.colours else {}
         return keys
 
 
@@ -107,6 +109,7 @@ def _photographs_of(export: Export, photographs: dict[Path, list[Path]]) -> dict
     named |= {_UPLOAD.sub("", name) for name in named} - {""}
     stems = {stem(name) for name in named}
     own = [file for files in photographs.values() for file in files if file.name in named]
+    own = own or [Path(file) for file in _meant(export, photographs)]
     own = own or [file for files in photographs.values() for file in files if file.stem in stems]
     if export.split is not None and (of_split := [file for file in own if split_of(file.parent) == export.split]):
         own = of_split
@@ -118,6 +121,16 @@ def _photographs_of(export: Export, photographs: dict[Path, list[Path]]) -> dict
     for file in own:
         by_split[split_of(file.parent) or export.split or "train"].append(file.parent)
     return {split: Path(os.path.commonpath(folders)) for split, folders in by_split.items()}
+
+
+def _meant(export: Export, photographs: dict[Path, list[Path]]) -> Iterable[str]:
+    """The photographs that are named otherwise than an export names them, by whole paths."""
+    names = [
+        name
+        for one in export.document.images
+        if isinstance(one, dict) and isinstance(name := one.get("file_name"), str)
+    ]
+    return meant(names, [str(file) for files in photographs.values() for file in files])[0].values()
 
 
 def _file_name(path: Any) -> str:

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from coarseparts.data.formats import deeplabcut, labelme, yolo
+from coarseparts.data.formats import deeplabcut, labelme, yolo, yolo_layout
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.document_builder import head
-from coarseparts.data.formats.registry import FORMATS, MOST_FILES, SUFFIXES, read_export
+from coarseparts.data.formats.registry import FORMATS, MOST_FILES, SUFFIXES, not_read, read_export
 from coarseparts.data.formats.unpacked import is_archive
 from coarseparts.data.images import list_images
 from coarseparts.data.suffixes import IMAGES
-from coarseparts.system.problems import BadInput, Problem, unreadable
+from coarseparts.system.problems import BadInput, Problem, errors, unreadable
 
 SPLITS = {
     **dict.fromkeys(("train", "training", "train2017"), "train"),
@@ -28,6 +28,9 @@ SPLITS = {
 
 TOGETHER = (labelme, deeplabcut)
 """Formats whose files in several folders are one export."""
+
+_UNREAD = (".h5", ".hdf5", ".ndjson", ".jsonl")
+"""How other files end that may be labels."""
 
 _WORDS = re.compile("[_.-]")
 
@@ -49,11 +52,19 @@ class Export:
 @dataclass
 class Survey:
     """What was found: ``exports``; ``folders``: the files that are images by their names, by the folder in which they
-    lie directly; ``passed_over``: archives and exports in which there are no labels."""
+    lie directly; ``passed_over``: archives and exports in which there are no labels that can be used, with what was
+    said of each; ``not_read``: files of formats that are known by name alone."""
 
     exports: list[Export] = field(default_factory=list)
     folders: dict[Path, list[Path]] = field(default_factory=dict)
-    passed_over: list[Path] = field(default_factory=list)
+    passed_over: dict[Path, list[Problem]] = field(default_factory=dict)
+    not_read: list[Problem] = field(default_factory=list)
+
+    @property
+    def told(self) -> list[Problem]:
+        """What may be why labels were not found: errors and notes of what was read, and what was not."""
+        said = [problem for own in self.passed_over.values() for problem in own]
+        return [*self.not_read, *said, *(problem for export in self.exports for problem in export.document.problems)]
 
 
 def survey(paths: Sequence[Path]) -> Survey:
@@ -61,13 +72,14 @@ def survey(paths: Sequence[Path]) -> Survey:
     Nothing is followed through links to folders. Raises BadInput with everything that is none of these."""
     found, problems = Survey(), list[Problem]()
     exports: dict[Path, str | None] = {}
+    unknown: list[Path] = []
     for path in paths:
         try:
             if not path.exists():
                 problems.append(Problem(str(path), "does not exist", "name a folder or an export"))
             elif path.is_dir():
                 files = list(_files(path))
-                exports |= _exports_below(path, files)
+                exports |= _exports_below(path, files, unknown)
                 _add_images(found, files)
             else:
                 _refuse_others(path)
@@ -83,14 +95,17 @@ def survey(paths: Sequence[Path]) -> Survey:
             if path in paths or not is_archive(path):
                 problems += bad.problems
             else:
-                found.passed_over.append(path)
+                found.passed_over[path] = bad.problems
             continue
-        if document.annotations:
+        if path in paths and not document.annotations and errors(document.problems):
+            problems += document.problems
+        elif document.annotations:
             found.exports.append(Export(path, document.format, document, split))
         else:
-            found.passed_over.append(path)
+            found.passed_over[path] = document.problems
     if problems:
         raise BadInput(problems)
+    found.not_read = not_read(unknown)
     if not found.folders:
         for parent in {path if path.is_dir() else path.parent for path in exports}:
             _add_images(found, list(_files(parent)))
@@ -139,16 +154,18 @@ def _refuse_others(file: Path) -> None:
         raise BadInput(Problem(str(file), "is a dataset file already", "run coarseparts check on it"))
 
 
-def _exports_below(folder: Path, files: Sequence[Path]) -> dict[Path, str | None]:
-    """What a source's ``labels`` is to name for each export in a folder, and its split."""
+def _exports_below(folder: Path, files: Sequence[Path], unknown: list[Path]) -> dict[Path, str | None]:
+    """What a source's ``labels`` is to name for each export in a folder, and its split; files that may be labels of a
+    format that is not read are added to ``unknown``."""
     found: dict[Path, str | None] = {}
     roots: list[Path] = []
     several: dict[tuple[ModuleType, str | None], list[Path]] = defaultdict(list)
-    for parent in dict.fromkeys(file.parent for file in files):
+    parents = (file.parent for file in files)
+    for parent in dict.fromkeys(one.parent if one.name == "labels" and one != folder else one for one in parents):
         within = any(root == parent or root in parent.parents for root in roots)
-        if not within and _is_root(parent, folder):
+        if not within and _is_root(parent):
             roots.append(parent)
-            found |= {path: split_of(path.relative_to(parent)) for path in _of_yolo(parent)}
+            found |= _of_yolo(parent)
     labels = [file for file in files if file.name.lower().endswith((*SUFFIXES, ".zip"))]
     if len(labels) > MOST_FILES:
         message = f"holds more than {MOST_FILES:,} files that may be labels"
@@ -160,24 +177,33 @@ def _exports_below(folder: Path, files: Sequence[Path]) -> dict[Path, str | None
             several[module, split_of(file.parent.relative_to(folder))].append(file)
         elif module is not None:
             found[file] = split
-        elif module is None and file.suffix.lower() == ".zip" and is_archive(file):
+        elif file.suffix.lower() == ".zip" and is_archive(file):
             found[file] = split
+        else:
+            unknown.append(file)
+    unknown += [
+        file for file in files if file.name.lower().endswith(_UNREAD) and file.with_suffix(".csv") not in labels
+    ]
     for (_, split), own in several.items():
         found[own[0] if len(own) == 1 else Path(os.path.commonpath([file.parent for file in own]))] = split
     return found
 
 
-def _is_root(parent: Path, top: Path) -> bool:
-    """Whether a folder itself, or what names the classes in it, is a YOLO data set, and not one above ``top``."""
-    names = (*yolo.LISTS, "data.yaml", "dataset.yaml")
-    has_list = any(name in names or name.endswith((".yaml", ".yml")) for name in os.listdir(parent))
-    return has_list and yolo.recognises(parent)
+def _is_root(parent: Path) -> bool:
+    """Whether what names the classes of a YOLO data set lies in a folder, or in its folder of labels."""
+    there = [*os.listdir(parent), *(os.listdir(parent / "labels") if (parent / "labels").is_dir() else ())]
+    return any(name in yolo_layout.LISTS or name.endswith((".yaml", ".yml")) for name in there) and yolo.recognises(
+        parent
+    )
 
 
-def _of_yolo(root: Path) -> list[Path]:
-    """The folders of the splits of a YOLO data set, or itself."""
+def _of_yolo(root: Path) -> dict[Path, str | None]:
+    """The folders of the splits of a YOLO data set, called so or named by data.yaml, or itself; and their splits."""
     for under in (root, root / "images"):
         own = [path for path in sorted(under.iterdir()) if path.name.lower() in SPLITS] if under.is_dir() else []
         if own := [path for path in own if path.is_dir() and list_images(path)]:
-            return own
-    return [root]
+            return {path: split_of(path.relative_to(root)) for path in own}
+    splits = {
+        folder: split for file in sorted(root.glob("*.y*ml")) for folder, split in yolo_layout.splits_of(file).items()
+    }
+    return {**splits} if len(set(splits.values())) > 1 else {root: None}

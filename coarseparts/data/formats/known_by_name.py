@@ -1,0 +1,46 @@
+"""Formats of labels that are not read, but known by name: what to export in their place can be told."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+HEAD = 65_536
+"""Bytes of a file that are looked at."""
+
+_NOT_READ = (
+    (rb"<annotation\b(?!s)", "Pascal VOC or LabelMe XML, an XML file an image", "COCO, or the tool's own format"),
+    (rb'"asset"\s*:\s*\{|"assets"\s*:\s*\{', "VoTT", "COCO by a converter, or label in another tool"),
+    (rb'"_via_\w+"', "a project of VGG Image Annotator (VIA)", "Export Annotations (COCO format)"),
+    (rb'"(?:regions|region_attributes)"|region_shape_attributes', "VGG Image Annotator (VIA)", "its COCO format"),
+    (rb"^\x89HDF", "HDF5", "the table CollectedData_NAME.csv of DeepLabCut, or SLEAP's project .slp"),
+    (rb"<dataset\b.*<image_metadata|imglab", "dlib's XML", "COCO"),
+    (rb'"(?:systemMetadata|dataRow|data_row|Labeled Data)"', "Labelbox", "COCO by its converter"),
+    (rb'"(?:classTitle|classId)"\s*:.*"(?:geometryType|points)"|"classTitle"', "Supervisely or SuperAnnotate", "COCO"),
+    (rb'"schema_ref"|"slot_names"|"image"\s*:\s*\{[^{}]*"original_filename"', "V7 Darwin", "COCO"),
+    (rb'"segments_info"', "COCO panoptic", "COCO with instances (panopticapi converts it)"),
+    (rb'"coordinates"\s*:\s*\{', "CreateML", "COCO"),
+    (
+        rb'"tracks"\s*:\s*\[.*"shapes"\s*:\s*\[|"shapes"\s*:\s*\[.*"tracks"\s*:\s*\[|"bug_tracker"',
+        "a backup of CVAT's",
+        "CVAT for images 1.1 (Export task dataset)",
+    ),
+    (rb'"dm_format_version"|"categories"\s*:\s*\{\s*"label"', "Datumaro", "COCO or CVAT for images 1.1"),
+    (rb'"(?:_cls|sample_fields)"', "FiftyOne's own data set", "COCODetectionDataset or CVATImageDataset"),
+    (rb"^[^\n]*\bannotation_id\b[^\n]*\bannotator\b", "Label Studio's table", "JSON"),
+    (rb"^[^\n]*\binstance\.score\b", "SLEAP's analysis table", "the project .slp, or COCO"),
+    (rb"^filename,width,height,class,xmin", "a table of boxes", "COCO"),
+)
+"""What begins formats that are not read: their names, and what to choose in their place."""
+
+
+def known_by_name(file: Path) -> tuple[str, str] | None:
+    """The name of a file's format that is not read, and what to choose in its place; None where it is another or no
+    file. Raises OSError."""
+    if not file.is_file():
+        return None
+    with open(file, "rb") as opened:
+        begin = opened.read(HEAD).removeprefix(b"\xef\xbb\xbf")
+    found = (told for pattern, *told in _NOT_READ if re.search(pattern, begin, re.DOTALL))
+    name, instead = next(found, ("", ""))
+    return (name, instead) if name else None

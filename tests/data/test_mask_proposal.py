@@ -1,0 +1,97 @@
+"""`coarseparts init` and folders of masks: colours that nothing names, a folder for each photograph, JPEGs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_proposal import SIZE, masks, photographs, proposed
+
+from coarseparts.data.check import check
+from coarseparts.data.proposal.propose import propose
+from coarseparts.system.problems import BadInput
+
+RED, BLUE, WHITE, VOID = (255, 0, 0), (0, 0, 255), (255, 255, 255), (224, 224, 192)
+
+
+def coloured(folder: Path, background: tuple[int, int, int] = (0, 0, 0), suffix: str = ".png") -> None:
+    """Masks of two parts, the blue one twice as large, with a line that is not labelled."""
+    folder.mkdir()
+    for i in range(1, 7):
+        mask = np.full((*SIZE[::-1], 3), background, np.uint8)
+        mask[5:15, 10:20], mask[5:15, 20 : 40 if background == (0, 0, 0) else 39] = RED, BLUE
+        mask[5:15, 9] = VOID
+        Image.fromarray(mask).save(folder / f"{i}{suffix}")
+
+
+@pytest.mark.parametrize("background", [(0, 0, 0), WHITE])
+def test_masks_in_colours_are_parts_called_after_them(tmp_path, background):
+    photographs(tmp_path / "photos")
+    coloured(tmp_path / "masks", background)
+    found, proposal = proposed(tmp_path, "photos", "masks")
+    assert found["parts"] == ["part #0000ff", "part #ff0000"], "the larger one first"
+    expected = {"part #0000ff": "#0000ff", "part #ff0000": "#ff0000", "ignore": "#e0e0c0"}
+    expected |= {"background": "#ffffff"} if background == WHITE else {}
+    assert all(source["colours"] == expected for source in found["sources"])
+    told = "\n".join(proposal.assumed)
+    assert "--parts 'NAME=#0000ff,NAME=#ff0000'" in told and "#ff0000 (3" in told
+
+
+def test_names_with_their_colours_are_the_parts(tmp_path):
+    photographs(tmp_path / "photos")
+    coloured(tmp_path / "masks")
+    found, _ = proposed(tmp_path, "photos", "masks", parts=("head=#ff0000", "rump=#0000ff"))
+    assert found["parts"] == ["head", "rump"] and found["sources"][0]["colours"]["head"] == "#ff0000"
+    share = check(tmp_path / "d.yaml").part_share["train"]
+    assert share["rump"] == pytest.approx(2 * share["head"], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        (("head", "rump"), r"masks in the colours #0000ff \(6.*nothing says which part each is.*NAME=#0000ff"),
+        (("head=#ff0000", "rump"), "nothing says which part each is"),
+        (("head=#ff0000", "rump=reddish"), "rump=reddish names no colour"),
+    ],
+)
+def test_which_colour_is_which_name_is_not_guessed(tmp_path, parts, said):
+    photographs(tmp_path / "photos")
+    coloured(tmp_path / "masks")
+    with pytest.raises(BadInput, match=said):
+        propose([tmp_path], tmp_path / "d.yaml", parts)
+
+
+def test_colours_beside_other_labels_of_parts_are_passed_over(tmp_path):
+    photographs(tmp_path / "photos")
+    coloured(tmp_path / "colours")
+    for part in ("head", "rump"):
+        masks(tmp_path / "parts" / part, (0, 255))
+    found, proposal = proposed(tmp_path, "photos", "colours", "parts")
+    assert found["parts"] == ["head", "rump"] and "colours" not in found["sources"][0]
+    assert any("that nothing names, passed over" in line for line in proposal.assumed)
+
+
+def test_a_folder_for_each_photograph_with_a_file_for_each_part(tmp_path):
+    photographs(tmp_path / "photos")
+    masks(tmp_path / "head", (0, 255))
+    for i in range(1, 7):
+        (tmp_path / "masks" / str(i)).mkdir(parents=True)
+        for part in ("head", "rump"):
+            mask = np.asarray(Image.open(tmp_path / "head" / f"{i}.png"))
+            Image.fromarray(mask if part == "head" else np.roll(mask, 12, 0)).save(
+                tmp_path / "masks" / str(i) / f"{part}.png"
+            )
+    found, _ = proposed(tmp_path, "photos", "masks")
+    assert found["parts"] == ["head", "rump"] and found["sources"][0]["part_masks"] == "masks"
+    assert check(tmp_path / "d.yaml").splits["train"]["parts"] == 5
+
+
+def test_masks_saved_as_jpeg_are_no_photographs(tmp_path):
+    photographs(tmp_path / "photos")
+    coloured(tmp_path / "masks", suffix=".jpg")
+    masks(tmp_path / "parts")
+    found, proposal = proposed(tmp_path, "photos", "masks", "parts", parts=("head", "rump"))
+    assert {source["images"] for source in found["sources"]} == {"photos"}
+    assert any("holds JPEGs called as the photographs are" in line for line in proposal.assumed)

@@ -1,0 +1,103 @@
+"""Formats that are not read: named, with what to export in their place, by all that read labels and by `init`."""
+
+from __future__ import annotations
+
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coarseparts.data.formats.registry import read_export
+from coarseparts.data.proposal.propose import propose
+from coarseparts.system.problems import BadInput
+
+DARWIN_1 = '{"dataset": "b", "image": {"width": 1, "original_filename": "a.png"}, "annotations": [{"name": "head"}]}'
+NAMED = [
+    ("a.xml", "<annotation><folder>x</folder></annotation>", "Pascal VOC"),
+    ("a.json", '{"_via_settings": {}}', "VGG Image Annotator"),
+    ("a.json", '{"a.png1": {"filename": "a.png", "regions": [{"region_attributes": {}}]}}', "VGG Image Annotator"),
+    ("samples.json", '{"samples": [{"filepath": "a.png", "x": {"_cls": "Detections"}}]}', "FiftyOne's own data set"),
+    ("a.csv", "annotation_id,annotator,image,label\n1,1,a.png,[]\n", "Label Studio's table.*export it as JSON"),
+    ("a.csv", "track,frame_idx,instance.score,eye.x,eye.y\n", "SLEAP's analysis table"),
+    ("a.csv", "filename,width,height,class,xmin,ymin,xmax,ymax\n", "a table of boxes"),
+    ("a.json", '{"version": "2.0", "schema_ref": "x", "item": {"slots": []}, "annotations": [{"name": "head"}]}', "V7"),
+    ("a.json", DARWIN_1, "V7 Darwin.*export it as COCO"),
+    ("a.json", '{"images": [], "annotations": [{"segments_info": []}], "categories": []}', "COCO panoptic"),
+    ("a.json", '{"info": {}, "categories": {"label": {"labels": []}}, "items": []}', "Datumaro"),
+    ("a.json", '{"size": {}, "objects": [{"classId": 1, "geometryType": "polygon", "classTitle": "head"}]}', "Superv"),
+    ("a.json", '{"asset": {"name": "a.png"}, "regions": []}', "VoTT"),
+    ("a.json", '[{"image": "a.png", "annotations": [{"label": "b", "coordinates": {"x": 1}}]}]', "CreateML"),
+    ("a.json", '[{"version": 0, "tags": [], "shapes": [{"type": "polygon"}], "tracks": []}]', "a backup of CVAT's"),
+    ("a.json", '[{"ID": "c", "Labeled Data": "https://", "Label": {"objects": []}}]', "Labelbox"),
+]
+
+
+def photographs(folder, count=2):
+    folder.mkdir(exist_ok=True)
+    for i in range(count):
+        pixels = np.random.default_rng(i).integers(0, 255, (20, 30, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+
+
+@pytest.mark.parametrize("name, text, said", NAMED)
+def test_it_is_named_with_what_to_choose(tmp_path, name, text, said):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / name).write_text(text)
+    for path in (tmp_path / "in" / name, tmp_path / "in"):
+        with pytest.raises(BadInput, match=said):
+            read_export(path)
+    photographs(tmp_path / "in")
+    with pytest.raises(BadInput, match=said):
+        propose([tmp_path / "in"], tmp_path / "d.yaml")
+
+
+@pytest.mark.parametrize("name, text", [("a.json", '{"x": 1}'), ("a.bin", "")])
+def test_what_nobody_knows_is_told_with_what_is_read(tmp_path, name, text):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / name).write_text(text)
+    for path in (tmp_path / "in" / name, tmp_path / "in"):
+        with pytest.raises(BadInput, match="no format that is known; export it as one of these: CVAT for images"):
+            read_export(path)
+
+
+def test_init_says_what_it_passes_over_beside_labels_that_it_reads(tmp_path):
+    photographs(tmp_path / "photos")
+    (tmp_path / "masks").mkdir()
+    for i in range(2):
+        mask = np.zeros((20, 30), np.uint8)
+        mask[5:9, 5:9], mask[9:12, 5:9] = 1, 2
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{i}.png")
+    (tmp_path / "CollectedData_me.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    (tmp_path / "export.ndjson").write_text('{"data_row": {}}\n{"data_row": {}}\n')
+    told = "\n".join(propose([tmp_path], tmp_path / "d.yaml", ("head", "rump")).assumed)
+    assert "CollectedData_me.h5 looks like HDF5" in told and "export.ndjson looks like Labelbox" in told
+    (tmp_path / "CollectedData_me.csv").write_text("scorer,me\n")
+    assert "HDF5" not in "\n".join(propose([tmp_path], tmp_path / "e.yaml", ("head", "rump")).assumed)
+
+
+def test_why_an_export_without_labels_is_passed_over_is_told(tmp_path):
+    photographs(tmp_path / "photos")
+    tasks = '[{"id": 7, "data": {"text": "x"}, "annotations": [{"id": 1, "result": []}]}]'
+    (tmp_path / "photos" / "e.json").write_text(tasks)
+    with pytest.raises(BadInput, match="task 7 names no image file"):
+        propose([tmp_path / "photos"], tmp_path / "d.yaml")
+
+
+def test_an_archive_of_masks_is_to_be_unpacked(tmp_path):
+    photographs(tmp_path / "photos")
+    with zipfile.ZipFile(tmp_path / "masks.zip", "w") as archive:
+        archive.writestr("labelmap.txt", "head:1,2,3::\n")
+        archive.write(tmp_path / "photos" / "0.png", "SegmentationClass/0.png")
+    with pytest.raises(BadInput, match=r"holds images, and no labels.*unpack"):
+        read_export(tmp_path / "masks.zip")
+
+
+def test_an_export_that_is_named_and_says_nothing_is_refused(tmp_path):
+    photographs(tmp_path / "photos")
+    (tmp_path / "masks").mkdir()
+    for i in range(2):
+        Image.fromarray(np.full((20, 30), i + 1, np.uint8)).save(tmp_path / "masks" / f"{i}.png")
+    (tmp_path / "e.json").write_text('[{"id": 7, "data": {"text": "x"}, "annotations": [{"id": 1, "result": []}]}]')
+    with pytest.raises(BadInput, match="task 7 names no image file"):
+        propose([tmp_path / "photos", tmp_path / "e.json", tmp_path / "masks"], tmp_path / "d.yaml", ("a", "b"))

@@ -1,0 +1,82 @@
+"""YOLO folders as people keep them: labels beside images, splits that data.yaml alone names, outlines of rectangles."""
+
+import numpy as np
+import pytest
+import yaml
+from test_yolo import PLAIN, folder, read, said
+
+from coarseparts.data.formats import yolo
+from coarseparts.data.formats.registry import read_export
+from coarseparts.data.proposal.survey import survey
+
+SQUARE = "0 .1 .2 .2 .2 .2 .4 .1 .4"
+
+
+def test_rectangles_are_outlines_where_data_yaml_says_so(tmp_path):
+    told = said(read(tmp_path, PLAIN, {"images/a.png": SQUARE}))
+    assert "write `task: segment` into data.yaml" in told
+    found = read(tmp_path, PLAIN | {"task": "segment"}, {"images/a.png": SQUARE})
+    assert found.annotations[0]["segmentation"] == [pytest.approx([20, 20, 40, 20, 40, 40, 20, 40])]
+    assert found.problems == []
+
+
+@pytest.mark.parametrize("names", ["photos/classes.txt", "photos/labels/classes.txt"])
+def test_a_list_of_classes_beside_the_labels(tmp_path, names):
+    below = "photos/labels" if "labels/" in names else "photos"
+    folder(tmp_path, PLAIN, {"photos/images/a.png" if "labels/" in names else "photos/a.png": None})
+    (tmp_path / "data.yaml").unlink()
+    (tmp_path / below).mkdir(exist_ok=True)
+    (tmp_path / below / "a.txt").write_text("1 0.5 0.5 0.1 0.2")
+    (tmp_path / names).write_text("ant\nbee\n")
+    found = read_export(tmp_path / "photos")
+    assert found.format == "YOLO" and found.annotations[0]["bbox"] == pytest.approx([90, 40, 20, 20])
+    assert [one["name"] for one in found.categories] == ["bee"] and not found.problems
+    assert [(one.path, one.split) for one in survey([tmp_path]).exports] == [(tmp_path / "photos", None)]
+
+
+def test_texts_beside_photographs_without_their_names_are_no_data_set(tmp_path):
+    folder(tmp_path, PLAIN, {"photos/a.png": None})
+    (tmp_path / "data.yaml").unlink()
+    (tmp_path / "photos" / "classes.txt").write_text("ant\n")
+    (tmp_path / "photos" / "readme.txt").write_text("x")
+    assert not yolo.recognises(tmp_path / "photos") and not survey([tmp_path]).exports
+
+
+def test_splits_are_those_of_data_yaml(tmp_path):
+    config = PLAIN | {"path": "D:\\ants", "train": ["../night", "ants/day/images"], "val": "ants/dusk/images"}
+    labels = {f"{where}/a.png": "0 .5 .5 .1 .2" for where in ("night", "day/images", "dusk/images")}
+    folder(tmp_path, config, labels)
+    found = {one.path.relative_to(tmp_path).as_posix(): one.split for one in survey([tmp_path]).exports}
+    assert found == {"night": "train", "day/images": "train", "dusk/images": "val"}
+    for place in found:
+        document = yolo.read(tmp_path / place)
+        assert len(document.annotations) == 1 and np.prod(document.annotations[0]["bbox"][2:]) == pytest.approx(400)
+
+
+def test_lists_of_images_are_told(tmp_path):
+    folder(tmp_path, PLAIN | {"train": "train.txt", "val": "lists/val.txt"}, {"images/a.png": "0 .5 .5 .1 .2"})
+    assert "divides its images by lists, which are not read: train.txt, lists/val.txt" in said(yolo.read(tmp_path))
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump(PLAIN | {"train": {"a": 1}, "val": 3}))
+    assert not yolo.read(tmp_path).problems
+
+
+def test_labels_and_photographs_that_a_tool_keeps_apart_are_brought_together(tmp_path):
+    folder(tmp_path, PLAIN, {"photos/a.png": None, "photos/b 1.png": None, "photos/c.png": None})
+    (tmp_path / "data.yaml").unlink()
+    (tmp_path / "classes.txt").write_text("ant\nbee\n")
+    (tmp_path / "notes.json").write_text('{"categories": [{"id": 0, "name": "ant"}], "info": {"version": "1.0"}}')
+    (tmp_path / "labels").mkdir()
+    for name in ("0a1b2c3d-a", "0a1b2c3d-b_1", "0a1b2c3d-d"):
+        (tmp_path / "labels" / f"{name}.txt").write_text("0 .5 .5 .1 .2")
+    found = read_export(tmp_path)
+    files = {one["id"]: one["file_name"] for one in found.images}
+    assert sorted(files[one["image_id"]] for one in found.annotations) == ["photos/a.png", "photos/b 1.png"]
+    told = said(found)
+    assert "2 files of labels lie elsewhere" in told and "1 files of labels have no image" in told
+
+
+def test_a_stray_file_of_labels_is_not_given_to_an_image_of_another_split(tmp_path):
+    found = read(tmp_path, PLAIN, {"images/train/a.png": None, "images/val/b.png": "0 .5 .5 .1 .2"})
+    (tmp_path / "labels" / "val" / "a.txt").write_text("0 .5 .5 .1 .2")
+    found = yolo.read(tmp_path)
+    assert len(found.annotations) == 1 and "1 files of labels have no image" in said(found)
