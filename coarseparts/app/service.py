@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse
 from starlette.concurrency import run_in_threadpool
 
 from coarseparts.app import label_studio
 from coarseparts.app.answers import Answers
+from coarseparts.app.described import page
 from coarseparts.app.errors import Refused
 from coarseparts.app.label_studio import Controls, regions
 from coarseparts.app.page import application
@@ -23,6 +25,20 @@ from coarseparts.data import images as files
 from coarseparts.data.formats.outlines import outer_rings, simplified
 from coarseparts.data.images import list_images, pixels
 from coarseparts.inference.predict import Prediction
+
+FORM = {
+    "multipart/form-data": {
+        "schema": {
+            "type": "object",
+            "required": ["image"],
+            "properties": {
+                "image": {"type": "string", "format": "binary"},
+                "labels": {"type": "string", "description": "the other keys of the JSON body, as JSON"},
+            },
+        }
+    }
+}
+"""How a photograph is sent as a file."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 MOST_BYTES = 128 * 2**20
@@ -43,8 +59,14 @@ def service_app(answers: Answers, name: str, folders: Sequence[Path] = ()) -> Fa
     schemas = {kind.__name__: kind.model_json_schema() for kind in (Photograph, Shapes, Tasks)}
     app = application(openapi_url="/openapi.json", title="coarseparts", version=version("coarseparts"))
 
-    def takes(kind: type) -> dict[str, Any]:
-        return {"requestBody": {"required": True, "content": {"application/json": {"schema": schemas[kind.__name__]}}}}
+    def takes(kind: type, **others: dict[str, Any]) -> dict[str, Any]:
+        content = {"application/json": {"schema": schemas[kind.__name__]}} | others
+        return {"requestBody": {"required": True, "content": content}}
+
+    @app.get("/docs")
+    def docs() -> HTMLResponse:
+        """This page."""
+        return HTMLResponse(page(app.openapi(), f"A model of {', '.join(model.schema.parts)} answers."))
 
     @app.get("/health")
     @app.get("/")
@@ -53,7 +75,7 @@ def service_app(answers: Answers, name: str, folders: Sequence[Path] = ()) -> Fa
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         return {"status": "UP", "model_class": "coarseparts", "models_loaded": 1, "timestamp": now}
 
-    @app.post("/v1/parts", openapi_extra=takes(Photograph))
+    @app.post("/v1/parts", openapi_extra=takes(Photograph, **FORM))
     async def parts(request: Request) -> dict[str, Any]:
         """The parts of a picture: index map (or a mask each) as PNG in base64, scores, confidence. Besides JSON, a form
         (multipart) with a file ``image`` and a text ``labels``, of the other keys in JSON, is taken."""

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Callable, Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,18 @@ def test_the_tools_find_the_model(client) -> None:
     assert client("GET", "/v1/models/birds/info")[1]["data"]["model_id"] == "birds"
     assert client("GET", "/v1/models/cats/info")[1]["error"]["code"] == "MODEL_NOT_FOUND"
     paths = client("GET", "/openapi.json")[1]["paths"]
-    assert "keypoints" in str(paths["/v1/parts"]["post"]["requestBody"])
+    body = paths["/v1/parts"]["post"]["requestBody"]["content"]
+    assert "keypoints" in str(body["application/json"]) and "image" in str(body["multipart/form-data"])
+
+
+def test_its_calls_are_described_to_people_too(client) -> None:
+    status, answer = client("GET", "/docs")
+    page = answer.decode()
+    assert status == 200 and "<script" not in page
+    for path, methods in client("GET", "/openapi.json")[1]["paths"].items():
+        for method, call in methods.items():
+            assert f"{method.upper()} {path}</code>" in page and escape(call["description"]) in page
+    assert "multipart/form-data" in page and "&quot;keypoints&quot;" in page
 
 
 def test_label_studio_gets_the_parts_in_the_controls_of_its_interface(client, model, images: Path) -> None:
