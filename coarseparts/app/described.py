@@ -31,7 +31,7 @@ def _calls(paths: dict[str, dict[str, Any]]) -> Iterator[str]:
         for method, call in methods.items():
             yield f"<section><h2><code>{method.upper()} {escape(path)}</code></h2>"
             if text := call.get("description"):
-                yield f"<p>{escape(text)}</p>"
+                yield f"<p>{escape(text.replace('``', ''))}</p>"
             for kind, body in call.get("requestBody", {}).get("content", {}).items():
                 schema = json.dumps(body["schema"], indent=1)
                 yield f"<details><summary>What it takes, {escape(kind)}</summary><pre>{escape(schema)}</pre></details>"
