@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from coarseparts.app.requests import picture_of
 from coarseparts.data import loading
 from coarseparts.data.dataset_file import Crop
 from coarseparts.data.formats import label_studio_rle
-from coarseparts.data.formats.label_studio_images import image_path, image_url
+from coarseparts.data.formats.label_studio_images import addresses, image_path
 from coarseparts.data.formats.outlines import outer_rings, simplified
 from coarseparts.data.images import allowed, read_photograph, stem
 from coarseparts.data.namesakes import meant
@@ -39,29 +39,39 @@ MOST_XML = 1_000_000
 
 @dataclass(frozen=True)
 class Controls:
-    """The names in a labelling interface: of the control that takes parts, its kind of region, and of the image."""
+    """The names in a labelling interface: of the control that takes parts, its kind of region, and of the image;
+    ``value``: what that image is called in a task, "" where the interface does not say it; ``images``: all images of
+    the interface."""
 
     name: str = "mask"
     kind: str = "brushlabels"
     image: str = "image"
+    value: str = "image"
+    images: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, config: str, parts: tuple[str, ...]) -> Controls:
-        """The control for masks, else for polygons, that has the most parts among its labels; our own export's names
-        where there is none."""
+    def of(cls, config: str, parts: tuple[str, ...]) -> list[Controls]:
+        """For each image the control for masks, else for polygons, that has the most parts among its labels; our own
+        export's names where there is none."""
         try:
             root = _parsed(config)
         except DocumentError:
-            return cls()
-        found: list[tuple[int, int, Controls]] = []
+            return [cls()]
+        values = {
+            one.get("name") or "image": one.get("value") or one.get("valueList") or "" for one in root.iter("Image")
+        }
+        own = values.get("image", "" if values else "image").removeprefix("$")
+        best: dict[str, tuple[tuple[int, int], Controls]] = {}
         for tag, kind in (("BrushLabels", "brushlabels"), ("PolygonLabels", "polygonlabels")):
             for control in root.iter(tag):
-                labels = {label.get("value") for label in control.iter("Label")}
-                shared = len(labels & set(parts))
-                named = cls(control.get("name") or "mask", kind, control.get("toName") or "image")
-                found.append((shared, int(kind == "brushlabels"), named))
-        best = max(found, key=lambda each: each[:2], default=None)
-        return best[2] if best is not None and best[0] else cls()
+                image = control.get("toName") or "image"
+                shared = len({label.get("value") for label in control.iter("Label")} & set(parts))
+                value = values.get(image, "").removeprefix("$")
+                named = cls(control.get("name") or "mask", kind, image, value, frozenset(values))
+                rank = shared, int(kind == "brushlabels")
+                if shared and (image not in best or rank > best[image][0]):
+                    best[image] = rank, named
+        return [named for _, named in best.values()] or [cls(value=own, images=frozenset(values))]
 
 
 def _parsed(config: str) -> Element:
@@ -73,11 +83,18 @@ def _parsed(config: str) -> Element:
         return load_xml(file)
 
 
-def samples_of(model: Model, task: Mapping[str, Any], photographs: Mapping[str, Path]) -> list[Sample]:
-    """The objects of a task's photograph with their labels; the photograph alone where it has none. Raises Refused."""
-    url = image_url(task.get("data"))
-    if url is None:
-        raise Refused(422, "The task names no image.")
+def asked_of(interface: Sequence[Controls], drawn: Sequence[Any]) -> list[Controls]:
+    """The controls that are answered for: those of the images on which somebody is drawing, all where nobody is."""
+    used = {one.get("to_name") for one in drawn if isinstance(one, dict)}
+    return [each for each in interface if each.image in used] or list(interface)
+
+
+def samples_of(
+    model: Model, task: Mapping[str, Any], photographs: Mapping[str, Path], controls: Controls
+) -> list[Sample]:
+    """The objects of the photograph of a task that the ``controls`` are of, with their labels; the photograph alone
+    where it has none. Raises Refused."""
+    url = _url(task.get("data"), controls)
     with tempfile.TemporaryDirectory() as folder:
         if url.startswith("data:"):
             name, path = "image.png", Path(folder, "image.png")
@@ -85,7 +102,8 @@ def samples_of(model: Model, task: Mapping[str, Any], photographs: Mapping[str, 
         else:
             name, path = _meant(url, photographs)
         export = Path(folder, "task.json")
-        kept = {key: task[key] for key in ("id", "annotations", "predictions") if key in task}
+        kept = {key: task[key] for key in ("id",) if key in task}
+        kept |= {key: _drawn_on(task[key], controls) for key in ("annotations", "predictions") if key in task}
         export.write_text(json.dumps([kept | {"data": {"image": name}}]))
         try:
             labels = read_labels(model.schema, Crop(**model.crop), {name: path}, {"coco": export})
@@ -96,6 +114,46 @@ def samples_of(model: Model, task: Mapping[str, Any], photographs: Mapping[str, 
         except BadInput as error:
             first = error.problems[0]
             raise Refused(422, f"{first.message}; {first.remedy}" if first.remedy else first.message) from None
+
+
+def _url(data: Any, controls: Controls) -> str:
+    """The address of the image that the controls are of. Raises Refused."""
+    given = data.get(controls.value) if isinstance(data, dict) else None
+    if isinstance(given, list):
+        raise Refused(422, "The task's image is several pages; make each a task of its own to have it answered.")
+    if isinstance(given, str):
+        return given
+    urls = addresses(data)
+    if not urls:
+        raise Refused(422, "The task names no image.")
+    if len(controls.images) > 1 or len(set(urls.values())) > 1:
+        raise Refused(
+            422,
+            "The task has several images, and the labelling interface does not say which one is meant: give the "
+            "control of the parts an Image whose value is called as in the task.",
+        )
+    return next(iter(urls.values()))
+
+
+def _drawn_on(given: Any, controls: Controls) -> Any:
+    """Annotations, or predictions, without the regions that are of other images of the interface. Raises Refused where
+    that cannot be told."""
+    if len(controls.images) < 2 or not isinstance(given, list):
+        return given
+    found = []
+    for one in given:
+        results = one.get("result") if isinstance(one, dict) else None
+        if isinstance(results, list):
+            kept = []
+            for each in results:
+                drawn = isinstance(each, dict) and "original_width" in each
+                if drawn and str(each.get("to_name")) not in controls.images:
+                    raise Refused(422, "The task has regions whose to_name is no Image of the labelling interface.")
+                if not drawn or each["to_name"] == controls.image:
+                    kept.append(each)
+            one = one | {"result": kept}
+        found.append(one)
+    return found
 
 
 def _meant(url: str, photographs: Mapping[str, Path]) -> tuple[str, Path]:

@@ -92,13 +92,16 @@ class Tasks(BaseModel):
     label_config: Annotated[str, Field(max_length=1_000_000)] | None = None
     params: dict[str, Any] | None = None
 
-    def known(self) -> list[dict[str, Any]]:
-        """The tasks; what somebody is drawing is the one annotation of a task that was sent alone."""
+    def drawn(self) -> list[Any]:
+        """The regions that somebody is drawing on a task that was sent alone."""
         context = (self.params or {}).get("context")
         drawn = context.get("result") if isinstance(context, dict) else None
-        if not isinstance(drawn, list) or not drawn or len(self.tasks) != 1:
-            return self.tasks
-        return [self.tasks[0] | {"annotations": [{"result": drawn}]}]
+        return drawn if isinstance(drawn, list) and len(self.tasks) == 1 else []
+
+    def known(self) -> list[dict[str, Any]]:
+        """The tasks; what somebody is drawing is the one annotation of a task."""
+        drawn = self.drawn()
+        return [self.tasks[0] | {"annotations": [{"result": drawn}]}] if drawn else self.tasks
 
 
 class Ruler(_Strict):

@@ -18,7 +18,7 @@ from coarseparts.app import label_studio
 from coarseparts.app.answers import Answers
 from coarseparts.app.described import page
 from coarseparts.app.errors import Refused
-from coarseparts.app.label_studio import Controls, regions
+from coarseparts.app.label_studio import Controls, asked_of, regions
 from coarseparts.app.page import application
 from coarseparts.app.requests import Photograph, Shapes, Tasks, encoded, labels_of, picture_of, read, read_photograph
 from coarseparts.data import images as files
@@ -105,8 +105,9 @@ def service_app(answers: Answers, name: str, folders: Sequence[Path] = ()) -> Fa
     async def predict(request: Request) -> dict[str, Any]:
         """The parts of Label Studio's tasks as regions, from their images and the labels that they have."""
         given = await read(request, Tasks)
-        controls = Controls.of(given.label_config or "", model.schema.parts)
-        results = [await run_in_threadpool(_task, answers, photographs, controls, task, name) for task in given.known()]
+        interface = asked_of(Controls.of(given.label_config or "", model.schema.parts), given.drawn())
+        tasks = given.known()
+        results = [await run_in_threadpool(_task, answers, photographs, interface, task, name) for task in tasks]
         return {"results": results, "model_version": name}
 
     # ---- X-AnyLabeling -----------------------------------------------------------------------------------------------
@@ -186,20 +187,23 @@ def _shapes(answers: Answers, given: Shapes) -> dict[str, Any]:
 
 
 def _task(
-    answers: Answers, photographs: Mapping[str, Path], controls: Controls, task: dict[str, Any], name: str
+    answers: Answers, photographs: Mapping[str, Path], interface: Sequence[Controls], task: dict[str, Any], name: str
 ) -> dict[str, Any]:
-    """A prediction for a task; without regions, and with the reason, where it cannot be made."""
+    """A prediction for a task, of each image with controls for parts; without regions, and with the reason, where it
+    cannot be made."""
+    found, scores = [], []
     try:
-        predictions = answers.of_samples(label_studio.samples_of(answers.model, task, photographs))
+        for controls in interface:
+            predictions = answers.of_samples(label_studio.samples_of(answers.model, task, photographs, controls))
+            for number, prediction in enumerate(predictions):
+                parts = _named(answers, prediction)
+                scores += [score for _, score in parts.values()]
+                group = f"coarseparts-{number}" if len(interface) == 1 else f"coarseparts-{controls.image}-{number}"
+                found += regions(controls, parts, group)
     except Refused as refusal:
         if refusal.status == 503:
             raise
         return {"model_version": name, "score": 0.0, "result": [], "error": str(refusal)}
-    found, scores = [], []
-    for number, prediction in enumerate(predictions):
-        parts = _named(answers, prediction)
-        scores += [score for _, score in parts.values()]
-        found += regions(controls, parts, f"coarseparts-{number}")
     return {"model_version": name, "score": float(np.mean(scores)) if scores else 0.0, "result": found}
 
 

@@ -138,6 +138,52 @@ def test_the_labels_that_a_task_has_are_used(client, model, images: Path) -> Non
     assert np.array_equal(of_results(drawing["result"]), expected)
 
 
+TWO = (
+    CONFIG.replace("</View>", "")
+    + """<Image name="side" value="$second"/>
+  <BrushLabels name="more" toName="side"><Label value="beak"/></BrushLabels></View>"""
+)
+
+
+def test_each_image_of_a_task_gets_its_own_regions(client, model, images: Path) -> None:
+    box = region("rectanglelabels", "where", "bird", x=10, y=20, width=50, height=60, rotation=0)
+    of_two = task("bird_0.png", box | {"to_name": "side"})
+    of_two["data"]["second"] = "bird_1.png"
+    expected = {
+        "img": model.predict(images / "bird_0.png").index,
+        "side": model.predict(images / "bird_1.png", box=(6.4, 12.8, 38.4, 51.2)).index,
+    }
+    (answer,) = predicted(client, of_two, config=TWO)
+    assert len({one["id"] for one in answer["result"]}) == len(answer["result"])
+    for name, control in (("img", "parts"), ("side", "more")):
+        own = [one for one in answer["result"] if one["to_name"] == name]
+        assert {one["from_name"] for one in own} == {control}
+        assert np.array_equal(of_results(own), expected[name])
+    drawn = {"context": {"result": [box | {"to_name": "side"}]}}
+    (answer,) = client("POST", "/predict", {"tasks": [of_two], "label_config": TWO, "params": drawn})[1]["results"]
+    assert {one["to_name"] for one in answer["result"]} == {"side"}, "the one that somebody draws on"
+
+
+def test_a_task_of_several_images_is_not_guessed_about(client) -> None:
+    def error(config: str, data: dict[str, Any], *results: dict[str, Any]) -> str:
+        (answer,) = predicted(client, task("", *results) | {"data": data}, config=config)
+        assert answer["result"] == []
+        return answer["error"]
+
+    several = {"left": "bird_0.png", "right": "bird_1.png"}
+    assert "does not say which one is meant" in error(CONFIG, several)
+    assert "does not say which one is meant" in error("", several)
+    thumb = {"image": "bird_0.png", "thumb": "bird_1.png"}
+    assert {one["to_name"] for one in predicted(client, task("") | {"data": thumb}, config="")[0]["result"]} == {
+        "image"
+    }
+    pages = CONFIG.replace('value="$photo"', 'valueList="$photo"')
+    assert "several pages" in error(pages, {"photo": ["bird_0.png", "bird_1.png"]})
+    box = region("rectanglelabels", "where", "bird", x=10, y=20, width=50, height=60, rotation=0)
+    elsewhere = box | {"to_name": "back"}
+    assert "no Image of the labelling" in error(TWO, {"photo": "bird_0.png", "second": "bird_1.png"}, elsewhere)
+
+
 def test_a_picture_in_the_task_needs_no_folder(client, model, images: Path) -> None:
     url = "data:image/png;base64," + base64.b64encode((images / "bird_0.png").read_bytes()).decode()
     (answer,) = predicted(client, task(url) | {"data": {"image": url}})
@@ -157,7 +203,7 @@ def test_nothing_but_the_given_folders_is_read(client, url: str) -> None:
 
 def test_polygons_go_where_an_interface_has_no_brush() -> None:
     only = CONFIG.replace("BrushLabels", "Brush")
-    controls = Controls.of(only, birds.SCHEMA.parts)
+    (controls,) = Controls.of(only, birds.SCHEMA.parts)
     assert (controls.name, controls.kind) == ("outlines", "polygonlabels")
     mask = np.zeros((64, 32), bool)
     mask[8:24, 4:20] = True
@@ -170,7 +216,7 @@ def test_polygons_go_where_an_interface_has_no_brush() -> None:
     "config", ["", "<View", "<View/>", '<!DOCTYPE x [<!ENTITY a "b">]><View>&a;</View>', "<a>" * 99]
 )
 def test_an_interface_that_says_nothing_gets_the_names_of_our_own_export(config: str) -> None:
-    assert Controls.of(config, birds.SCHEMA.parts) == Controls()
+    assert Controls.of(config, birds.SCHEMA.parts) == [Controls()]
 
 
 def test_x_anylabeling_gets_polygons(client, model, images: Path) -> None:

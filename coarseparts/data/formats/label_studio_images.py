@@ -21,7 +21,7 @@ def drawn_on(data: Any, results: Any) -> list[tuple[str, Any]]:
     or its value (``source``). Raises ValueError where it is not said which image is meant."""
     if pages := _pages(data):
         return [(page, _of_page(results, i)) for i, page in enumerate(pages)]
-    urls = _addresses(data)
+    urls = addresses(data)
     if len(urls) < 2 or len({image_path(url)[0].rpartition("/")[2] for url in urls.values()}) < 2:
         return [(url, results) for url in [*urls.values()][:1]]
     entries = [one for one in results if isinstance(one, dict)] if isinstance(results, list) else []
@@ -69,12 +69,7 @@ def _key(place: tuple[str, str], keys: Iterable[str]) -> str:
     return own if own in keys else next((key for key in keys if key.casefold() == name.casefold()), "")
 
 
-def image_url(data: Any) -> str | None:
-    """What a task's data say of its image: the value called image, else the one that ends as images do."""
-    return next(iter(_addresses(data).values()), None)
-
-
-def _addresses(data: Any) -> dict[str, str]:
+def addresses(data: Any) -> dict[str, str]:
     """The values of a task's data that are images, those first that are called so."""
     texts = {str(key): value for key, value in data.items() if isinstance(value, str)} if isinstance(data, dict) else {}
     like = [key for key in texts if key.lower() in _NAMES]
