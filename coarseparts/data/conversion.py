@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from coarseparts.data.formats.annotation import Annotation
-from coarseparts.data.formats.coco import objects_of, where_of
-from coarseparts.data.formats.coco_file import of_lists
+from coarseparts.data.formats.coco import objects_of
+from coarseparts.data.formats.coco_file import of_lists, where_of
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.drawing import RESIZED, draw
 from coarseparts.data.formats.registry import WRITERS, read_export

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from coarseparts.data.formats.annotation import Annotation
-from coarseparts.data.formats.coco import objects_of, parts_of, where_of
-from coarseparts.data.formats.coco_file import identity, of_lists
+from coarseparts.data.formats.boxed_parts import REMEDY, SPARE, TAKEN, WRONG, beside_outlines
+from coarseparts.data.formats.coco import objects_of, of_parts, parts_of
+from coarseparts.data.formats.coco_file import identity, of_lists, where_of
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.spelling import Spelling
 from coarseparts.data.namesakes import renamed
 from coarseparts.data.objects import Counts
+from coarseparts.labels.part_boxes import PartBoxes
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import abridged, close_to, listed
 
@@ -25,10 +27,12 @@ Join = Callable[[list[Annotation]], tuple[list[Annotation], list[Problem]]]
 @dataclass
 class Export:
     """What an export gives: ``objects`` with their coarse labels, and with part masks where a group says whose they
-    are; ``whole``: part masks of images; ``problems``; ``counts``: what became of its annotations."""
+    are; ``whole``: part masks of images; ``boxed``: boxes of parts of images; ``problems``; ``counts``: what became of
+    its annotations."""
 
     objects: list[Annotation] = field(default_factory=list)
     whole: list[Annotation] = field(default_factory=list)
+    boxed: list[Annotation] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
 
@@ -41,15 +45,15 @@ def of_document(path: Path, document: Document, parts: tuple[str, ...], names: C
     document, told = _spelt_alike(path, document, parts)
     found.problems += [*notes, *told]
     drawn, others, boxes = _divided(document, parts)
-    for message, remedy in boxes:
-        found.problems.append(Problem(str(path), message, remedy, "note"))
-    of_parts = [one for one in document.categories if isinstance(one, dict) and one.get("name") in parts]
+    categories = [one for one in document.categories if isinstance(one, dict) and one.get("name") in parts]
     try:
+        if boxes:
+            drawn = _boxed(found, path, document, parts, images, drawn, boxes)
         lists = {"images": images, "annotations": others, "categories": document.categories}
         found.objects, problems = objects_of(of_lists(path, lists))
         found.problems += problems
         if drawn:
-            masks = of_lists(path, {"images": images, "annotations": drawn, "categories": of_parts})
+            masks = of_lists(path, {"images": images, "annotations": drawn, "categories": categories})
             whole, problems = parts_of(masks, parts)
             found.problems += [problem for problem in problems if problem not in found.problems]
     except BadInput as bad:
@@ -58,7 +62,8 @@ def of_document(path: Path, document: Document, parts: tuple[str, ...], names: C
     found.objects, problems = join(before)
     found.problems += problems
     outlines = sum(len(one.part_segments) for one in whole) if drawn else 0
-    found.counts = Counts.of(len(document.annotations), outlines, before, found.objects)
+    boxed = sum(len(one.label(PartBoxes.name)) for one in found.boxed)
+    found.counts = Counts.of(len(document.annotations) - boxed, outlines, before, found.objects)
     if drawn:
         groups = {
             where_of(entry["id"], masks.images[entry["image_id"]][0]): group
@@ -91,23 +96,53 @@ def _spelt_alike(path: Path, document: Document, parts: tuple[str, ...]) -> tupl
     return replace(document, categories=categories), [Problem(str(path), message, "", "note")]
 
 
-def _divided(document: Document, parts: Collection[str]) -> tuple[list[dict], list[Any], list[tuple[str, str]]]:
-    """The annotations that are part masks, the others; and notes on boxes of parts, which are passed over."""
-    categories = {identity(one.get("id")): one.get("name") for one in document.categories if isinstance(one, dict)}
-    drawn, others, boxes = [], [], 0
+def _divided(document: Document, parts: Collection[str]) -> tuple[list[dict], list[Any], list[dict]]:
+    """The annotations that are part masks, the others, and the boxes of parts."""
+    categories = _names_of(document)
+    drawn, others, boxes = [], [], []
     for entry in document.annotations:
-        if not isinstance(entry, dict) or categories.get(identity(entry.get("category_id"))) not in parts:
+        if not isinstance(entry, dict) or categories.get(str(identity(entry.get("category_id")))) not in parts:
             others.append(entry)
         elif entry.get("segmentation"):
             drawn.append(entry)
         elif any(entry.get("keypoints") or ()):
             others.append(entry)
         else:
-            boxes += 1
-    if not boxes:
-        return drawn, others, []
-    remedy = "outline the parts, or give boxes of parts as a COCO file, by part_boxes"
-    return drawn, others, [(f"{boxes} annotations of parts have no outline and no mask; they are passed over", remedy)]
+            boxes.append(entry)
+    return drawn, others, boxes
+
+
+def _names_of(document: Document) -> dict[str, Any]:
+    return {str(identity(one.get("id"))): one.get("name") for one in document.categories if isinstance(one, dict)}
+
+
+def _boxed(
+    found: Export,
+    path: Path,
+    document: Document,
+    parts: tuple[str, ...],
+    images: list[dict],
+    drawn: list[dict],
+    boxes: list[dict],
+) -> list[dict]:
+    """Adds to ``found`` what the boxes of parts say, and errors where they show that an image's part masks lack a part;
+    returns the part masks without those of such images."""
+    names = _names_of(document)
+    usable, wrong = beside_outlines(boxes, drawn, names)
+    categories = [one for one in document.categories if isinstance(one, dict) and one.get("name") in parts]
+    lacking = of_lists(path, {"images": images, "annotations": wrong, "categories": categories})
+    for one in lacking.annotations:
+        where, part = where_of(one["id"], lacking.images[one["image_id"]][0]), lacking.categories[one["category_id"]][0]
+        found.problems.append(Problem(str(path), f"{where}: {part} {WRONG}", REMEDY))
+    if spare := len(boxes) - len(usable) - len(wrong):
+        found.problems.append(Problem(str(path), f"{spare} {SPARE}", "", "note"))
+    if usable:
+        found.problems.append(Problem(str(path), f"{len(usable)} {TAKEN}", "", "note"))
+        coco = of_lists(path, {"images": images, "annotations": usable, "categories": categories})
+        found.boxed, problems = of_parts(coco, parts, PartBoxes)
+        found.problems += problems
+    broken = {identity(one.get("image_id")) for one in wrong}
+    return [one for one in drawn if identity(one.get("image_id")) not in broken]
 
 
 def _given_away(

@@ -28,6 +28,7 @@ from coarseparts.data.namesakes import meant, meant_by_masks, taken_for
 from coarseparts.data.objects import Counts, joined_as
 from coarseparts.data.source_paths import kind
 from coarseparts.labels import STYLES
+from coarseparts.labels.part_boxes import PartBoxes
 from coarseparts.system import limits
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import listed
@@ -142,9 +143,9 @@ def read_labels(
             found, wrong = read()
         except BadInput as bad:
             found, wrong = [], bad.problems
-        objects = [one for one in found if not one.part_segments]
+        objects = [one for one in found if not one.of_image]
         labels.add(by_image, objects)
-        labels.add(labels.whole, [one for one in found if one.part_segments])
+        labels.add(labels.whole, [one for one in found if one.of_image])
         problems.extend(wrong)
 
     def files(folder: Path, find: Callable[[], tuple[dict[str, Any], list[Problem]]]) -> dict[str, Any]:
@@ -220,9 +221,14 @@ def _drawn_twice(source: Source, labels: Labels) -> list[Problem]:
     other = source.part_masks or source.part_coco
     if not labels.whole or other is None or other in source.coco_files:
         return []
+    masks = {name: [one for one in own if not one.labels] for name, own in labels.whole.items()}
+    count = sum(map(bool, masks.values()))
     file = next(iter(labels.whole.values()))[0].file
-    count = len(labels.whole)
-    labels.whole.clear()
+    labels.whole = defaultdict(
+        list, {name: rest for name, own in labels.whole.items() if (rest := [o for o in own if o.labels])}
+    )
+    if not count:
+        return []
     return [Problem(file, f"has part masks of {count} images, too; those of {other} are used alone", "", "note")]
 
 
@@ -242,7 +248,7 @@ def _objects_of(source: Source, read_coco: Callable[..., Annotations], labels: L
             own, wrong = [], bad.problems
         found += own
         problems += wrong
-    objects = [one for one in found if not one.part_segments]
+    objects = [one for one in found if not one.of_image]
     if len(source.coco_files) > 1:
         count = Counter(one.image for one in objects)
         objects = [replace(one, alone=one.alone and count[one.image] == 1) for one in objects]
@@ -252,7 +258,7 @@ def _objects_of(source: Source, read_coco: Callable[..., Annotations], labels: L
     counts = Counts.of(outlines + len(before), outlines, before, objects)
     named = listed(map(str, source.coco_files))
     labels.recognised.append(Recognised("coco", named, "COCO", len(source.coco_files), counts))
-    return objects + [one for one in found if one.part_segments], [*problems, *notes]
+    return objects + [one for one in found if one.of_image], [*problems, *notes]
 
 
 def read_tool(
@@ -271,6 +277,8 @@ def read_tool(
     found = of_document(path, document, dataset.parts, names, joined_as(source.join))
     labels.recognised.append(Recognised("labels", str(path), document.format or "an export", 1, found.counts))
     labels.add(labels.objects, found.objects)
+    if PartBoxes.name not in source.by_style:  # those that are named by themselves count alone
+        labels.add(labels.whole, found.boxed)
     others = source.part_masks or source.part_coco
     if others is not None and found.whole:
         message = f"has part masks of {len(found.whole)} images, and so has {others}, whose are used"

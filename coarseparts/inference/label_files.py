@@ -69,7 +69,9 @@ def read_labels(schema: Schema, crop: Crop, photographs: Mapping[str, Path], fil
             read, wrong = [], bad.problems
         found.problems += wrong
         for annotation in read:
-            (objects if key == "coco" else whole)[annotation.image].append(annotation)
+            (whole if (annotation.labels and annotation.of_image) or key != "coco" else objects)[
+                annotation.image
+            ].append(annotation)
         if key == "coco":
             annotated = dict.fromkeys(name for one in read for name in one.keypoint_names)
             if schema.keypoints:
@@ -111,14 +113,14 @@ def _objects_of(path: Path, schema: Schema, photographs: Mapping[str, Path]) -> 
     join = joined_as("place")
     if path.is_file() and not is_archive(path) and format_of(path) in (None, coco_document):
         read, problems = read_coco(path, schema.parts, photographs=frozenset(photographs))
-        objects, notes = join([one for one in read if not one.part_segments])
-        return objects, [*problems, *notes]
+        objects, notes = join([one for one in read if not one.of_image])
+        return objects + [one for one in read if one.labels and one.of_image], [*problems, *notes]
     export = of_document(path, read_export(path), schema.parts, photographs, join)
     notes = []
     if export.whole:
         message = f"has part masks of {len(export.whole)} images, which are not used"
         notes = [Problem(str(path), message, "", "note")]
-    return export.objects, [*export.problems, *notes]
+    return export.objects + export.boxed, [*export.problems, *notes]
 
 
 def _refuse_missing(path: Path, key: str) -> None:

@@ -50,13 +50,13 @@ def ants(several: bool = False, grouped: bool = True) -> Document:
     return Document(images, categories, [entry | {"id": i} for i, entry in enumerate(entries, start=1)])
 
 
-def samples(folder: Path, export: Path, more: str = "") -> tuple[list[Sample], list[Problem]]:
+def samples(folder: Path, export: Path, more: str = "", key: str = "labels") -> tuple[list[Sample], list[Problem]]:
     """What a dataset of two pictures and an export holds."""
     (folder / "images").mkdir(exist_ok=True)
     for i in (1, 2):
         pixels = np.random.default_rng(i).integers(0, 255, (*SIZE[::-1], 3), np.uint8)
         Image.fromarray(pixels).save(folder / "images" / f"{i}.png")
-    source = f"{{split: train, images: images, labels: {json.dumps(str(export))}{more}}}"
+    source = f"{{split: train, images: images, {key}: {json.dumps(str(export))}{more}}}"
     (folder / "d.yaml").write_text(f"parts: [head, rump]\nsources: [{source}]\n")
     records, problems, _ = read_dataset(load_dataset_file(folder / "d.yaml"))
     return [record.load()[0] for record in records], problems
@@ -287,3 +287,49 @@ def test_labels_and_coco_of_one_source_exclude_each_other(tmp_path):
     export = write_export("coco", ants(), tmp_path)
     with pytest.raises(BadInput, match="labels and coco exclude each other"):
         samples(tmp_path, export, f", coco: {export}")
+
+
+def boxed(*outlined: int) -> Document:
+    """An ant in each of two pictures, its parts as boxes; of the categories ``outlined`` as they were, in picture 1."""
+    document = ants()
+    for entry in document.annotations:
+        if entry["category_id"] > 2 and not (entry["image_id"] == 1 and entry["category_id"] in outlined):
+            del entry["segmentation"]
+            entry["bbox"] = [2, 3, 6, 6] if entry["category_id"] == 3 else [9, 7, 7, 7]
+    return document
+
+
+@pytest.mark.parametrize("key", ["labels", "coco"])
+@pytest.mark.parametrize("name", ["coco", "cvat", "labelme", "label-studio"])
+def test_boxes_of_parts_in_their_objects_group_are_part_boxes(tmp_path, name, key):
+    if key == "coco" and name != "coco":
+        pytest.skip("the key coco is of COCO files")
+    export = write_export(name, boxed(), tmp_path / "out")
+    found, problems = samples(tmp_path, export, key=key)
+    assert not [p for p in problems if p.severity == "error"], problems
+    assert any("4 annotations of parts that are boxes are taken for `part_boxes`" in p.message for p in problems)
+    assert len(found) == 2
+    for sample in found:
+        assert {"keypoints", "mask", "part_boxes"} <= set(sample.labels) and sample.parts is None
+        assert np.array_equal(sample.labels.get("box", [2, 3, 17, 18]), [2, 3, 17, 18]), "the object's own, if any"
+        np.testing.assert_allclose(sample.labels["part_boxes"], [[2, 3, 8, 9], [9, 7, 16, 14]], atol=0.01)
+
+
+@pytest.mark.parametrize("key", ["labels", "coco"])
+def test_a_box_of_a_part_among_outlined_ones_is_an_error_that_names_it(tmp_path, key):
+    export = write_export("coco", boxed(4), tmp_path / "out")
+    found, problems = samples(tmp_path, export, key=key)
+    (error,) = [p for p in problems if p.severity == "error"]
+    assert error.file == str(export) and "annotation 3 (1.png): head has a box and no outline" in error.message
+    assert "outline this part, too" in error.remedy
+    assert all(sample.parts is None for sample in found)
+
+
+def test_predictions_take_boxes_of_parts_as_part_boxes(tmp_path):
+    export = write_export("coco", boxed(), tmp_path / "out")
+    schema = Schema(parts=("head", "rump"), keypoints=tuple(NAMES))
+    photographs = {f"{i}.png": tmp_path / f"{i}.png" for i in (1, 2)}
+    found = read_labels(schema, Crop(), photographs, {"coco": export})
+    assert {name: [set(one.use) for one in own] for name, own in found.objects.items()} == {
+        name: [{"keypoints", "mask", "box", "part_boxes"}] for name in photographs
+    }

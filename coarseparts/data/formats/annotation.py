@@ -70,6 +70,12 @@ class Annotation:
         """Whether it has part masks."""
         return bool(self.part_files or self.part_segments)
 
+    @property
+    def of_image(self) -> bool:
+        """Whether it is of no object, but of the parts that the image shows."""
+        named = [STYLES[name].of_image for name in self.labels]
+        return all(named) if named else bool(self.part_segments)
+
     def label(self, style: str) -> Any:
         """What its file gives of a style; None if it gives nothing."""
         return self.labels[style].value if style in self.labels else None

@@ -15,7 +15,8 @@ import numpy as np
 
 from coarseparts.data.formats import habits, units
 from coarseparts.data.formats.annotation import Annotation, PartSegment
-from coarseparts.data.formats.coco_file import Broken, CocoFile, load_coco
+from coarseparts.data.formats.boxed_parts import boxes_of_parts, taken_apart
+from coarseparts.data.formats.coco_file import Broken, CocoFile, load_coco, where_of
 from coarseparts.data.formats.drawing import Outline
 from coarseparts.data.formats.keypoint_numbers import in_threes, name_keypoints, with_nowhere
 from coarseparts.data.formats.point_categories import gather_points
@@ -24,6 +25,7 @@ from coarseparts.data.images import allowed
 from coarseparts.data.scaling import placed
 from coarseparts.labels import LabelStyle
 from coarseparts.labels.given import Given, OfPart, Points
+from coarseparts.labels.part_boxes import PartBoxes
 from coarseparts.system.problems import Problem
 from coarseparts.system.text import abridged, close_to, listed, readable, short, strangers
 
@@ -42,7 +44,7 @@ def read_coco(
 ) -> tuple[list[Annotation], list[Problem]]:
     """The objects of a COCO file and what is wrong with it; an object with an error is left out. Where categories
     besides the objects' are drawn ``parts``, their annotations are no objects: behind these comes an annotation for
-    each image with its ``part_segments``.
+    each image with its ``part_segments``, or with boxes of its parts where these are boxes alone.
 
     Several annotations of an image are several objects. Visibility is COCO's; the coordinates of a keypoint of
     visibility 0 are set to 0. A keypoint array of zeros, a box of zeros and an empty segmentation count as missing; so
@@ -60,7 +62,7 @@ def objects_of(
     path, lost = coco.path, habits.Lost()
     gather_points(coco, coordinates)
     name_keypoints(coco)
-    of_parts = _taken_apart(coco, parts, coordinates)
+    apart = _taken_apart(coco, parts, coordinates)
     per_image = Counter(entry["image_id"] for entry in coco.annotations)
     objects = []
     for entry in coco.annotations:
@@ -92,12 +94,7 @@ def objects_of(
     hulls = habits.hulls(objects)
     for message, remedy in hulls:
         coco.say(message, remedy, "note")
-    return (habits.without_boxes(objects) if hulls else objects) + of_parts, coco.problems
-
-
-def where_of(key: str, image: str) -> str:
-    """How messages call an annotation of an image."""
-    return f"annotation {abridged(key)} ({abridged(image, 200)})"
+    return (habits.without_boxes(objects) if hulls else objects) + apart, coco.problems
 
 
 def _in_pixels(coco: CocoFile, objects: list[Annotation], coordinates: Coordinates) -> list[Annotation]:
@@ -182,8 +179,15 @@ def _taken_apart(coco: CocoFile, parts: tuple[str, ...], coordinates: Coordinate
     used = {names[entry["category_id"]] for entry in coco.annotations}
     segmented = (entry for entry in coco.annotations if not _is_nothing(entry.get("segmentation")))
     drawn = {name for entry in segmented if (name := names[entry["category_id"]]) in parts}
-    if not drawn or (len(drawn) < 2 and used == drawn):
+    boxes = boxes_of_parts(coco.annotations, names, parts)
+    of_boxes = {names[entry["category_id"]] for entry in boxes}
+    if len(both := drawn | of_boxes) < 2 and used == both:
         return []
+    usable = taken_apart(coco, boxes, drawn, parts) if boxes else None
+    found = of_parts(usable, parts, PartBoxes, coordinates)[0] if usable else []
+    used = {names[entry["category_id"]] for entry in coco.annotations}
+    if not drawn:
+        return found
     lacking = [part for part in parts if part not in names.values()]
     for name in sorted(used - drawn):
         if near := close_to(name, lacking):
@@ -196,7 +200,7 @@ def _taken_apart(coco: CocoFile, parts: tuple[str, ...], coordinates: Coordinate
     told = listed(map(abridged, sorted(drawn)))
     coco.say(f"annotations of the categories {told} are taken for part masks{others}", "", "note")
     categories = {key: said for key, said in coco.categories.items() if said[0] in drawn}
-    return _part_masks(replace(coco, annotations=own, categories=categories), parts, coordinates)
+    return found + _part_masks(replace(coco, annotations=own, categories=categories), parts, coordinates)
 
 
 def read_of_parts(
@@ -207,7 +211,14 @@ def read_of_parts(
     Categories are matched to ``parts`` by name. An image with an error in it is left out. Raises BadInput when the file
     is no COCO file.
     """
-    coco = load_coco(path)
+    return of_parts(load_coco(path), parts, style, coordinates)
+
+
+def of_parts(
+    coco: CocoFile, parts: tuple[str, ...], style: type[LabelStyle], coordinates: Coordinates = None
+) -> tuple[list[Annotation], list[Problem]]:
+    """``read_of_parts`` of a file that is loaded."""
+    path = coco.path
     keys, read, remedy = _OF_PARTS[style.coco]
     names = ("background",) * style.of_background + parts
     found, broken = _by_image(coco, names, keys, read, remedy, style.complete)

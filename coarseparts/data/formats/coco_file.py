@@ -284,6 +284,11 @@ def _id_of(coco: CocoFile, where: str, entry: Any, default: str | None = None) -
     return None
 
 
+def where_of(key: str, image: str) -> str:
+    """How messages call an annotation of an image."""
+    return f"annotation {abridged(key)} ({abridged(image, 200)})"
+
+
 def identity(value: Any) -> str | None:
     """An id as one text, however it is written: 3, 3.0, "3", "3.0" and " 3" are the same; None for what is no id."""
     if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:  # beyond, floats are no longer exact

@@ -1,0 +1,81 @@
+"""Boxes of parts among the annotations of objects: which they are, and which may be a label of their own."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from coarseparts.data.formats.coco_file import CocoFile, identity, where_of
+
+WRONG = "has a box and no outline, where other parts of the image are outlined: it would count as background"
+"""What is wrong with a box whose part is nothing in the image's part mask."""
+
+REMEDY = "outline this part, too, or remove the box and what shows the part from the image"
+
+TAKEN = "annotations of parts that are boxes are taken for `part_boxes`: a part without one cannot be seen in its image"
+"""What a note says of boxes of parts."""
+
+SPARE = "boxes of parts are passed over, for their images have part masks"
+
+
+def boxes_of_parts(entries: Sequence[dict], names: Mapping[str, Any], parts: Collection[str]) -> list[dict]:
+    """The annotations that are nothing but a box and of a category, by ``names``, that is a part."""
+    named = [entry for entry in entries if names.get(str(identity(entry.get("category_id")))) in parts]
+    return [one for one in named if one.get("bbox") and not _drawn(one) and not any(one.get("keypoints") or ())]
+
+
+def _drawn(entry: dict) -> bool:
+    value = entry.get("segmentation")
+    return bool(value) and value == value and not (isinstance(value, list) and all(one == [] for one in value))
+
+
+def taken_apart(coco: CocoFile, boxes: list[dict], drawn: Collection[str], parts: Collection[str]) -> CocoFile | None:
+    """Takes the ``boxes`` of parts out of a file, and the images that lack what they show, which is said, of the
+    outlines of the categories that are ``drawn``; the usable boxes as a file of their own, None where none is."""
+    names = {key: name for key, (name, _) in coco.categories.items()}
+    outlined = [one for one in coco.annotations if names[one["category_id"]] in drawn and _drawn(one)]
+    usable, wrong = beside_outlines(boxes, outlined, names)
+    for one in wrong:
+        coco.say(f"{where_of(one['id'], coco.images[one['image_id']][0])}: {names[one['category_id']]} {WRONG}", REMEDY)
+    gone, broken = {id(one) for one in boxes}, {one["image_id"] for one in wrong}
+    gone |= {id(one) for one in outlined if one["image_id"] in broken}
+    coco.annotations = [one for one in coco.annotations if id(one) not in gone]
+    if spare := len(boxes) - len(usable) - len(wrong):
+        coco.say(f"{spare} {SPARE}", "", "note")
+    if not usable:
+        return None
+    coco.say(f"{len(usable)} {TAKEN}", "", "note")
+    categories = {key: said for key, said in coco.categories.items() if said[0] in parts}
+    return replace(coco, annotations=usable, categories=categories)
+
+
+def beside_outlines(
+    boxes: Sequence[dict], drawn: Sequence[dict], names: Mapping[str, Any]
+) -> tuple[list[dict], list[dict]]:
+    """The boxes of images without an outline of a part; and those whose part the outlines of their image lack, which
+    cannot be used. The others say nothing that the outlines do not say."""
+    of: dict[str, set[tuple[str, Any]]] = defaultdict(set)
+    for entry in drawn:
+        of[_image(entry)].add(_who(entry, names))
+    usable, wrong = [], []
+    for box in boxes:
+        there, (group, part) = of.get(_image(box), set()), _who(box, names)
+        groups = {own for own, _ in there}
+        same = any(part == other and (own == group or not own or not group) for own, other in there)
+        another = bool(group) and "" not in groups and group not in groups  # an object that is not outlined at all
+        if not there:
+            usable.append(box)
+        elif not same and not another:
+            wrong.append(box)
+    return usable, wrong
+
+
+def _image(entry: dict) -> str:
+    return str(identity(entry.get("image_id")))
+
+
+def _who(entry: dict, names: Mapping[str, Any]) -> tuple[str, Any]:
+    group = entry.get("group")
+    return group if isinstance(group, str) else "", names.get(str(identity(entry.get("category_id"))))
