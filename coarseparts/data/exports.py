@@ -105,7 +105,7 @@ def _divided(document: Document, parts: Collection[str]) -> tuple[list[dict], li
             others.append(entry)
         elif entry.get("segmentation"):
             drawn.append(entry)
-        elif any(entry.get("keypoints") or ()):
+        elif isinstance(points := entry.get("keypoints"), list) and any(points):
             others.append(entry)
         else:
             boxes.append(entry)

@@ -333,3 +333,13 @@ def test_predictions_take_boxes_of_parts_as_part_boxes(tmp_path):
     assert {name: [set(one.use) for one in own] for name, own in found.objects.items()} == {
         name: [{"keypoints", "mask", "box", "part_boxes"}] for name in photographs
     }
+
+
+@pytest.mark.parametrize("change", [{"keypoints": 5}, {"bbox": [0, 0, 0, 0]}, {"bbox": "x"}, {"group": [1]}])
+@pytest.mark.parametrize("key", ["labels", "coco"])
+def test_odd_annotations_of_boxed_parts_do_no_harm(tmp_path, change, key):
+    document = boxed()
+    document.annotations[2] |= change
+    export = write_export("coco", document, tmp_path / "out")
+    found, _ = samples(tmp_path, export, key=key)
+    assert "part_boxes" in found[-1].labels

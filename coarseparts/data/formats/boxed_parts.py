@@ -23,7 +23,13 @@ SPARE = "boxes of parts are passed over, for their images have part masks"
 def boxes_of_parts(entries: Sequence[dict], names: Mapping[str, Any], parts: Collection[str]) -> list[dict]:
     """The annotations that are nothing but a box and of a category, by ``names``, that is a part."""
     named = [entry for entry in entries if names.get(str(identity(entry.get("category_id")))) in parts]
-    return [one for one in named if one.get("bbox") and not _drawn(one) and not any(one.get("keypoints") or ())]
+    return [
+        one for one in named if _has_some(one.get("bbox")) and not _drawn(one) and not _has_some(one.get("keypoints"))
+    ]
+
+
+def _has_some(numbers: Any) -> bool:
+    return isinstance(numbers, list) and any(number != 0 for number in numbers)
 
 
 def _drawn(entry: dict) -> bool:
