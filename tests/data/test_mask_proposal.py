@@ -95,3 +95,15 @@ def test_masks_saved_as_jpeg_are_no_photographs(tmp_path):
     found, proposal = proposed(tmp_path, "photos", "masks", "parts", parts=("head", "rump"))
     assert {source["images"] for source in found["sources"]} == {"photos"}
     assert any("holds JPEGs called as the photographs are" in line for line in proposal.assumed)
+
+
+def test_photographs_called_alike_in_several_folders_get_the_masks_beside_them(tmp_path):
+    for day in ("day1", "day2", "day3"):
+        (tmp_path / "all" / day).mkdir(parents=True)
+        photographs(tmp_path / "all" / day / "images")
+        masks(tmp_path / "all" / day / "masks")
+    (tmp_path / "all" / "day2" / "images" / "3.png").unlink()  # its mask is of no photograph of another day
+    sources = propose([tmp_path / "all"], tmp_path / "d.yaml", ("head", "rump")).keys["sources"]
+    assert {(source["images"], source["part_masks"]) for source in sources} == {
+        (f"all/{day}/images", f"all/{day}/masks") for day in ("day1", "day2", "day3")
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -279,10 +280,19 @@ def _indices(files: Sequence[Path]) -> set[int]:
 
 def _photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]]) -> list[tuple[Path, str]]:
     """The folders of photographs of whose stems the masks are, that of the most of them first, and the ending that most
-    masks have behind them; none where at most a few masks have a photograph."""
+    masks have behind them; none where at most a few masks have a photograph. Of folders whose photographs are called
+    alike the nearest ones count."""
     left = [file.stem for file in _some(files, LOOKED_AT)]
     name, few = files[0].parent.name, len(left) // 10
-    own = sorted(stems, key=lambda folder: folder.name != name)  # of equal ones the namesake
+    near = {folder: len(Path(os.path.commonpath([folder, files[0].parent])).parts) for folder in stems}
+    own = sorted(stems, key=lambda folder: (folder.name != name, -near[folder]))  # of equal ones the namesake
+    matched = {folder: {each for each in left if _end(each, stems[folder]) is not None} for folder in own}
+
+    def has_namesakes_nearer(folder: Path) -> bool:
+        others = (matched[folder] & matched[other] for other in own if near[other] > near[folder])
+        return any(len(shared) * 2 > len(matched[folder]) for shared in others)
+
+    own = [folder for folder in own if not has_namesakes_nearer(folder)]
     found: list[tuple[Path, str]] = []
     while own and left:
         ends = {
