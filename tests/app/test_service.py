@@ -281,3 +281,9 @@ def test_with_a_token_every_tools_way_to_say_it_is_known(model) -> None:
             assert speak(port, "GET", "/health", headers=headers)[0] == 200
         for headers in ({}, {"Token": "x"}, {"Authorization": "Basic !!"}, {"Authorization": "Basic YTpi"}):
             assert speak(port, "GET", "/health", headers=headers)[0] == 401
+
+
+def test_boxes_of_parts_that_a_model_does_not_know_are_passed_over(client, model, images: Path) -> None:
+    box = region("rectanglelabels", "where", "head", x=10, y=20, width=50, height=60, rotation=0)
+    (answer,) = predicted(client, task("bird_2.png", box))
+    assert np.array_equal(of_results(answer["result"]), model.predict(images / "bird_2.png").index)
