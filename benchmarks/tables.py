@@ -2,8 +2,8 @@
 
 The pages are README.md and docs/results.md. A table stands between ``<!-- NAME table -->`` and ``<!-- end -->`` and
 comes from ``benchmarks/NAME.csv``, a results.csv, and ``NAME_margins.csv``, where the paired differences lie beside it
-(or the IoU of each part, where NAME ends in ``_by_part``). With ``--check`` nothing is written,
-and the exit status is 1 if a page says something else than the CSV files.
+(or the IoU of each part, where NAME ends in ``_by_part``; ``NAME_short``: of NAME all conditions beside each other).
+With ``--check`` nothing is written, and the exit status is 1 if a page says something else than the CSV files.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ import sys
 from pathlib import Path
 
 from coarseparts.report.results import read_margins, read_parts, read_results
-from coarseparts.report.tables import markdown, part_tables, to_markdown
+from coarseparts.report.tables import markdown, part_tables, result_tables, to_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
+HEADS = {"30 part masks, one-of-all, from weights": "one label each", "30 part masks, all, from weights": "all labels"}
+"""Conditions as the README names them, whose text says the rest."""
+
 PLACE = re.compile(r"<!-- (\w+) table -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -28,9 +31,15 @@ def filled(text: str, folder: Path = ROOT / "benchmarks") -> str:
         if name.endswith("_by_part"):
             [parts] = part_tables(read_parts(folder / f"{name}.csv"))
             made = markdown(parts)
+        elif name.endswith("_short"):
+            results = read_results(folder / f"{name.removesuffix('_short')}.csv")
+            made = markdown(result_tables(results)[0])
+            for long, short in HEADS.items():
+                made = made.replace(long, short)
         else:
             told = read_margins(margins) if margins.is_file() else None
             made = to_markdown(read_results(folder / f"{name}.csv"), told=told)
+            made = made.replace("## ", "### ")  # below the page's own headings
         return f"<!-- {name} table -->\n{made.strip()}\n<!-- end -->"
 
     return PLACE.sub(table, text)
