@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
@@ -246,7 +247,7 @@ def pixels(image: Image.Image, name: str, refuse: bool = True) -> tuple[np.ndarr
     with _told(name):
         if refuse:
             refuse_large(name, image.size)
-        raw_modes = [str(tile[3]) for tile in getattr(image, "tile", [])]  # gone once the pixels are decoded
+        raw_modes = [_raw_mode(tile[3]) for tile in getattr(image, "tile", [])]  # gone once the pixels are decoded
         image.load()
         with _quiet():
             frames = getattr(image, "n_frames", 1)
@@ -293,6 +294,11 @@ def stem(name: str) -> str:
     """A relative path without the suffix of its last component."""
     head, dot, tail = name.rpartition(".")
     return head if dot and "/" not in tail and head and not head.endswith("/") else name
+
+
+def _raw_mode(given: Any) -> str:
+    """How pixels are stored, of what a decoder is given: that alone, or before numbers such as the file's length."""
+    return str(given[0] if isinstance(given, tuple) and given else given)
 
 
 def orientation_of(image: Image.Image) -> int:
