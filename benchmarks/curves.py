@@ -94,6 +94,7 @@ def cells() -> list[Cell]:
         for sharper in ({}, {"em.sharpness": 0.6})
         for matched in (True, False)
     ]
+    teachers += [Cell("ants", "em", 1, 1, 0, r18, 64, changes={"em.teach": teach}) for teach in TEACH]
     teachers += [
         Cell("birds", "em", 1, 1, seed, changes={"em.teach": teach}) for seed in (10, 11, 12) for teach in TEACH
     ]
