@@ -24,6 +24,6 @@ END
     grep -m 1 "model name" /proc/cpuinfo | cut -d : -f 2
     began=$SECONDS
     .venv/bin/coarseparts train "$work/ants.yaml" --out "$work/run" --effort "$effort" --weights "$weights" 2>&1 |
-        sed "s#$work/##"
+        sed -u "s#$work/##"
     echo "all told $((SECONDS - began)) s"
 } | tee "benchmarks/effort_$effort.log"
