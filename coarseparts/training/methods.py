@@ -178,7 +178,8 @@ def _uni_match(task: Task, run: RunFolder, joint: JointModel) -> Baseline:
 
 def _distillation(task: Task, run: RunFolder) -> Trained:
     joint = stages.initialised(task, run)
-    return _taught(task, run, joint, "distillation", taught.posterior(joint, task.settings.em.condition), *INITIAL)
+    teacher = taught.posterior(joint, task.settings.em.condition)
+    return _taught(task, run, joint, "distillation", teacher, *INITIAL, by_posterior=True)
 
 
 def _mask_only(task: Task, run: RunFolder) -> Trained:
@@ -186,9 +187,17 @@ def _mask_only(task: Task, run: RunFolder) -> Trained:
     return _taught(task, run, joint, "mask-only", taught.closed_form(joint), "part-model")
 
 
-def _taught(task: Task, run: RunFolder, joint: JointModel, name: str, teacher: taught.Teacher, *before: str) -> Trained:
+def _taught(
+    task: Task,
+    run: RunFolder,
+    joint: JointModel,
+    name: str,
+    teacher: taught.Teacher,
+    *before: str,
+    by_posterior: bool = False,
+) -> Trained:
     pupil = taught.Taught(joint.part_model, teacher, task.settings.em, joint.y, joint.weights)
-    stages.baseline(task, run, joint, name, pupil, by_posterior=name == "distillation")
+    stages.baseline(task, run, joint, name, pupil, by_posterior=by_posterior)
     return _measured(task, run, joint, name, *before)
 
 
