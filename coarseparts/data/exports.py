@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from coarseparts.data.formats.annotation import Annotation
-from coarseparts.data.formats.boxed_parts import REMEDY, SPARE, TAKEN, WRONG, beside_outlines
+from coarseparts.data.formats.boxed_parts import boxes_of_parts, taken_apart
 from coarseparts.data.formats.coco import objects_of, of_parts, parts_of
 from coarseparts.data.formats.coco_file import identity, of_lists, where_of
 from coarseparts.data.formats.document import Document
@@ -44,35 +44,35 @@ def of_document(path: Path, document: Document, parts: tuple[str, ...], names: C
     images, notes = renamed(document.images, names, str(path))
     document, told = _spelt_alike(path, document, parts)
     found.problems += [*notes, *told]
-    drawn, others, boxes = _divided(document, parts)
+    own, others = _divided(document, parts)
     categories = [one for one in document.categories if isinstance(one, dict) and one.get("name") in parts]
+    whole: list[Annotation] = []
     try:
-        if boxes:
-            drawn = _boxed(found, path, document, parts, images, drawn, boxes)
-        lists = {"images": images, "annotations": others, "categories": document.categories}
-        found.objects, problems = objects_of(of_lists(path, lists))
+        coco = of_lists(path, {"images": images, "annotations": others, "categories": document.categories})
+        found.objects, problems = objects_of(coco)
         found.problems += problems
-        if drawn:
-            masks = of_lists(path, {"images": images, "annotations": drawn, "categories": categories})
-            whole, problems = parts_of(masks, parts)
-            found.problems += [problem for problem in problems if problem not in found.problems]
+        drawn = of_lists(path, {"images": images, "annotations": own, "categories": categories})
+        if (boxes := boxes_of_parts(drawn, parts)) and (usable := taken_apart(drawn, boxes, parts)):
+            found.boxed = of_parts(usable, parts, PartBoxes)[0]
+        if drawn.annotations:
+            whole = parts_of(drawn, parts)[0]
+        found.problems += [problem for problem in drawn.problems if problem not in found.problems]
     except BadInput as bad:
         return Export(problems=[*found.problems, *bad.problems])
     before = found.objects
     found.objects, problems = join(before)
     found.problems += problems
-    outlines = sum(len(one.part_segments) for one in whole) if drawn else 0
+    outlines = sum(len(one.part_segments) for one in whole)
     boxed = sum(len(one.label(PartBoxes.name)) for one in found.boxed)
     found.counts = Counts.of(len(document.annotations) - boxed, outlines, before, found.objects)
-    if drawn:
-        groups = {
-            where_of(entry["id"], masks.images[entry["image_id"]][0]): group
-            for entry in masks.annotations
-            if isinstance(group := entry.get("group"), str)
-        }
-        found.objects, found.whole = _given_away(found.objects, whole, groups)
+    groups = {
+        where_of(entry["id"], drawn.images[entry["image_id"]][0]): group
+        for entry in drawn.annotations
+        if isinstance(group := entry.get("group"), str)
+    }
+    found.objects, found.whole = _given_away(found.objects, whole, groups)
     told = _told(path, document, parts, others)
-    found.problems += told if drawn else [note for note in told if note.remedy]
+    found.problems += told if drawn.annotations else [note for note in told if note.remedy]
     return found
 
 
@@ -96,53 +96,18 @@ def _spelt_alike(path: Path, document: Document, parts: tuple[str, ...]) -> tupl
     return replace(document, categories=categories), [Problem(str(path), message, "", "note")]
 
 
-def _divided(document: Document, parts: Collection[str]) -> tuple[list[dict], list[Any], list[dict]]:
-    """The annotations that are part masks, the others, and the boxes of parts."""
-    categories = _names_of(document)
-    drawn, others, boxes = [], [], []
+def _divided(document: Document, parts: Collection[str]) -> tuple[list[dict], list[Any]]:
+    """The annotations that are part masks or boxes of parts, and the others."""
+    categories = {str(identity(one.get("id"))): one.get("name") for one in document.categories if isinstance(one, dict)}
+    own, others = [], []
     for entry in document.annotations:
         if not isinstance(entry, dict) or categories.get(str(identity(entry.get("category_id")))) not in parts:
             others.append(entry)
-        elif entry.get("segmentation"):
-            drawn.append(entry)
-        elif isinstance(points := entry.get("keypoints"), list) and any(points):
+        elif not entry.get("segmentation") and isinstance(points := entry.get("keypoints"), list) and any(points):
             others.append(entry)
         else:
-            boxes.append(entry)
-    return drawn, others, boxes
-
-
-def _names_of(document: Document) -> dict[str, Any]:
-    return {str(identity(one.get("id"))): one.get("name") for one in document.categories if isinstance(one, dict)}
-
-
-def _boxed(
-    found: Export,
-    path: Path,
-    document: Document,
-    parts: tuple[str, ...],
-    images: list[dict],
-    drawn: list[dict],
-    boxes: list[dict],
-) -> list[dict]:
-    """Adds to ``found`` what the boxes of parts say, and errors where they show that an image's part masks lack a part;
-    returns the part masks without those of such images."""
-    names = _names_of(document)
-    usable, wrong = beside_outlines(boxes, drawn, names)
-    categories = [one for one in document.categories if isinstance(one, dict) and one.get("name") in parts]
-    lacking = of_lists(path, {"images": images, "annotations": wrong, "categories": categories})
-    for one in lacking.annotations:
-        where, part = where_of(one["id"], lacking.images[one["image_id"]][0]), lacking.categories[one["category_id"]][0]
-        found.problems.append(Problem(str(path), f"{where}: {part} {WRONG}", REMEDY))
-    if spare := len(boxes) - len(usable) - len(wrong):
-        found.problems.append(Problem(str(path), f"{spare} {SPARE}", "", "note"))
-    if usable:
-        found.problems.append(Problem(str(path), f"{len(usable)} {TAKEN}", "", "note"))
-        coco = of_lists(path, {"images": images, "annotations": usable, "categories": categories})
-        found.boxed, problems = of_parts(coco, parts, PartBoxes)
-        found.problems += problems
-    broken = {identity(one.get("image_id")) for one in wrong}
-    return [one for one in drawn if identity(one.get("image_id")) not in broken]
+            own.append(entry)
+    return own, others
 
 
 def _given_away(

@@ -7,22 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from coarseparts.data.formats.coco_file import CocoFile, identity, where_of
-
-WRONG = "has a box and no outline, where other parts of the image are outlined: it would count as background"
-"""What is wrong with a box whose part is nothing in the image's part mask."""
-
-REMEDY = "outline this part, too, or remove the box and what shows the part from the image"
-
-TAKEN = "annotations of parts that are boxes are taken for `part_boxes`: a part without one cannot be seen in its image"
-"""What a note says of boxes of parts."""
-
-SPARE = "boxes of parts are passed over, for their images have part masks"
+from coarseparts.data.formats.coco_file import CocoFile, where_of
+from coarseparts.data.formats.coco_values import is_nothing
 
 
-def boxes_of_parts(entries: Sequence[dict], names: Mapping[str, Any], parts: Collection[str]) -> list[dict]:
-    """The annotations that are nothing but a box and of a category, by ``names``, that is a part."""
-    named = [entry for entry in entries if names.get(str(identity(entry.get("category_id")))) in parts]
+def boxes_of_parts(coco: CocoFile, parts: Collection[str]) -> list[dict]:
+    """A file's annotations that are nothing but a box and of a category that is a part."""
+    named = [one for one in coco.annotations if coco.categories[one["category_id"]][0] in parts]
     return [
         one for one in named if _has_some(one.get("bbox")) and not _drawn(one) and not _has_some(one.get("keypoints"))
     ]
@@ -33,41 +24,46 @@ def _has_some(numbers: Any) -> bool:
 
 
 def _drawn(entry: dict) -> bool:
-    value = entry.get("segmentation")
-    return bool(value) and value == value and not (isinstance(value, list) and all(one == [] for one in value))
+    return not is_nothing(entry.get("segmentation"))
 
 
-def taken_apart(coco: CocoFile, boxes: list[dict], drawn: Collection[str], parts: Collection[str]) -> CocoFile | None:
-    """Takes the ``boxes`` of parts out of a file, and the images that lack what they show, which is said, of the
-    outlines of the categories that are ``drawn``; the usable boxes as a file of their own, None where none is."""
+def taken_apart(coco: CocoFile, boxes: list[dict], parts: Collection[str]) -> CocoFile | None:
+    """Takes the ``boxes`` of parts out of a file, and the outlines of ``parts`` of images that lack what they show,
+    which is said; the usable boxes as a file of their own, None where none is."""
     names = {key: name for key, (name, _) in coco.categories.items()}
-    outlined = [one for one in coco.annotations if names[one["category_id"]] in drawn and _drawn(one)]
-    usable, wrong = beside_outlines(boxes, outlined, names)
+    outlined = [one for one in coco.annotations if names[one["category_id"]] in parts and _drawn(one)]
+    usable, wrong = _beside_outlines(boxes, outlined, names)
     for one in wrong:
-        coco.say(f"{where_of(one['id'], coco.images[one['image_id']][0])}: {names[one['category_id']]} {WRONG}", REMEDY)
+        where = where_of(one["id"], coco.images[one["image_id"]][0])
+        coco.say(
+            f"{where}: {names[one['category_id']]} has a box and no outline, where other parts of the image are "
+            "outlined: it would count as background",
+            "outline this part, too, or remove the box and what shows the part from the image",
+        )
     gone, broken = {id(one) for one in boxes}, {one["image_id"] for one in wrong}
     gone |= {id(one) for one in outlined if one["image_id"] in broken}
     coco.annotations = [one for one in coco.annotations if id(one) not in gone]
     if spare := len(boxes) - len(usable) - len(wrong):
-        coco.say(f"{spare} {SPARE}", "", "note")
+        coco.say(f"{spare} boxes of parts are passed over, for their images have part masks", "", "note")
     if not usable:
         return None
-    coco.say(f"{len(usable)} {TAKEN}", "", "note")
+    message = f"{len(usable)} annotations of parts that are boxes are taken for `part_boxes`"
+    coco.say(f"{message}: a part without one cannot be seen in its image", "", "note")
     categories = {key: said for key, said in coco.categories.items() if said[0] in parts}
     return replace(coco, annotations=usable, categories=categories)
 
 
-def beside_outlines(
-    boxes: Sequence[dict], drawn: Sequence[dict], names: Mapping[str, Any]
+def _beside_outlines(
+    boxes: Sequence[dict], drawn: Sequence[dict], names: Mapping[str, str]
 ) -> tuple[list[dict], list[dict]]:
     """The boxes of images without an outline of a part; and those whose part the outlines of their image lack, which
     cannot be used. The others say nothing that the outlines do not say."""
-    of: dict[str, set[tuple[str, Any]]] = defaultdict(set)
+    of: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for entry in drawn:
-        of[_image(entry)].add(_who(entry, names))
+        of[entry["image_id"]].add(_who(entry, names))
     usable, wrong = [], []
     for box in boxes:
-        there, (group, part) = of.get(_image(box), set()), _who(box, names)
+        there, (group, part) = of.get(box["image_id"], set()), _who(box, names)
         groups = {own for own, _ in there}
         same = any(part == other and (own == group or not own or not group) for own, other in there)
         another = bool(group) and "" not in groups and group not in groups  # an object that is not outlined at all
@@ -78,10 +74,6 @@ def beside_outlines(
     return usable, wrong
 
 
-def _image(entry: dict) -> str:
-    return str(identity(entry.get("image_id")))
-
-
-def _who(entry: dict, names: Mapping[str, Any]) -> tuple[str, Any]:
+def _who(entry: dict, names: Mapping[str, str]) -> tuple[str, str]:
     group = entry.get("group")
-    return group if isinstance(group, str) else "", names.get(str(identity(entry.get("category_id"))))
+    return group if isinstance(group, str) else "", names[entry["category_id"]]

@@ -17,23 +17,23 @@ from coarseparts.data.formats import habits, units
 from coarseparts.data.formats.annotation import Annotation, PartSegment
 from coarseparts.data.formats.boxed_parts import boxes_of_parts, taken_apart
 from coarseparts.data.formats.coco_file import Broken, CocoFile, load_coco, where_of
-from coarseparts.data.formats.drawing import Outline
-from coarseparts.data.formats.keypoint_numbers import in_threes, name_keypoints, with_nowhere
+from coarseparts.data.formats.coco_values import (
+    as_box,
+    as_keypoints,
+    as_outline,
+    as_polylines,
+    as_segmentation,
+    is_nothing,
+)
+from coarseparts.data.formats.keypoint_numbers import name_keypoints
 from coarseparts.data.formats.point_categories import gather_points
-from coarseparts.data.formats.units import MOST, Coordinates
-from coarseparts.data.images import allowed
+from coarseparts.data.formats.units import Coordinates
 from coarseparts.data.scaling import placed
 from coarseparts.labels import LabelStyle
-from coarseparts.labels.given import Given, OfPart, Points
+from coarseparts.labels.given import Given, OfPart
 from coarseparts.labels.part_boxes import PartBoxes
 from coarseparts.system.problems import Problem
 from coarseparts.system.text import abridged, close_to, listed, readable, short, strangers
-
-MOST_POINTS = 100_000
-"""Points of one annotation's polygons."""
-
-MOST_RUNS = 5_000_000
-"""Characters, or numbers, of a mask's run lengths."""
 
 
 def read_coco(
@@ -72,9 +72,9 @@ def objects_of(
         before = len(coco.problems)
         labels: dict[str, Given] = {}
         for style, key, read in (
-            ("keypoints", "keypoints", lambda value: _keypoints(value, names, lost)),  # noqa: B023 (called at once)
-            ("box", "bbox", lambda value: _box(value, labels.get("keypoints"))),  # noqa: B023
-            ("mask", "segmentation", lambda value: _outline(value, str(path), where)),  # noqa: B023
+            ("keypoints", "keypoints", lambda value: as_keypoints(value, names, lost)),  # noqa: B023 (called at once)
+            ("box", "bbox", lambda value: as_box(value, labels.get("keypoints"))),  # noqa: B023
+            ("mask", "segmentation", lambda value: as_outline(value, str(path), where)),  # noqa: B023
         ):
             try:
                 value = read(entry.get(key))  # type: ignore[operator]
@@ -159,7 +159,7 @@ def parts_of(
 
 def _part_masks(coco: CocoFile, parts: tuple[str, ...], coordinates: Coordinates) -> list[Annotation]:
     file, remedy = str(coco.path), "draw the part or remove the annotation"
-    found, broken = _by_image(coco, parts, ("segmentation",), _segmentation, remedy, complete=True)
+    found, broken = _by_image(coco, parts, ("segmentation",), as_segmentation, remedy, complete=True)
     said = [value for entries in found.values() for _, value, _ in entries if isinstance(value, list)]
     corners = [np.array(polygon, np.float64) for polygons in said for polygon in polygons]
     coordinates, _ = _told_units(coco, {"segmentation": (corners, 6)}, coordinates)
@@ -177,13 +177,13 @@ def _taken_apart(coco: CocoFile, parts: tuple[str, ...], coordinates: Coordinate
     of it. Only categories that are drawn count: a box or a point of this name is something else."""
     names = {key: name for key, (name, _) in coco.categories.items()}
     used = {names[entry["category_id"]] for entry in coco.annotations}
-    segmented = (entry for entry in coco.annotations if not _is_nothing(entry.get("segmentation")))
+    segmented = (entry for entry in coco.annotations if not is_nothing(entry.get("segmentation")))
     drawn = {name for entry in segmented if (name := names[entry["category_id"]]) in parts}
-    boxes = boxes_of_parts(coco.annotations, names, parts)
+    boxes = boxes_of_parts(coco, parts)
     of_boxes = {names[entry["category_id"]] for entry in boxes}
     if len(both := drawn | of_boxes) < 2 and used == both:
         return []
-    usable = taken_apart(coco, boxes, drawn, parts) if boxes else None
+    usable = taken_apart(coco, boxes, parts) if boxes else None
     found = of_parts(usable, parts, PartBoxes, coordinates)[0] if usable else []
     used = {names[entry["category_id"]] for entry in coco.annotations}
     if not drawn:
@@ -287,129 +287,9 @@ def _match_categories(coco: CocoFile, parts: tuple[str, ...], all_of: bool) -> N
         coco.say(f"has no category for {listed(lacking)}", "they count as not to be seen in these images", "note")
 
 
-def _outline(value: Any, file: str, where: str) -> Outline | None:
-    segmentation = _segmentation(value)
-    return None if segmentation is None else Outline(segmentation, file, where)
-
-
-def _keypoints(value: Any, names: tuple[str, ...], lost: habits.Lost) -> Points | None:
-    """(k, 3) float32, or None when none is labelled."""
-    if _is_nothing(value):
-        return None
-    missing = np.zeros(len(names), bool)
-    if isinstance(value, list) and not _all_there(value, len(names)):
-        value, lost.plain = in_threes(value, len(names), lost.plain)
-        if len(value) == 3 * len(names):
-            value, missing = with_nowhere(value)
-    numbers = _finite(value, "keypoints")
-    if numbers.size != 3 * len(names):
-        message = f"{numbers.size} keypoint numbers for {len(names)} keypoint names, expected {3 * len(names)}"
-        raise Broken(message, "give x, y, v for each of the category's keypoints")
-    points = numbers.reshape(-1, 3).astype(np.float32)
-    odd = set(points[:, 2].tolist()) - {0.0, 1.0, 2.0}
-    if odd:
-        came = listed(f"{v:g}" for v in sorted(odd))
-        raise Broken(f"keypoint visibility {came}, expected 0, 1 or 2", "0 = not labelled, 1 = hidden, 2 = visible")
-    cornered = ~missing & (points[:, 2] > 0) & (points[:, :2] <= 0).all(1)
-    lost.add(names, cornered, missing & (points[:, 2] > 0))
-    points[(points[:, 2] == 0) | missing | cornered] = 0
-    return Points(names, points) if points.any() else None
-
-
-def _all_there(value: list[Any], count: int) -> bool:
-    """Whether these are the x, y and visibility of ``count`` keypoints, numbers all."""
-    return len(value) == 3 * count and _NUMBERS.issuperset(map(type, value)) and all(v == v for v in value)
-
-
-_NUMBERS = frozenset((int, float))
-
-
-def _box(value: Any, keypoints: Given | None = None) -> np.ndarray | None:
-    """(x0, y0, x1, y1) float32, or None when the box is missing, all zeros, or the hull of ``keypoints`` on a line."""
-    if _is_nothing(value) or (isinstance(value, list) and all(type(v) in (int, float) and v == 0 for v in value)):
-        return None
-    numbers = _finite(value, "bbox")
-    if numbers.size == 4 and keypoints is not None and (numbers[2:] == 0).any():
-        if habits.is_hull(np.concatenate([numbers[:2], numbers[:2] + numbers[2:]]), keypoints.value.xyv):
-            return None
-    if numbers.size != 4 or numbers[2] <= 0 or numbers[3] <= 0:
-        came = ", ".join(f"{v:g}" for v in numbers[:5])
-        raise Broken(f"bbox is [{came}], a box without an area", "expected [x, y, width, height]")
-    return np.array([*numbers[:2], *(numbers[:2] + numbers[2:])], np.float32)
-
-
-def _segmentation(value: Any) -> Any:
-    """Polygons or RLE of the right form (whether RLE's runs add up is seen when it is drawn), or None."""
-    if _is_nothing(value) or value == {}:
-        return None
-    remedy = "expected polygons [[x, y, x, y, x, y, ...], ...] or RLE {size: [height, width], counts: ...}"
-    if isinstance(value, dict):
-        size, counts = value.get("size"), value.get("counts")
-        if not isinstance(size, list) or len(size) != 2 or not all(type(v) is int and v > 0 for v in size):
-            raise Broken("segmentation is a broken RLE", remedy)
-        if (
-            not (isinstance(counts, str) or (isinstance(counts, list) and all(type(v) is int for v in counts)))
-            or not counts
-        ):
-            raise Broken("segmentation is a broken RLE", remedy)
-        if size[0] * size[1] > allowed():
-            came = f"{size[1]:,}x{size[0]:,} pixels"
-            raise Broken(f"segmentation is an RLE of {came}, expected at most {allowed():,}", "draw it again")
-        if len(counts) > MOST_RUNS:
-            came = f"{len(counts):,} counts"
-            raise Broken(f"segmentation is an RLE of {came}, expected at most {MOST_RUNS:,}", "draw it again")
-        return {"size": size, "counts": counts}
-    if isinstance(value, list) and all(type(number) in (int, float) for number in value):
-        value = [value]  # a polygon by itself
-    if not isinstance(value, list) or not all(isinstance(polygon, list) for polygon in value):
-        raise Broken(f"segmentation is a broken {type(value).__name__}", remedy)
-    value = [polygon for polygon in value if polygon]
-    if (points := sum(map(len, value)) // 2) > MOST_POINTS:
-        raise Broken(f"polygons of {points:,} points, expected at most {MOST_POINTS:,}", "draw it with fewer")
-    for polygon in value:
-        numbers = _finite(polygon, "a polygon")
-        if numbers.size < 6 or numbers.size % 2:
-            raise Broken(f"a polygon of {numbers.size} numbers, expected at least 3 points (x, y)", remedy)
-    return value
-
-
-def _is_nothing(value: Any) -> bool:
-    """Whether a label is not there: null, NaN as tables write it, an empty list or one of empty lists."""
-    return value is None or value != value or (isinstance(value, list) and all(one == [] for one in value))
-
-
-def _polylines(value: Any) -> list[np.ndarray] | None:
-    """(n, 2) points of each line, n >= 1, or None."""
-    if _is_nothing(value):
-        return None
-    remedy = "expected lines [[x, y, x, y, ...], ...]"
-    if not isinstance(value, list) or not all(isinstance(line, list) for line in value):
-        raise Broken(f"polylines are a broken {type(value).__name__}", remedy)
-    if (points := sum(map(len, value)) // 2) > MOST_POINTS:
-        raise Broken(f"polylines of {points:,} points, expected at most {MOST_POINTS:,}", "draw them with fewer")
-    lines = [_finite(line, "a polyline") for line in value]
-    if odd := [line.size for line in lines if not line.size or line.size % 2]:
-        raise Broken(f"a polyline of {odd[0]} numbers", remedy)
-    return [line.reshape(-1, 2) for line in lines]
-
-
-def _finite(value: Any, what: str) -> np.ndarray:
-    """A flat list of numbers as float64; JSON as Python reads it may hold NaN, infinity and integers of any length."""
-    if not isinstance(value, list) or not _NUMBERS.issuperset(map(type, value)):
-        raise Broken(f"{what} is {short(value)}", "expected a flat list of numbers")
-    try:
-        numbers = np.array(value, np.float64)
-    except OverflowError:
-        numbers = np.array([np.inf])
-    odd = numbers[~(np.abs(numbers) <= MOST)]
-    if odd.size:
-        raise Broken(f"{what} holds {odd[0]:g}", "expected numbers of pixels: draw it again or remove it")
-    return numbers
-
-
 _OF_PARTS: dict[str, tuple[tuple[str, ...], Callable[[Any], Any], str]] = {
-    "bbox": (("bbox",), _box, "draw the part's box or remove the annotation"),
-    "polylines": (("polylines", "segmentation"), _polylines, "draw a line or remove the annotation"),
+    "bbox": (("bbox",), as_box, "draw the part's box or remove the annotation"),
+    "polylines": (("polylines", "segmentation"), as_polylines, "draw a line or remove the annotation"),
 }
 """What a label style may read of a COCO file (``LabelStyle.coco``): the keys of an annotation, the first that it has
 counting, their reader, and what to do where there is nothing to read."""
