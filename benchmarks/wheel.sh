@@ -31,7 +31,7 @@ step() { # what it is called, then the command
         tail -n 30 "$work/said"
         exit 1
     fi
-    tail -n "${LINES_SHOWN:-2}" "$work/said" | cut -c -160 | sed 's/^/                 | /'
+    tail -n "${LINES_SHOWN:-2}" "$work/said" | LC_ALL=C.UTF-8 sed -E 's/^(.{160}).*/\1/; s/^/                 | /'
 }
 
 cat >"$work/app.sh" <<'SCRIPT'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,8 @@ class JointModel:
     whose weights follow theta_q's; it infers in its place. ``part_average``, likewise, is a part model that follows
     theta; nothing learns from it, it is what ``parts`` asks. ``subsets`` (N, K) bool, where there are any: which labels
     the coarse images have. ``teaching`` (2^K,) float, where there is one: an image's weight in the M-step by the labels
-    that it has, bit k standing for the k-th style.
+    that it has, bit k standing for the k-th style. ``infer_missing``: in place of labels that an image lacks the
+    posterior sees those that the part model and p(yk|y) tell (section 3.2, remark 1).
     """
 
     part_model: nn.Module
@@ -33,6 +34,7 @@ class JointModel:
     part_average: AveragedModel | None = None
     subsets: Tensor | None = None
     teaching: Tensor | None = None
+    infer_missing: bool = False
     theta_k: nn.ModuleDict = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,20 +66,41 @@ class JointModel:
         ``as_coarse``: every second image shows no other labels than some coarse image has (``subsets``): images with
         part masks tend to have all labels, those to infer from may have one each.
         """
-        styles, size = self.styles, batch.image.shape[-1]
-        channels, at = sum(style.channels for style in styles.values()), 0
-        drawn = torch.empty(len(batch), channels + len(styles), size, size, device=batch.image.device)
-        shown = self._as_coarse(len(batch), generator, drawn.device) if as_coarse and self.subsets is not None else None
-        for i, (name, style) in enumerate(styles.items()):
-            seen = batch.present[name].float()
+        styles, size, device = self.styles, batch.image.shape[-1], batch.image.device
+        shown = self._as_coarse(len(batch), generator, device) if as_coarse and self.subsets is not None else None
+        seen: dict[str, Tensor] = {}
+        for i, name in enumerate(styles):
+            seen[name] = batch.present[name].float()
             if shown is not None:
-                seen = seen * shown[:, i]
+                seen[name] = seen[name] * shown[:, i]
             if dropout:
-                seen = seen * (parallel.rand(len(batch), generator, seen.device) >= dropout)
-            style.draw_into(drawn[:, at : at + style.channels], batch.labels[name], seen)
-            drawn[:, channels + i] = seen[:, None, None]
+                seen[name] = seen[name] * (parallel.rand(len(batch), generator, device) >= dropout)
+        told, said = self._completed(batch, seen) if self.infer_missing else (batch.labels, seen)
+        channels, at = sum(style.channels for style in styles.values()), 0
+        drawn = torch.empty(len(batch), channels + len(styles), size, size, device=device)
+        for i, (name, style) in enumerate(styles.items()):
+            style.draw_into(drawn[:, at : at + style.channels], told[name], said[name])
+            drawn[:, channels + i] = seen[name][:, None, None]
             at += style.channels
         return drawn
+
+    @torch.no_grad()
+    def _completed(self, batch: Batch, seen: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The labels of a batch, the likeliest ones in place of those that are not ``seen`` (B,) by style, given the
+        others; and 1 where there is something to draw, 0 elsewhere."""
+        was_training = self.part_model.training, self.theta_k.training
+        self.part_model.eval(), self.theta_k.eval()
+        given = replace(batch, present={name: there > 0 for name, there in seen.items()})
+        log_y = self.condition(given, self.parts(batch))
+        told, said = dict(batch.labels), dict(seen)
+        for name, style in self.styles.items():
+            guess = style.likeliest(log_y)
+            if guess is not None:
+                has = given.present[name].reshape(-1, *[1] * (guess.dim() - 1))
+                told[name] = torch.where(has, batch.labels[name], guess.to(batch.labels[name]))
+                said[name] = torch.ones_like(seen[name])
+        self.part_model.train(was_training[0]), self.theta_k.train(was_training[1])
+        return told, said
 
     def _as_coarse(self, count: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
         """(count, K) bool: the labels of some coarse images, all of them in every second row."""

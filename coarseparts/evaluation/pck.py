@@ -1,11 +1,10 @@
-"""Keypoints found in heat maps, and the percentage of correct keypoints (PCK)."""
+"""The percentage of correct keypoints (PCK)."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 
@@ -54,34 +53,3 @@ def pck(
 def _array(values: Tensor | np.ndarray) -> np.ndarray:
     values = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
     return values.astype(np.float64)
-
-
-@torch.no_grad()
-def peaks(heatmaps: Tensor, stride: float = 1) -> Tensor:
-    """The highest point of each heat map: (N, K, H, W) -> (N, K, 3) float32 of x, y, height.
-
-    x and y are image pixels with centres at +0.5: cell (i, j) is centred on ((j + 0.5) stride, (i + 0.5) stride). The
-    highest cell is refined along each axis by the vertex of the parabola through it and its two neighbours, at most
-    half a cell away; through their logarithms where all three are clearly positive, which is exact for a Gaussian. A
-    cell at the border is not refined across it. The height, the cell's own value, serves as the confidence.
-    """
-    h, w = heatmaps.shape[-2:]
-    maps = heatmaps.float()
-    height, cell = maps.flatten(2).max(-1)  # (N, K)
-    row, column = cell.div(w, rounding_mode="floor"), cell % w
-
-    def along(index: Tensor, length: int, step: int) -> Tensor:
-        inner = (index > 0) & (index < length - 1)
-        around = torch.stack((cell - step, cell, cell + step), -1).clamp(0, h * w - 1)
-        a, b, c = _log_if_positive(maps.flatten(2).gather(2, around)).unbind(-1)
-        bend = a - 2 * b + c  # negative at a proper peak, 0 on a plateau
-        offset = torch.where(bend < 0, 0.5 * (a - c) / bend, 0.0)  # within ± 0.5: b is the greatest
-        return index + 0.5 + torch.where(inner, offset, 0.0)
-
-    return torch.stack((along(column, w, 1) * stride, along(row, h, w) * stride, height), -1)
-
-
-def _log_if_positive(three: Tensor) -> Tensor:
-    """Logarithms of (..., 3) where the outer two reach 1 % of the middle one, else the values as they are."""
-    clear = (three > 0.01 * three[..., 1:2]).all(-1, keepdim=True) & (three > 0).all(-1, keepdim=True)
-    return torch.where(clear, three.clamp(min=torch.finfo(three.dtype).tiny).log(), three)

@@ -111,8 +111,10 @@ class Graph(nn.Module):
 
 
 def styles_of(model: Model) -> tuple[str, ...]:
-    """The label styles that a graph of this model can take; none where it has no posterior, or one for each subset."""
-    single = model.has_posterior and not isinstance(model.networks.posterior, SeparatePosteriors)
+    """The label styles that a graph of this model can take; none where it has no posterior, one for each subset, or one
+    that asks for labels that are not given."""
+    joint = model.networks
+    single = model.has_posterior and not joint.infer_missing and not isinstance(joint.posterior, SeparatePosteriors)
     return tuple(model.styles) if single else ()
 
 

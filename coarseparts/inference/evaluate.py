@@ -20,10 +20,11 @@ from coarseparts.data.records import Record, read_contents
 from coarseparts.data.sample import Batch
 from coarseparts.data.store import Store
 from coarseparts.evaluation.iou import summary
-from coarseparts.evaluation.pck import pck, peaks
+from coarseparts.evaluation.pck import pck
 from coarseparts.inference.model import Model, load
 from coarseparts.inference.predict import log_parts
 from coarseparts.labels import Keypoints, Parts
+from coarseparts.labels.keypoints import peaks
 from coarseparts.labels.schema import IGNORE
 from coarseparts.system.errors import RunError, WrongArgument
 from coarseparts.system.files import path_of

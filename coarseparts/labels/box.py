@@ -110,6 +110,9 @@ class Box(LabelStyle):
         """log p(background) of every pixel, (B, H, W); both of the box's statements follow from it."""
         return self.y.background(log_y) if self.model is None else F.logsigmoid(-self.model(log_y.exp())[:, 0])
 
+    def likeliest(self, log_y: Tensor) -> Tensor:
+        return tight(likely_seen(self.predict(log_y)))
+
     def loss(self, label: Tensor, mean: Tensor) -> Tensor:
         return misfit(label, mean, torch.zeros_like(self.scale))
 
@@ -166,7 +169,7 @@ def noise(label: Tensor, log_background: Tensor) -> Tensor:
     """(2,) how often pixels outside of the boxes are foreground, and rows and columns within hold none."""
     inside_x, inside_y = inside(label, log_background.shape[-1])
     outside = ~(inside_y[:, :, None] & inside_x[:, None, :])
-    foreground = log_background < -0.6931  # p(background) < 1/2
+    foreground = likely_seen(log_background)
     stray = (foreground & outside).sum() / outside.sum().clamp_min(1)
     empty = (~foreground.any(1) & inside_x).sum() + (~foreground.any(2) & inside_y).sum()
     empty = empty / (inside_x.sum() + inside_y.sum()).clamp_min(1)
@@ -183,3 +186,19 @@ def box_of_mask(mask: Tensor) -> tuple[Tensor, Tensor]:
     columns, rows = mask.any(1), mask.any(2)
     (x0, x1), (y0, y1) = span(columns), span(rows)
     return torch.stack((x0, y0, x1, y1), -1).float(), columns.any(1)
+
+
+def likely_seen(log_background: Tensor) -> Tensor:
+    """Where p(background) is below 1/2."""
+    return log_background < -0.6931
+
+
+def tight(there: Tensor) -> Tensor:
+    """(..., S, S) bool -> (..., 4) float32 boxes around what is there, zeros around nothing."""
+    size = there.shape[-1]
+    at = torch.arange(size, device=there.device, dtype=torch.float32)
+    edges = []
+    for line in (there.any(-2), there.any(-1)):
+        edges += [torch.where(line, at, float(size)).amin(-1), torch.where(line, at + 1, 0.0).amax(-1)]
+    x0, x1, y0, y1 = edges
+    return torch.stack((x0, y0, x1, y1), -1) * there.any((-2, -1))[..., None]

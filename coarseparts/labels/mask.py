@@ -149,6 +149,9 @@ class Mask(LabelStyle):
             return logit
         return self.y.present(log_y).logsumexp(dim=1, keepdim=True) - self.y.background(log_y)[:, None]
 
+    def likeliest(self, log_y: Tensor) -> Tensor:
+        return (self.predict(log_y) > 0).to(log_y)
+
     def loss(self, label: Tensor, mean: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(mean, label, reduction="none").mean(dim=(1, 2, 3))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coarseparts.labels import arguments
-from coarseparts.labels.box import inside, mirrored, misfit, noise
+from coarseparts.labels.box import inside, likely_seen, mirrored, misfit, noise, tight
 from coarseparts.labels.frames import CropFrame, Move
 from coarseparts.labels.given import Canvas, Given, OfPart
 from coarseparts.labels.parts import Parts
@@ -118,6 +118,9 @@ class PartBoxes(LabelStyle):
     def predict(self, log_y: Tensor) -> Tensor:
         """log p(the part is not there) of every part and pixel, (B, P, H, W)."""
         return self.y.absent(log_y)
+
+    def likeliest(self, log_y: Tensor) -> Tensor:
+        return tight(likely_seen(self.predict(log_y)))
 
     def loss(self, label: Tensor, mean: Tensor) -> Tensor:
         return self._each(label, mean, torch.zeros_like(self.scale))

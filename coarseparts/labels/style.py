@@ -202,6 +202,11 @@ class LabelStyle(ABC):
         """mu_k = f(yk | y), what this label is expected to be where the parts are ``log_y`` (B, S, H, W), in whatever
         form ``loss``, ``nll`` and ``fit`` take it as ``mean``; it does not see the label."""
 
+    def likeliest(self, log_y: Tensor) -> Tensor | None:
+        """The label, as input, that is to be expected most where the parts are ``log_y``; None for a style whose labels
+        cannot be told from parts."""
+        return None
+
     @abstractmethod
     def loss(self, label: Tensor, mean: Tensor) -> Tensor:
         """(B,) misfit between a label and its prediction, the l_k of Algorithm 1, averaged over its elements."""

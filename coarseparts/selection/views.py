@@ -12,11 +12,8 @@ from torch import Tensor
 from coarseparts.data.batches import Feed
 from coarseparts.data.sample import Batch
 from coarseparts.data.store import Store
-from coarseparts.data.synthetic import boxes_of_parts
-from coarseparts.evaluation.pck import peaks
 from coarseparts.inference.model import Model
 from coarseparts.inference.predict import BATCH, embedded, log_parts
-from coarseparts.labels import Keypoints
 
 SMALLEST = 4.0
 """Pixels by which a part's mean is drawn towards 0, so that a part of which hardly a pixel is seen does not count."""
@@ -100,19 +97,9 @@ def _entropy(log_y: Tensor) -> Tensor:
 
 
 def _with(model: Model, batch: Batch, style: str, log_y: Tensor) -> Batch:
-    """The batch with a label of a style that it lacks, as the most probable parts tell it."""
-    parts, label = model.networks.y.mode(log_y), batch.labels[style].float()
-    if style == "mask":
-        told = (parts > 0)[:, None].to(label.dtype)
-    elif style == "keypoints":
-        kind = model.networks.styles[style]
-        assert isinstance(kind, Keypoints)
-        places = peaks(kind.heat(kind.predict(log_y)), kind.stride)[..., :2].to(label)
-        told = torch.cat([places, torch.full_like(places[..., :1], 2)], -1)
-    else:
-        maps = (parts > 0).byte().cpu().numpy() if style == "box" else parts.byte().cpu().numpy()
-        boxes = torch.from_numpy(boxes_of_parts(maps, model.schema)).to(label)
-        told = boxes[:, 0] if style == "box" else boxes
-    has = batch.present[style]
-    told = torch.where(has.reshape(-1, *[1] * (told.dim() - 1)), label, told)
+    """The batch with a label of a style that it lacks, the likeliest one of such parts."""
+    told = model.networks.styles[style].likeliest(log_y)
+    assert told is not None  # of ``SIMULATED``
+    label, has = batch.labels[style].float(), batch.present[style]
+    told = torch.where(has.reshape(-1, *[1] * (told.dim() - 1)), label, told.to(label))
     return replace(batch, labels=batch.labels | {style: told}, present=batch.present | {style: torch.ones_like(has)})

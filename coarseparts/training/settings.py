@@ -52,8 +52,10 @@ class Settings(BaseModel):
     posterior_start: Literal["part-model", "weights"] = Field(
         default="part-model", description="where the posterior's image encoder begins"
     )
-    posteriors: Literal["shared", "separate"] = Field(
-        default="shared", description="one for every subset of labels, or one each (section 3.2, remark 1)"
+    posteriors: Literal["shared", "separate", "inferred"] = Field(
+        default="shared",
+        description="one for every subset of labels; separate: one each; inferred: one, to which the part model and "
+        "p(yk|y) tell the labels that an image lacks (section 3.2, remark 1)",
     )
     label_width: int = Field(default=32, gt=0, description="channels of the posterior's label encoder")
     distance: Literal["l1", "squared", "location"] = Field(default="location", description="keypoint likelihood")

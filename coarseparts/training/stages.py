@@ -122,8 +122,9 @@ def posterior(task: Task, run: RunFolder, joint: JointModel) -> Stage:
 
 
 def label_models(task: Task, run: RunFolder, joint: JointModel, name: str = INITIAL[2]) -> Stage | None:
-    """Stage 3: the learned p(yk|y), from true parts and from the posterior's parts of the coarse images; then the scale
-    of every p(yk|y). None where there is nothing to learn."""
+    """Stage 3: the learned p(yk|y), from true parts and from the posterior's parts of the coarse images (the part
+    model's, where the posterior needs p(yk|y) itself); then the scale of every p(yk|y). None where there is nothing to
+    learn."""
     s, stage = task.settings, None
     if any(style.learned for style in joint.styles.values()):
         rows = task.rows.part
@@ -134,7 +135,7 @@ def label_models(task: Task, run: RunFolder, joint: JointModel, name: str = INIT
         optimizer = optimizer_of(s, [(joint.theta_k, s.label_lr)], False)
         stage = run.stage(name, {"styles": joint.theta_k}, [optimizer], s.label_epochs)
         joint.posterior.eval()
-        loss = initialise.label_model_loss(joint, lambda batch: joint.infer(batch))
+        loss = initialise.label_model_loss(joint, joint.parts if joint.infer_missing else joint.infer)
 
         def judge(_: int, terms: dict[str, float]) -> tuple[float, dict[str, float]]:
             scales, held_out = _fit_scales(task, joint), label_misfit(joint, task.val_feed.plain())
@@ -150,8 +151,9 @@ def initialised(task: Task, run: RunFolder) -> JointModel:
     """The networks that Algorithm 1 starts from."""
     joint = fresh(task, run)
     part_model(task, run, joint)
-    posterior(task, run, joint)
-    label_models(task, run, joint)
+    then = (label_models, posterior) if joint.infer_missing else (posterior, label_models)
+    for stage in then:
+        stage(task, run, joint)
     return joint
 
 

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coarseparts.evaluation.pck import pck, peaks
+from coarseparts.evaluation.pck import pck
+from coarseparts.labels.keypoints import peaks
 
 
 def case(seed=0, n=20, k=4):

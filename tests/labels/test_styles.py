@@ -188,6 +188,42 @@ def test_mirroring_and_drawing_commute(case: Case) -> None:
     )
 
 
+def test_the_likeliest_label_of_certain_parts_is_the_true_one(case: Case) -> None:
+    style, parts = made(case), world()
+    told = style.likeliest(certain(parts))
+    if isinstance(style, Scribbles):
+        assert told is None, "where somebody scribbles cannot be told from parts"
+        return
+    assert told is not None
+    near = STRIDE / 4 if isinstance(style, Keypoints) else 0.0  # peaks of a coarse map
+    torch.testing.assert_close(told, case.label(parts), atol=near, rtol=0)
+
+
+def test_an_absent_part_has_no_likeliest_box_and_an_absent_point_no_likeliest_place() -> None:
+    nothing = certain(torch.zeros(1, SIZE, SIZE, dtype=torch.int64))
+    assert not PartBoxes(Y).likeliest(nothing).any()
+    assert not Box(Y).likeliest(nothing).any()
+    assert not Keypoints(2, lambda p: places_of_centroids(p) - 30, sigma=0.1, stride=STRIDE).likeliest(nothing).any()
+
+
+def test_what_is_absent_can_be_drawn_as_the_part_model_tells_it_and_is_flagged(case: Case) -> None:
+    style, parts = made(case), world()
+    label = case.label(parts)
+    there = torch.tensor([True, False, True, False])
+    given = torch.where(there.reshape(-1, *[1] * (label.dim() - 1)), label, torch.zeros_like(label))
+    batch = Batch(torch.zeros(4, 3, SIZE, SIZE), parts, {style.name: given}, {style.name: there}, torch.arange(4))
+    part_model = nn.BatchNorm2d(3)
+    networks = JointModel(part_model, nn.Identity(), {style.name: style}, Y, infer_missing=True)
+    networks.parts = lambda _: certain(parts)  # type: ignore[method-assign]
+    drawn = networks.draw(batch)
+    assert part_model.training, "it is as it was"
+    assert torch.equal(drawn[:, -1].amax(dim=(1, 2)), there.float())
+    assert torch.equal(drawn[there, :-1], style.draw(label, SIZE)[there])
+    told = style.likeliest(certain(parts))
+    meant = torch.zeros_like(drawn[:, :-1]) if told is None else style.draw(told, SIZE)
+    torch.testing.assert_close(drawn[~there, :-1], meant[~there])
+
+
 def test_what_is_absent_is_drawn_as_nothing_and_flagged(case: Case) -> None:
     style, label = made(case), case.label(world())
     there = torch.tensor([True, False, True, False])

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from toy import toy, toy_store, train
 
 from coarseparts.data.roles import split_rows
+from coarseparts.export.graph import styles_of
 from coarseparts.inference.evaluate import evaluate_store
 from coarseparts.inference.model import Model
 from coarseparts.networks import members
@@ -325,11 +326,14 @@ def test_encoders_may_begin_by_learning_keypoints(store, tmp_path):
         fresh(blind, run)
 
 
-def test_a_posterior_for_each_subset_of_labels_is_trained_saved_and_read(store, tmp_path):
-    task, run = toy(store, tmp_path / "run", posteriors="separate", part_epochs=1, posterior_epochs=1, em_epochs=1)
+@pytest.mark.parametrize("kind", ["separate", "inferred"])
+def test_other_kinds_of_posteriors_are_trained_saved_and_read(store, tmp_path, kind):
+    task, run = toy(store, tmp_path / "run", posteriors=kind, part_epochs=1, posterior_epochs=1, em_epochs=1)
     joint, _ = methods.train(task, run, "em")
     Model.of(task, joint, True).save(run.path / "model")
     model = Model.load(tmp_path / "run" / "model")
-    assert len(members(model.networks.posterior)) == 2 ** len(task.styles)
+    assert len(members(model.networks.posterior)) == (2 ** len(task.styles) if kind == "separate" else 1)
+    assert model.networks.infer_missing == (kind == "inferred")
+    assert styles_of(model) == (), "neither has a single graph"
     found = evaluate_store(replace(model, shares={}), task.store, "val", "posterior")  # the posterior alone
     assert found["part_miou"] == pytest.approx(validated(task, joint, "posterior")["part_miou"])
