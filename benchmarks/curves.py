@@ -48,7 +48,8 @@ TEACH = ("better", "all")
 @dataclass(frozen=True)
 class Cell:
     """One training: ``times`` the default's epochs of ``method`` on ``data`` ("birds", "cars-like", "ants"), with
-    ``each`` of its labels on every coarse image; ``changes``: of settings; ``weights``: the name of a file."""
+    ``each`` of its labels on every coarse image, and so many ``bare`` ones more (birds); ``changes``: of settings;
+    ``weights``: the name of a file."""
 
     data: str
     method: str
@@ -57,6 +58,7 @@ class Cell:
     seed: int = 10
     weights: str = ""
     size: int = 0
+    bare: int = 0
     changes: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -64,6 +66,7 @@ class Cell:
         each = {None: "all", 1: "one"}[self.each]
         extra = "".join(f" {key}={value}" for key, value in self.changes.items())
         named = f" {self.weights.split('.')[0]}" if self.weights else ""
+        named += f" {self.bare} without labels" if self.bare else ""
         return f"{self.data}{self.size or ''} {each} {self.method} {self.times}x seed{self.seed}{named}{extra}"
 
     @property
@@ -98,7 +101,11 @@ def cells() -> list[Cell]:
     teachers += [
         Cell("birds", "em", 1, 1, seed, changes={"em.teach": teach}) for seed in (10, 11, 12) for teach in TEACH
     ]
-    return [*ants[:2], longer[0], *ants[2:8], *longer[1:], *cars, *ants[8:], *teachers]
+    steps = {"em.refine": 20, "em.refine_rate": 0.1}
+    remarks = [Cell("birds", "em", 1, 1, changes=own) for own in (steps, steps | {"em.langevin": True})]
+    remarks += [Cell("birds", "em", 1, 1, changes={"posteriors": "inferred"})]
+    remarks += [Cell("birds", "em", 1, 1, bare=bare) for bare in (400, 4000)]
+    return [*ants[:2], longer[0], *ants[2:8], *longer[1:], *cars, *ants[8:], *teachers, *remarks]
 
 
 ENCODERS = {
@@ -122,7 +129,8 @@ sources:
 def store_of(cell: Cell, work: Path, data: Path) -> Store:
     """The cell's images, made once and kept in ``work``."""
     if cell.data == "birds":
-        return WORLDS["synthetic-birds"].store(work / f"birds{cell.seed}", cell.seed)
+        own = WORLDS["synthetic-birds"].store(work / f"birds{cell.seed}", cell.seed)
+        return with_bare(own, cell.bare, cell.seed) if cell.bare else own
     if cell.data == "cars-like":
         return CARS_LIKE.store(work / f"cars{cell.seed}", cell.seed)
     place = work / f"ants{cell.size or 128}"
@@ -137,6 +145,21 @@ def store_of(cell: Cell, work: Path, data: Path) -> Store:
     )
     write(place / "ants.yaml", text)  # several trainings share it
     return build_store(load_dataset_file(place / "ants.yaml"), place / "store", for_training=True)[0]
+
+
+def with_bare(store: Store, count: int, seed: int) -> Store:
+    """A store of birds with so many more to train with, of which nothing but the image is known."""
+    more = birds.render(count, size=store.size, seed=500_000 + seed)
+    arrays = {"image": store.image, "parts": store.parts} | {name: store.label(name) for name in store.styles}
+    joined = {name: np.concatenate([own, more[name]]) for name, own in arrays.items()}
+    there = {name: np.concatenate([store.present[name], np.zeros(count, bool)]) for name in ("parts", *store.styles)}
+    return Store.from_arrays(
+        store.schema,
+        **joined,
+        names=[*store.names, *(f"bare-{i:05d}" for i in range(count))],
+        splits=[*store.splits, *["train"] * count],
+        present=there,
+    )
 
 
 def settings_of(cell: Cell, weights: Path, toy: bool) -> Any:

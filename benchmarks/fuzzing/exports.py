@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 from fuzzing import damage, world
 from fuzzing.judge import ANY, Case, check_rest, check_values
+
+Write = Callable[[Path, Path, str], None]
+"""(a new folder, the folder of photographs and their coarse.json, the twin's name) -> an export in that folder."""
 
 NAMES = ("cvat", "labelme", "label-studio", "yolo", "deeplabcut", "zip")
 
@@ -35,10 +39,12 @@ def make(place: Path, base: Path, number: int, rng: Random) -> Case:
     return Case(f"{name} {file.name}: {what}", [world.CHECK], ANY, said, check_values, check_rest(), name)
 
 
-def undamaged(place: Path, base: Path, twin: str) -> None:
-    """The data set in ``place`` whose first source has its coarse labels from an export."""
+def undamaged(place: Path, base: Path, twin: str, write: Write | None = None) -> None:
+    """The data set in ``place`` whose first source has its coarse labels from an export, that of ``write``."""
     shutil.copytree(world.dataset(base), place)
-    shutil.copytree(world.made(base, f"export-{twin}", lambda own: _write(own, base, twin)), place / "data" / "export")
+    few = world.dataset(base) / "data" / "few"
+    made = world.made(base, f"export-{twin}", lambda own: (write or _write)(own, few, twin))
+    shutil.copytree(made, place / "data" / "export")
     file = place / "data" / "birds.yaml"
     whole = json.loads(file.read_text())
     (export,) = [path for path in (place / "data" / "export").iterdir() if path.suffix != ".xml" or twin == "cvat"]
@@ -50,17 +56,13 @@ def undamaged(place: Path, base: Path, twin: str) -> None:
     file.write_text(json.dumps(whole, indent=1))
 
 
-def _write(own: Path, base: Path, name: str) -> None:
+def _write(own: Path, few: Path, name: str) -> None:
     """The coarse labels of the first photographs as an export in a new folder."""
     from coarseparts.data.conversion import convert
-    from fuzzing import sleap
 
-    few = world.dataset(base) / "data" / "few"
     own.mkdir()
     if name == "deeplabcut":
         return _table(few / "coarse.json", own / "CollectedData_ann.csv")
-    if name == "sleap":
-        return world.in_a_child(lambda: sleap.project(few / "coarse.json", own / sleap.FILE))
     to = "cvat" if name == "zip" else name
     ends = {"cvat": ".xml", "label-studio": ".json"}
     made = convert(few / "coarse.json", own / f"export{ends.get(to, '')}", to, few / "images").path

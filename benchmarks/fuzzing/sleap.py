@@ -33,7 +33,12 @@ def make(place: Path, base: Path, number: int, rng: Random) -> Case:
 
 def undamaged(place: Path, base: Path, twin: str) -> None:
     """The data set in ``place`` whose first source has its keypoints from a project."""
-    exports.undamaged(place, base, twin)
+    exports.undamaged(place, base, twin, _write)
+
+
+def _write(own: Path, few: Path, _: str) -> None:
+    own.mkdir()
+    world.in_a_child(lambda: project(few / "coarse.json", own / FILE))
 
 
 def project(coco: Path, file: Path) -> None:

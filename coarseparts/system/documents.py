@@ -167,6 +167,8 @@ def parse_yaml(text: str) -> Any:
         said = getattr(error, "problem", None) or " ".join(str(error).split())
         if not isinstance(error, yaml.YAMLError):  # PyYAML passes on what Python says of `!!float ""`
             said = "a value that does not fit its type"
+        if "nesting depth" in said:  # newer parsers in C have a limit of their own
+            raise DocumentError("is nested too deeply") from None
         raise DocumentError(f"is not valid YAML: {where}{said}") from None
 
 
