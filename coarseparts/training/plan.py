@@ -19,6 +19,7 @@ from coarseparts.system.documents import load_json
 from coarseparts.system.errors import DamagedRun, Failed
 from coarseparts.system.locks import Tell, silent
 from coarseparts.system.text import short
+from coarseparts.training import teaching
 from coarseparts.training.claims import write
 from coarseparts.training.measure import measured
 from coarseparts.training.networks import optimizer_of
@@ -90,7 +91,8 @@ def seconds_of_em(task: Task, pace: Pace | None = None, settings: Settings | Non
     before += 1.1 * s.posterior_epochs * (task.part_steps * pace.supervised + pace.measured)
     before += s.label_epochs * (s.label_steps * 0.5 * pace.supervised + pace.measured)
     steps = max(len(task.coarse_feed), s.em_epoch_steps)
-    return before + s.em_epochs * (steps * pace.em + 3 * pace.measured)
+    asked = teaching.passes(task) if s.em.teach != "all" else 0.0
+    return before + s.em_epochs * (steps * pace.em + (3 + asked) * pace.measured)
 
 
 def planned(task: Task, minutes: float, pace: Pace | None = None) -> dict[str, int]:

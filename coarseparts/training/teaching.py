@@ -46,6 +46,14 @@ def choose(task: Task, joint: JointModel) -> dict[str, float]:
     return {name_of(subset) or "no label": float(w) for subset, w in zip(subsets, weights, strict=True)}
 
 
+def passes(task: Task) -> float:
+    """About how many times the part model sees all validation images while ``choose`` asks, a posterior being two."""
+    if task.subsets is None:
+        return 0.0
+    share = len(some_of(task).rows) / max(len(task.rows.val), 1)
+    return share * (1 + 2 * len(np.unique(task.subsets.numpy(), axis=0)))
+
+
 def _weight(posterior: np.ndarray, part_model: np.ndarray) -> float:
     """From the log-likelihoods (S, N) under each sharpness of each image."""
     if not part_model.size:

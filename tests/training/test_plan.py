@@ -48,6 +48,17 @@ def test_less_than_an_epoch_of_every_stage_is_refused_with_the_least(task):
         planned(task, 0.1, PACE)
 
 
+def test_asking_both_models_after_each_epoch_takes_its_time(tmp_path):
+    store, chosen = toy_store(tmp_path / "store"), resolve(settings(changes={"batch": 8}), "cpu")
+    alike = Task.of(store, chosen, part_limit=8)
+    one_each = Task.of(store, chosen, part_limit=8, labels_each=1)
+    kinds = len(one_each.styles)
+    more = seconds_of_em(one_each, PACE) - seconds_of_em(alike, PACE)
+    assert more == pytest.approx(chosen.em_epochs * PACE.measured * (1 + 2 * kinds))
+    to_all = chosen.model_copy(update={"em": chosen.em.model_copy(update={"teach": "all"})})
+    assert seconds_of_em(one_each, PACE, to_all) == pytest.approx(seconds_of_em(alike, PACE))
+
+
 def test_without_coarse_images_there_is_no_em_to_plan(tmp_path):
     store = toy_store(tmp_path / "store")
     alone = Task.of(store, resolve(settings(), "cpu"))
