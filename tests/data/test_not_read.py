@@ -15,8 +15,8 @@ from coarseparts.system.problems import BadInput
 DARWIN_1 = '{"dataset": "b", "image": {"width": 1, "original_filename": "a.png"}, "annotations": [{"name": "head"}]}'
 NAMED = [
     ("a.xml", "<annotation><folder>x</folder></annotation>", "Pascal VOC"),
-    ("a.json", '{"_via_settings": {}}', "VGG Image Annotator"),
-    ("a.json", '{"a.png1": {"filename": "a.png", "regions": [{"region_attributes": {}}]}}', "VGG Image Annotator"),
+    ("a.json", '{"project": {"pid": "x", "vid_list": ["1"]}, "metadata": {}}', "VIA 3 .*whose projects are read"),
+    ("a.csv", "# Exported using VGG Image Annotator (https://x)\n# Notes:\n", "VIA 3"),
     ("samples.json", '{"samples": [{"filepath": "a.png", "x": {"_cls": "Detections"}}]}', "FiftyOne's own data set"),
     ("a.csv", "annotation_id,annotator,image,label\n1,1,a.png,[]\n", "Label Studio's table.*export it as JSON"),
     ("a.csv", "track,frame_idx,instance.score,eye.x,eye.y\n", "SLEAP's analysis table"),

@@ -68,7 +68,7 @@ def proposed(tmp_path: Path, *paths: str, parts: tuple[str, ...] = ()) -> tuple[
     return yaml.safe_load((tmp_path / "d.yaml").read_text()), proposal
 
 
-@pytest.mark.parametrize("name", ["coco", "cvat", "labelme", "label-studio"])
+@pytest.mark.parametrize("name", ["coco", "cvat", "labelme", "label-studio", "via"])
 def test_an_export_and_photographs_make_a_dataset_file_that_can_be_trained_on(tmp_path, name):
     photographs(tmp_path / "photos")
     export = write_export(name, ants(), tmp_path / "export")

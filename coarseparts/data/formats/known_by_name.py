@@ -11,8 +11,11 @@ HEAD = 65_536
 _NOT_READ = (
     (rb"<annotation\b(?!s)", "Pascal VOC or LabelMe XML, an XML file an image", "COCO, or the tool's own format"),
     (rb'"asset"\s*:\s*\{|"assets"\s*:\s*\{', "VoTT", "COCO by a converter, or label in another tool"),
-    (rb'"_via_\w+"', "a project of VGG Image Annotator (VIA)", "Export Annotations (COCO format)"),
-    (rb'"(?:regions|region_attributes)"|region_shape_attributes', "VGG Image Annotator (VIA)", "its COCO format"),
+    (
+        rb'"vid_list"\s*:|"fid_list"\s*:|^# Exported using VGG Image Annotator',
+        "VIA 3 (VGG Image Annotator)",
+        "COCO by a converter, or label in VIA 2, whose projects are read",
+    ),
     (rb"^\x89HDF", "HDF5", "the table CollectedData_NAME.csv of DeepLabCut, or SLEAP's project .slp"),
     (rb"<dataset\b.*<image_metadata|imglab", "dlib's XML", "COCO"),
     (rb'"(?:systemMetadata|dataRow|data_row|Labeled Data)"', "Labelbox", "COCO by its converter"),
