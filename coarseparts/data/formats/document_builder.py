@@ -36,6 +36,7 @@ class DocumentBuilder:
         self._categories: dict[str, dict] = {}
         self._known: dict[str, set[str]] = {}  # keypoints by category
         self._annotations: list[dict] = []
+        self._of_image: dict[int, list[dict]] = defaultdict(list)
         self._skeletons: list[tuple[dict, Keypoints]] = []
         self._problems: list[Problem] = []
         self._passed_over: Counter[tuple[str, str]] = Counter()
@@ -87,8 +88,15 @@ class DocumentBuilder:
         entry = {"id": len(self._annotations) + 1, "image_id": image, "category_id": key}
         entry |= {name: value for name, value in labels.items() if value is not None}
         self._annotations.append(entry)
+        self._of_image[image].append(entry)
         if keypoints:
             self._skeletons.append((entry, keypoints))
+
+    def drawn_on(self, image: int) -> list[tuple[dict, str]]:
+        """The annotations of an image so far, and what their categories are called."""
+        names = {entry["id"]: name for name, entry in self._categories.items()}
+        own = self._of_image[image]
+        return [(entry, names[entry["category_id"]]) for entry in own]
 
     def document(self, mirror: Iterable[tuple[str, str]] = ()) -> Document:
         """All of it; annotations of one category have its keypoints in one order, whichever came first."""
