@@ -15,7 +15,7 @@ from coarseparts.data.formats.annotation import inside
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.units import MOST
 from coarseparts.labels.schema import unfit
-from coarseparts.system.documents import DocumentError, load_json
+from coarseparts.system.documents import DocumentError, in_utf_8, load_json
 from coarseparts.system.files import write_whole
 from coarseparts.system.problems import BadInput, Problem, capped, unreadable
 from coarseparts.system.text import abridged
@@ -124,11 +124,12 @@ def finite(value: Any) -> float | None:
 
 
 def head(path: Path) -> bytes:
-    """The first bytes of a file, without a byte-order mark; none of what is no file. Raises OSError."""
+    """The first bytes of a file, in UTF-8 without a byte-order mark where it is a text in another Unicode; none of what
+    is no file. Raises OSError."""
     if not path.is_file():
         return b""
     with open(path, "rb") as file:
-        return file.read(HEAD).removeprefix(b"\xef\xbb\xbf")
+        return in_utf_8(file.read(HEAD))
 
 
 def json_of(path: Path, remedy: str, raw: bytes | None = None) -> Any:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-HEAD = 65_536
-"""Bytes of a file that are looked at."""
+from coarseparts.data.formats.document_builder import head
 
 _NOT_READ = (
     (rb"<annotation\b(?!s)", "Pascal VOC or LabelMe XML, an XML file an image", "COCO, or the tool's own format"),
@@ -40,10 +39,7 @@ _NOT_READ = (
 def known_by_name(file: Path) -> tuple[str, str] | None:
     """The name of a file's format that is not read, and what to choose in its place; None where it is another or no
     file. Raises OSError."""
-    if not file.is_file():
-        return None
-    with open(file, "rb") as opened:
-        begin = opened.read(HEAD).removeprefix(b"\xef\xbb\xbf")
+    begin = head(file)
     found = (told for pattern, *told in _NOT_READ if re.search(pattern, begin, re.DOTALL))
     name, instead = next(found, ("", ""))
     return (name, instead) if name else None

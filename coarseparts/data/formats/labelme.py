@@ -28,6 +28,7 @@ from coarseparts.data.formats.document_builder import (
 from coarseparts.data.formats.shapes import LoosePoint, add_points, cut_out, ellipse, placed
 from coarseparts.data.images import MAX_PIXELS, pixels, stem
 from coarseparts.labels.schema import unfit
+from coarseparts.system.documents import in_utf_8
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import abridged, reason, short
 
@@ -70,7 +71,7 @@ def _read(file: Path) -> bytes | None:
     """The bytes of a file of labelme's; None of another one. Raises OSError."""
     with open(file, "rb") as opened:
         begin = opened.read(HEAD)
-        return begin + opened.read() if _begins(begin.removeprefix(b"\xef\xbb\xbf")) else None
+        return begin + opened.read() if _begins(in_utf_8(begin)) else None
 
 
 def read(path: Path) -> Document:

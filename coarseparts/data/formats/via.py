@@ -28,6 +28,7 @@ from coarseparts.data.formats.label_studio_images import image_path
 from coarseparts.data.formats.outlines import bridged, outer_rings, rings
 from coarseparts.data.formats.shapes import LoosePoint, add_points, ellipse
 from coarseparts.data.formats.via_attributes import PART, Naming, naming_of
+from coarseparts.system.documents import encoding_of
 from coarseparts.system.problems import BadInput, Problem, unreadable
 from coarseparts.system.text import abridged, short
 
@@ -130,8 +131,8 @@ def _of_table(path: Path, builder: DocumentBuilder) -> list[_Image]:
     """The images of a table, whose regions are a row each; an image without regions has one that is empty."""
     found: dict[tuple[str, str], _Image] = {}
     try:
-        with open(path, encoding="utf-8-sig", newline="") as lines:
-            separator = ";" if ";" in lines.readline().partition("filename")[2][:1] else ","
+        with open(path, encoding=encoding_of(path), newline="") as lines:
+            separator = next((mark for mark in lines.readline() if mark in ",;\t"), ",")
             lines.seek(0)
             rows = csv.reader(lines, delimiter=separator)
             columns = [cell.strip().lstrip("#").strip().lower() for cell in next(rows)]
