@@ -117,6 +117,20 @@ def test_points_that_no_group_ties_belong_to_the_figure_that_they_lie_in(tmp_pat
     assert any("in which they lie" in p.message for p in document.problems) == apart
 
 
+def test_an_image_that_was_renamed_with_its_file_is_the_one_beside_it(tmp_path):
+    for name in ("one/a", "two/b"):
+        written(tmp_path, name=f"{name}.json", path="DSC_1.png")
+        Image.new("RGB", (20, 10)).save(tmp_path / f"{name}.PNG")
+    document = labelme.read(tmp_path)
+    assert [one["file_name"] for one in document.images] == ["one/a.PNG", "two/b.PNG"]
+    (note,) = document.problems
+    assert note.severity == "note" and note.message.startswith("2 files name an image that is not there")
+    Image.new("RGB", (20, 10)).save(tmp_path / "one/DSC_1.png")
+    document = labelme.read(tmp_path)
+    assert [one["file_name"] for one in document.images] == ["one/DSC_1.png", "two/b.PNG"]
+    assert any("1 files name another image than the one beside them" in p.message for p in document.problems)
+
+
 def test_two_files_of_one_image_are_told(tmp_path):
     written(tmp_path)
     written(tmp_path, name="b.json")

@@ -127,12 +127,13 @@ def _told_units(
         remedy = "they are taken for shares of the images' sides; write `coordinates: pixels` if they are not"
         coco.say(message, remedy, "note")
         return "relative", False
-    found = found or units.percent(
-        [array for arrays, _ in kinds.values() for array in arrays],
-        [coco.images[image][1] for image in dict.fromkeys(entry["image_id"] for entry in coco.annotations)],
-    )
+    arrays = [array for several, _ in kinds.values() for array in several]
+    sizes = [coco.images[image][1] for image in dict.fromkeys(entry["image_id"] for entry in coco.annotations)]
+    found = found or units.percent(arrays, sizes)
     for message, remedy in found:
         coco.say(message, remedy)
+    for message, remedy in () if found else units.percent(arrays, sizes, units.PERHAPS):
+        coco.say(message, remedy, "note")
     return None, bool(found)
 
 
