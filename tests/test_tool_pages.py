@@ -82,6 +82,11 @@ def of_labelme() -> None:
         file.rename(Path("photos") / file.name)
 
 
+def of_via() -> None:
+    photographs(Path("photos"))
+    write_export("via", ants(), Path())
+
+
 def of_coco() -> None:
     photographs(Path("photos"))
     for name, only in (("keypoints", (1,)), ("masks", (2, 3, 4))):
@@ -120,6 +125,7 @@ WRITTEN = {
     "cvat": of_cvat,
     "label-studio": of_label_studio,
     "labelme": of_labelme,
+    "via": of_via,
     "coco": of_coco,
     "yolo": of_yolo,
     "deeplabcut": of_deeplabcut,

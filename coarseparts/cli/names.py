@@ -49,10 +49,10 @@ SAMPLERS = ("grid", "random", "tpe")
 BANNER = 20
 """``data.prepare.oid_aircraft.BANNER``."""
 
-EXPORTS = ("coco", "cvat", "labelme", "label-studio", "yolo")
+EXPORTS = ("coco", "cvat", "labelme", "label-studio", "via", "yolo")
 """``data.formats.registry.WRITERS``."""
 
-EXAMPLES = ("cvat", "label-studio", "labelme", "yolo-pose", "deeplabcut", "masks", "coco")
+EXAMPLES = ("cvat", "label-studio", "labelme", "via", "yolo-pose", "deeplabcut", "masks", "coco")
 """``data.synthetic.examples.KINDS``."""
 
 TARGETS = ("onnx", "torchscript", "hub-folder")

@@ -86,7 +86,7 @@ def losses(document: Document, to: str) -> list[str]:
         f"the scores of {scores} annotations": scores and to in ("cvat", "yolo"),
         f"which annotations are one object, of {together} objects": together and to == "yolo",
         f"the boxes of {boxed} annotations with an outline": boxed and to == "yolo",
-        f"the category of the keypoints of {len(posed)} annotations": posed and to == "labelme",
+        f"the category of the keypoints of {len(posed)} annotations": posed and to in ("labelme", "via"),
         f"the category of the keypoints of {len(loose)} annotations without a box": loose and to == "label-studio",
         f"{len(document.mirror)} pairs of keypoints that swap on a flip": document.mirror and to != "yolo",
     }

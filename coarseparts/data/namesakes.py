@@ -85,12 +85,12 @@ def meant(names: Iterable[str], files: Collection[str]) -> tuple[dict[str, str],
     Names are alike that differ in how they are encoded: composed accents, %20, backslashes; else in the folders or the
     machine before the end that they have in common, of which the longest counts; else in capitals; else in what a tool
     puts before the names of uploaded files, or behind those of versions of a data set and of addresses; else in spaces
-    and signs for which tools write others or none. Where several
+    and signs for which tools write others or none; else in the suffix, where the name has none. Where several
     names fit one file, or the file has its own name among ``names``, none is meant.
     """
     names = list(names)
     there = {*files}
-    return _paired([name for name in names if name not in there], there - {*names}, _written, _written)
+    return _paired([name for name in names if name not in there], there - {*names}, _written, _there)
 
 
 def renamed(
@@ -169,7 +169,15 @@ def _written(name: str) -> tuple[Forms, ...]:
     ends = tuple("/".join(pieces[i:]) for i in range(len(pieces)))
     base = pieces[-1].casefold()
     plainest = _VERSION.sub(r".\1", _UPLOAD.sub("", base.partition("?")[0]))
-    return (plain,), (decoded,), ends, (base,), (plainest,), (_OF_CHANNEL.sub("", plainest),), _cleaned(plainest)
+    bare = () if base.endswith(IMAGES) else (base,)  # frames of a video in CVAT: frame_000001
+    first = (plain,), (decoded,), ends, (base,), (plainest,)
+    return *first, (_OF_CHANNEL.sub("", plainest),), _cleaned(plainest), bare
+
+
+def _there(file: str) -> tuple[Forms, ...]:
+    """A photograph's path in the forms in which it may have been written."""
+    *forms, _ = _written(file)
+    return *forms, (without_suffix(forms[3][0]),)
 
 
 def _cleaned(name: str) -> Forms:

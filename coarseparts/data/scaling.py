@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -116,11 +117,20 @@ def _x(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def doubts(by_image: Mapping[str, Collection[Annotation]], photographs: Mapping[str, Path]) -> list[Problem]:
-    """An error where a file states no sizes of its images, and its labels lie in the upper left of every photograph, as
-    those do that were made on smaller ones, or are percent."""
+def doubts(labels: Iterable[Mapping[str, Collection[Annotation]]], photographs: Mapping[str, Path]) -> list[Problem]:
+    """An error for each file that states no sizes of its images, and all of whose ``labels`` (by image) lie in the
+    upper left of every photograph, as those do that were made on smaller ones, or are percent."""
+    of_file: dict[str, dict[str, list[Annotation]]] = defaultdict(lambda: defaultdict(list))
+    for by_image in labels:
+        for name, own in by_image.items():
+            for one in own:
+                of_file[one.file][name].append(one)
+    return [problem for file, own in of_file.items() for problem in _doubts_of(file, own, photographs)]
+
+
+def _doubts_of(file: str, by_image: Mapping[str, list[Annotation]], photographs: Mapping[str, Path]) -> list[Problem]:
     reaches: list[np.ndarray] = []
-    file, furthest = "", 0.0
+    furthest = 0.0
     for name, own in by_image.items():
         points = [one for each in own if (one := _reach(each)) is not None]
         if name not in photographs or not points:
@@ -130,7 +140,7 @@ def doubts(by_image: Mapping[str, Collection[Annotation]], photographs: Mapping[
         except (BadInput, OSError):
             continue  # told when it is decoded
         most = np.max(points, axis=0)
-        file, furthest = file or next(iter(own)).file, max(furthest, float(most.max()))
+        furthest = max(furthest, float(most.max()))
         reaches.append(most / size)
         if (reaches[-1] > CORNER).any():
             return []

@@ -6,15 +6,22 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from coarseparts.data import accounts
 from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.formats.annotation import Annotation
+from coarseparts.data.formats.drawing import Outline
 from coarseparts.data.objects import join, lie_together
 from coarseparts.data.sources import Found, Said
 from coarseparts.labels import STYLES
 from coarseparts.system.problems import SHOWN, Problem
 from coarseparts.system.text import listed
+
+ALIKE = 1.0
+"""Pixels up to which coordinates of two sources are the same."""
 
 _READ_ALIKE = ("use", "unlabelled_keypoints", "visible")
 """Keys that say how labels are read, of which a sample has one value."""
@@ -55,6 +62,8 @@ def _brought(
         message = f"{those} of {len(names)} same photographs, which become samples of their own for each"
         return [Problem(file, message, f"write the same {listed(odd)} in both, that they become one", "note")]
     ours, theirs = found[first].said, found[i].said
+    for name, image in names:
+        theirs[image] = _without_same(theirs[image], ours[name])
     image_of = {name: image for name, image in names if not _contradict(ours[name], theirs[image])}
     own: dict[str, list[Annotation]] = {name: [] for name in image_of}
     mixed = []
@@ -78,6 +87,38 @@ def _brought(
         remedy = "remove those that should not count"
         problems.append(Problem(file, f"{message}: {listed(apart, SHOWN)}", remedy, "note"))
     return problems
+
+
+def _without_same(said: Said, before: Said) -> Said:
+    """What is said of a photograph without the labels that have been said ``before``: boxes and keypoints to a pixel,
+    outlines and part masks as they stand."""
+    objects = []
+    for one in said[0]:
+        labels = {
+            style: given
+            for style, given in one.labels.items()
+            if not any(_same(style, one, other) for other in before[0] if style in other.labels)
+        }
+        if labels or one.has_parts:
+            objects.append(one if len(labels) == len(one.labels) else replace(one, labels=labels))
+    drawn = [_drawn(one) for one in before[1] if one.has_parts]
+    return objects, [one for one in said[1] if not (one.has_parts and _drawn(one) in drawn)]
+
+
+def _same(style: str, one: Annotation, other: Annotation) -> bool:
+    a, b = one.label(style), other.label(style)
+    if style == "mask":
+        return isinstance(a, Outline) and isinstance(b, Outline) and a.segmentation == b.segmentation
+    if style == "keypoints":
+        if one.keypoint_names != other.keypoint_names:
+            return False
+        a, b = one.keypoints, other.keypoints
+    return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and bool((np.abs(a - b) <= ALIKE).all())
+
+
+def _drawn(one: Annotation) -> tuple[list[tuple[int, Any]], Any]:
+    """The part masks of an image, as they are compared."""
+    return [(segment.index, segment.segmentation) for segment in one.part_segments], one.part_files
 
 
 def _contradict(first: Said, second: Said) -> bool:

@@ -80,7 +80,7 @@ def read_source(
     several, told = labels.find_photographs(folder, there)
     problems += told
     if source.coordinates is None:
-        problems += doubts(labels.objects, there) or doubts(labels.whole, there)
+        problems += doubts((labels.objects, labels.whole), there)
     of_stem = labels.part_files.keys() | {stem for files in labels.maps.values() for stem in files}
     if source.unlabelled:
         for name in there:

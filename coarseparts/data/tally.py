@@ -22,6 +22,10 @@ tip of a beak or a leg is often clicked just beyond the outline."""
 TINY = 4
 """A part of fewer pixels than this at training size, in half of the samples that show it, can hardly be learned."""
 
+FRAMED, HOLE = 0.9, 0.01
+"""Shares of the border of its extent that a figure-ground mask fills, and of its extent that it leaves out, where it
+seems to be of the background."""
+
 KEYPOINT_COUNTS = ("visible", "hidden", "absent", "not_annotated", "visible_with_mask", "off_mask")
 """What is counted of each keypoint."""
 
@@ -51,6 +55,7 @@ class Tally:
             if side in other
         }
         self.on_own = self.on_mirrored = 0
+        self.masks = self.framing = 0
 
     def unreadable(self, record: Record) -> None:
         """Count one that could not be read."""
@@ -78,6 +83,9 @@ class Tally:
             self.known[record.split] += int((parts != IGNORE).sum())
             self.showing[record.split] += pixels > 0
             self.tiny += (pixels > 0) & (pixels < TINY)
+        if mask is not None:
+            self.masks += 1
+            self.framing += _is_frame(mask >= HALF)
         if parts is not None and mask is not None:
             agreement, message = self.schema.maps.agreement(parts, mask >= HALF)
             if agreement < AGREEMENT:
@@ -172,10 +180,23 @@ class Tally:
             if off > 0.2 * of:
                 message = f"{off} of {of} visible keypoints lie outside the figure-ground masks"
                 found.append((message, "are both in pixels of the same images?"))
+        if self.framing * 2 > self.masks:
+            message = f"the figure-ground masks of {self.framing} of {self.masks} samples are frames around something"
+            found.append((message, "is 0 the object there? Save them with 0 for the background"))
         if self.on_mirrored > self.on_own:
             message = f"{self.on_mirrored} keypoints lie on the part of the other side, {self.on_own} on their own"
             found.append((message, "left and right seem to be swapped between keypoints and parts: rename one of them"))
         return found
+
+
+def _is_frame(mask: np.ndarray) -> bool:
+    """Whether (H, W) bool is around something and not something: it fills the border of its own extent, with a hole."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return False
+    own = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    border = np.concatenate([own[0], own[-1], own[1:-1, 0], own[1:-1, -1]])
+    return bool(border.mean() > FRAMED and own.mean() < 1 - HOLE)
 
 
 def _source(record: Record) -> str:

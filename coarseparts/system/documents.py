@@ -31,11 +31,28 @@ MOST_XML = 500_000_000
 MOST_DIGITS = 40
 """A number of more digits is no number of pixels, images or epochs, whatever it counts."""
 
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
 _DIGITS = bytes(ord("0" if chr(byte) in "0123456789" else " ") for byte in range(256))
 
 
 class DocumentError(ValueError):
     """A file is no document of its kind; the text says what it is instead, without naming the file."""
+
+
+def encoding_of(path: Path) -> str:
+    """How a text file is encoded: in UTF-16 where it begins with its byte-order mark, as Excel's "Unicode text" and
+    redirections in PowerShell do, else in UTF-8, with or without one. Raises OSError."""
+    with path.open("rb") as file:
+        return "utf-16" if file.read(2) in _UTF_16 else "utf-8-sig"
+
+
+def in_utf_8(begin: bytes) -> bytes:
+    """The beginning of a text in UTF-8 without a byte-order mark, whichever Unicode it is in."""
+    encoding = json.detect_encoding(begin)
+    if encoding.startswith("utf-8"):
+        return begin.removeprefix(b"\xef\xbb\xbf")
+    return begin.decode(encoding, "ignore").removeprefix("\ufeff").encode("utf-8", "ignore")
 
 
 def load_json(path: Path, raw: bytes | None = None) -> Any:
@@ -148,7 +165,7 @@ def load_yaml(path: Path) -> Any:
         raise DocumentError(f"has {size:,} bytes, expected at most {MOST_YAML:,}")
     raw = path.read_bytes()
     try:
-        text = raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        text = raw.decode("utf-16" if raw[:2] in _UTF_16 else "utf-8-sig")
     except UnicodeDecodeError:
         raise DocumentError("is not text in UTF-8") from None
     return parse_yaml(text)

@@ -291,7 +291,7 @@ def test_check_prints_a_line_for_each_source_and_its_json_says_the_same(tmp_path
 
 def test_images_of_two_sources_of_a_split_are_told_to_be_the_same(tmp_path, capsys):
     source = write(tmp_path / "0", [{"name": "a.png"}, {"name": "b.png"}])
-    Console(width=200).print(check(dataset(source, source | {"limit": 1})).to_text())
+    Console(width=200).print(check(dataset(source, source | {"limit": 1, "visible": 1})).to_text())
     assert "split train: 3 images of its sources are 2: 1 stand twice" in capsys.readouterr().out
 
 

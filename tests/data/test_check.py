@@ -76,6 +76,25 @@ def notes(report):
     return [str(p) for p in report.problems if p.severity == "note" and "mirror is not given" not in p.message]
 
 
+def test_masks_of_the_background_are_told(tmp_path):
+    folder = Folder(tmp_path)
+    at = folder.source(count=3)
+    for inverted in (True, False):
+        (at / "grey").mkdir(exist_ok=True)
+        for file in (at / "images").iterdir():
+            grey = np.zeros((S, S), np.uint8)
+            grey[6:26, 6:26] = 255
+            Image.fromarray(255 - grey if inverted else grey).save(at / "grey" / file.name)
+        folder.sources[0] = {
+            "split": "train",
+            "images": at / "images",
+            "part_masks": at / "masks",
+            "masks": at / "grey",
+        }
+        told = "3 of 3 samples are frames around something"
+        assert any(told in str(problem) for problem in folder.check().problems) == inverted
+
+
 def test_counts(folder):
     folder.source(count=3)
     folder.source(count=2, masks=False)

@@ -158,7 +158,7 @@ def drawn_ants(count: int) -> Document:
     return Document(images, categories, [entry | {"id": i} for i, entry in enumerate(entries, start=1)])
 
 
-@pytest.mark.parametrize("to", ["cvat", "labelme", "label-studio"])
+@pytest.mark.parametrize("to", ["cvat", "labelme", "label-studio", "via"])
 def test_an_export_gives_the_same_store_bit_by_bit_as_the_coco_file_that_it_was_made_of(tmp_path, to):
     photographs(tmp_path / "photos", 3)
     original = write_export("coco", drawn_ants(3), tmp_path / "in")

@@ -51,6 +51,13 @@ def test_one_animal(tmp_path):
     assert [str(problem.severity) for problem in found.problems] == ["note"]
 
 
+def test_a_table_that_excel_saved_as_unicode_text(tmp_path):
+    plain = deeplabcut.read(table(tmp_path, *ONE, ["labeled-data/film/img1.png", 1.5, 2, 30, 40.25]))
+    file = table(tmp_path, *ONE, ["labeled-data/film/img1.png", 1.5, 2, 30, 40.25], delimiter="\t")
+    file.write_bytes(file.read_text().encode("utf-16"))
+    assert deeplabcut.recognises(file) and deeplabcut.read(file).annotations == plain.annotations
+
+
 def test_several_animals_and_points_of_none(tmp_path):
     file = table(
         tmp_path,

@@ -62,7 +62,7 @@ def samples(folder: Path, export: Path, more: str = "", key: str = "labels") -> 
     return [record.load()[0] for record in records], problems
 
 
-@pytest.mark.parametrize("name", ["coco", "cvat", "labelme", "label-studio"])
+@pytest.mark.parametrize("name", ["coco", "cvat", "labelme", "label-studio", "via"])
 def test_an_export_of_any_tool_gives_part_masks_keypoints_and_mask_of_one_object(tmp_path, name):
     export = write_export(name, ants(), tmp_path / "out")
     found, problems = samples(tmp_path, export)
@@ -76,7 +76,7 @@ def test_an_export_of_any_tool_gives_part_masks_keypoints_and_mask_of_one_object
         np.testing.assert_allclose(sample.labels["keypoints"], [[4, 6, 2], [14, 8, 1]])
 
 
-@pytest.mark.parametrize("name", ["cvat", "labelme"])
+@pytest.mark.parametrize("name", ["cvat", "labelme", "via"])
 def test_groups_say_whose_the_parts_are(tmp_path, name):
     export = write_export(name, ants(several=True), tmp_path / "out")
     found, problems = samples(tmp_path, export)
@@ -114,6 +114,7 @@ def test_predictions_take_the_coarse_labels_of_an_export(tmp_path):
         ("coco", "COCO", "4 joined by group"),
         ("cvat", "CVAT for images", "4 joined by group"),
         ("labelme", "labelme", "4 joined by group"),
+        ("via", "VGG Image Annotator", "4 joined by group"),
         ("label-studio", "Label Studio", ""),
     ],
 )
@@ -300,7 +301,7 @@ def boxed(*outlined: int) -> Document:
 
 
 @pytest.mark.parametrize("key", ["labels", "coco"])
-@pytest.mark.parametrize("name", ["coco", "cvat", "labelme", "label-studio"])
+@pytest.mark.parametrize("name", ["coco", "cvat", "labelme", "label-studio", "via"])
 def test_boxes_of_parts_in_their_objects_group_are_part_boxes(tmp_path, name, key):
     if key == "coco" and name != "coco":
         pytest.skip("the key coco is of COCO files")

@@ -93,7 +93,7 @@ def test_a_category_that_no_annotation_uses_is_a_note(tmp_path: Path) -> None:
     assert notes(problems) == ["has no annotation of the categories everything, which are not among `parts`"]
 
 
-def test_a_lone_region_with_iscrowd_is_a_region_and_others_are_crowds(tmp_path: Path) -> None:
+def test_regions_of_parts_with_iscrowd_are_regions(tmp_path: Path) -> None:
     images = [{"id": i, "file_name": f"{i}.png", "width": 4, "height": 4} for i in range(3)]
     rle = {"size": [4, 4], "counts": [2, 6, 8]}
     places = [(0, 1, 1), (0, 2, "1"), (1, 1, 1), (1, 1, 1), (1, 2, 0), (2, 1, "0")]  # image, category, iscrowd
@@ -107,12 +107,42 @@ def test_a_lone_region_with_iscrowd_is_a_region_and_others_are_crowds(tmp_path: 
     found, problems = read_part_coco(file, ("head", "tail"))
     assert {one.image: [segment.index for segment in one.part_segments] for one in found} == {
         "0.png": [1, 2],
-        "1.png": [2],
+        "1.png": [2, 1, 1],
         "2.png": [1],
     }
     first, second = notes(problems)
     assert first.startswith("2 annotations with iscrowd 1 are their image's only ones of their category")
-    assert second == "2 annotations are crowds (iscrowd) and left out"
+    assert second == "2 annotations with iscrowd 1 are of parts, and are taken for regions of these"
+
+
+def test_rings_that_look_like_holes_are_told(tmp_path: Path) -> None:
+    image = {"id": 1, "file_name": "a.png", "width": 40, "height": 40}
+    outer, inner = [2, 2, 30, 2, 30, 30, 2, 30], [10, 10, 10, 20, 20, 20, 20, 10]
+    same_way = [10, 10, 20, 10, 20, 20, 10, 20]
+    for ring, said in ((inner, True), (same_way, False), ([number + 15 for number in inner], False)):
+        entry = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [outer, ring]}
+        file = tmp_path / "p.json"
+        file.write_text(
+            json.dumps({"images": [image], "annotations": [entry], "categories": [{"id": 1, "name": "head"}]})
+        )
+        for problems in (read_coco(file)[1], read_part_coco(file, ("head",))[1]):
+            assert any("as holes do: it is filled" in message for message in notes(problems)) == said
+
+
+def test_categories_that_are_all_crowds_are_brush_masks_and_others_crowds(tmp_path: Path) -> None:
+    images = [{"id": i, "file_name": f"{i}.png", "width": 4, "height": 4} for i in range(2)]
+    categories = [{"id": 1, "name": "ant"}, {"id": 2, "name": "bee"}]
+    rle = {"size": [4, 4], "counts": [2, 6, 8]}
+    places = [(0, 1, 1), (0, 1, 1), (1, 1, 1), (1, 2, 1), (1, 2, 1), (0, 2, 0)]  # image, category, iscrowd
+    entries = [
+        {"id": i, "image_id": image, "category_id": category, "iscrowd": crowd, "segmentation": rle}
+        for i, (image, category, crowd) in enumerate(places)
+    ]
+    file = tmp_path / "p.json"
+    file.write_text(json.dumps({"images": images, "annotations": entries, "categories": categories}))
+    found, problems = read_coco(file)
+    assert sorted(one.object_id for one in found) == ["0", "1", "2", "5"]
+    assert any(message == "2 annotations are crowds (iscrowd) and left out" for message in notes(problems))
 
 
 def of_points(file: Path, *more: dict[str, Any], **said: Any) -> Path:

@@ -418,6 +418,17 @@ def test_a_closed_vector_is_a_polygon(tmp_path):
     assert "open vectors" in said(found) and not errors(found.problems)
 
 
+def test_the_eyes_of_an_animal_are_no_animals(tmp_path):
+    def eye(key: str, x: float) -> dict:
+        return region(key, "polygonlabels", ["eye"], points=[[x, 10], [x + 9, 10], [x + 9, 19], [x, 19]])
+
+    body = region("b", "polygonlabels", ["ant"], points=[[0, 0], [60, 0], [60, 60], [0, 60]])
+    points = point("1", "left", 15, 15), point("2", "right", 35, 15)
+    for drawn in ((body, eye("l", 10), eye("r", 30)), (eye("l", 10), eye("r", 30))):
+        found = read(tmp_path, task(*drawn, *points))
+        assert [one["keypoints"] for one in found.annotations if "keypoints" in one] == [[30, 15, 2, 70, 15, 2]]
+
+
 def test_keypoints_that_nothing_ties_lie_in_boxes_and_masks_of_one_label(tmp_path):
     regions = []
     for i, x in enumerate((10, 60)):

@@ -211,3 +211,17 @@ def test_0_and_255_alone_are_called_a_silhouette_where_there_are_several_parts(t
     Image.fromarray(np.where(INDEX > 0, 255, 0).astype(np.uint8)).save(tmp_path / "m.png")
     with pytest.raises(BadInput, match=r"holds 0 and 255 alone.*by `masks`"):
         read_part_mask(tmp_path / "m.png", (10, 8), PARTS)
+
+
+def test_masks_of_objects_among_which_none_touch_are_asked_about(tmp_path: Path) -> None:
+    files = []
+    for i in range(3):
+        values = np.zeros((20, 30), np.uint8)
+        values[2:8, 2:8], values[2:8, 14 + i : 20] = 1, 2
+        files.append(tmp_path / f"{i}.png")
+        Image.fromarray(values).save(files[-1])
+    _, (note,) = doubts(tmp_path, files, PARTS)
+    assert note.severity == "note" and "no two parts touch each other in 3 of its masks" in note.message
+    values[2:8, 8:12] = 2
+    Image.fromarray(values).save(files[-1])
+    assert doubts(tmp_path, files, PARTS) == ((), [])

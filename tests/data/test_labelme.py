@@ -101,6 +101,36 @@ def test_what_cannot_be_used_is_named(tmp_path, bad, said):
     assert said in problem.message and problem.file == str(file) and problem.remedy and problem.severity == "error"
 
 
+@pytest.mark.parametrize("kind", ["rectangle", "polygon"])
+@pytest.mark.parametrize("names", [("eye", "eye"), ("eye", "tail")])
+def test_points_that_no_group_ties_belong_to_the_figure_that_they_lie_in(tmp_path, kind, names):
+    corners = [[[x, 1], [x + 8, 9]] if kind == "rectangle" else [[x, 1], [x + 8, 1], [x + 8, 9]] for x in (1, 11)]
+    shapes = [shape("ant", kind, *own) for own in corners]
+    for x in (5, 15):  # a part of each, which holds its point as well
+        shapes.append(shape("head", "polygon", [x, 2], [x + 3, 2], [x + 3, 6]))
+    shapes += [shape(name, "point", [x, 3]) for name, x in zip(names, (6, 16), strict=True)]
+    document = labelme.read(written(tmp_path, *shapes))
+    groups = [entry.get("group") for entry in document.annotations if entry["category_id"] != 2]
+    apart = kind == "rectangle" or names[0] == names[1]
+    assert len(groups) == (4 if apart else 3) and (groups[:2] == groups[2:]) == apart
+    assert not [p for p in document.problems if p.severity == "error"]
+    assert any("in which they lie" in p.message for p in document.problems) == apart
+
+
+def test_an_image_that_was_renamed_with_its_file_is_the_one_beside_it(tmp_path):
+    for name in ("one/a", "two/b"):
+        written(tmp_path, name=f"{name}.json", path="DSC_1.png")
+        Image.new("RGB", (20, 10)).save(tmp_path / f"{name}.PNG")
+    document = labelme.read(tmp_path)
+    assert [one["file_name"] for one in document.images] == ["one/a.PNG", "two/b.PNG"]
+    (note,) = document.problems
+    assert note.severity == "note" and note.message.startswith("2 files name an image that is not there")
+    Image.new("RGB", (20, 10)).save(tmp_path / "one/DSC_1.png")
+    document = labelme.read(tmp_path)
+    assert [one["file_name"] for one in document.images] == ["one/DSC_1.png", "two/b.PNG"]
+    assert any("1 files name another image than the one beside them" in p.message for p in document.problems)
+
+
 def test_two_files_of_one_image_are_told(tmp_path):
     written(tmp_path)
     written(tmp_path, name="b.json")

@@ -122,6 +122,13 @@ def test_the_mask_of_several_objects_is_nobody_s(folder):
     assert note.severity == "note" and "1 images show several objects" in note.message and "sub/a.jpg" in note.message
 
 
+def test_numbers_of_objects_or_parts_are_the_object(tmp_path):
+    numbered = figure(2, 1)
+    numbered[12, 3] = 3
+    save(tmp_path / "a.png", numbered)
+    assert np.array_equal(read_mask(tmp_path / "a.png", (W, H)), np.where(numbered, 255, 0))
+
+
 def test_a_mask_that_is_nowhere_sure_is_told(folder):
     save(folder / "grey/sub/a.png", figure(0, 38))
     sample, (note,) = read_dataset(load_dataset_file(folder / "d.yaml"))[0][0].load()

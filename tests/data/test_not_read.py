@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 
 import numpy as np
@@ -15,8 +16,8 @@ from coarseparts.system.problems import BadInput
 DARWIN_1 = '{"dataset": "b", "image": {"width": 1, "original_filename": "a.png"}, "annotations": [{"name": "head"}]}'
 NAMED = [
     ("a.xml", "<annotation><folder>x</folder></annotation>", "Pascal VOC"),
-    ("a.json", '{"_via_settings": {}}', "VGG Image Annotator"),
-    ("a.json", '{"a.png1": {"filename": "a.png", "regions": [{"region_attributes": {}}]}}', "VGG Image Annotator"),
+    ("a.json", '{"project": {"pid": "x", "vid_list": ["1"]}, "metadata": {}}', "VIA 3 .*whose projects are read"),
+    ("a.csv", "# Exported using VGG Image Annotator (https://x)\n# Notes:\n", "VIA 3"),
     ("samples.json", '{"samples": [{"filepath": "a.png", "x": {"_cls": "Detections"}}]}', "FiftyOne's own data set"),
     ("a.csv", "annotation_id,annotator,image,label\n1,1,a.png,[]\n", "Label Studio's table.*export it as JSON"),
     ("a.csv", "track,frame_idx,instance.score,eye.x,eye.y\n", "SLEAP's analysis table"),
@@ -50,6 +51,19 @@ def test_it_is_named_with_what_to_choose(tmp_path, name, text, said):
     photographs(tmp_path / "in")
     with pytest.raises(BadInput, match=said):
         propose([tmp_path / "in"], tmp_path / "d.yaml")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_files_are_recognised_in_every_unicode(tmp_path, encoding):
+    coco = {"images": [{"id": 1, "file_name": "ä.png"}], "annotations": [], "categories": [{"id": 1, "name": "head"}]}
+    labelme = {"shapes": [], "imagePath": "ä.png", "imageWidth": 3, "imageHeight": 2}
+    for name, whole in (("COCO", coco), ("labelme", labelme)):
+        (tmp_path / "a.json").write_bytes(json.dumps(whole, ensure_ascii=False).encode(encoding))
+        found = read_export(tmp_path / "a.json")
+        assert found.format == name and found.images[0]["file_name"] == "ä.png"
+    (tmp_path / "a.json").write_bytes('[{"ID": "c", "Labeled Data": "https://", "Label": {}}]'.encode(encoding))
+    with pytest.raises(BadInput, match="looks like Labelbox"):
+        read_export(tmp_path / "a.json")
 
 
 @pytest.mark.parametrize("name, text", [("a.json", '{"x": 1}'), ("a.bin", "")])

@@ -111,6 +111,13 @@ def test_every_file_that_is_missing_is_told_with_its_place(tmp_path: Path) -> No
         read(tmp_path, "coco: [s.json, none.json]")
 
 
+MOVED = [
+    one | {"segmentation": [[number + 0.5 for number in polygon] for polygon in one["segmentation"]]}
+    for one in ALL
+    if isinstance(one["segmentation"], list)
+]
+"""The same, half a pixel beside it."""
+
 TWO = "coco: c.json}, {split: train, images: images, "
 """The keys of two sources of the same photographs."""
 
@@ -146,7 +153,7 @@ def test_objects_of_two_sources_are_joined_by_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("second", "keys"),
-    [(ALL[:1], ""), ([{"of": "bee", "segmentation": OBJECT}], ", visible: 1"), (ALL, "")],
+    [(MOVED[:1], ""), ([{"of": "bee", "segmentation": OBJECT}], ", visible: 1"), (MOVED, "")],
 )
 def test_labels_that_exclude_each_other_stay_apart_and_that_is_told(
     tmp_path: Path, second: list[dict[str, Any]], keys: str
@@ -157,6 +164,14 @@ def test_labels_that_exclude_each_other_stay_apart_and_that_is_told(
     assert errors == [] and len(records) == 4
     (told,) = [note for note in notes if "become samples of their own" in note]
     assert ("write the same visible" if keys else "exclude each other of 2 same photographs") in told
+
+
+def test_labels_that_two_sources_have_alike_count_once(tmp_path: Path) -> None:
+    coco(tmp_path / "c.json", ["bee", "head", "body"], ALL)
+    coco(tmp_path / "d.json", ["bee", "head", "body"], [ALL[0] | {"bbox": [2, 2, 9, 8]}, *ALL[1:]])
+    records, errors, notes = read(tmp_path, f"{TWO}coco: d.json")
+    assert errors == [] and len(records) == 2 and any("which become one sample" in note for note in notes)
+    assert all(record.has == {"parts", "mask", "keypoints", "box"} for record in records)
 
 
 def test_a_mask_of_the_image_is_nobody_s_where_another_source_has_several_objects(tmp_path: Path) -> None:

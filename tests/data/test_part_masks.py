@@ -25,10 +25,19 @@ def test_grey_palette_and_16_bit(tmp_path):
     palette.putpalette([9, 9, 9, 250, 0, 0, 0, 250, 0, 0, 0, 250] + [7] * 756)
     palette.save(tmp_path / "palette.png")
     Image.fromarray(VALUES.astype(np.uint16)).save(tmp_path / "16.png")
-    for name in ("grey", "palette", "16"):
-        read = read_part_mask(tmp_path / f"{name}.png", SIZE, PARTS)
+    Image.fromarray(VALUES.astype(np.float32)).save(tmp_path / "float.tif")  # ImageJ's label images
+    for name in ("grey.png", "palette.png", "16.png", "float.tif"):
+        read = read_part_mask(tmp_path / name, SIZE, PARTS)
         assert read.dtype == np.uint8
         np.testing.assert_array_equal(read, VALUES)
+
+
+@pytest.mark.parametrize("odd, said", [(1.5, "holds 1.5"), (np.nan, "holds nan"), (1e20, "beyond all part indices")])
+def test_floats_that_are_no_indices_are_named(tmp_path, odd, said):
+    values = VALUES.astype(np.float32)
+    values[0, 1] = odd
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    assert said in refused(tmp_path / "a.tif")[0]
 
 
 def test_black_and_white_is_the_first_part(tmp_path):

@@ -68,7 +68,7 @@ def proposed(tmp_path: Path, *paths: str, parts: tuple[str, ...] = ()) -> tuple[
     return yaml.safe_load((tmp_path / "d.yaml").read_text()), proposal
 
 
-@pytest.mark.parametrize("name", ["coco", "cvat", "labelme", "label-studio"])
+@pytest.mark.parametrize("name", ["coco", "cvat", "labelme", "label-studio", "via"])
 def test_an_export_and_photographs_make_a_dataset_file_that_can_be_trained_on(tmp_path, name):
     photographs(tmp_path / "photos")
     export = write_export(name, ants(), tmp_path / "export")
@@ -152,8 +152,9 @@ def test_index_masks_without_names_get_numbers_and_it_is_said(tmp_path):
     assert any("nothing names them" in line for line in proposal.assumed)
 
 
-def test_a_labelmap_names_the_parts_of_colour_masks(tmp_path):
-    photographs(tmp_path / "voc" / "JPEGImages")
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_a_labelmap_names_the_parts_of_colour_masks(tmp_path, suffix):
+    photographs(tmp_path / "voc" / "JPEGImages", suffix=suffix)
     (tmp_path / "voc" / "labelmap.txt").write_text(
         "# label:color:parts:actions\nbackground:0,0,0::\nleft wing:200,0,0::\nright wing:0,200,0::\n"
     )

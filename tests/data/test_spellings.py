@@ -36,6 +36,7 @@ from coarseparts.data.records import read_dataset
         ("a1b2c3d4-IMG_12_1.JPG", "IMG 12 (1).JPG"),  # as a web server keeps an upload
         ("ab.png", "a+b.png"),
         ("IMG-12-1-_jpg.rf.0123456789abcdef.jpg", "IMG 12 (1).jpg"),
+        ("film/frame_000001", "frame_000001.PNG"),
     ],
 )
 def test_a_name_that_one_file_alone_fits_is_that_file(written: str, file: str) -> None:

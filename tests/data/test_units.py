@@ -80,6 +80,8 @@ def test_coordinates_up_to_100_in_large_images_are_asked_for(tmp_path):
     assert severity == "error" and message.startswith("all coordinates lie between 0 and 100, in 6 images")
     assert read_coco(tmp_path / "c.json", coordinates="pixels")[1] == []
     whole["images"][0]["width"] = 150
+    assert [severity for severity, _ in problems(tmp_path, whole)] == ["note"]
+    whole["images"][0]["width"] = 105
     assert problems(tmp_path, whole) == []
 
 

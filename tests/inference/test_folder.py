@@ -307,7 +307,7 @@ def test_a_photograph_that_is_read_at_a_reduced_size_gets_parts_at_its_own(model
     assert any("was read at 48x48" in line for line in told) and any("passed over: 1 .nef" in line for line in told)
 
 
-@pytest.mark.parametrize("name", ["coco", "cvat", "labelme", "label-studio"])
+@pytest.mark.parametrize("name", ["coco", "cvat", "labelme", "label-studio", "via"])
 def test_what_is_exported_for_a_tool_comes_back_as_the_part_masks_that_were_predicted(
     model: Model, images: Path, tmp_path: Path, name: str
 ) -> None:

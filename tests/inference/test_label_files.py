@@ -94,6 +94,6 @@ def test_an_export_may_be_a_folder(tmp_path: Path, name: str) -> None:
 
 
 def test_a_format_that_is_not_read_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text('{"_via_settings": {}}')
+    (tmp_path / "a.json").write_text('{"project": {"vid_list": []}}')
     (problem,) = read_labels(SCHEMA, Crop(), {}, {"coco": tmp_path / "a.json"}).problems
     assert "VGG Image Annotator" in problem.message and problem.severity == "error"

@@ -16,7 +16,7 @@ import numpy as np
 from coarseparts.data.formats import habits, units
 from coarseparts.data.formats.annotation import Annotation, PartSegment
 from coarseparts.data.formats.boxed_parts import boxes_of_parts, taken_apart
-from coarseparts.data.formats.coco_file import Broken, CocoFile, load_coco, where_of
+from coarseparts.data.formats.coco_file import Broken, CocoFile, divide_crowds, load_coco, where_of
 from coarseparts.data.formats.coco_values import (
     as_box,
     as_keypoints,
@@ -60,6 +60,7 @@ def objects_of(
 ) -> tuple[list[Annotation], list[Problem]]:
     """``read_coco`` of a file that is loaded."""
     path, lost = coco.path, habits.Lost()
+    divide_crowds(coco, parts)
     gather_points(coco, coordinates)
     name_keypoints(coco)
     apart = _taken_apart(coco, parts, coordinates)
@@ -89,7 +90,8 @@ def objects_of(
             of = group if isinstance(group, str) else ""
             objects.append(Annotation(str(path), where, image, key, alone, names, labels, group=of))
     objects = _in_pixels(coco, objects, coordinates)
-    for message, remedy in (*lost.notes(), *habits.all_hidden(objects)):
+    drawn = [one.label("mask").segmentation for one in objects if "mask" in one.labels]
+    for message, remedy in (*lost.notes(), *habits.all_hidden(objects), *habits.holes(drawn)):
         coco.say(message, remedy, "note")
     hulls = habits.hulls(objects)
     for message, remedy in hulls:
@@ -127,12 +129,13 @@ def _told_units(
         remedy = "they are taken for shares of the images' sides; write `coordinates: pixels` if they are not"
         coco.say(message, remedy, "note")
         return "relative", False
-    found = found or units.percent(
-        [array for arrays, _ in kinds.values() for array in arrays],
-        [coco.images[image][1] for image in dict.fromkeys(entry["image_id"] for entry in coco.annotations)],
-    )
+    arrays = [array for several, _ in kinds.values() for array in several]
+    sizes = [coco.images[image][1] for image in dict.fromkeys(entry["image_id"] for entry in coco.annotations)]
+    found = found or units.percent(arrays, sizes)
     for message, remedy in found:
         coco.say(message, remedy)
+    for message, remedy in () if found else units.percent(arrays, sizes, units.PERHAPS):
+        coco.say(message, remedy, "note")
     return None, bool(found)
 
 
@@ -154,6 +157,7 @@ def parts_of(
     coco: CocoFile, parts: tuple[str, ...], coordinates: Coordinates = None
 ) -> tuple[list[Annotation], list[Problem]]:
     """``read_part_coco`` of a file that is loaded."""
+    divide_crowds(coco, parts)
     return _part_masks(coco, parts, coordinates), coco.problems
 
 
@@ -161,6 +165,8 @@ def _part_masks(coco: CocoFile, parts: tuple[str, ...], coordinates: Coordinates
     file, remedy = str(coco.path), "draw the part or remove the annotation"
     found, broken = _by_image(coco, parts, ("segmentation",), as_segmentation, remedy, complete=True)
     said = [value for entries in found.values() for _, value, _ in entries if isinstance(value, list)]
+    for message, told in habits.holes(said):
+        coco.say(message, told, "note")
     corners = [np.array(polygon, np.float64) for polygons in said for polygon in polygons]
     coordinates, _ = _told_units(coco, {"segmentation": (corners, 6)}, coordinates)
     annotations = []
@@ -218,6 +224,7 @@ def of_parts(
     coco: CocoFile, parts: tuple[str, ...], style: type[LabelStyle], coordinates: Coordinates = None
 ) -> tuple[list[Annotation], list[Problem]]:
     """``read_of_parts`` of a file that is loaded."""
+    divide_crowds(coco, parts)
     path = coco.path
     keys, read, remedy = _OF_PARTS[style.coco]
     names = ("background",) * style.of_background + parts

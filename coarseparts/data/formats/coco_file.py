@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,14 +48,15 @@ class Broken(ValueError):
 class CocoFile:
     """A COCO file's entries that make sense by themselves: ``images`` id -> (relative path, (width, height) or None),
     ``named`` relative path -> id, ``categories`` id -> (name, keypoint names), ``annotations`` with a known image and
-    category, crowds left out (``_keep_regions``). Ids are texts (``identity``). ``broken_...``: ids of entries with an
-    error; ``incomplete``: ids of images of which an annotation is left out because of one."""
+    category, without ``crowds`` (``_keep_regions``). Ids are texts (``identity``). ``broken_...``: ids of entries with
+    an error; ``incomplete``: ids of images of which an annotation is left out because of one."""
 
     path: Path
     images: dict[str, tuple[str, tuple[int, int] | None]] = field(default_factory=dict)
     named: dict[str, str] = field(default_factory=dict)
     categories: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     annotations: list[dict] = field(default_factory=list)
+    crowds: list[dict] = field(default_factory=list)
     broken_images: set[str] = field(default_factory=set)
     incomplete: set[str] = field(default_factory=set)
     broken_categories: set[str] = field(default_factory=set)
@@ -258,16 +259,33 @@ def _keep_usable(coco: CocoFile, annotations: list) -> None:
 
 
 def _keep_regions(coco: CocoFile, crowds: list[dict]) -> None:
-    """Of annotations with iscrowd 1 adds those that are their image's only one of their category: brush tools write so
-    every region that is no polygon. The others are crowds."""
+    """Of annotations with iscrowd 1 adds those that are their image's only one of their category, or of a category of
+    which there are no others: brush tools write so every region that is no polygon. The others are crowds."""
     of = Counter((entry["image_id"], entry["category_id"]) for entry in (*coco.annotations, *crowds))
-    regions = [entry for entry in crowds if of[entry["image_id"], entry["category_id"]] == 1]
-    coco.annotations += regions
-    if regions:
-        message = f"{len(regions)} annotations with iscrowd 1 are their image's only ones of their category"
+    plain = {entry["category_id"] for entry in coco.annotations if entry.get("segmentation")}
+    lone = [entry for entry in crowds if of[entry["image_id"], entry["category_id"]] == 1]
+    several = [entry for entry in crowds if of[entry["image_id"], entry["category_id"]] > 1]
+    brushed = [entry for entry in several if entry["category_id"] not in plain]
+    coco.crowds = [entry for entry in several if entry["category_id"] in plain]
+    coco.annotations += lone + brushed
+    if lone:
+        message = f"{len(lone)} annotations with iscrowd 1 are their image's only ones of their category"
         coco.say(f"{message}, and are taken for the one region that they are", "", "note")
-    if left := len(crowds) - len(regions):
+    if brushed:
+        message = f"{len(brushed)} annotations with iscrowd 1 are of categories of which all have it"
+        coco.say(f"{message}, and are taken for a region each", "", "note")
+
+
+def divide_crowds(coco: CocoFile, parts: Collection[str]) -> None:
+    """Adds the crowds that are of ``parts``, of which each outline counts: tools write masks with holes and pieces so.
+    The others are left out, which a note says."""
+    own = [entry for entry in coco.crowds if coco.categories[entry["category_id"]][0] in parts]
+    coco.annotations += own
+    if own:
+        coco.say(f"{len(own)} annotations with iscrowd 1 are of parts, and are taken for regions of these", "", "note")
+    if left := len(coco.crowds) - len(own):
         coco.say(f"{left} annotations are crowds (iscrowd) and left out", "", "note")
+    coco.crowds = []
 
 
 def _id_of(coco: CocoFile, where: str, entry: Any, default: str | None = None) -> str | None:

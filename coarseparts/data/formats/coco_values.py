@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ def as_keypoints(value: Any, names: tuple[str, ...], lost: habits.Lost) -> Point
     """(k, 3) float32, or None when none is labelled."""
     if is_nothing(value):
         return None
+    value = _by_name(unquoted(value), names)
     missing = np.zeros(len(names), bool)
     if isinstance(value, list) and not _all_there(value, len(names)):
         value, lost.plain = in_threes(value, len(names), lost.plain)
@@ -52,6 +54,33 @@ def as_keypoints(value: Any, names: tuple[str, ...], lost: habits.Lost) -> Point
     return Points(names, points) if points.any() else None
 
 
+def _by_name(value: Any, names: tuple[str, ...]) -> Any:
+    """Keypoints as a list where they are written by name, {name: [x, y, visibility]}; those without one are absent."""
+    if not isinstance(value, dict):
+        return value
+    if odd := [name for name in value if name not in names]:
+        raise Broken(f"it has the keypoint {short(odd[0], 60)}", "name it in the category's list `keypoints`")
+    return [[*unquoted(value[name])] if isinstance(value.get(name), list) else [0, 0, 0] for name in names]
+
+
+def unquoted(value: Any) -> Any:
+    """A list of numbers, or of lists of them, with numbers in the place of texts that are some: json.dumps with
+    default=str makes these of numpy's."""
+    first, depth = value, 0
+    while isinstance(first, list) and first:
+        first, depth = first[0], depth + 1
+    if not isinstance(first, str) or not 0 < depth < 3:
+        return value
+    return [unquoted(one) if isinstance(one, list) else _number(one) for one in value]
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, str) and len(value) < 40 and _NUMBER.fullmatch(value.strip()) else value
+
+
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+
+
 def _all_there(value: list[Any], count: int) -> bool:
     """Whether these are the x, y and visibility of ``count`` keypoints, numbers all."""
     return len(value) == 3 * count and _NUMBERS.issuperset(map(type, value)) and all(v == v for v in value)
@@ -64,7 +93,7 @@ def as_box(value: Any, keypoints: Given | None = None) -> np.ndarray | None:
     """(x0, y0, x1, y1) float32, or None when the box is missing, all zeros, or the hull of ``keypoints`` on a line."""
     if is_nothing(value) or (isinstance(value, list) and all(type(v) in (int, float) and v == 0 for v in value)):
         return None
-    numbers = _finite(value, "bbox")
+    numbers = _finite(unquoted(value), "bbox")
     if numbers.size == 4 and keypoints is not None and (numbers[2:] == 0).any():
         if habits.is_hull(np.concatenate([numbers[:2], numbers[:2] + numbers[2:]]), keypoints.value.xyv):
             return None
@@ -80,7 +109,7 @@ def as_segmentation(value: Any) -> Any:
         return None
     remedy = "expected polygons [[x, y, x, y, x, y, ...], ...] or RLE {size: [height, width], counts: ...}"
     if isinstance(value, dict):
-        size, counts = value.get("size"), value.get("counts")
+        size, counts = _whole(unquoted(value.get("size"))), _counts(value.get("counts"))
         if not isinstance(size, list) or len(size) != 2 or not all(type(v) is int and v > 0 for v in size):
             raise Broken("segmentation is a broken RLE", remedy)
         if (
@@ -95,6 +124,7 @@ def as_segmentation(value: Any) -> Any:
             came = f"{len(counts):,} counts"
             raise Broken(f"segmentation is an RLE of {came}, expected at most {MOST_RUNS:,}", "draw it again")
         return {"size": size, "counts": counts}
+    value = unquoted(value)
     if isinstance(value, list) and all(type(number) in (int, float) for number in value):
         value = [value]  # a polygon by itself
     if not isinstance(value, list) or not all(isinstance(polygon, list) for polygon in value):
@@ -106,6 +136,22 @@ def as_segmentation(value: Any) -> Any:
         numbers = _finite(polygon, "a polygon")
         if numbers.size < 6 or numbers.size % 2:
             raise Broken(f"a polygon of {numbers.size} numbers, expected at least 3 points (x, y)", remedy)
+    return value
+
+
+def _whole(value: Any) -> Any:
+    """A list with whole numbers as such: tables keep them as 120.0."""
+    if not isinstance(value, list) or float not in set(map(type, value)):
+        return value
+    return [int(one) if type(one) is float and one % 1 == 0 and abs(one) < MOST else one for one in value]
+
+
+def _counts(value: Any) -> Any:
+    """Run lengths: of the text that Python makes of bytes (b'...') what is in it, of numbers in texts these."""
+    if not isinstance(value, str):
+        return _whole(unquoted(value))
+    if value.startswith("b'") and value.endswith("'") and len(value) <= MOST_RUNS:
+        return value[2:-1].replace("\\\\", "\\")
     return value
 
 

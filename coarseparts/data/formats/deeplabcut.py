@@ -9,6 +9,7 @@ from pathlib import Path
 
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.document_builder import DocumentBuilder, Keypoints, finite, head, plain_path
+from coarseparts.system.documents import encoding_of
 from coarseparts.system.problems import BadInput, Problem, unreadable
 from coarseparts.system.text import abridged, listed, short
 
@@ -98,7 +99,7 @@ def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         if (size := file.stat().st_size) > MOST_BYTES:
             raise BadInput(Problem(str(file), f"has {size:,} bytes, expected at most {MOST_BYTES:,}", REMEDY))
-        with open(file, encoding="utf-8-sig", newline="") as lines:
+        with open(file, encoding=encoding_of(file), newline="") as lines:
             first = lines.readline()
             lines.seek(0)
             separator = next((mark for mark in first if mark in ",;\t"), ",")

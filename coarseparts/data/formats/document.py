@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from coarseparts.system.problems import Problem
 
@@ -25,3 +28,22 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
     mirror: list[tuple[str, str]] = field(default_factory=list)
     format: str = ""
+
+
+def content_of(annotation: Mapping[str, Any], category: Mapping[str, Any]) -> str:
+    """What an annotation of a ``category`` says of its image, whatever their numbers."""
+    own = {key: value for key, value in annotation.items() if key not in ("id", "category_id")}
+    return json.dumps([category.get("name"), category.get("keypoints"), own], sort_keys=True, default=str)
+
+
+def contents_of(document: Document) -> list[tuple[str, list[str]]]:
+    """What a document says of each of its images by name, the same of those that say the same."""
+    categories = {str(one.get("id")): one for one in document.categories if isinstance(one, dict)}
+    names = {str(one.get("id")): str(one.get("file_name")) for one in document.images if isinstance(one, dict)}
+    said: dict[str, list[str]] = {name: [] for name in names.values()}
+    for entry in document.annotations:
+        if isinstance(entry, dict):
+            name = names.get(str(entry.get("image_id")), "")
+            own = content_of(entry | {"image_id": name}, categories.get(str(entry.get("category_id")), {}))
+            said.setdefault(name, []).append(own)
+    return sorted((name, sorted(own)) for name, own in said.items())

@@ -15,7 +15,7 @@ from coarseparts.data.formats.annotation import inside
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.units import MOST
 from coarseparts.labels.schema import unfit
-from coarseparts.system.documents import DocumentError, load_json
+from coarseparts.system.documents import DocumentError, in_utf_8, load_json
 from coarseparts.system.files import write_whole
 from coarseparts.system.problems import BadInput, Problem, capped, unreadable
 from coarseparts.system.text import abridged
@@ -36,6 +36,7 @@ class DocumentBuilder:
         self._categories: dict[str, dict] = {}
         self._known: dict[str, set[str]] = {}  # keypoints by category
         self._annotations: list[dict] = []
+        self._of_image: dict[int, list[dict]] = defaultdict(list)
         self._skeletons: list[tuple[dict, Keypoints]] = []
         self._problems: list[Problem] = []
         self._passed_over: Counter[tuple[str, str]] = Counter()
@@ -87,8 +88,15 @@ class DocumentBuilder:
         entry = {"id": len(self._annotations) + 1, "image_id": image, "category_id": key}
         entry |= {name: value for name, value in labels.items() if value is not None}
         self._annotations.append(entry)
+        self._of_image[image].append(entry)
         if keypoints:
             self._skeletons.append((entry, keypoints))
+
+    def drawn_on(self, image: int) -> list[tuple[dict, str]]:
+        """The annotations of an image so far, and what their categories are called."""
+        names = {entry["id"]: name for name, entry in self._categories.items()}
+        own = self._of_image[image]
+        return [(entry, names[entry["category_id"]]) for entry in own]
 
     def document(self, mirror: Iterable[tuple[str, str]] = ()) -> Document:
         """All of it; annotations of one category have its keypoints in one order, whichever came first."""
@@ -116,11 +124,12 @@ def finite(value: Any) -> float | None:
 
 
 def head(path: Path) -> bytes:
-    """The first bytes of a file, without a byte-order mark; none of what is no file. Raises OSError."""
+    """The first bytes of a file, in UTF-8 without a byte-order mark where it is a text in another Unicode; none of what
+    is no file. Raises OSError."""
     if not path.is_file():
         return b""
     with open(path, "rb") as file:
-        return file.read(HEAD).removeprefix(b"\xef\xbb\xbf")
+        return in_utf_8(file.read(HEAD))
 
 
 def json_of(path: Path, remedy: str, raw: bytes | None = None) -> Any:

@@ -4,8 +4,9 @@ not there, visibility 1 for all, boxes that are nothing but the hull of the keyp
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -65,6 +66,31 @@ def hulls(objects: Sequence[Annotation]) -> list[Finding]:
         return []  # they are the outlines' boxes as well
     message = f"the boxes of all {len(both)} objects with keypoints are the hulls of these, not the objects' boxes"
     return [(message, "they are not used; the crop is the wider one around keypoints")]
+
+
+def holes(segmentations: Iterable[Any]) -> list[Finding]:
+    """Whether outlines have rings that go round the other way within others, as holes do that scripts write beside the
+    outline (OpenCV's contours): COCO fills them."""
+    count = sum(isinstance(one, list) and len(one) > 1 and _has_hole(one) for one in segmentations)
+    if not count:
+        return []
+    message = (
+        f"{count} outlines have a ring inside another one that goes round the other way, as holes do: it is filled"
+    )
+    return [(message, "COCO's polygons have no holes: write such masks as run lengths (RLE)")]
+
+
+def _has_hole(polygons: Sequence[Sequence[float]]) -> bool:
+    rings = [np.array(polygon, np.float64).reshape(-1, 2) for polygon in polygons]
+    areas = [
+        float((ring[:, 0] * np.roll(ring[:, 1], -1) - np.roll(ring[:, 0], -1) * ring[:, 1]).sum()) for ring in rings
+    ]
+    extents = [(ring.min(0), ring.max(0)) for ring in rings]
+    outer = int(np.argmax(np.abs(areas)))
+    return any(
+        area * areas[outer] < 0 and (low > extents[outer][0]).all() and (high < extents[outer][1]).all()
+        for area, (low, high) in zip(areas, extents, strict=True)
+    )
 
 
 def without_boxes(objects: Sequence[Annotation]) -> list[Annotation]:

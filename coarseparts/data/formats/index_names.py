@@ -9,6 +9,7 @@ from pathlib import Path
 from coarseparts.data.formats.labelmap import BACKGROUND, IGNORED, Colours
 from coarseparts.data.formats.spelling import Spelling
 from coarseparts.labels.schema import IGNORE
+from coarseparts.system.documents import encoding_of
 from coarseparts.system.problems import Problem
 from coarseparts.system.text import listed, nearest, short
 
@@ -23,7 +24,7 @@ def index_names(folder: Path) -> tuple[Path | None, dict[int, str]]:
     can be read. A list without a background does not say whether it begins at 0 or 1, and says nothing."""
     for file in (at / name for name in (TABLE, *LISTS) for at in (folder, folder.parent)):
         try:
-            lines = file.read_text(encoding="utf-8-sig").splitlines()[:1000] if file.is_file() else []
+            lines = file.read_text(encoding=encoding_of(file)).splitlines()[:1000] if file.is_file() else []
         except (OSError, UnicodeDecodeError):
             continue
         if file.name == TABLE:

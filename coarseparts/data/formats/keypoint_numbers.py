@@ -8,18 +8,25 @@ from typing import Any
 import numpy as np
 
 from coarseparts.data.formats.coco_file import CocoFile
+from coarseparts.labels.schema import unfit
 from coarseparts.system.text import abridged, listed
 
 
 def name_keypoints(coco: CocoFile) -> None:
     """Names the keypoints of categories that have numbers of keypoints and no names, where all objects of a category
-    have as many: keypoint_0, keypoint_1, ..., or as the category where there is one; a note tells it."""
+    have as many: keypoint_0, keypoint_1, ..., or as the category where there is one; a note tells it. Those that the
+    objects name themselves are called so."""
     counts: dict[str, set[float]] = defaultdict(set)
+    named: dict[str, dict[str, None]] = defaultdict(dict)
     for entry in coco.annotations:
         value = entry.get("keypoints")
         if isinstance(value, list) and any(value) and not coco.categories[entry["category_id"]][1]:
             lists = all(isinstance(one, list) and len(one) in (2, 3) for one in value)
             counts[entry["category_id"]].add(len(value) if lists else len(value) / 3)
+        elif isinstance(value, dict) and not coco.categories[entry["category_id"]][1]:
+            named[entry["category_id"]] |= dict.fromkeys(name for name in value if not unfit(name))
+    for key, own in named.items():
+        coco.categories[key] = (coco.categories[key][0], tuple(own))
     of = {key: int(min(own)) for key, own in counts.items() if len(own) == 1 and min(own) % 1 == 0}
     for key, count in of.items():
         name = coco.categories[key][0]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-HEAD = 65_536
-"""Bytes of a file that are looked at."""
+from coarseparts.data.formats.document_builder import head
 
 _NOT_READ = (
     (rb"<annotation\b(?!s)", "Pascal VOC or LabelMe XML, an XML file an image", "COCO, or the tool's own format"),
     (rb'"asset"\s*:\s*\{|"assets"\s*:\s*\{', "VoTT", "COCO by a converter, or label in another tool"),
-    (rb'"_via_\w+"', "a project of VGG Image Annotator (VIA)", "Export Annotations (COCO format)"),
-    (rb'"(?:regions|region_attributes)"|region_shape_attributes', "VGG Image Annotator (VIA)", "its COCO format"),
+    (
+        rb'"vid_list"\s*:|"fid_list"\s*:|^# Exported using VGG Image Annotator',
+        "VIA 3 (VGG Image Annotator)",
+        "COCO by a converter, or label in VIA 2, whose projects are read",
+    ),
     (rb"^\x89HDF", "HDF5", "the table CollectedData_NAME.csv of DeepLabCut, or SLEAP's project .slp"),
     (rb"<dataset\b.*<image_metadata|imglab", "dlib's XML", "COCO"),
     (rb'"(?:systemMetadata|dataRow|data_row|Labeled Data)"', "Labelbox", "COCO by its converter"),
@@ -37,10 +39,7 @@ _NOT_READ = (
 def known_by_name(file: Path) -> tuple[str, str] | None:
     """The name of a file's format that is not read, and what to choose in its place; None where it is another or no
     file. Raises OSError."""
-    if not file.is_file():
-        return None
-    with open(file, "rb") as opened:
-        begin = opened.read(HEAD).removeprefix(b"\xef\xbb\xbf")
+    begin = head(file)
     found = (told for pattern, *told in _NOT_READ if re.search(pattern, begin, re.DOTALL))
     name, instead = next(found, ("", ""))
     return (name, instead) if name else None

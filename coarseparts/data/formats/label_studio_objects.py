@@ -11,6 +11,7 @@ from pycocotools import mask as coco_mask
 from coarseparts.data.formats.document_builder import DocumentBuilder, Keypoints, rle
 from coarseparts.data.formats.drawing import draw
 from coarseparts.data.formats.label_studio_regions import AGAIN, BOX, KEYPOINT, MASK, POLYGON, Drawn, Region
+from coarseparts.data.formats.shapes import Figure, holders
 from coarseparts.system.text import abridged, listed
 
 NAMELESS = "object"
@@ -70,36 +71,18 @@ def _tied(found: Drawn, builder: DocumentBuilder) -> list[list[Region]]:
 
 
 def _placed(loose: list[Region], objects: list[list[Region]]) -> bool:
-    """Puts each keypoint into the object in whose figure it lies, where a label's figures, two at least, take all of
-    them and none takes a name twice; whether there is one way to do so."""
-    ways = []
-    kinds = dict.fromkeys((label, region.kind == BOX) for one in objects for region in one for label in region.labels)
-    for label, boxes in kinds:
-        figures = [
-            (number, region.extent)
-            for number, one in enumerate(objects)
-            for region in one
-            if region.kind != KEYPOINT and (region.kind == BOX) == boxes and label in region.labels
-            if region.extent is not None
-        ]
-        if len(figures) < 2:
-            continue
-        holds = [[number for number, extent in figures if _inside(point.value, extent)] for point in loose]
-        if all(len(which) == 1 for which in holds):
-            taken = Counter(
-                (which[0], name) for which, point in zip(holds, loose, strict=True) for name in point.labels
-            )
-            if max(taken.values()) == 1:
-                ways.append([which[0] for which in holds])
-    if not ways or len({tuple(map(way.index, way)) for way in ways}) > 1:  # which ones go together, whatever holds them
-        return False
-    for number, point in zip(ways[0], loose, strict=True):
+    """Puts each keypoint into the object in whose figure it lies; whether there is one way to do so."""
+    figures = [
+        Figure(number, label, region.kind == BOX, extent)
+        for number, one in enumerate(objects)
+        for region in one
+        if region.kind != KEYPOINT and (extent := region.extent) is not None
+        for label in region.labels
+    ]
+    found = holders([(point.labels, point.value) for point in loose], figures)
+    for number, point in zip(found, loose, strict=False):
         objects[number].append(point)
-    return True
-
-
-def _inside(point: tuple[float, float], extent: tuple[float, float, float, float]) -> bool:
-    return extent[0] <= point[0] <= extent[2] and extent[1] <= point[1] <= extent[3]
+    return bool(found)
 
 
 def _add(one: list[Region], image: int, name: str, names: tuple[str, ...], builder: DocumentBuilder) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from coarseparts.labels.schema import IGNORE
+from coarseparts.system.documents import encoding_of
 from coarseparts.system.problems import BadInput, Problem, unreadable
 from coarseparts.system.text import listed, nearest, short
 
@@ -37,7 +38,7 @@ def read_labelmap(folder: Path, parts: tuple[str, ...]) -> tuple[Colours, list[P
     if file is None:
         return (), []
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = file.read_text(encoding=encoding_of(file)).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError):
             return (), [unreadable(file, error, "give yourself permission to read it")]
@@ -81,7 +82,7 @@ def names_of(folder: Path) -> tuple[str, ...]:
     what is not labelled; () where there is none that can be read."""
     file = next((at for at in (folder / "labelmap.txt", folder.parent / "labelmap.txt") if at.is_file()), None)
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines() if file else []
+        lines = file.read_text(encoding=encoding_of(file)).splitlines() if file else []
     except (OSError, UnicodeDecodeError):
         return ()
     each = (_LINE.match(line.strip()) or _PLAIN.match(line.strip()) for line in lines[:10_000])

@@ -27,7 +27,9 @@ from coarseparts.data.formats.document_builder import (
 )
 from coarseparts.data.formats.shapes import LoosePoint, add_points, cut_out, ellipse, placed
 from coarseparts.data.images import MAX_PIXELS, pixels, stem
+from coarseparts.data.suffixes import IMAGES
 from coarseparts.labels.schema import unfit
+from coarseparts.system.documents import in_utf_8
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import abridged, reason, short
 
@@ -37,6 +39,8 @@ REMEDY = "save it in labelme again"
 
 _SHAPES = re.compile(rb'"shapes"\s*:\s*\[')
 _OF_LABELME = re.compile(rb'"(shape_type|imagePath|imageData)"\s*:')
+_SUFFIXES = tuple(each for suffix in IMAGES for each in (suffix, suffix.upper()))
+
 HIDDEN = ("hidden", "occluded")
 """Flags of a point that say that it cannot be seen."""
 
@@ -70,7 +74,7 @@ def _read(file: Path) -> bytes | None:
     """The bytes of a file of labelme's; None of another one. Raises OSError."""
     with open(file, "rb") as opened:
         begin = opened.read(HEAD)
-        return begin + opened.read() if _begins(begin.removeprefix(b"\xef\xbb\xbf")) else None
+        return begin + opened.read() if _begins(in_utf_8(begin)) else None
 
 
 def read(path: Path) -> Document:
@@ -104,7 +108,7 @@ def _add_file(file: Path, whole: dict, folder: str, builder: DocumentBuilder, se
     if not isinstance(path, str) or not path.strip():
         builder.say(f"imagePath is {short(path)}, expected a file's name", REMEDY, file=file)
         return
-    name = _near(path, folder)
+    name = _beside(file, _near(path, folder), folder, builder)
     image = builder.image(name, (size[0], size[1]) if len(size) == 2 else None)
     if image is None:
         return
@@ -131,6 +135,23 @@ def _near(path: str, folder: str) -> str:
     if ".." in parts:
         return "/".join(parts[len(parts) - parts[::-1].index("..") :]) or plain
     return plain if folder == "." else f"{folder}/{plain}"
+
+
+def _beside(file: Path, name: str, folder: str, builder: DocumentBuilder) -> str:
+    """The name of an image or, where it is not there, that of the one beside the file that is called as the file is:
+    both were renamed. Where both are there the file's own word counts, which a note says."""
+    root = builder.file if builder.file.is_dir() else file.parent
+    if stem(name).rpartition("/")[2] == file.stem:
+        return name
+    own = [suffix for suffix in _SUFFIXES if file.with_suffix(suffix).is_file()]
+    if not own:
+        return name
+    if (root / name).is_file():
+        what = "files name another image than the one beside them that is called as they are: imagePath counts"
+        builder.pass_over(what, "correct imagePath where the other one is meant")
+        return name
+    builder.pass_over("files name an image that is not there: the one beside each that is called as it is, is meant")
+    return f"{file.stem}{own[0]}" if folder == "." else f"{folder}/{file.stem}{own[0]}"
 
 
 def _add_shape(

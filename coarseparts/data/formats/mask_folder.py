@@ -13,6 +13,7 @@ from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.part_masks import OVERLAY, refuse_doubtful
 from coarseparts.data.images import list_images, opened, stem
 from coarseparts.labels.given import Given
+from coarseparts.labels.mask import HALF
 from coarseparts.system.problems import BadInput, Problem
 
 GREY = ("L", "LA", "1", "P")
@@ -62,9 +63,9 @@ def of_map(path: Path, image: str, style: str) -> Annotation:
 def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
     """(H, W) uint8 soft figure-ground mask 0..255 of an image of ``size`` (width, height).
 
-    Grey levels are taken as they stand, but where they are 0 and 1 alone, 1 is 255, and of 16 bits the upper ones; so
-    are colours that are grey, in a JPEG nearly so. Of a palette in colours, index 0 is the background and any other the
-    object. Raises BadInput.
+    Grey levels are taken as they stand, of 16 bits the upper ones; but 0 and 1, or 0 to a few, are numbers of
+    objects or parts, and all but 0 is the object. So are colours that are grey, in a JPEG nearly so. Of a palette in
+    colours, index 0 is the background and any other the object. Raises BadInput.
     """
     with opened(path) as image:
         refuse_doubtful(image, path)
@@ -83,7 +84,9 @@ def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
     _refuse_other_size(path, values, size)
     if not values.any():
         raise BadInput(Problem(str(path), "is empty: all of it is background", "draw the object or remove the file"))
-    return values * 255 if values.max() == 1 else values
+    if (most := int(values.max())) < HALF and {*np.unique(values).tolist()} >= {*range(1, most + 1)}:
+        return np.where(values > 0, 255, 0).astype(np.uint8)
+    return values
 
 
 def read_indices(path: Path, size: tuple[int, int]) -> np.ndarray:

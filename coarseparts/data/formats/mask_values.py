@@ -20,16 +20,22 @@ from coarseparts.system.text import listed, short
 LOOKED_AT = 8
 """Masks of a folder that are looked at."""
 
+SEVERAL, NEAR = 3, 3
+"""Masks of several parts, in none of which two are so many pixels apart or less, that may be of objects."""
+
 MOSTLY = 0.5
 """Share of the border that a number fills which is taken for the background's."""
 
 
 @dataclass
 class _Seen:
-    """What some masks hold: ``values``, in how many masks each; ``border``: their pixels at the masks' borders."""
+    """What some masks hold: ``values``, in how many masks each; ``border``: their pixels at the masks' borders;
+    ``several``: how many have several parts, and ``touching``: in how many of these two touch."""
 
     values: Counter[int] = field(default_factory=Counter)
     border: Counter[int] = field(default_factory=Counter)
+    several: int = 0
+    touching: int = 0
 
 
 def doubts(folder: Path, files: Sequence[Path], parts: tuple[str, ...]) -> tuple[Colours, list[Problem]]:
@@ -48,6 +54,9 @@ def doubts(folder: Path, files: Sequence[Path], parts: tuple[str, ...]) -> tuple
         message = f"no pixel of some masks is background (0), and {IGNORE}, not labelled, fills their borders"
         remedy = f"if {IGNORE} is the background, write {as_background} in this source"
         return (), [Problem(str(folder), message, remedy, "note")]
+    if seen.several >= SEVERAL and not seen.touching:
+        message = f"no two parts touch each other in {seen.several} of its masks: are the numbers those of objects?"
+        return (), [Problem(str(folder), message, "if so, they are no part masks: leave them out", "note")]
     return (), []
 
 
@@ -63,7 +72,19 @@ def _look(files: Sequence[Path]) -> _Seen:
             edges = np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
             numbers, counts = np.unique(edges, return_counts=True)
             seen.border.update(dict(zip(numbers.tolist(), counts.tolist(), strict=True)))
+            seen.several += len(set(np.unique(values).tolist()) - {0, IGNORE}) > 1
+            seen.touching += _touch(values)
     return seen
+
+
+def _touch(values: np.ndarray) -> bool:
+    """Whether pixels of two numbers, neither of the background nor unlabelled, are ``NEAR`` each other."""
+    part = np.where((values == 0) | (values == IGNORE), 0, values)
+    for distance in range(1, NEAR + 1):
+        for one, other in ((part[distance:], part[:-distance]), (part[:, distance:], part[:, :-distance])):
+            if ((one != other) & (one > 0) & (other > 0)).any():
+                return True
+    return False
 
 
 def _shifted(seen: _Seen, parts: tuple[str, ...]) -> tuple[str, str] | None:

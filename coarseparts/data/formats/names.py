@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from coarseparts.data.formats.annotation import inside
+from coarseparts.system.documents import encoding_of
 from coarseparts.system.problems import BadInput, Problem, unreadable
 
 
 def read_lines(path: Path, unreadable_remedy: str, form: str = "") -> list[str]:
     """The lines of a text file in UTF-8, of the ``form`` that remedies tell. Raises BadInput where it is none."""
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        return path.read_text(encoding=encoding_of(path)).splitlines()
     except OSError as error:
         raise BadInput(unreadable(path, error, unreadable_remedy)) from None
     except UnicodeDecodeError:

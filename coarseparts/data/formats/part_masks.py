@@ -17,7 +17,7 @@ from coarseparts.labels.schema import IGNORE
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import nearest, short
 
-_INDEXED = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
+_INDEXED = ("1", "L", "P", "I", "F", "I;16", "I;16B", "I;16L")
 
 
 JPEGS = (".jpg", ".jpeg", ".jpe", ".jfif")
@@ -208,7 +208,7 @@ def _pixels(path: Path, expected: str, remedy: str) -> np.ndarray:
         if kind not in _FORMATS or mode not in _INDEXED:
             came = f"a {kind} of mode {mode}, colours instead of {expected}" if kind in _FORMATS else f"a {kind} file"
             raise BadInput(Problem(str(path), f"is {came}", remedy))
-        return np.asarray(image)
+        return _whole_numbers(image, path)
 
 
 def _of_another_size(path: Path, values: np.ndarray, size: tuple[int, int]) -> list[Problem]:
@@ -250,10 +250,21 @@ def _numbers(image: Image.Image, path: Path, colours: Colours) -> np.ndarray:
     if image.mode in ("RGB", "RGBA", "LA") or (image.mode == "P" and colours):
         return _of_colours(np.asarray(image.convert("RGBA")), colours, path)
     if image.mode in _INDEXED:
-        return np.asarray(image).astype(np.int64) // _stretched(path)
+        return _whole_numbers(image, path).astype(np.int64) // _stretched(path)
     message = f"is a {image.format} of mode {image.mode}, expected part indices"
     remedy = "save it as a grey-scale or palette PNG, pixel values 0, 1, 2, ... in the order of `parts`"
     raise BadInput(Problem(str(path), message, remedy))
+
+
+def _whole_numbers(image: Image.Image, path: Path) -> np.ndarray:
+    """(H, W) the numbers of an image of one channel; those of ImageJ's label images are 32-bit floats. Raises BadInput
+    where some are no whole numbers."""
+    values = np.asarray(image)
+    if image.mode == "F" and not (np.isfinite(values) & (values == np.rint(values)) & (abs(values) < 2**31)).all():
+        odd = values[~(values == np.rint(values))][:1]
+        message = f"holds {odd[0]:g}, expected part indices" if odd.size else "holds numbers beyond all part indices"
+        raise BadInput(Problem(str(path), message, "save it as a grey-scale PNG of whole numbers"))
+    return values
 
 
 def refuse_doubtful(image: Image.Image, path: Path) -> None:

@@ -17,10 +17,11 @@ from coarseparts.data.formats import (
     label_studio,
     labelme,
     sleap,
+    via,
     yolo,
     yolo_folder,
 )
-from coarseparts.data.formats.document import Document
+from coarseparts.data.formats.document import Document, content_of
 from coarseparts.data.formats.known_by_name import known_by_name
 from coarseparts.data.formats.unpacked import is_archive, unpacked
 from coarseparts.data.images import list_images
@@ -28,7 +29,7 @@ from coarseparts.system.documents import no_garbage
 from coarseparts.system.problems import BadInput, Problem, unreadable
 from coarseparts.system.text import abridged, listed, nearest
 
-FORMATS: tuple[ModuleType, ...] = (cvat, labelme, label_studio, yolo, deeplabcut, sleap, coco_document)
+FORMATS: tuple[ModuleType, ...] = (cvat, labelme, label_studio, via, yolo, deeplabcut, sleap, coco_document)
 """Modules of formats, in the order in which they are asked."""
 
 WRITERS = {
@@ -36,6 +37,7 @@ WRITERS = {
     "cvat": (cvat.write, "annotations.xml"),
     "labelme": (labelme.write, "labelme"),
     "label-studio": (label_studio.write, "label_studio.json"),
+    "via": (via.write, "via_project.json"),
     "yolo": (yolo_folder.write, "yolo"),
 }
 """By the name of an export: the function that writes it, and what the file or folder is called."""
@@ -94,7 +96,7 @@ def _read(path: Path) -> Document:
         told = listed(f"{name} ({abridged(several[0][1], 200)})" for name, several in found.items())
         raise BadInput(Problem(str(path), f"holds exports of several formats: {told}", "name one of them"))
     ((name, several),) = found.items()
-    return replace(_merged([module.read(file) for module, file in several]), format=name)
+    return replace(_merged(path, [module.read(file) for module, file in several]), format=name)
 
 
 def format_of(path: Path) -> ModuleType | None:
@@ -149,11 +151,12 @@ def not_read(files: Iterable[Path]) -> list[Problem]:
     return problems
 
 
-def _merged(documents: list[Document]) -> Document:
+def _merged(folder: Path, documents: list[Document]) -> Document:
     """Several files of one export as one: an image that several of them name is one image."""
     if len(documents) == 1:
         return documents[0]
-    whole, images = Document(), dict[Any, str]()
+    whole, images, twice = Document(), dict[Any, str](), 0
+    said: set[str] = set()
     for number, document in enumerate(documents):
 
         def key(entry: Any, name: str, number: int = number) -> Any:
@@ -165,14 +168,16 @@ def _merged(documents: list[Document]) -> Document:
             if not isinstance(entry, dict) or not isinstance(key(entry, "id"), str):
                 whole.images.append(entry)
                 continue
-            own, file = key(entry, "id"), entry.get("file_name")
+            image, file = key(entry, "id"), entry.get("file_name")
             if isinstance(file, str) and file in images:
-                same[own] = images[file]
+                same[image] = images[file]
                 continue
-            images |= {file: own} if isinstance(file, str) else {}
-            whole.images.append(entry | {"id": own})
+            images |= {file: image} if isinstance(file, str) else {}
+            whole.images.append(entry | {"id": image})
         for entry in document.categories:
             whole.categories.append(entry | {"id": key(entry, "id")} if isinstance(entry, dict) else entry)
+        categories = {str(key(one, "id")): one for one in document.categories if isinstance(one, dict)}
+        own: set[str] = set()
         for entry in document.annotations:
             if isinstance(entry, dict):
                 image = key(entry, "image_id")
@@ -181,9 +186,17 @@ def _merged(documents: list[Document]) -> Document:
                     "image_id": same.get(image, image) if isinstance(image, str) else image,
                 } | {"category_id": key(entry, "category_id")}
                 entry = {name: value for name, value in (entry | keys).items() if value is not None}
+                own.add(content := content_of(entry, categories.get(str(entry.get("category_id")), {})))
+                if content in said:
+                    twice += 1
+                    continue
             whole.annotations.append(entry)
+        said |= own
         whole.problems.extend(document.problems)
         whole.mirror.extend(pair for pair in document.mirror if pair not in whole.mirror)
+    if twice:
+        message = f"{twice:,} annotations stand in several files, used once"
+        whole.problems.append(Problem(str(folder), message, "", "note"))
     return whole
 
 

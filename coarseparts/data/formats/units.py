@@ -20,8 +20,8 @@ Coordinates = Literal["pixels", "stated", "relative", "percent"] | tuple[int, in
 """What the coordinates of a source's label files are: pixels of the photographs, or of images of the size that the file
 states for each, or of this size (width, height); shares of the sides, 0..1, or percent; None: what the file tells."""
 
-LARGE, SEVERAL = 200, 4
-"""Pixels of an image's sides from which on, and images, in which labels up to 100 alone look like percent."""
+LARGE, PERHAPS, SEVERAL = 200, 110, 4
+"""Pixels of an image's sides from which on, and images, in which labels up to 100 alone are percent, or may be."""
 
 
 def fractions(label: str, coordinates: Iterable[np.ndarray], least: int) -> list[Finding]:
@@ -53,11 +53,13 @@ def are_shares(kinds: Mapping[str, tuple[Sequence[np.ndarray], int]]) -> tuple[b
     return False, wrong
 
 
-def percent(coordinates: Sequence[np.ndarray], sizes: Sequence[tuple[int, int] | None]) -> list[Finding]:
-    """Whether all coordinates lie between 0 and 100, though every image is far larger. ``sizes``: (width, height) of
-    each image as it is stated."""
+def percent(
+    coordinates: Sequence[np.ndarray], sizes: Sequence[tuple[int, int] | None], large: int = LARGE
+) -> list[Finding]:
+    """Whether all coordinates lie between 0 and 100, though every image has sides of ``large`` pixels or more.
+    ``sizes``: (width, height) of each image as it is stated."""
     known = [min(size) for size in sizes if size is not None]
-    if len(known) < max(SEVERAL, len(sizes)) or min(known) < LARGE or not coordinates:
+    if len(known) < max(SEVERAL, len(sizes)) or min(known) < large or not coordinates:
         return []
     if max(float(np.abs(array).max(initial=0)) for array in coordinates) > 100:
         return []

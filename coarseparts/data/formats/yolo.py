@@ -18,7 +18,7 @@ from coarseparts.data.formats.yolo_folder import label_file, write
 from coarseparts.data.formats.yolo_layout import labels_elsewhere, named_splits, root_of, unused_labels
 from coarseparts.data.images import list_images, probe
 from coarseparts.labels.schema import MOST_KEYPOINTS
-from coarseparts.system.documents import DocumentError, load_yaml
+from coarseparts.system.documents import DocumentError, encoding_of, load_yaml
 from coarseparts.system.problems import BadInput, Problem, unreadable
 from coarseparts.system.text import abridged, listed, short
 
@@ -162,7 +162,7 @@ def _lines_of(file: Path) -> list[str]:
     try:
         if (size := file.stat().st_size) > MOST_BYTES:
             raise BadInput(Problem(str(file), f"has {size:,} bytes, expected at most {MOST_BYTES:,}", REMEDY))
-        return file.read_text(encoding="utf-8-sig").splitlines()
+        return file.read_text(encoding=encoding_of(file)).splitlines()
     except OSError as error:
         raise BadInput(unreadable(file, error, "give yourself permission to read it")) from None
     except UnicodeDecodeError:

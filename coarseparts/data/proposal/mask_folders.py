@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 
 from coarseparts.data.formats.index_names import index_names
-from coarseparts.data.formats.labelmap import names_of
+from coarseparts.data.formats.labelmap import Colours as Labelmap
+from coarseparts.data.formats.labelmap import names_of, read_labelmap, was_compressed
 from coarseparts.data.formats.part_masks import JPEGS, OVERLAY
 from coarseparts.data.images import opened
 from coarseparts.data.proposal.mask_colours import (
@@ -199,8 +200,8 @@ def kind_of(folder: Path, files: Sequence[Path]) -> Kind:
     if folder.name == INSTANCES:
         return "instances"
     named = any(word in folder.name.lower() for word in _SAYS_MASK)
-    labelled = bool(names_of(folder))
-    glance = [one for file in _some(files, GLANCE) if (one := _look(file, named, labelled)) is not None]
+    colours, _ = read_labelmap(folder, names_of(folder))
+    glance = [one for file in _some(files, GLANCE) if (one := _look(file, named, colours)) is not None]
     if not glance or "photographs" in glance:
         return "photographs"
     return "colours" if "colours" in glance else "indices" if "indices" in glance else "figures"
@@ -211,8 +212,8 @@ def _some(files: Sequence[Path], count: int) -> list[Path]:
     return [files[i * len(files) // count] for i in range(count)] if len(files) > count else list(files)
 
 
-def _look(file: Path, named: bool, labelled: bool) -> Kind | None:
-    """What one file looks like; None where it cannot be read."""
+def _look(file: Path, named: bool, labelled: Labelmap) -> Kind | None:
+    """What one file looks like, in the colours that a labelmap names, if there is one; None where it cannot be read."""
     if file.suffix.lower() in JPEGS and not labelled:
         return "photographs"
     try:
@@ -220,7 +221,8 @@ def _look(file: Path, named: bool, labelled: bool) -> Kind | None:
             if image.mode in ("RGB", "RGBA") or (image.mode == "P" and labelled):
                 colours = image.convert("RGB").getcolors(FEW)
                 if colours is None:
-                    return "colours" if labelled and file.suffix.lower() in JPEGS else "photographs"
+                    lossy = file.suffix.lower() in JPEGS and was_compressed(np.asarray(image.convert("RGB")), labelled)
+                    return "colours" if lossy else "photographs"
                 grey = all(len(set(colour)) == 1 for _, colour in colours)  # type: ignore[arg-type]
                 return "figures" if grey and {c[0] for _, c in colours} <= {0, 255} else "colours"  # type: ignore[index]
             if image.mode not in ("P", "L", "1", "I", "I;16", "LA"):

@@ -88,6 +88,7 @@ def propose(paths: Sequence[Path], out: Path, parts: tuple[str, ...] = ()) -> Pr
     base = Path(os.path.abspath(out)).parent
     assumed = [_recognised(source, base) for source in sources] + said
     assumed += [_passed_over(path, told) for path, told in found.passed_over.items()]
+    assumed += [readable(f"{one} says the same as {other}, and is passed over") for one, other in found.twice.items()]
     assumed += [readable(f"{told.file} {told.message}, and passed over; {told.remedy}") for told in found.not_read]
     names = _part_names(paths, parts, drawn, masks, assumed, found.told)
     keys: dict[str, Any] = {"parts": list(names)}

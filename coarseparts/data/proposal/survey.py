@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from coarseparts.data.formats import deeplabcut, labelme, yolo, yolo_layout
-from coarseparts.data.formats.document import Document
+from coarseparts.data.formats.document import Document, contents_of
 from coarseparts.data.formats.document_builder import head
 from coarseparts.data.formats.registry import FORMATS, MOST_FILES, SUFFIXES, not_read, read_export
 from coarseparts.data.formats.unpacked import is_archive
@@ -53,11 +53,13 @@ class Export:
 class Survey:
     """What was found: ``exports``; ``folders``: the files that are images by their names, by the folder in which they
     lie directly; ``passed_over``: archives and exports in which there are no labels that can be used, with what was
-    said of each; ``not_read``: files of formats that are known by name alone."""
+    said of each; ``twice``: exports that say what another one says, by their paths; ``not_read``: files of formats that
+    are known by name alone."""
 
     exports: list[Export] = field(default_factory=list)
     folders: dict[Path, list[Path]] = field(default_factory=dict)
     passed_over: dict[Path, list[Problem]] = field(default_factory=dict)
+    twice: dict[Path, Path] = field(default_factory=dict)
     not_read: list[Problem] = field(default_factory=list)
 
     @property
@@ -99,6 +101,8 @@ def survey(paths: Sequence[Path]) -> Survey:
             continue
         if path in paths and not document.annotations and errors(document.problems):
             problems += document.problems
+        elif (other := _same(document, split, found.exports)) is not None:
+            found.twice[path] = other.path
         elif document.annotations:
             found.exports.append(Export(path, document.format, document, split))
         else:
@@ -110,6 +114,14 @@ def survey(paths: Sequence[Path]) -> Survey:
         for parent in {path if path.is_dir() else path.parent for path in exports}:
             _add_images(found, list(_files(parent)))
     return found
+
+
+def _same(document: Document, split: str | None, others: Sequence[Export]) -> Export | None:
+    """The one of other exports that says the same of the same images, where there is one and it says something."""
+    number = len(document.annotations)
+    alike = [other for other in others if other.split == split and len(other.document.annotations) == number]
+    said = contents_of(document) if alike and document.annotations else []
+    return next((other for other in alike if said and contents_of(other.document) == said), None)
 
 
 def split_of(path: Path) -> str | None:

@@ -158,6 +158,7 @@ KINDS: dict[str, tuple[Callable[[Labelled, Path], None], str]] = {
     "cvat": (_exported("cvat"), "photos annotations.xml"),
     "label-studio": (_label_studio, "photos label_studio.json"),
     "labelme": (_labelme, "photos"),
+    "via": (_exported("via"), "photos via_project.json"),
     "yolo-pose": (_yolo_pose, f"yolo part_masks {NAMED}"),
     "deeplabcut": (_deeplabcut, f"project part_masks {NAMED}"),
     "masks": (_masks, f"photos part_masks masks {NAMED}"),
