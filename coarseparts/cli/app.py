@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import getpass
+import shlex
 import webbrowser
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -55,7 +56,7 @@ def page(
     from coarseparts.app.answers import Ahead, Answers
     from coarseparts.app.errors import Refused
     from coarseparts.app.page import MOST_BYTES, looks_ahead, page_app
-    from coarseparts.app.places import beside, photographs, queued
+    from coarseparts.app.places import beside, photographs, queued, refuse_inside
     from coarseparts.app.workspace import Workspace
     from coarseparts.inference.model import load
     from coarseparts.system.locks import hold
@@ -65,6 +66,7 @@ def page(
     model = load(run, options.device(device), flip=False)
     place, found = photographs(run, images or [])
     folder = out or beside(place)
+    refuse_inside(run, images or [], folder)
     if not model.has_posterior:
         note(f"{run}: has no posterior (only em trains one): labels that you give do not change the parts")
     config = run / "config.yaml"
@@ -84,7 +86,9 @@ def page(
         stack.callback(ahead.stop)
         bound = running.listening(host, port)
         title = f"{place.name}: {len(found)} images"
-        application = page_app(workspace, answers, title, f"coarseparts train {data} --out {run}-2")
+        application = page_app(
+            workspace, answers, title, f"coarseparts train {shlex.quote(data)} --out {shlex.quote(f'{run}-2')}"
+        )
 
         def ready(link: str) -> None:
             say(f"{len(found)} images; open {link}")

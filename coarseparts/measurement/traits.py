@@ -90,8 +90,11 @@ def dimension_of(name: str, formulas: Sequence[Formula]) -> int:
     for formula in formulas:
         if formula.text == name:
             return formula.dimension
+    _, apart, between = name.partition("distance.")
+    if apart and name.startswith(apart) and between not in (*TRAITS, "x", "y"):  # a part may have that name
+        return 1
     trait = name.rpartition(".")[2]
-    return 2 if trait == "area" else int(trait in (*LENGTHS, *PLACES, "x", "y") or name.startswith("distance."))
+    return 2 if trait == "area" else int(trait in (*LENGTHS, *PLACES, "x", "y"))
 
 
 def unit_of(name: str, unit: str, formulas: Sequence[Formula]) -> str:
