@@ -70,7 +70,8 @@ def page(
     if not model.has_posterior:
         note(f"{run}: has no posterior (only em trains one): labels that you give do not change the parts")
     config = run / "config.yaml"
-    data = read_config(config).get("data", "DATA.yaml") if config.is_file() else "DATA.yaml"
+    data = str(read_config(config).get("data")) if config.is_file() else ""
+    data = data if data.endswith((".yaml", ".yml")) else "DATA.yaml"  # built-in data have a name alone
     with ExitStack() as stack:
         order, file = queued(_queue(queue), found), Path(data) if Path(data).is_file() else None
         workspace = Workspace(place, found, folder, model.schema, author or _user(), order, file)

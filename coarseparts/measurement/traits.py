@@ -29,7 +29,7 @@ def names_of(parts: Sequence[str], formulas: Sequence[Formula] = (), points: Seq
     own = [f"{part}.{trait}" for part in members(parts) for trait in TRAITS]
     placed = [f"{point}.{axis}" for point in points for axis in ("x", "y")]
     apart = [distance(*pair) for pair in _pairs(parts, points)]
-    return [*own, *placed, *apart, *(formula.text for formula in formulas)]
+    return list(dict.fromkeys([*own, *placed, *apart, *(formula.text for formula in formulas)]))
 
 
 def names_of_points(schema: Schema) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ def put(ask: Callable[..., Any], number: int, parts: np.ndarray = ONES, revision
 
 def labelled(out: Path) -> list[str]:
     """The images of the COCO file."""
-    return [image["file_name"] for image in json.loads((out / "coco.json").read_text())["images"]]
+    return [image["file_name"] for image in json.loads((out / "coco.json").read_text("utf-8"))["images"]]
 
 
 def test_labels_of_photographs_that_are_not_looked_at_now_stay(model, images: Path, tmp_path: Path) -> None:
@@ -202,6 +202,9 @@ def test_names_that_are_no_text_are_shown_and_saved(model, tmp_path: Path) -> No
         assert ask("GET", "/api/session")[0] == 200
         assert ask("GET", "/api/images")[1]["images"][0]["name"] == "b\\xe4r #1%20'\".png"
         assert put(ask, 0) == put(ask, 0, revision=1) == 200
+        assert labelled(space.out) == [space.entries[0].name], (
+            "the file is JSON in UTF-8, and names it as the disk does"
+        )
         body = {"image": 0, "points": [[0, 0], [30, 40]], "length": 1, "unit": "mm"}
         assert ask("PUT", "/api/scale", body)[0] == ask("PUT", "/api/scale", body)[0] == 200
         assert ask("GET", "/api/retrain")[0] == 200
