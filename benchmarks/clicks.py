@@ -1,4 +1,4 @@
-"""What an action of a person is worth: part mIoU after 0, 1, 2, 4, ... 16 of them, simulated on a run's test images.
+"""What an action of a person is worth: part mIoU after 0, 1, 2, 4, ... of them, simulated on a run's test images.
 
     python benchmarks/clicks.py RUN [DATA.yaml] [--orders 3] [--figure FILE.png]
 
@@ -7,8 +7,10 @@ that was said so far). First the visible keypoints in random order, one an actio
 strokes of a brush. "brush alone": strokes only, on what the part model sees in the image alone. A stroke goes where the
 largest patch of wrong pixels of one kind is, with a brush half as wide as its widest place, and paints what such
 a brush reaches within the patch: right pixels, and no wrong ones, the same for everybody. Photographs are at their own
-size; mIoU is pooled over the images, intervals are 95 % bootstrap ones over the images, the orders of keypoints being
-their mean. Below each the change since the column before; exit status 1 where one is below zero beyond chance.
+size, those of built-in data (a run of `coarseparts demo`) at that of its store; mIoU is pooled over the images and the
+mean over orders of keypoints, intervals are 95 % bootstrap ones over images and orders. Measured is after 1, 2, 4, ...
+keypoints and all of them, and after box, mask and strokes behind them. Below each the change since the column before;
+exit status 1 where one is below zero beyond chance.
 """
 
 from __future__ import annotations
@@ -23,13 +25,12 @@ import numpy as np
 from scipy import ndimage
 
 from coarseparts.data.sample import Sample
+from coarseparts.data.store import Store
 from coarseparts.evaluation.iou import iou
 from coarseparts.inference.evaluate import dataset_of, records_of
 from coarseparts.inference.model import Model, load
 from coarseparts.labels.schema import IGNORE
 
-SHOWN = (0, 1, 2, 4, 8, 9, 10, 12, 16)
-"""Actions after which is measured; the model is asked at these alone."""
 BATCH = 32
 AROUND = np.ones((3, 3), bool)
 
@@ -51,6 +52,25 @@ def stroke(parts: np.ndarray, true: np.ndarray) -> np.ndarray:
     way = centres == centres[np.unravel_index(depth.argmax(), depth.shape)]
     painted = patch & (ndimage.distance_transform_edt(~way) < radius)
     return np.where(painted, index, parts).astype(parts.dtype)
+
+
+def shown(points: int) -> list[int]:
+    """Numbers of actions after which is measured, of a schema with so many keypoints; the model is asked at these
+    alone."""
+    powers = [2**i for i in range(points.bit_length()) if 2**i < points]
+    return [0, *powers, *(points + more for more in (0, 1, 2, 4, 8))]
+
+
+def of_store(folder: Path, split: str) -> list[Sample]:
+    """The images with part masks of a split of built-in data, which a run's folder holds."""
+    store = Store.open(folder)
+    labels = {style: store.label(style) for style in store.styles}
+
+    def own(row: int) -> dict[str, np.ndarray]:
+        return {style: np.array(label[row]) for style, label in labels.items() if store.present[style][row]}
+
+    rows = store.rows(split, "parts").tolist()
+    return [Sample(store.names[i], np.array(store.image[i]), np.array(store.parts[i]), own(i)) for i in rows]
 
 
 def said(sample: Sample, names: Sequence[str], order: Sequence[str]) -> list[dict[str, Any]]:
@@ -81,12 +101,12 @@ def predicted(model: Model, samples: Sequence[Sample], given: Sequence[dict[str,
     return found
 
 
-def run(model: Model, samples: Sequence[Sample], orders: Sequence[Sequence[str]]) -> np.ndarray:
-    """(shown, N, P + 1, P + 1) confusion: each sample is labelled in its order, then corrected."""
+def run(model: Model, samples: Sequence[Sample], orders: Sequence[Sequence[str]], actions: list[int]) -> np.ndarray:
+    """(actions, N, P + 1, P + 1) confusion: each sample is labelled in its order, then corrected."""
     plans = [said(s, model.schema.keypoints, order) for s, order in zip(samples, orders, strict=True)]
     maps: list[np.ndarray] = []
     counts = []
-    for before, action in zip((-1, *SHOWN), SHOWN, strict=False):
+    for before, action in zip((-1, *actions), actions, strict=False):
         asked = [i for i, plan in enumerate(plans) if before < len(plan) - 1]
         given = [plans[i][min(action, len(plans[i]) - 1)] for i in asked]
         answers = predicted(model, [samples[i] for i in asked], given)
@@ -101,7 +121,7 @@ def run(model: Model, samples: Sequence[Sample], orders: Sequence[Sequence[str]]
 
 
 def miou(counts: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """(orders, shown, N, P + 1, P + 1) -> (shown,) percent, of the images ``rows``, the orders' mean."""
+    """(orders, actions, N, P + 1, P + 1) -> (actions,) percent, of the images ``rows``, the orders' mean."""
     pooled = counts[:, :, rows].sum(2)
     return 100 * np.mean([[np.nanmean(iou(each)[1:]) for each in one] for one in pooled], 0)
 
@@ -115,8 +135,11 @@ def main() -> int:
     parser.add_argument("--figure", type=Path)
     chosen = parser.parse_args()
     model = load(chosen.run, "cpu", flip=False)  # as the app looks
-    records = records_of(model, chosen.data or dataset_of(chosen.run), chosen.split)
-    samples = [record.load()[0] for record in records if "parts" in record.has]
+    if chosen.data is None and (chosen.run / "store").is_dir():
+        samples = of_store(chosen.run / "store", chosen.split)
+    else:
+        records = records_of(model, chosen.data or dataset_of(chosen.run), chosen.split)
+        samples = [record.load()[0] for record in records if "parts" in record.has]
     rng, points = np.random.default_rng(0), list(model.schema.keypoints)
     shuffled = [[list(rng.permutation(points)) for _ in samples] for _ in range(chosen.orders)]
     whole = [style for style in ("box", "mask") if style in model.styles]
@@ -124,13 +147,15 @@ def main() -> int:
         "keypoints, box, mask, brush": [[[*one, *whole] for one in each] for each in shuffled],
         "brush alone": [[[] for _ in samples]],
     }
-    draws = [rng.integers(0, len(samples), len(samples)) for _ in range(500)]
+    draws, actions = [rng.integers(0, len(samples), len(samples)) for _ in range(500)], shown(len(points))
     everything, curves, fell = np.arange(len(samples)), {}, False
     print(f"{len(samples)} images of split {chosen.split}, {chosen.orders} orders of keypoints; part mIoU, %")
-    print(f"{'actions':34s}" + "".join(f"{n:>21d}" for n in SHOWN))
+    print(f"{'actions':34s}" + "".join(f"{n:>21d}" for n in actions))
     for name, orders in ways.items():
-        counts = np.stack([run(model, samples, order) for order in orders])
-        curve, drawn = miou(counts, everything), np.stack([miou(counts, draw) for draw in draws])
+        counts = np.stack([run(model, samples, order, actions) for order in orders])
+        which = np.random.default_rng(1).integers(0, len(counts), (len(draws), len(counts)))
+        pairs = zip(which, draws, strict=True)
+        curve, drawn = miou(counts, everything), np.stack([miou(counts[some], draw) for some, draw in pairs])
         low, high = np.quantile(drawn, (0.025, 0.975), 0)
         curves[name] = curve, low, high
         print(f"{name:34s}" + "".join(f"{v:21.1f}" for v in curve))
@@ -140,11 +165,11 @@ def main() -> int:
         print(f"{'  change':34s}{'':21s}" + "".join(f"{step:>21s}" for step in steps), flush=True)
         fell |= bool((most < 0).any())
     if chosen.figure:
-        draw_figure(curves, chosen.figure)
+        draw_figure(curves, actions, chosen.figure)
     return int(fell)
 
 
-def draw_figure(curves: dict[str, tuple[np.ndarray, ...]], file: Path) -> None:
+def draw_figure(curves: dict[str, tuple[np.ndarray, ...]], actions: list[int], file: Path) -> None:
     from matplotlib.figure import Figure
 
     from coarseparts.report.figures import series_colours
@@ -152,8 +177,8 @@ def draw_figure(curves: dict[str, tuple[np.ndarray, ...]], file: Path) -> None:
     figure = Figure(figsize=(7, 4), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     for (name, (curve, low, high)), colour in zip(curves.items(), series_colours(curves).values(), strict=True):
-        axes.plot(SHOWN, curve, label=name, color=colour, marker="o", markersize=3)
-        axes.fill_between(SHOWN, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(actions, curve, label=name, color=colour, marker="o", markersize=3)
+        axes.fill_between(actions, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.set_xlabel("actions")
     axes.set_ylabel("part mIoU, %")
     axes.grid(alpha=0.3)

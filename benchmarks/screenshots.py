@@ -1,8 +1,11 @@
-"""Photographs the page of a running `coarseparts app` for docs/app.md: python benchmarks/screenshots.py LINK [FOLDER].
+"""Photographs the page of a running `coarseparts app` for docs/app.md, with the model that `coarseparts demo` trains.
 
-LINK is the one that `coarseparts app` prints. The third image of the list is opened, two of its keypoints are placed
-and it is left without saving; nothing is written but the pictures, into FOLDER (docs/pictures). It needs playwright and
-a Chromium.
+    python benchmarks/screenshots.py draw runs/demo-birds      # 24 birds that the demo has not seen
+    coarseparts app runs/demo/seed0 runs/demo-birds --no-browser
+    python benchmarks/screenshots.py LINK [FOLDER]             # LINK as `coarseparts app` prints it
+
+The third image of the list is opened, its first two visible keypoints are placed where they are, and it is left without
+saving; nothing is written but the pictures, into FOLDER (docs/pictures). It needs playwright and a Chromium.
 """
 
 from __future__ import annotations
@@ -15,11 +18,30 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
+from coarseparts.data.synthetic import birds
+
+DRAWN = {"count": 24, "size": 256, "seed": 77}
+SHOWN = 2
+"""Which of them is opened, from 0."""
 WINDOWS = {
     "app_grid": {"viewport": {"width": 960, "height": 600}, "color_scheme": "dark"},
     "app_image": {"viewport": {"width": 1120, "height": 780}},
     "app_phone": {"viewport": {"width": 360, "height": 740}, "has_touch": True},
 }
+
+
+def placed() -> dict[int, tuple[float, float]]:
+    """The first two visible keypoints of the image that is opened, by number from 1, as shares of its sides."""
+    points = birds.render(**DRAWN)["keypoints"][SHOWN]
+    seen = [i for i, (_, _, v) in enumerate(points) if v == 2][:2]
+    return {i + 1: (float(points[i, 0] / DRAWN["size"]), float(points[i, 1] / DRAWN["size"])) for i in seen}
+
+
+def draw(folder: str = "runs/demo-birds") -> None:
+    """Writes the photographs."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for i, image in enumerate(birds.render(**DRAWN)["image"]):
+        Image.fromarray(image).save(Path(folder, f"bird_{i:02d}.png"))
 
 
 def photograph(browser: Browser, link: str, name: str, file: Path) -> None:
@@ -30,12 +52,13 @@ def photograph(browser: Browser, link: str, name: str, file: Path) -> None:
     page.locator(".tile img").first.wait_for()
     page.wait_for_load_state("networkidle")
     if name != "app_grid":
-        page.locator(".tile button").nth(2).click()
+        page.locator(".tile button").nth(SHOWN).click()
         page.locator("#confidence:not(:empty)").wait_for()
         box = page.locator("#canvas").bounding_box()
         side = 0.96 * min(box["width"], box["height"])  # the images of the example are square
         left, top = box["x"] + (box["width"] - side) / 2, box["y"] + (box["height"] - side) / 2
-        for x, y in ((0.45, 0.42), (0.96, 0.27)):
+        for number, (x, y) in placed().items():
+            page.keyboard.press(str(number))  # chooses that keypoint
             page.mouse.click(left + x * side, top + y * side)
         page.mouse.move(0, 0)
         page.wait_for_timeout(500)  # the question waits for a pause
@@ -58,4 +81,7 @@ def main(link: str, folder: str = "docs/pictures") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1:2] == ["draw"]:
+        draw(*sys.argv[2:])
+    else:
+        main(*sys.argv[1:])

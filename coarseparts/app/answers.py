@@ -50,21 +50,26 @@ class Answers:
         self.model = model
         self._model_lock = threading.Lock()
         self._waiting = threading.Semaphore(WAITING)
-        self._photographs: OrderedDict[Path, Photograph] = OrderedDict()
+        self._photographs: OrderedDict[tuple[Path, int, int], Photograph] = OrderedDict()
         self._lock = threading.Lock()
 
     def photograph(self, path: Path) -> Photograph:
         """A photograph, decoded and upright. Raises Refused where it cannot be read."""
+        try:
+            now = path.stat()
+            key = path, now.st_mtime_ns, now.st_size  # a file may be written anew while it is looked at
+        except OSError:
+            key = path, 0, 0  # reading it says why
         with self._lock:
-            if path in self._photographs:
-                self._photographs.move_to_end(path)
-                return self._photographs[path]
+            if key in self._photographs:
+                self._photographs.move_to_end(key)
+                return self._photographs[key]
         try:
             found = read_photograph(path)
         except BadInput as error:
-            raise Refused(410, _without_paths(error)) from None
+            raise Refused(410, without_paths(error)) from None
         with self._lock:
-            self._photographs[path] = found
+            self._photographs[key] = found
             while len(self._photographs) > 1 and sum(p.array.nbytes for p in self._photographs.values()) > KEPT_BYTES:
                 self._photographs.popitem(last=False)
         return found
@@ -82,7 +87,7 @@ class Answers:
             try:
                 parts = self.model.predict(photograph.array, **scaled)
             except CoarsepartsError as error:
-                raise Refused(422, _without_paths(error)) from None
+                raise Refused(422, without_paths(error)) from None
         return _answer(parts, self.model, photograph.size)
 
     def of_samples(self, samples: list[Sample]) -> list[Prediction]:
@@ -91,7 +96,7 @@ class Answers:
             try:
                 return predict_samples(self.model.fast, samples)
             except CoarsepartsError as error:
-                raise Refused(422, _without_paths(error)) from None
+                raise Refused(422, without_paths(error)) from None
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -172,7 +177,7 @@ def _answer(parts: Parts, model: Model, size: tuple[int, int]) -> Answer:
     return Answer(maps, named, round(float(shown.mean()), 4) if len(shown) else 0.0)
 
 
-def _without_paths(error: CoarsepartsError) -> str:
+def without_paths(error: CoarsepartsError) -> str:
     """What went wrong, and the remedy, without the file's place."""
     if isinstance(error, BadInput):
         return "; ".join(f"{p.message}; {p.remedy}" if p.remedy else p.message for p in error.problems[:3])

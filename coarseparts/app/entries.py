@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,16 +10,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from coarseparts.app.requests import Labels
+
 JOURNAL = "journal.jsonl"
 STATUSES = ("new", "accepted", "corrected", "skipped", "damaged")
+SAVED = ("accepted", "corrected")
+"""Statuses of images whose parts a person stands for."""
 
 
 @dataclass
 class Entry:
-    """An image: ``name`` with forward slashes, ``path``; ``status`` of STATUSES, ``revision`` counts what was saved.
+    """An image: ``name`` with forward slashes, ``path``; ``status``: what became of it, of STATUSES but "damaged";
+    ``revision`` counts what was saved.
 
-    ``confidence`` 0..1 once the model has seen it; ``reason`` where it is damaged; ``labels`` given so far; ``size``
-    (width, height) once it has been opened; ``rank`` in the queue."""
+    ``confidence`` 0..1 once the model has seen it; ``reason`` where it cannot be worked on; ``size`` (width, height)
+    once it has been opened; ``rank`` in the queue. Of what was saved last: its status, ``saved_as``, the ``labels``,
+    the photograph's ``saved_size`` and ``pixels`` (``fingerprint``)."""
 
     name: str
     path: Path
@@ -26,9 +35,42 @@ class Entry:
     revision: int = 0
     confidence: float | None = None
     reason: str | None = None
-    labels: dict[str, Any] = field(default_factory=dict)
     size: tuple[int, int] | None = None
     rank: int | None = None
+    saved_as: str = "corrected"
+    labels: dict[str, Any] = field(default_factory=dict)
+    saved_size: tuple[int, int] | None = None
+    pixels: str = ""
+
+    @property
+    def shown(self) -> str:
+        """Its status in the list, of STATUSES."""
+        return "damaged" if self.reason else self.status
+
+    @property
+    def fits(self) -> bool:
+        """Whether the photograph still has the size that it had when it was saved."""
+        return None in (self.size, self.saved_size) or self.size == self.saved_size
+
+    def take(self, line: dict[str, Any]) -> None:
+        """What a line of the journal says becomes true."""
+        self.status, self.revision = line["status"], line["revision"]
+        self.saved_as = self.status if self.status in SAVED else self.saved_as
+        try:
+            if "labels" in line:
+                labels = dict(line["labels"])
+                mask = labels.pop("mask", None)
+                self.labels = Labels.model_validate(labels).model_dump() | {"mask": mask}
+            if "size" in line:
+                width, height = map(int, line["size"])
+                self.saved_size, self.pixels = (width, height), str(line.get("pixels", ""))
+        except (ValueError, TypeError):
+            self.labels = {}
+
+
+def fingerprint(array: np.ndarray) -> str:
+    """What tells a photograph (H, W, 3) uint8 from others, whatever its file says besides."""
+    return hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=8).hexdigest()
 
 
 def lines_of(file: Path) -> Iterator[dict[str, Any]]:
@@ -71,14 +113,15 @@ def coco_of(entries: Iterable[Entry], keypoints: Sequence[str]) -> dict[str, lis
     annotations: list[dict[str, Any]] = []
     categories: dict[tuple[str, ...], dict[str, Any]] = {}
     for entry in entries:
-        if entry.size is None:
+        if entry.saved_size is None:
             continue
-        (width, height), labels = entry.size, entry.labels
+        (width, height), labels = entry.saved_size, entry.labels
         images.append({"id": len(images) + 1, "file_name": entry.name, "width": width, "height": height})
-        placed = [name for name in keypoints if name in labels.get("keypoints", {})]
+        given = labels.get("keypoints", {})
+        placed = [*(name for name in keypoints if name in given), *sorted(given.keys() - set(keypoints))]
         label: dict[str, Any] = {}
         if placed:
-            points = (labels["keypoints"][name] for name in placed)
+            points = (given[name] for name in placed)
             label |= {"keypoints": [v for x, y in points for v in (x, y, 2)], "num_keypoints": len(placed)}
         if labels.get("mask"):
             label["segmentation"] = labels["mask"]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+MISTAKE = "Something went wrong here; the terminal says what."
+"""What a person is told of a mistake of ours."""
+
 
 class Refused(Exception):
     """``status`` of HTTP, one line for a person, without paths; ``more`` stands in the answer, too."""

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from coarseparts.app.errors import Refused
+from coarseparts.app.errors import MISTAKE, Refused
 from coarseparts.system.text import readable, short
 
 log = logging.getLogger("coarseparts.app")
@@ -93,7 +93,7 @@ class Guard:
             what = f"{type(error).__name__}: {short(str(error))}"
             log.error("%s %s: %s", scope["method"], readable(scope["path"]), what)
             if not begun:
-                await _answer(answered, 500, b'{"error": "Something went wrong here; the terminal says what."}', {})
+                await _answer(answered, 500, json.dumps({"error": MISTAKE}).encode(), {})
 
     def _addressed_here(self, headers: Headers) -> None:
         host = headers.get("host", "")

@@ -103,7 +103,8 @@ def samples_of(
             name, path = _meant(url, photographs)
         export = Path(folder, "task.json")
         kept = {key: task[key] for key in ("id",) if key in task}
-        kept |= {key: _drawn_on(task[key], controls) for key in ("annotations", "predictions") if key in task}
+        known = {**task, "annotations": task.get("annotations") or []}
+        kept |= {key: _drawn_on(known[key], controls) for key in ("annotations", "predictions") if key in known}
         export.write_text(json.dumps([kept | {"data": {"image": name}}]))
         try:
             labels = read_labels(model.schema, Crop(**model.crop), {name: path}, {"coco": export})

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -21,10 +24,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from coarseparts.app.answers import Answer, Answers
-from coarseparts.app.errors import Refused
+from coarseparts.app.entries import fingerprint
+from coarseparts.app.errors import MISTAKE, Refused
 from coarseparts.app.requests import Correction, Hold, Labels, Ruler, Status, encoded, labels_of, plane, read
 from coarseparts.app.workspace import Workspace
 from coarseparts.report.palette import colours
+from coarseparts.system.text import readable
 
 STATIC = Path(__file__).parent / "static"
 MOST_BYTES = 64 * 2**20
@@ -34,8 +39,16 @@ THUMBNAIL = 160
 def page_app(workspace: Workspace, answers: Answers, title: str = "", retrain: str = "") -> FastAPI:
     """The application, without its ``guard.Guard``. ``title``: what is looked at; ``retrain``: the command that learns
     from the corrections."""
-    app = application()
     schema, model = workspace.schema, answers.model
+    keypoints = list(schema.keypoints) if "keypoints" in model.styles else []
+    images_hash = hashlib.sha256(json.dumps([entry.name for entry in workspace.entries]).encode()).hexdigest()[:16]
+
+    def of_these_images(request: Request) -> None:
+        """An image is named by its place in a list, which a page may have from before the server was started anew."""
+        if request.headers.get("x-coarseparts-images", images_hash) != images_hash:
+            raise Refused(412, "The list of images has changed since this page was opened; load the page again.")
+
+    app = application(dependencies=[Depends(of_these_images)])
 
     @app.get("/api/session")
     def session() -> dict[str, Any]:
@@ -45,12 +58,13 @@ def page_app(workspace: Workspace, answers: Answers, title: str = "", retrain: s
             for i, (name, hue) in enumerate(zip(schema.parts, hues, strict=True), start=1)
         ]
         return {
-            "title": title,
+            "title": readable(title),
+            "images": images_hash,
             "key": workspace.key,
             "version": version("coarseparts"),
             "parts": parts,
             "overlapping": schema.overlapping,
-            "keypoints": list(schema.keypoints) if "keypoints" in model.styles else [],
+            "keypoints": keypoints,
             "posterior": model.has_posterior,
             "author": workspace.author,
             "writable": workspace.writable,
@@ -70,9 +84,13 @@ def page_app(workspace: Workspace, answers: Answers, title: str = "", retrain: s
 
     @app.get("/api/images/{number}")
     def image(number: int) -> dict[str, Any]:
-        if workspace.entry(number).status != "damaged":
-            opened(workspace, answers, number)
-        return workspace.described(number)
+        pixels = ""
+        with suppress(Refused):  # what is wrong with it is told as its reason
+            array = opened(workspace, answers, number)
+            pixels = fingerprint(array) if workspace.entry(number).pixels else ""
+        about = workspace.described(number, pixels)
+        about["labels"]["keypoints"] = {k: v for k, v in about["labels"]["keypoints"].items() if k in keypoints}
+        return about
 
     @app.get("/api/images/{number}/photo")
     def photo(number: int, max: int = Query(2048, ge=64, le=4096)) -> Response:
@@ -125,7 +143,7 @@ def page_app(workspace: Workspace, answers: Answers, title: str = "", retrain: s
     @app.get("/api/retrain")
     def how_to_retrain() -> dict[str, Any]:
         lines = workspace.source_lines() if workspace.saved else []
-        return {"command": retrain, "new_masks": len(workspace.saved), "data_file_lines": lines}
+        return {"command": readable(retrain), "new_masks": len(workspace.saved), "data_file_lines": lines}
 
     @app.put("/api/scale")
     async def scale(request: Request) -> dict[str, Any]:
@@ -159,6 +177,10 @@ def application(**described: Any) -> FastAPI:
         where = ".".join(str(part)[:40] for part in first["loc"][1:])
         return JSONResponse({"error": f"The request is not understood: {where}: {first['msg'][:200]}."}, 422)
 
+    def mistaken(_: Request, __: Exception) -> Response:
+        return JSONResponse({"error": MISTAKE}, 500)  # the guard writes what it was to the terminal
+
+    app.add_exception_handler(Exception, mistaken)
     app.add_exception_handler(Refused, refused)
     app.add_exception_handler(ClientDisconnect, lambda *_: Response(status_code=400))  # nobody is there to read it
     app.add_exception_handler(HTTPException, unknown)
@@ -167,14 +189,15 @@ def application(**described: Any) -> FastAPI:
 
 
 def opened(workspace: Workspace, answers: Answers, number: int) -> np.ndarray:
-    """(H, W, 3) uint8: an image, whose size is known afterwards. Raises Refused, and marks it, where it is damaged."""
+    """(H, W, 3) uint8: an image, whose size is known afterwards. Raises Refused, and notes why, where it is damaged."""
     entry = workspace.entry(number)
     try:
+        workspace.usable(entry)
         photograph = answers.photograph(entry.path)
     except Refused as refusal:
-        workspace.damaged(number, str(refusal))
+        entry.reason = str(refusal)
         raise
-    entry.size = photograph.size
+    entry.size, entry.reason = photograph.size, None
     return photograph.array
 
 
@@ -193,11 +216,21 @@ def look(workspace: Workspace, answers: Answers, number: int, given: Labels) -> 
 
 def _save(workspace: Workspace, answers: Answers, number: int, given: Correction) -> dict[str, Any]:
     schema, entry = workspace.schema, workspace.entry(number)
-    if entry.size is None:
-        opened(workspace, answers, number)
+    workspace.usable(entry)
+    pixels = ""
+    try:
+        pixels = fingerprint(opened(workspace, answers, number))
+    except Refused:  # the photograph went while it was worked on; the work need not
+        if entry.size is None:
+            raise
     assert entry.size is not None
     if unknown := given.labels.keypoints.keys() - set(schema.keypoints):
         raise Refused(422, f"There is no keypoint {min(unknown)!r}.")
+    # Those that this model has no word for stay as they were saved with another one.
+    placed = set(schema.keypoints) if "keypoints" in answers.model.styles else set()
+    if entry.fits:
+        kept = {name: at for name, at in entry.labels.get("keypoints", {}).items() if name not in placed}
+        given.labels.keypoints = kept | given.labels.keypoints
     if schema.overlapping:
         if not isinstance(given.parts, dict) or given.parts.keys() != set(schema.parts):
             raise Refused(422, f"The parts must be one map each of {', '.join(schema.parts)}.")
@@ -207,7 +240,7 @@ def _save(workspace: Workspace, answers: Answers, number: int, given: Correction
             raise Refused(422, "The parts must be one map of indices.")
         maps = [plane(given.parts, entry.size, largest=len(schema.parts))]
     mask = None if given.labels.mask is None else plane(given.labels.mask, entry.size)
-    workspace.save(number, maps, mask, given)
+    workspace.save(number, maps, mask, given, pixels)
     name = workspace.saved_name(number)
     return {"revision": entry.revision, "status": entry.status, "path_name": name}
 

@@ -19,7 +19,7 @@ REMEDY = "name a folder of photographs"
 def photographs(run: Path, given: Sequence[Path]) -> tuple[Path, list[tuple[str, Path]]]:
     """The folder that all of them lie in, and (name relative to it, path) of each, sorted. ``given``: folders and
     files; none of them: the training images of ``run``'s dataset file. Raises BadInput."""
-    places = [Path(os.path.realpath(path)) for path in given] or _of_run(run)
+    places = _places(run, given)
     problems = [Problem(str(path), "is missing", REMEDY) for path in places if kind(path) is None]
     if problems:
         raise BadInput(problems)
@@ -31,6 +31,21 @@ def photographs(run: Path, given: Sequence[Path]) -> tuple[Path, list[tuple[str,
     if not found:
         raise BadInput(Problem(", ".join(map(str, places)), "holds no image", REMEDY))
     return common, sorted((path.relative_to(common).as_posix(), path) for path in found)
+
+
+def refuse_inside(run: Path, given: Sequence[Path], out: Path) -> None:
+    """Raises BadInput where corrections in ``out`` would lie in a folder of photographs (arguments as of
+    ``photographs``)."""
+    folder = Path(os.path.realpath(out))
+    for place in _places(run, given):
+        within = folder.relative_to(place).parts if folder.is_relative_to(place) else None
+        if within is not None and kind(place) == "folder" and not any(part.startswith(".") for part in within):
+            message = "is in the folder of the images: the next time, its part masks would be taken for photographs"
+            raise BadInput(Problem(str(out), message, "choose a folder elsewhere with --out"))
+
+
+def _places(run: Path, given: Sequence[Path]) -> list[Path]:
+    return [Path(os.path.realpath(path)) for path in given] or _of_run(run)
 
 
 def _of_run(run: Path) -> list[Path]:
@@ -62,4 +77,4 @@ def queued(names: Sequence[str], photographs: Sequence[tuple[str, Path]]) -> lis
 def beside(place: Path) -> Path:
     """Where corrections of the photographs in a folder are kept by default: beside it, for in it they would be taken
     for photographs."""
-    return place.with_name(f"{place.name or 'images'}_corrected")
+    return place.parent / f"{place.name or 'images'}_corrected"

@@ -16,11 +16,11 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from coarseparts.app.errors import Refused
-from coarseparts.labels.schema import Schema
+from coarseparts.labels.schema import LONGEST, Schema
 from coarseparts.system.limits import is_machines
 
 Number = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
-Name = Annotated[str, Field(max_length=200)]
+Name = Annotated[str, Field(max_length=LONGEST)]
 Window = Annotated[str, Field(pattern=r"^[0-9a-zA-Z-]{1,64}$")]
 Plane = Annotated[str, Field(max_length=200_000_000)]
 """A PNG in base64."""
@@ -127,7 +127,7 @@ async def read(request: Request, kind: type[Body]) -> Body:
 async def read_photograph(request: Request) -> Photograph:
     """A picture with labels: all in JSON, or as a form sends it, a file ``image`` and a text ``labels``. Raises
     Refused."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         return await read(request, Photograph)
     async with request.form(max_files=1, max_fields=1, max_part_size=MOST_LABELS) as form:
         picture, labels = form.get("image"), form.get("labels", "{}")
@@ -182,6 +182,8 @@ def picture_of(text: str, formats: tuple[str, ...], most_pixels: int) -> Image.I
         return picture
     except binascii.Error:
         raise Refused(422, "A picture is not in base64.") from None
+    except Image.DecompressionBombError:  # from its header alone, as below
+        raise Refused(413, f"A picture has more pixels than {most_pixels:,}.") from None
     except Refused:
         raise
     except Exception as error:  # whatever Pillow's decoders raise on damage

@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse
 from starlette.concurrency import run_in_threadpool
 
 from coarseparts.app import label_studio
-from coarseparts.app.answers import Answers
+from coarseparts.app.answers import Answers, without_paths
 from coarseparts.app.described import page
 from coarseparts.app.errors import Refused
 from coarseparts.app.label_studio import Controls, asked_of, regions
@@ -25,6 +25,7 @@ from coarseparts.data import images as files
 from coarseparts.data.formats.outlines import outer_rings, simplified
 from coarseparts.data.images import list_images, pixels
 from coarseparts.inference.predict import Prediction
+from coarseparts.system.problems import BadInput
 
 FORM = {
     "multipart/form-data": {
@@ -152,7 +153,10 @@ def _by_name(folders: Sequence[Path]) -> dict[str, Path]:
 
 def _picture(text: str) -> np.ndarray:
     """(H, W, 3) uint8, upright. Raises Refused."""
-    return pixels(picture_of(text, FORMATS, files.allowed()), "the picture")[0]
+    try:
+        return pixels(picture_of(text, FORMATS, files.allowed()), "the picture")[0]
+    except BadInput as error:
+        raise Refused(422, f"The picture {without_paths(error)}") from None
 
 
 def _parts(answers: Answers, given: Photograph) -> dict[str, Any]:

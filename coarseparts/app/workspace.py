@@ -1,9 +1,8 @@
 """The photographs that are looked at, by number, what became of each, and the corrections that are kept.
 
-OUT/parts/<stem>.png         index maps, as a dataset file reads ``part_masks`` (overlapping: parts/<part>/<stem>.png)
+OUT/parts, skipped, older    the part masks (``part_files``)
 OUT/coco.json                the keypoints, masks and boxes that were given
 OUT/journal.jsonl            a line whenever something was saved: when, by whom, what became of the image, its labels
-OUT/older/<stem>.<n>.png     what was there before, never written over
 OUT/scale.csv                lengths measured with the ruler, as ``coarseparts measure --scale`` reads them
 
 What became of an image is what its last line in the journal says; a line that was cut off counts for nothing. A map is
@@ -12,42 +11,48 @@ written before its line, so a stop between the two leaves a map that the next sa
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import math
 import os
 import threading
 import time
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from pycocotools import mask as coco_mask
 
-from coarseparts.app.entries import JOURNAL, STATUSES, Entry, add_line, coco_of, lines_of
+from coarseparts.app.entries import JOURNAL, SAVED, STATUSES, Entry, add_line, coco_of, lines_of
 from coarseparts.app.errors import Refused
-from coarseparts.app.requests import Correction, Labels, Ruler, Status
+from coarseparts.app.part_files import PartFiles
+from coarseparts.app.requests import Correction, Ruler, Status
 from coarseparts.data.formats.document_builder import rle, write_json
 from coarseparts.data.images import stem
 from coarseparts.labels.schema import Schema
-from coarseparts.report.palette import colours
+from coarseparts.measurement.scale import with_line
 from coarseparts.system.files import write_whole
-from coarseparts.system.text import csv_cell, readable
+from coarseparts.system.problems import BadInput, Problem
+from coarseparts.system.text import listed, readable, short
 
 HELD = 60.0
 """Seconds after which an image that a window has open counts as closed, where the window says nothing more."""
+
+ALIKE = "Another image has this name but for its ending, and both would have one part mask; rename one and start again."
+AGAIN = "correct it or move it away; nothing was saved"
 
 
 class Workspace:
     """``images`` (name, path), sorted by name, of the folder ``place``; ``out``: where corrections are kept;
     ``author``: who saves where a request does not say; ``queue``: names in the order in which they are worth a look;
-    ``data``: the dataset file that the corrections are to go into."""
+    ``data``: the dataset file that the corrections are to go into. Raises BadInput where ``out`` holds corrections of
+    other parts than those of ``schema``."""
 
     def __init__(
         self,
@@ -62,16 +67,22 @@ class Workspace:
         self.images = place
         self.entries = [Entry(name, path) for name, path in images]
         self.out, self.schema, self.author, self.data = out, schema, author, data
-        self._colours = colours(len(schema.parts))
+        self.files = PartFiles(out, schema)
         self._lock = threading.RLock()
         self._holders: dict[int, tuple[str, float]] = {}
         numbers = {entry.name: number for number, entry in enumerate(self.entries)}
         for rank, name in enumerate(queue, start=1):
             if name in numbers:
                 self.entries[numbers[name]].rank = rank
-        self._by_name = numbers
+        stems = Counter(stem(entry.name) for entry in self.entries)
+        self._alike = {entry.name for entry in self.entries if stems[stem(entry.name)] > 1}
+        for entry in self.entries:
+            entry.reason = ALIKE if entry.name in self._alike else None
+        known = {entry.name: entry for entry in self.entries}
         for line in lines_of(self.out / JOURNAL):
-            self._take(line)
+            self._of_these_parts(line)
+            known.setdefault(line["image"], Entry(line["image"], place / line["image"])).take(line)
+        self._others = [entry for name, entry in known.items() if name not in numbers]
 
     # ---- what there is ----------------------------------------------------------------------------------------------
 
@@ -85,15 +96,15 @@ class Workspace:
         """The images of a page of the grid, how many there are of each status, and in all that match."""
         counts = dict.fromkeys(STATUSES, 0)
         chosen = []
-        wanted = query.casefold()
+        wanted = _plain(query)
         for number, entry in enumerate(self.entries):
-            counts[entry.status] += 1
-            if status in ("", entry.status) and wanted in entry.name.casefold():
+            counts[entry.shown] += 1
+            if status in ("", entry.shown) and wanted in _plain(entry.name):
                 chosen.append((number, entry))
         keys = {
             "name": lambda entry: entry.name,
             "confidence": lambda entry: entry.confidence,
-            "status": lambda entry: STATUSES.index(entry.status),
+            "status": lambda entry: STATUSES.index(entry.shown),
             "queue": lambda entry: entry.rank,
         }
         key = keys.get(sort, keys["name"])
@@ -105,7 +116,7 @@ class Workspace:
             {
                 "id": number,
                 "name": readable(entry.name),
-                "status": entry.status,
+                "status": entry.shown,
                 "confidence": entry.confidence,
                 "reason": entry.reason,
                 "queue_rank": entry.rank,
@@ -114,9 +125,10 @@ class Workspace:
         ]
         return {"total": len(known), "counts": {k: v for k, v in counts.items() if v}, "images": images}
 
-    def described(self, number: int) -> dict[str, Any]:
-        """An image as the page opens it."""
-        entry, labels = self.entry(number), self.entry(number).labels
+    def described(self, number: int, pixels: str = "") -> dict[str, Any]:
+        """An image as the page opens it; ``pixels``: its ``fingerprint`` now."""
+        entry = self.entry(number)
+        labels = entry.labels if entry.fits else {}
         width, height = entry.size or (0, 0)
         shown = {
             "keypoints": labels.get("keypoints", {}),
@@ -128,32 +140,24 @@ class Workspace:
             "name": readable(entry.name),
             "width": width,
             "height": height,
-            "status": entry.status,
+            "status": entry.shown,
             "revision": entry.revision,
             "reason": entry.reason,
             "labels": shown,
-            "corrected": self._maps(entry)[0].is_file(),
+            "corrected": self.files.of(entry.name)[0].is_file(),
+            "another": bool(pixels and entry.pixels) and pixels != entry.pixels,
             "held_by": self._holder(number),
         }
 
-    def damaged(self, number: int, reason: str) -> None:
-        """An image turned out to be damaged."""
-        entry = self.entry(number)
-        entry.status, entry.reason = "damaged", reason
+    def usable(self, entry: Entry) -> None:
+        """Raises Refused where an image cannot be worked on whatever its file holds."""
+        if entry.name in self._alike:
+            raise Refused(410, ALIKE)
 
     def parts(self, number: int) -> list[np.ndarray]:
-        """The maps that were saved for an image: one of indices, or of overlapping parts one of 0 and 255 each. Raises
-        Refused where there are none."""
-        found = []
-        for file in self._maps(self.entry(number)):
-            try:
-                with Image.open(file, formats=["PNG"]) as picture:
-                    found.append(np.asarray(picture))
-            except FileNotFoundError:
-                raise Refused(404, "Nothing has been saved for this image.") from None
-            except (OSError, ValueError, SyntaxError):
-                raise Refused(410, "What was saved for this image cannot be read any more.") from None
-        return found
+        """The maps that were saved for an image (``PartFiles.read``). Raises Refused."""
+        entry = self.entry(number)
+        return self.files.read(entry.name, entry.size or entry.saved_size or (0, 0))
 
     def mask(self, number: int) -> np.ndarray:
         """(H, W) uint8, 0 or 255: the object's mask that was given for an image. Raises Refused where there is none."""
@@ -191,8 +195,11 @@ class Workspace:
 
     # ---- what is saved ----------------------------------------------------------------------------------------------
 
-    def save(self, number: int, maps: Sequence[np.ndarray], mask: np.ndarray | None, given: Correction) -> Entry:
-        """Keeps corrected parts and the labels that were given: all of it or nothing.
+    def save(
+        self, number: int, maps: Sequence[np.ndarray], mask: np.ndarray | None, given: Correction, pixels: str = ""
+    ) -> Entry:
+        """Keeps corrected parts and the labels that were given: all of it or nothing. ``pixels``: the photograph's
+        ``fingerprint``.
 
         Raises Refused: 409 where somebody saved since ``given.revision``, 507 or 403 where the disk does not take it.
         """
@@ -202,31 +209,32 @@ class Workspace:
             labels: dict[str, Any] = {"keypoints": given.labels.keypoints, "box": given.labels.box, "mask": None}
             if mask is not None and mask.any():
                 labels["mask"] = rle(mask > 127)
-            files = self._maps(entry)
-            pictures = [Image.fromarray(each) for each in maps]
-            if not self.schema.overlapping:
-                pictures[0].putpalette([0, 0, 0, *self._colours.astype(np.uint8).ravel().tolist()])
-            for file in files:
-                self._put_aside(file, entry.revision)
-            for file, picture in zip(files, pictures, strict=True):
-                _write(file, lambda target, picture=picture: picture.save(target, "PNG"))
-            about = {"seconds": round(given.seconds, 1), "size": [maps[0].shape[1], maps[0].shape[0]], "labels": labels}
-            self._note(entry, given.status, given.author, about)
-            write_json(coco_of(self.saved, self.schema.keypoints), self.out / "coco.json")
+            about = {
+                "seconds": round(given.seconds, 1),
+                "size": [maps[0].shape[1], maps[0].shape[0]],
+                "pixels": pixels,
+                "parts": list(self.schema.parts),
+                "overlapping": self.schema.overlapping,
+                "labels": labels,
+            }
+            with self.files.written(entry.name, maps, entry.revision):
+                self._note(entry, given.status, given.author, about)
         return entry
 
     def settle(self) -> None:
         """Writes the labels again, which a stop while saving may have left out. Raises Refused."""
         if self.saved:
             with self._lock, _told():
-                write_json(coco_of(self.saved, self.schema.keypoints), self.out / "coco.json")
+                self._write_labels()
 
     def set_status(self, number: int, given: Status) -> Entry:
-        """Notes what becomes of an image. Raises Refused as ``save`` does."""
-        entry = self.entry(number)
+        """Notes what becomes of an image: parts that were saved are set aside where it is skipped, and brought back
+        where it is taken up again. Raises Refused as ``save`` does."""
+        entry, skip = self.entry(number), given.status == "skipped"
         with self._lock, _told():
             self._current(entry, given.revision)
-            self._note(entry, given.status, "", {})
+            with self.files.moved(entry.name, skip, entry.revision) as moved:
+                self._note(entry, entry.saved_as if moved and not skip else given.status, "", {})
         return entry
 
     def measure(self, given: Ruler) -> float:
@@ -235,22 +243,21 @@ class Workspace:
         (ax, ay), (bx, by) = given.points
         per_unit = math.hypot(ax - bx, ay - by) / given.length
         if not 1e-6 <= per_unit <= 1e6:
-            raise Refused(422, "The two points are too near to each other for that length.")
+            raise Refused(422, "The two points are too near to each other, or too far apart, for that length.")
         with self._lock, _told():
-            file, rows = self.out / "scale.csv", {}
-            if file.is_file():
-                with file.open(newline="", encoding="utf-8") as text:
-                    rows = {row[0]: row for row in csv.reader(text) if len(row) == 3 and row[0] != "image"}
-            rows[csv_cell(entry.name)] = [csv_cell(entry.name), f"{per_unit:.8g}", given.unit]
-            out = io.StringIO()
-            csv.writer(out, lineterminator="\n").writerows([["image", "pixels_per_unit", "unit"], *rows.values()])
-            _write(file, lambda target: target.write(out.getvalue().encode("utf-8", "surrogatepass")))
+            file = self.out / "scale.csv"
+            try:
+                text = with_line(file, entry.name, per_unit, given.unit)
+            except BadInput as error:
+                raise Refused(422, f"scale.csv among the corrections {error.problems[0].message}; {AGAIN}") from None
+            write_whole(file, text.encode("utf-8"), sync=True)
         return per_unit
 
     @property
     def saved(self) -> list[Entry]:
-        """Images whose parts a person stands for."""
-        return [entry for entry in self.entries if entry.status in ("corrected", "accepted")]
+        """Images whose parts a person stands for, those in the folder that are not looked at now, too."""
+        there = (entry for entry in self._others if entry.status in SAVED and entry.path.is_file())
+        return [*(entry for entry in self.entries if entry.status in SAVED), *there]
 
     @property
     def key(self) -> str:
@@ -260,7 +267,7 @@ class Workspace:
 
     def saved_name(self, number: int) -> str:
         """Where an image's parts are kept, relative to the folder of the corrections."""
-        return self._maps(self.entry(number))[0].relative_to(self.out).as_posix()
+        return readable(self.files.of(self.entry(number).name)[0].relative_to(self.out).as_posix())
 
     def source_lines(self) -> list[str]:
         """A source of the dataset file ``data`` that reads what was saved: paths are relative to its folder where they
@@ -269,7 +276,8 @@ class Workspace:
         where = {"images": images, "part_masks": f"{out}/parts", "coco": f"{out}/coco.json"}
         return [
             "- split: train",
-            *(f"  {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in where.items()),
+            # What no UTF-8 can hold, as escapes.
+            *(f"  {key}: {json.dumps(value, ensure_ascii=not _is_text(value))}" for key, value in where.items()),
         ]
 
     def _named(self, folder: Path) -> str:
@@ -284,19 +292,6 @@ class Workspace:
             place = place.parent
         return os.access(place, os.W_OK)
 
-    def _maps(self, entry: Entry) -> list[Path]:
-        folders = self.schema.maps.folders(self.schema.parts) or ("",)
-        return [self.out / "parts" / folder / f"{stem(entry.name)}.png" for folder in folders]
-
-    def _put_aside(self, file: Path, revision: int) -> None:
-        if not file.is_file():
-            return
-        name = stem(file.relative_to(self.out / "parts").as_posix())
-        number = revision
-        while (older := self.out / "older" / f"{name}.{number}.png").exists():
-            number += 1
-        write_whole(older, file.read_bytes())
-
     def _current(self, entry: Entry, revision: int) -> None:
         if entry.revision != revision:
             raise Refused(409, "Somebody has saved this image meanwhile.", revision=entry.revision)
@@ -310,31 +305,42 @@ class Workspace:
             "revision": entry.revision + 1,
             **about,
         }
-        add_line(self.out / JOURNAL, line)
-        self._take(line)
-
-    def _take(self, line: dict[str, Any]) -> None:
-        number = self._by_name.get(line["image"])
-        if number is None:
-            return
-        entry = self.entries[number]
-        entry.status, entry.revision = line["status"], line["revision"]
+        after = replace(entry)
+        after.take(line)
+        self._write_labels(after)
         try:
-            if "labels" in line:
-                labels = dict(line["labels"])
-                mask = labels.pop("mask", None)
-                entry.labels = Labels.model_validate(labels).model_dump() | {"mask": mask}
-            if "size" in line:
-                width, height = map(int, line["size"])
-                entry.size = width, height
-        except (ValueError, TypeError):
-            entry.labels = {}
+            add_line(self.out / JOURNAL, line)
+        except OSError:
+            with suppress(OSError):
+                self._write_labels()
+            raise
+        entry.take(line)
+
+    def _write_labels(self, after: Entry | None = None) -> None:
+        """Writes the COCO file of what is saved; ``after``: an image as it will be."""
+        saved = {entry.name: entry for entry in self.saved}
+        if after is not None:
+            saved.pop(after.name, None)
+            saved |= {after.name: after} if after.status in SAVED else {}
+        if saved or (self.out / "coco.json").exists():
+            entries = [saved[name] for name in sorted(saved)]
+            write_json(coco_of(entries, self.schema.keypoints), self.out / "coco.json")
+
+    def _of_these_parts(self, line: dict[str, Any]) -> None:
+        theirs = line.get("parts", list(self.schema.parts)), line.get("overlapping", self.schema.overlapping)
+        if theirs != (list(self.schema.parts), self.schema.overlapping):
+            ours = listed(map(short, self.schema.parts))
+            message = f"holds corrections of other parts, {short(theirs[0], 200)}; this model has {ours}"
+            raise BadInput(Problem(str(self.out), message, "take another folder with --out"))
 
 
-def _write(file: Path, write: Any) -> None:
-    data = io.BytesIO()
-    write(data)
-    write_whole(file, data.getvalue())
+def _is_text(value: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _plain(text: str) -> str:
+    """A name as it is searched for, however its accents are encoded."""
+    return unicodedata.normalize("NFC", readable(text)).casefold()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import getpass
+import shlex
 import webbrowser
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from coarseparts.cli.choices import Device, MaxPixels, Run
 from coarseparts.cli.help import DataOption, OutputOption, PlaceOption, verb
 from coarseparts.cli.terminal import note, say
 from coarseparts.system.problems import BadInput, Problem, unreadable
+from coarseparts.system.text import from_csv_cell
 
 app = help.app()
 
@@ -55,7 +57,7 @@ def page(
     from coarseparts.app.answers import Ahead, Answers
     from coarseparts.app.errors import Refused
     from coarseparts.app.page import MOST_BYTES, looks_ahead, page_app
-    from coarseparts.app.places import beside, photographs, queued
+    from coarseparts.app.places import beside, photographs, refuse_inside
     from coarseparts.app.workspace import Workspace
     from coarseparts.inference.model import load
     from coarseparts.system.locks import hold
@@ -65,12 +67,14 @@ def page(
     model = load(run, options.device(device), flip=False)
     place, found = photographs(run, images or [])
     folder = out or beside(place)
+    refuse_inside(run, images or [], folder)
     if not model.has_posterior:
         note(f"{run}: has no posterior (only em trains one): labels that you give do not change the parts")
     config = run / "config.yaml"
-    data = read_config(config).get("data", "DATA.yaml") if config.is_file() else "DATA.yaml"
+    data = str(read_config(config).get("data")) if config.is_file() else ""
+    data = data if data.endswith((".yaml", ".yml")) else "DATA.yaml"  # built-in data have a name alone
     with ExitStack() as stack:
-        order, file = queued(_queue(queue), found), Path(data) if Path(data).is_file() else None
+        order, file = _order(queue, found), Path(data) if Path(data).is_file() else None
         workspace = Workspace(place, found, folder, model.schema, author or _user(), order, file)
         if workspace.writable:
             folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +88,9 @@ def page(
         stack.callback(ahead.stop)
         bound = running.listening(host, port)
         title = f"{place.name}: {len(found)} images"
-        application = page_app(workspace, answers, title, f"coarseparts train {data} --out {run}-2")
+        application = page_app(
+            workspace, answers, title, f"coarseparts train {shlex.quote(data)} --out {shlex.quote(f'{run}-2')}"
+        )
 
         def ready(link: str) -> None:
             say(f"{len(found)} images; open {link}")
@@ -103,6 +109,17 @@ def _user() -> str:
         return ""
 
 
+def _order(file: Path | None, found: list[tuple[str, Path]]) -> list[str]:
+    """The names of the photographs ``found`` in the order of a queue, if there is one."""
+    from coarseparts.app.places import queued
+
+    names = list(dict.fromkeys(_queue(file)))
+    order = queued(names, found)
+    if left := len(names) - len(order):
+        note(f"{file}: {left:,} of its {len(names):,} images are none of these, or might be several, and have no place")
+    return order
+
+
 def _queue(file: Path | None) -> list[str]:
     if file is None:
         return []
@@ -117,4 +134,4 @@ def _queue(file: Path | None) -> list[str]:
         ) from None
     if rows and "image" not in rows[0]:
         raise BadInput(Problem(str(file), "has no column image", "write it with `coarseparts next`"))
-    return [row["image"] or "" for row in rows]
+    return [from_csv_cell(row["image"] or "") for row in rows]

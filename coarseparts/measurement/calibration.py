@@ -10,6 +10,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from coarseparts.labels.schema import IGNORE
 from coarseparts.measurement.intervals import Calibration, Values, strangeness
 from coarseparts.measurement.traits import names_of_points, values_of
 from coarseparts.system.documents import DocumentError, load_json
+from coarseparts.system.errors import Failed
 from coarseparts.system.problems import BadInput, errors
 from coarseparts.training.claims import write
 
@@ -70,7 +72,8 @@ def calibration_of(run: Path, model: Model, data: Path | None = None, styles: Se
     valid = validation(model, records_of(model, data or dataset_of(run), "val"), styles)
     measured = calibrate(model, valid, styles, reference(model, _learned(model, run)))
     if data is None:
-        write(file, _text(known, measured))
+        with suppress(Failed):  # somebody else's folder, or a full disk: it is measured again the next time
+            write(file, _text(known, measured))
     return measured
 
 

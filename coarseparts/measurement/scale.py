@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from coarseparts.data.images import opened
 from coarseparts.system.limits import is_machines
 from coarseparts.system.problems import BadInput, Problem, capped, unreadable
-from coarseparts.system.text import listed, short
+from coarseparts.system.text import csv_cell, from_csv_cell, listed, readable, short
 
 COLUMNS = ("image", "pixels_per_unit", "unit")
 LARGEST = 1_000_000
@@ -48,8 +49,9 @@ def read_scale(given: str | Path | None, images: Iterable[tuple[str, Path]]) -> 
         return Scale(), []
     if str(given) == OWN:
         return _own(images)
-    found = _read(Path(given))
+    lines = _read(Path(given))
     images = list(images)
+    found = {name: lines[readable(name)] for name, _ in images if readable(name) in lines}
     missing = [Problem(str(given), f"has no line for {name}", _REMEDY) for name, _ in images if name not in found]
     if missing:
         raise BadInput(capped(missing))
@@ -60,7 +62,31 @@ def read_scale(given: str | Path | None, images: Iterable[tuple[str, Path]]) -> 
     return Scale(units[0] if units else "px", {name: found[name][0] for name, _ in images}), []
 
 
-def _read(file: Path) -> dict[str, tuple[float, str]]:
+def with_line(file: Path, name: str, pixels_per_unit: float, unit: str) -> str:
+    """The text of a file of scales, which may be missing, with this line for an image in place of any that it has;
+    what else stands there stays. Raises BadInput where it is no such file."""
+    columns, rows = _rows(file) if file.exists() else (list(COLUMNS), [])
+    own = dict(zip(COLUMNS, (csv_cell(name), f"{pixels_per_unit:.8g}", unit), strict=True))
+    kept = [cells for _, cells in rows]
+    there = [cells for cells in kept if _named(cells) == readable(name)]
+    for cells in there or [{}]:
+        cells |= own
+        if not there:
+            kept.append(cells)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({column: cells.get(column) or "" for column in columns} for cells in kept)
+    return out.getvalue()
+
+
+def _named(cells: dict[str, str]) -> str:
+    """The image of a line, as ``readable`` shows it."""
+    return readable(from_csv_cell((cells["image"] or "").strip()))
+
+
+def _rows(file: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """The columns of a file of scales, and each line's number and cells. Raises BadInput."""
     try:
         if (size := file.stat().st_size) > MOST_BYTES:
             raise BadInput(Problem(str(file), f"has {size:,} bytes, expected at most {MOST_BYTES:,}", _REMEDY))
@@ -69,25 +95,31 @@ def _read(file: Path) -> dict[str, tuple[float, str]]:
         raise BadInput(unreadable(file, error, "name a CSV file, or dpi, with --scale")) from None
     except UnicodeDecodeError:
         raise BadInput(Problem(str(file), "is not text in UTF-8", "save it as CSV in UTF-8")) from None
-    found: dict[str, tuple[float, str]] = {}
-    problems = []
     try:
         reader = csv.DictReader(text.splitlines())
-        if absent := [column for column in COLUMNS if column not in (reader.fieldnames or ())]:
+        columns = list(reader.fieldnames or ())
+        if absent := [column for column in COLUMNS if column not in columns]:
             raise BadInput(Problem(str(file), f"lacks the columns {listed(absent)}", _REMEDY))
-        for cells in reader:
-            where = f"line {reader.line_num}"
-            name, number, unit = ((cells[column] or "").strip() for column in COLUMNS)
-            pixels = _number(number)
-            if not name or pixels is None or not unit or len(unit) > 20:
-                came = short([name, number, unit], 80)
-                message = f"{where} is {came}, expected an image, a number from {1 / LARGEST:g} to {LARGEST:,}, a unit"
-                problems.append(Problem(str(file), message, _REMEDY))
-            elif found.setdefault(name, (pixels, unit)) != (pixels, unit):
-                message = f"{where} gives {short(name)} another scale than a line before"
-                problems.append(Problem(str(file), message, "keep one"))
+        return columns, [(reader.line_num, cells) for cells in reader]
     except csv.Error as error:
         raise BadInput(Problem(str(file), f"is no CSV ({error})", _REMEDY)) from None
+
+
+def _read(file: Path) -> dict[str, tuple[float, str]]:
+    """Pixels per unit and the unit, by the image's ``readable`` name. Raises BadInput."""
+    found: dict[str, tuple[float, str]] = {}
+    problems = []
+    for line, cells in _rows(file)[1]:
+        name = _named(cells)
+        number, unit = ((cells[column] or "").strip() for column in COLUMNS[1:])
+        pixels = _number(number)
+        if not name or pixels is None or not unit or len(unit) > 20:
+            came = short([name, number, unit], 80)
+            message = f"line {line} is {came}, expected an image, a number from {1 / LARGEST:g} to {LARGEST:,}, a unit"
+            problems.append(Problem(str(file), message, _REMEDY))
+        elif found.setdefault(name, (pixels, unit)) != (pixels, unit):
+            message = f"line {line} gives {short(name)} another scale than a line before"
+            problems.append(Problem(str(file), message, "keep one"))
     if problems:
         raise BadInput(capped(problems))
     return found

@@ -29,7 +29,7 @@ def names_of(parts: Sequence[str], formulas: Sequence[Formula] = (), points: Seq
     own = [f"{part}.{trait}" for part in members(parts) for trait in TRAITS]
     placed = [f"{point}.{axis}" for point in points for axis in ("x", "y")]
     apart = [distance(*pair) for pair in _pairs(parts, points)]
-    return [*own, *placed, *apart, *(formula.text for formula in formulas)]
+    return list(dict.fromkeys([*own, *placed, *apart, *(formula.text for formula in formulas)]))
 
 
 def names_of_points(schema: Schema) -> tuple[str, ...]:
@@ -90,8 +90,11 @@ def dimension_of(name: str, formulas: Sequence[Formula]) -> int:
     for formula in formulas:
         if formula.text == name:
             return formula.dimension
+    _, apart, between = name.partition("distance.")
+    if apart and name.startswith(apart) and between not in (*TRAITS, "x", "y"):  # a part may have that name
+        return 1
     trait = name.rpartition(".")[2]
-    return 2 if trait == "area" else int(trait in (*LENGTHS, *PLACES, "x", "y") or name.startswith("distance."))
+    return 2 if trait == "area" else int(trait in (*LENGTHS, *PLACES, "x", "y"))
 
 
 def unit_of(name: str, unit: str, formulas: Sequence[Formula]) -> str:

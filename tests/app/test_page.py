@@ -376,7 +376,7 @@ def test_a_damaged_image_is_shown_as_damaged_with_the_reason(window, app: FakeAp
     app.state[2]["status"] = "damaged"
     page = window().open()
     page.page.locator('.tile button[aria-label^="bird_00002.png, damaged"]').click()
-    page.says("bird_00002.png cannot be read: cut short")
+    page.says("bird_00002.png cannot be worked on: cut short")
     assert page.page.locator("#reason").inner_text() == "cut short"
     assert page.page.locator("#accept").is_disabled()
     page.press("Shift+N")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,8 +37,8 @@ def photos(tmp_path: Path) -> Path:
 @pytest.fixture
 def link(photos: Path, tmp_path: Path) -> Iterator[str]:
     """What the command prints for the browser."""
-    toy_model().save(tmp_path / "run" / "model")
-    command = [sys.executable, "-m", "coarseparts", "app", str(tmp_path / "run"), str(photos)]
+    toy_model().save(tmp_path / "a run" / "model")
+    command = [sys.executable, "-m", "coarseparts", "app", str(tmp_path / "a run"), str(photos)]
     server = subprocess.Popen([*command, "--port", "0", "--no-browser"], stdout=subprocess.PIPE, text=True)
     try:
         for line in server.stdout:
@@ -79,6 +80,8 @@ def test_what_is_corrected_in_the_browser_is_a_part_mask_that_a_dataset_file_rea
         page.press("Shift+R")
         page.page.locator("#retrain[open]").wait_for()
         source = page.page.locator("#retrain-lines").inner_text()
+        command = page.page.locator("#retrain-command").inner_text()
+        assert shlex.split(command) == ["coarseparts", "train", "DATA.yaml", "--out", f"{tmp_path / 'a run'}-2"]
         page.press("Escape", "n", "a")  # too early: it is not meant for the image that is being left
         page.page.locator("#name", has_text="bird_1.png").wait_for()
         page.settled().state("new")

@@ -8,6 +8,8 @@ import pytest
 from server import photographs as made
 
 from coarseparts.app.places import beside, photographs, queued
+from coarseparts.cli.app import _order
+from coarseparts.report.csv_files import write_csv
 from coarseparts.system.problems import BadInput
 
 
@@ -46,3 +48,11 @@ def test_what_is_missing_is_told(tmp_path: Path) -> None:
 def test_a_queue_names_photographs_as_next_writes_them() -> None:
     found = [(name, Path(name)) for name in ("a/x.png", "b/x.png", "a/y.jpg", "b/z.jpg")]
     assert queued(["s1/z", "a/y", "y", "x", "a/x.png", "w"], found) == ["b/z.jpg", "a/y.jpg", "a/x.png"]
+
+
+def test_images_of_a_queue_that_are_not_there_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_csv(tmp_path / "queue.csv", ["image", "label"], [["=b", "any"], ["gone", "any"], ["a", "any"]])
+    found = [(name, Path(name)) for name in ("a.png", "=b.png")]
+    assert _order(tmp_path / "queue.csv", found) == ["=b.png", "a.png"]
+    assert "1 of its 3 images are none of these" in capsys.readouterr().err
+    assert _order(None, found) == []

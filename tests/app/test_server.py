@@ -177,7 +177,7 @@ def test_who_comes_second_is_told_and_nothing_is_lost(served) -> None:
 def test_a_damaged_image_is_told_without_its_place_and_the_others_go_on(model, images: Path, tmp_path: Path) -> None:
     (images / "bird_1.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
     with page_of(model, images, tmp_path / "out") as (_, ask):
-        status, answer = ask("GET", "/api/images/1")
+        status, answer = ask("GET", "/api/images/1/photo")
         assert status == 410 and str(tmp_path) not in answer["error"]
         damaged = ask("GET", "/api/images?status=damaged")[1]["images"]
         assert [(image["name"], image["reason"]) for image in damaged] == [("bird_1.png", answer["error"])]
@@ -198,10 +198,10 @@ def test_a_full_disk_is_said_and_what_was_there_stays(served, monkeypatch: pytes
     space, ask = served
     ask("PUT", "/api/images/0/parts", correction(np.ones((64, 64), np.uint8)))
 
-    def full(*_: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("coarseparts.app.workspace.write_whole", full)
+    monkeypatch.setattr("coarseparts.app.part_files.write_whole", full)
     status, answer = ask("PUT", "/api/images/0/parts", correction(np.zeros((64, 64), np.uint8), revision=1))
     assert status == 507 and "No space left" in answer["error"]
     assert (space.parts(0)[0] == 1).all() and space.entry(0).revision == 1

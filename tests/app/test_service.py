@@ -253,7 +253,7 @@ def form(**parts: bytes) -> bytes:
 
 
 def test_a_form_with_a_file_is_a_plain_call_too(client, model, images: Path) -> None:
-    kind = {"Content_Type": "multipart/form-data; boundary=x"}
+    kind = {"Content_Type": "Multipart/Form-Data; boundary=x"}
     raw = (images / "bird_0.png").read_bytes()
     status, answer = client("POST", "/v1/parts", form(image=raw, labels=b'{"box": [5, 6, 60, 61]}'), **kind)
     assert status == 200
@@ -262,6 +262,43 @@ def test_a_form_with_a_file_is_a_plain_call_too(client, model, images: Path) -> 
     for wrong in (form(labels=b"{}"), form(image=raw, labels=b"[]"), form(image=b"no picture"), b"--x", b""):
         status, answer = client("POST", "/v1/parts", wrong, **kind)
         assert status in (400, 422) and answer["error"]
+
+
+def code_of(picture: Image.Image, kind: str) -> str:
+    file = io.BytesIO()
+    picture.save(file, kind)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+@pytest.mark.parametrize(
+    ("picture", "kind", "status", "said"),
+    [
+        (Image.new("F", (8, 8)), "TIFF", 422, "floating-point pixels"),
+        (Image.fromarray(np.full((8, 8), -5, np.int32)), "TIFF", 422, "expected 0..65535"),
+        (Image.new("1", (16_000, 16_000)), "PNG", 413, "more pixels than 100,000,000"),
+        (Image.new("RGB", (8, 8)), "GIF", 422, "expected JPEG or PNG"),
+    ],
+)
+def test_a_picture_that_is_not_taken_is_told_in_a_line(
+    client, picture: Image.Image, kind: str, status: int, said: str
+) -> None:
+    came, answer = client("POST", "/v1/parts", {"image": code_of(picture, kind)})
+    assert came == status and said in answer["error"]
+    _, answer = client("POST", "/v1/predict", {"image": code_of(picture, kind)})
+    assert answer["error"]["code"] == "INVALID_IMAGE" and said in answer["error"]["message"]
+
+
+def test_a_task_of_a_program_of_ones_own_needs_no_list_of_annotations(client, model, images: Path) -> None:
+    for more in ({}, {"annotations": None}, {"annotations": [], "predictions": []}):
+        (answer,) = predicted(client, {"data": {"photo": "bird_1.png"}} | more)
+        assert np.array_equal(of_results(answer["result"]), model.predict(images / "bird_1.png").index)
+
+
+def test_a_mistake_of_ours_is_json_too(model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coarseparts.app.service.read_photograph", lambda request: 1 // 0)
+    with serving(service_app(Answers(model), "birds"), token=None, page=False) as port:
+        status, answer = ask(port, "POST", "/v1/parts", {})
+    assert status == 500 and answer == {"error": "Something went wrong here; the terminal says what."}
 
 
 def test_an_upright_picture_is_looked_at(client, model) -> None:

@@ -19,7 +19,7 @@ from coarseparts.cli.main import app
 from coarseparts.data.synthetic import birds
 from coarseparts.inference.evaluate import records_of
 from coarseparts.measurement.calibration import _read, _text, calibrate, reference, validation
-from coarseparts.system.errors import RunError
+from coarseparts.system.errors import Failed, RunError
 from coarseparts.system.problems import BadInput
 from coarseparts.training.networks import build, resolve
 from coarseparts.training.settings import settings
@@ -147,6 +147,18 @@ def test_a_calibration_is_kept_of_its_model_alone(labelled):
     assert np.allclose(kept.reference, found.reference) and np.allclose(kept.strangeness, found.strangeness)
     file.write_text('{"model": "this", "images": [{"predicted": 3}]}')
     assert _read(file, "this") is None
+
+
+def test_a_run_folder_that_is_not_ones_own_measures_all_the_same(labelled, monkeypatch):
+    run, folder = labelled
+
+    def refused(*_):
+        raise Failed("measured.json: cannot be written (read-only)")
+
+    monkeypatch.setattr("coarseparts.measurement.calibration.write", refused)
+    monkeypatch.setattr("coarseparts.measurement.calibration.dataset_of", lambda _: folder / "birds.yaml")
+    table = coarseparts.measure(run, folder / "photos" / "00.png", device="cpu")
+    assert "object.area" in table.images[0].intervals
 
 
 def test_the_command_writes_a_table_and_a_page_with_pictures(run, tmp_path, capsys):

@@ -14,7 +14,7 @@ pytest.importorskip("skimage", reason="scikit-image is not installed: pip instal
 from coarseparts.measurement.formulas import parse
 from coarseparts.measurement.intervals import UNCERTAIN, UNLIKE, Calibration, quantile, strangeness
 from coarseparts.measurement.measured import Measured, Measurements
-from coarseparts.measurement.scale import read_scale
+from coarseparts.measurement.scale import read_scale, with_line
 from coarseparts.measurement.tables import write_dwc, write_long, write_wide
 from coarseparts.measurement.traits import dimension_of, flags_of, names_of, unit_of, values_of
 from coarseparts.system.problems import BadInput
@@ -90,6 +90,23 @@ def test_names_have_units_by_their_dimension():
     assert named["distance.head-tail"] == "mm" and named["head.orientation"] == "deg"
     assert named["head.area / tail.length"] == "mm" and named["head.width / tail.width"] == ""
     assert dimension_of("head.red", formulas) == 0
+
+
+def test_a_part_may_be_called_as_a_trait_is_and_a_formula_as_a_value():
+    assert [dimension_of(name, []) for name in ("distance.red", "distance.area", "distance.a-distance")] == [0, 2, 1]
+    names = names_of(("distance", "b"), [parse(text, ("distance", "b")) for text in ("b.area", "2 * b.area") * 2])
+    assert len(names) == len(set(names)) and names[-1] == "2 * b.area"
+
+
+def test_scales_are_found_by_the_names_that_the_page_writes(tmp_path):
+    names = ["=1.jpg", "a, b.jpg", "c\xa0d.jpg", "'e.jpg"]
+    text = ""
+    for i, name in enumerate(names):
+        (tmp_path / "scale.csv").write_text(text) if text else None
+        text = with_line(tmp_path / "scale.csv", name, i + 1, "mm")
+    (tmp_path / "scale.csv").write_text(text)
+    scale, _ = read_scale(tmp_path / "scale.csv", [(name, tmp_path / name) for name in names])
+    assert [scale.of(name) for name in names] == [1, 2, 3, 4]
 
 
 def test_a_scale_file_is_read_and_all_that_is_wrong_with_it_is_told(tmp_path):

@@ -23,10 +23,15 @@ export function connect(editor) {
   byId("open-settings").addEventListener("click", () => settings(editor));
   byId("copy-command").addEventListener("click", copy);
   for (const dialog of document.querySelectorAll("dialog")) {
-    // A click beside the dialog closes it as Escape does.
-    dialog.addEventListener("click", (event) => event.target === dialog && dialog.close(""));
+    // A click beside the dialog closes it as Escape does; one on its rim, or a drag that ends outside, does not.
+    dialog.addEventListener("pointerdown", (event) => beside(dialog, event) && dialog.close(""));
   }
   editor.addEventListener("conflict", (event) => conflict(editor, event.detail));
+}
+
+function beside(dialog, { clientX: x, clientY: y, target }) {
+  const { left, right, top, bottom } = dialog.getBoundingClientRect();
+  return target === dialog && (x < left || x > right || y < top || y > bottom);
 }
 
 async function retrain() {
@@ -55,11 +60,12 @@ async function copy() {
 }
 
 async function settings(editor) {
-  byId("author").value = storage.setting("author", editor.session.author ?? "");
+  const author = (byId("author").value = storage.setting("author", editor.session.author ?? ""));
   byId("theme").value = storage.setting("theme", "");
   byId("single-keys").checked = storage.setting("single-keys", true);
   await ask("settings");
-  storage.set("author", byId("author").value.trim());
+  // Only a name that was written here goes before the one with which the command was started.
+  if (byId("author").value !== author) storage.set("author", byId("author").value.trim());
   storage.set("theme", byId("theme").value);
   storage.set("single-keys", byId("single-keys").checked);
   applyTheme();
@@ -84,7 +90,7 @@ export async function length(editor, view, points) {
         run: () => length(editor, view, points),
       });
     }
-  }
+  } else if (answer === "save") tell("No scale is saved: the length and the distance of the points must be above 0.");
   view.draft = null;
   view.request(true);
 }

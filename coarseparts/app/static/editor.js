@@ -68,7 +68,8 @@ export class Editor extends EventTarget {
     if (mine !== this.opening) return photo?.close(); // another was opened meanwhile
     Object.assign(this, { work, photo, elsewhere: false });
     work.touch();
-    if (damaged) this.#warn(`${work.name} cannot be read: ${work.reason ?? "damaged"}`);
+    if (damaged) this.#warn(`${work.name} cannot be worked on: ${work.reason ?? "damaged"}`);
+    if (about.another) this.#warn(`${work.name} is not the photograph that was saved under this name. ${LOOK}`);
     this.dispatchEvent(new Event("open"));
     this.changed();
     if (damaged) return;
@@ -91,16 +92,11 @@ export class Editor extends EventTarget {
     this.changed();
   }
 
-  // An image that turns out to be damaged is refused once, and then described as that.
+  // It may have turned out to be damaged, or whole again, or somebody saved it, since it was listed.
   async #describe(id) {
-    try {
-      return await api.describe(id);
-    } catch (failure) {
-      if (failure.status !== 410) throw failure;
-      const about = await api.describe(id);
-      this.dispatchEvent(new CustomEvent("status", { detail: { id: about.id, status: about.status } }));
-      return about;
-    }
+    const about = await api.describe(id);
+    this.dispatchEvent(new CustomEvent("status", { detail: { id: about.id, status: about.status } }));
+    return about;
   }
 
   /** Ends what is being drawn; nothing more happens to the open image until ``stay``, or until another one is open. */
@@ -131,8 +127,13 @@ export class Editor extends EventTarget {
 
   async #fromServer(work, about) {
     if (about.labels.mask) await work.readMask(await api.mask(work.id));
-    if (["accepted", "corrected"].includes(about.status))
+    if (!["accepted", "corrected"].includes(about.status)) return;
+    try {
       await work.loaded(await api.savedParts(work.id), about.status);
+    } catch (failure) {
+      if (failure.status !== undefined && ![404, 410].includes(failure.status)) throw failure;
+      this.#warn(`What was saved for ${work.name} is not shown. ${failure.message} Saving puts it aside.`);
+    }
   }
 
   /** Throws this browser's work on the open image away and takes the server's. */
@@ -146,7 +147,7 @@ export class Editor extends EventTarget {
   /** After labels, mask or parts changed: kept in this browser; the model is asked where its answer may be shown. */
   noted(what) {
     this.work.touch();
-    this.#keep();
+    this.#keep(this.work);
     if (what !== "parts" && !this.work.edited) this.ask();
     this.changed();
   }
@@ -176,6 +177,7 @@ export class Editor extends EventTarget {
   /** Asks the model for the parts, once changes pause; an answer to an older question is dropped. */
   ask() {
     if (!this.usable) return;
+    this.#settle(); // a stroke that goes on would end on other parts than it began
     this.#giveUp();
     const question = (this.question = new AbortController());
     this.asking = true;
@@ -189,7 +191,7 @@ export class Editor extends EventTarget {
       const parts = await work.read(answer.parts);
       if (question.signal.aborted) return;
       work.answered(parts, answer);
-      if (work.dirty) this.#keep();
+      if (work.dirty) this.#keep(work);
     } catch (failure) {
       if (failure.name !== "AbortError" && !question.signal.aborted) {
         this.#warn(`No parts from the model: ${failure.message}`, {
@@ -218,8 +220,7 @@ export class Editor extends EventTarget {
   }
 
   // One write at a time and always of the latest work; the page may be closed at any moment.
-  #keep() {
-    const work = this.work;
+  #keep(work) {
     this.unsaved.add(work.name);
     this.dispatchEvent(new Event("unsaved"));
     this.keeping = storage.keep(this.key, work.name, this.window, work.kept()).then(
@@ -264,7 +265,7 @@ export class Editor extends EventTarget {
     };
     const failed = () => {
       work.dirty = true;
-      if (this.work === work) this.#keep();
+      this.#keep(work);
     };
     return this.#saving(work, send, failed, () => this.save());
   }
@@ -275,12 +276,15 @@ export class Editor extends EventTarget {
     if (!this.usable || this.saving) return false;
     const { revision } = work;
     const send = () => api.saveStatus(work.id, { status, revision, window: this.window });
-    return this.#saving(
+    const done = await this.#saving(
       work,
       send,
       () => {},
       () => this.setStatus(status),
     );
+    // What had been saved before it was skipped is there again.
+    if (done && work.status !== status && !work.dirty && this.work === work) await this.open(work.id);
+    return done;
   }
 
   async #saving(work, send, failed, again) {
@@ -289,7 +293,8 @@ export class Editor extends EventTarget {
     try {
       const { revision, status } = await send();
       Object.assign(work, { revision, status });
-      if (!work.dirty) await this.#forget(work.name);
+      if (work.dirty) this.#keep(work); // with the new revision
+      else await this.#forget(work.name);
       this.dispatchEvent(new CustomEvent("status", { detail: { id: work.id, status } }));
       tell(`${work.name}: ${status}.`);
       settle(NOT_SAVED);
@@ -299,7 +304,9 @@ export class Editor extends EventTarget {
       if (failure.status === 409) {
         this.dispatchEvent(new CustomEvent("conflict", { detail: { work, revision: failure.body.revision, again } }));
       } else {
-        warn(`${NOT_SAVED} ${failure.message}`, { label: "Try again", run: again });
+        // The button acts on the image that it was said of, whichever is open then.
+        const here = () => (this.work === work ? again() : tell(`Open ${work.name} to save it.`));
+        warn(`${NOT_SAVED} ${failure.message}`, { label: "Try again", run: here });
       }
       return false;
     } finally {
@@ -335,6 +342,7 @@ export class Editor extends EventTarget {
   }
 }
 
+const LOOK = "Look whether the parts and labels fit before you save.";
 const NOT_SAVED = "Not saved; your work stays in this browser.";
 
 async function loadPhoto(id) {

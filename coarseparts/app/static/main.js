@@ -119,13 +119,23 @@ async function toUnsaved(editor) {
   const names = [...editor.unsaved];
   const name = names[(names.indexOf(editor.work?.name) + 1) % names.length];
   try {
-    const found = await api.images({ query: name.slice(-200), offset: 0, limit: 500 }); // a name may end as others do
-    const image = found.images.find((each) => each.name === name);
+    const image = await named(name);
     if (image) location.hash = address(image.id);
     else warn(`${name} has work that is not saved, but is not among these images.`);
   } catch (failure) {
     warn(`The images are not listed: ${failure.message}`);
   }
+}
+
+/** The image of a name, which others may have as their end; null where there is none. */
+async function named(name) {
+  for (let offset = 0, total = 1; offset < total; offset += 500) {
+    const found = await api.images({ query: name.slice(-200), offset, limit: 500 });
+    const image = found.images.find((each) => each.name === name);
+    if (image) return image;
+    total = found.total;
+  }
+  return null;
 }
 
 function connect(editor, view, go) {
@@ -142,7 +152,9 @@ function connect(editor, view, go) {
   on("discard", async () => (await dialogs.ask("sure")) === "yes" && editor.discard());
   on("to-unsaved", () => toUnsaved(editor));
   editor.addEventListener("unsaved", () => {
-    byId("to-unsaved").hidden = !editor.unsaved.size;
+    const button = byId("to-unsaved");
+    if (!editor.unsaved.size && document.activeElement === button) byId("main").focus({ preventScroll: true });
+    button.hidden = !editor.unsaved.size;
     byId("unsaved-count").textContent = editor.unsaved.size;
   });
 }

@@ -23,25 +23,32 @@ export function warn(text, action) {
 
 /** Takes away what was said: it is true no more. */
 export function settle(text) {
-  for (const old of byId("messages").children) if (old.dataset.text === text) old.remove();
+  for (const old of [...byId("messages").children]) if (old.dataset.text === text) remove(old);
+}
+
+// Who was in it goes on in the page, not at its top.
+function remove(box) {
+  const inside = box?.contains(document.activeElement);
+  box?.remove();
+  if (inside) byId("main").focus({ preventScroll: true });
 }
 
 function show(text, kind, shown, action) {
   settle(text);
-  if (kind === "note") byId("messages").querySelector(".note")?.remove(); // the latest is enough
+  if (kind === "note") remove(byId("messages").querySelector(".note")); // the latest is enough
   const close = make("button", {
     type: "button",
     "aria-label": "Close this message",
     text: "×",
-    on: { click: () => box.remove() },
+    on: { click: () => remove(box) },
   });
   const box = make("div", { class: `message ${kind}`, "data-text": text }, make("span", { text }));
   if (action)
     box.append(
-      make("button", { type: "button", text: action.label, on: { click: () => (box.remove(), action.run()) } }),
+      make("button", { type: "button", text: action.label, on: { click: () => (remove(box), action.run()) } }),
     );
   box.append(close);
   byId("messages").append(box);
-  while (byId("messages").children.length > 4) byId("messages").firstChild.remove();
-  if (shown) setTimeout(() => box.remove(), shown);
+  while (byId("messages").children.length > 4) remove(byId("messages").firstChild);
+  if (shown) setTimeout(() => remove(box), shown);
 }

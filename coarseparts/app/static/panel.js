@@ -1,7 +1,7 @@
 // What stands beside and above the photograph: the tools, the legend of the parts, the keypoints, and what can be done.
 
 import { byId, make, percent } from "./dom.js";
-import { TOOLS } from "./tools.js";
+import { DRAWS, TOOLS } from "./tools.js";
 
 export class Panel {
   constructor(editor, tools, choices) {
@@ -55,8 +55,9 @@ export class Panel {
         make("label", {}, radio, swatch, make("span", { class: "name", text: name })),
         score,
       );
-      if (color) row.append(this.#eye(name));
-      return { index, name, row, radio, score };
+      const eye = color && this.#eye(name);
+      if (eye) row.append(eye);
+      return { index, name, row, radio, score, eye };
     });
     byId("parts").append(...this.partRows.map(({ row }) => row));
   }
@@ -78,7 +79,7 @@ export class Panel {
 
   #choosePart(index) {
     this.choices.part = index;
-    if (!["brush", "polygon", "flood"].includes(this.choices.tool)) this.tools.choose("brush");
+    if (!DRAWS.includes(this.choices.tool)) this.tools.choose("brush");
     this.editor.changed();
   }
 
@@ -136,8 +137,11 @@ export class Panel {
     byId("radius").value = sliderAt(choices.radius);
     byId("radius").setAttribute("aria-valuetext", `${choices.radius} pixels`);
     byId("opacity").value = 100 * choices.opacity;
+    const { activeElement } = document;
     if (work) this.#renderWork(work);
     else for (const id of ["name", "state", "reason", "confidence"]) byId(id).textContent = "";
+    // Who pressed a button that is off or gone now goes on at the photograph, not at the top of the page.
+    if (activeElement?.disabled || activeElement?.hidden) byId("canvas").focus({ preventScroll: true });
   }
 
   #renderWork(work) {
@@ -150,7 +154,8 @@ export class Panel {
     byId("reason").textContent = work.reason ?? ""; // why it is worth a label, or what is damaged
     byId("busy").hidden = !editor.asking;
     byId("confidence").textContent = work.confidence === null ? "" : `· ${percent(work.confidence)} sure`;
-    for (const { index, name, radio, score } of this.partRows) {
+    for (const { index, name, radio, score, eye } of this.partRows) {
+      if (eye) eye.checked = !choices.hidden.has(name);
       radio.checked = index === choices.part;
       score.textContent = work.edited ? "" : percent(work.scores[name]);
     }

@@ -17,6 +17,8 @@ export const TOOLS = {
   ruler: { name: "Ruler", key: "u", says: "Click two points whose distance you know." },
 };
 
+export const DRAWS = ["brush", "polygon", "flood"]; // in the parts
+
 export class Tools {
   /** ruled: called with the ruler's two points. */
   constructor(editor, view, choices, ruled) {
@@ -56,11 +58,22 @@ export class Tools {
     if (!this.work) return;
     this.end(); // a pen that the keyboard put down
     this.editor.work.touch();
-    if (["brush", "polygon", "flood"].includes(this.choices.tool) && !this.editor.mayDraw()) return;
+    if (DRAWS.includes(this.choices.tool)) {
+      if (!this.editor.mayDraw()) return;
+      this.#show();
+    }
     this.flipped = flipped;
     this.active = this.tools[this.choices.tool];
     this.active.start(point);
     this.view.request();
+  }
+
+  // Nothing is drawn unseen.
+  #show() {
+    const { choices, editor } = this;
+    choices.hidden.delete(editor.session.parts.find(({ index }) => index === choices.part)?.name);
+    choices.opacity ||= 0.5;
+    editor.changed();
   }
 
   move(point) {
@@ -98,7 +111,7 @@ export class Tools {
   close() {
     const points = this.view.draft?.polygon ?? [];
     this.view.draft = null;
-    if (points.length > 2)
+    if (points.length > 2 && this.work && this.editor.mayDraw())
       this.#once("parts", (plane, change) => polygon(plane, this.work.width, this.work.height, points, change));
     this.view.request();
   }

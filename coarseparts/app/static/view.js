@@ -17,7 +17,7 @@ export class View {
     this.stale = true; // whether the parts have to be drawn anew
     this.waiting = false;
     new ResizeObserver(() => this.#resized()).observe(canvas);
-    editor.addEventListener("open", () => this.fit());
+    editor.addEventListener("open", () => this.#opened());
     editor.addEventListener("change", () => this.request());
   }
 
@@ -29,10 +29,14 @@ export class View {
     return [x * this.scale + this.origin[0], y * this.scale + this.origin[1]];
   }
 
+  #opened() {
+    this.cursor = this.draft = this.pointer = null;
+    this.fit();
+  }
+
   /** Whole image in sight. */
   fit() {
     const { work } = this.editor;
-    this.cursor = this.draft = this.pointer = null;
     if (!work?.width) return this.request();
     const { clientWidth, clientHeight } = this.canvas;
     this.scale = Math.max(0.001, 0.96 * Math.min(clientWidth / work.width, clientHeight / work.height));

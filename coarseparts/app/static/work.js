@@ -11,7 +11,7 @@ export class Work {
   constructor(session, about) {
     const { id, name, width, height, status, revision, labels, reason } = about;
     Object.assign(this, { session, id, name, width, height, status, revision, reason });
-    this.keypoints = { ...labels.keypoints };
+    this.keypoints = this.#placeable(labels.keypoints);
     this.box = labels.box ?? null;
     this.mask = null; // Uint8Array of 0 and 255
     this.parts = new Uint8Array(width * height); // indices, or a bit for each part where parts overlap
@@ -170,9 +170,14 @@ export class Work {
     if (kept.name !== this.name || kept.width !== this.width || kept.height !== this.height) return false;
     const { mask, parts, known, corrected, seconds, revision } = kept;
     Object.assign(this, { mask, parts, known, corrected, seconds, revision });
-    this.labels = kept;
+    this.labels = { ...kept, keypoints: this.#placeable(kept.keypoints) };
     this.#changed();
     return true;
+  }
+
+  // A model that was trained since may have other keypoints.
+  #placeable(keypoints) {
+    return Object.fromEntries(Object.entries(keypoints).filter(([name]) => this.session.keypoints.includes(name)));
   }
 
   /** Parts as the server sends them -> a plane. Throws where they do not fit the photograph. */

@@ -173,5 +173,10 @@ def told_apart(paths: Collection[tuple[str, bool]]) -> dict[str, str]:
 
 
 def write_json(value: Any, out: Path) -> None:
-    """Writes a value as JSON, whole or not at all."""
-    write_whole(out, json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1).encode("utf-8", "surrogatepass"))
+    """Writes a value as JSON, whole or not at all. Names of files that are no text stand there as escapes (\\udcff)."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1)
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        data = json.dumps(value, allow_nan=False, indent=1).encode()
+    write_whole(out, data)
