@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from coarseparts.cli import help
+from coarseparts.cli import help, options
 from coarseparts.cli.choices import Data, Json, MaxPixels
 from coarseparts.cli.help import OutputOption, verb
 from coarseparts.cli.terminal import out, progress, say
@@ -29,6 +29,8 @@ def check(
     as_json: Json = False,
 ) -> None:
     """What is in my data, and what is wrong with it."""
+    options.not_over("--sheet", sheet, "coarseparts")
+
     from coarseparts.data.check import check as examine
     from coarseparts.report.contact_sheet import contact_sheet
 

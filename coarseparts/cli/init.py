@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -56,4 +57,5 @@ def init(
     out.print(found.to_text())
     if found.errors:
         raise typer.Exit(2)
-    say(f"look at it: coarseparts check {file}; train: coarseparts train {file} --out runs/{file.stem}")
+    name, run = quote(str(file)), quote(f"runs/{file.stem}")
+    say(f"look at it: coarseparts check {name}; train: coarseparts train {name} --out {run}")

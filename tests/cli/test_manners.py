@@ -15,6 +15,7 @@ from rich.console import Console
 from toy import toy
 
 from coarseparts.cli import help, terminal
+from coarseparts.cli.main import VERBS
 from coarseparts.system.problems import Problem
 from coarseparts.training import methods
 
@@ -67,12 +68,35 @@ def test_the_version_is_that_of_the_package() -> None:
     [
         (("trian", "x.yaml"), "did you mean train?"),
         (("train", "x.yaml", "--out", "r", "--method", "distilation"), "did you mean distillation?"),
-        (("sweep", "synthetic-birds", "--out", "r", "--over", "em_epoch=3,4"), "did you mean em_epochs?"),
+        (
+            ("sweep", "synthetic-birds", "--out", "r", "--over", "em_epoch=3,4"),
+            "--over em_epoch: no such setting; ",
+        ),
     ],
 )
 def test_what_was_meant_is_told(words: tuple[str, ...], meant: str) -> None:
     done = run(*words)
     assert done.returncode == 2 and meant in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("train",), "Missing argument 'data': dataset file (YAML); see coarseparts train --help"),
+        (("train", "--no-such"), "No such option: --no-such; see coarseparts train --help"),
+        (("prepare", "cbu"), "No such command 'cbu'; see coarseparts prepare --help"),
+        (("settings", "em.alpha"), "Got unexpected extra argument(s) (em.alpha); see coarseparts settings --help"),
+    ],
+)
+def test_who_types_something_wrong_is_told_where_to_look(words: tuple[str, ...], told: str) -> None:
+    done = run(*words)
+    assert (done.returncode, done.stderr) == (2, f"{told}\n")
+
+
+def test_the_list_of_verbs_cuts_no_sentence_off_and_a_short_option_asks_for_it() -> None:
+    text = run("-h").stdout
+    assert text == run("--help").stdout and "..." not in text
+    assert all(" ".join(told.split()) in " ".join(text.split()) for told in VERBS.values())
 
 
 def test_help_fits_into_eighty_columns() -> None:
