@@ -66,7 +66,7 @@ def page(
     place, found = photographs(run, images or [])
     folder = out or beside(place)
     if not model.has_posterior:
-        note(f"{run}: has no posterior (only em trains one): labels that you give do not change the parts")
+        note(f"{run}: has no posterior (em and distillation train one): labels that you give do not change the parts")
     config = run / "config.yaml"
     data = read_config(config).get("data", "DATA.yaml") if config.is_file() else "DATA.yaml"
     with ExitStack() as stack:

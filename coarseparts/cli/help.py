@@ -86,7 +86,7 @@ class Verbs(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """A verb and its whole sentence each; click would cut them off at the line's end."""
-        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        commands: dict[str, Any] = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
         with formatter.section("Commands"):
             formatter.write_dl([(name, command.help.split("\n")[0]) for name, command in commands.items()])
 

@@ -11,7 +11,7 @@ import typer
 from coarseparts.cli import help, options
 from coarseparts.cli.choices import MaxPixels
 from coarseparts.cli.help import DataOption, OutputOption, verb
-from coarseparts.cli.terminal import out, progress, say
+from coarseparts.cli.terminal import progress, say, show
 
 app = help.app()
 
@@ -54,7 +54,7 @@ def init(
         say(line)
     say(f"dataset file: {file}")
     found = examine(file, progress=progress("checking"))
-    out.print(found.to_text())
+    show(found.to_text())
     if found.errors:
         raise typer.Exit(2)
     name, run = quote(str(file)), quote(f"runs/{file.stem}")

@@ -210,7 +210,9 @@ def _usage(error: Any) -> str:
         return text
     if type(error).__name__ == "MissingParameter" and told:
         text = f"{text.removesuffix('.')}: {told}"
-    return text if "; " in text else f"{text.removesuffix('.')}; see {context.command_path} --help"
+    if "; " in text or text.endswith("?"):
+        return text
+    return f"{text.removesuffix('.')}; see {context.command_path} --help"
 
 
 def _say(code: int, *lines: str) -> int:

@@ -60,6 +60,7 @@ def measure(
         raise BadInput(Problem(f"--dwc {dwc}", "is the file of --out, too", "name another file"))
     options.not_over("--out", target, "image,object,")
     options.not_over("--dwc", dwc, "occurrenceID,measurement")
+    options.not_over("--report", report, "<!DOCTYPE html>")
 
     from coarseparts.data.source_paths import OF_STYLES
     from coarseparts.measurement import folder, tables

@@ -78,5 +78,5 @@ def next_labels(
         return
     for each in queue.chosen:
         say(f"{each.minutes:8.1f} min  {each.label:10s} {readable(each.image)}")
-    count = f"{len(queue.chosen)} image{'s' * (len(queue.chosen) != 1)}"
-    say(f"{count}, {queue.chosen[-1].minutes:.1f} minutes" + (f"; in {target}" if target else ""))
+    images = f"{len(queue.chosen)} image{'s' * (len(queue.chosen) != 1)}"
+    say(f"{images}, {queue.chosen[-1].minutes:.1f} minutes" + (f"; in {target}" if target else ""))

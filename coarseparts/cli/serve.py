@@ -54,7 +54,7 @@ def serve(
 
     model = load(run, options.device(device), flip=flip)
     if not model.has_posterior:
-        note(f"{run}: has no posterior (only em trains one): labels that tasks have do not change the parts")
+        note(f"{run}: has no posterior (em and distillation train one): labels that tasks have do not change the parts")
     bound = running.listening(host, port)
     application = service_app(Answers(model), f"coarseparts-{run.resolve().name}", images)
 

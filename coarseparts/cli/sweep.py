@@ -44,6 +44,7 @@ def sweep(
     """Choose settings on the validation images (Appendix C): a table of trials and the best ones as --set options."""
     options.one_of("--method", method, names.METHODS)
     options.one_of("--sampler", sampler, names.SAMPLERS)
+    options.one_of("--preset", preset, names.PRESETS)
     given = options.changes(changes, weights)
 
     from pydantic import ValidationError

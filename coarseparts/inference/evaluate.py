@@ -173,7 +173,7 @@ def evaluate_store(
     such labels. Raises BadInput when there is nothing to measure on, RunError when the model has no posterior.
     """
     if kind == "posterior" and not model.has_posterior:
-        raise RunError("this model has no posterior (only em trains one); take model part")
+        raise RunError("this model has no posterior (em and distillation train one); take model part")
     store = store.labels_limited(model.styles)
     rows = store.rows(split, has="parts")
     if not len(rows):

@@ -260,7 +260,7 @@ def label_notes(
         messages.append((source, f"has labels for {read.elsewhere} images that are not in {images}; they are left out"))
     only_where = "only says where the objects are"
     if not model.has_posterior:
-        trained = "this model was trained without a posterior, by another method than em"
+        trained = "this model was trained without a posterior, by another method than em or distillation"
         messages.append((source, f"{only_where}: {trained}"))
     else:
         if read.objects and not read.styles() & set(model.styles):

@@ -129,7 +129,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         found = load_file(path) if path.suffix == ".safetensors" else _load_pth(path)
     except Exception as error:
-        raise ValueError(f"{path}: cannot be read as weights ({brief(error)}); {remedy}") from error
+        why = f" ({said})" if " " in (said := brief(error)) else ""  # of what is no such file, a mere kind of error
+        raise ValueError(f"{path}: cannot be read as weights{why}; {remedy}") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path}: holds a {type(found).__name__}, expected tensors by name; {remedy}")
     tensors = {name: value for name, value in found.items() if isinstance(name, str) and isinstance(value, Tensor)}

@@ -72,6 +72,7 @@ def test_so_many_minutes_are_planned_once_and_stand_in_the_run(
         ({"batsh": 3}, "^batsh: no such setting; did you mean batch"),
         ({"batch": "many"}, "batch: is 'many'"),
         ({"em.alpha": -1.0}, r"em\.alpha: is -1"),
+        ({"em": 3}, r"^em: is a group of settings; name one of them, e\.g\. --set em\.alpha=VALUE"),
         ({"device": "tpu"}, "device: is"),
         ({"parts_limit": 4, "labels": ["part_boxes"], "method": "upper-bound"}, "part masks beyond the part limit"),
     ],

@@ -15,6 +15,7 @@ import untrained
 
 import coarseparts
 from coarseparts import Model
+from coarseparts.cli import options
 from coarseparts.cli.main import app
 from coarseparts.data.synthetic import birds
 from coarseparts.inference.evaluate import records_of
@@ -171,3 +172,9 @@ def test_a_table_of_somebodys_own_is_not_written_over(run, tmp_path):
     for _ in range(2):
         app([*words, "--max-pixels", "100000"], standalone_mode=False)
     assert file.read_text().startswith("image,object,flags")
+
+
+def test_a_folder_that_may_not_be_written_to_is_told_before_anything_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(options.os, "access", lambda path, mode: False)
+    with pytest.raises(BadInput, match=f"--out {tmp_path}/new/t.csv: {tmp_path} cannot be written to; name a file in"):
+        app(["measure", "runs/none", "photos", "--out", str(tmp_path / "new" / "t.csv")], standalone_mode=False)
