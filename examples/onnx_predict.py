@@ -12,11 +12,16 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
+if len(sys.argv) != 4:
+    sys.exit("usage: python onnx_predict.py FOLDER_OF_EXPORT PHOTO PARTS.png")
 folder, photo, target = map(Path, sys.argv[1:])
 about = json.loads((folder / "coarseparts.json").read_text())
 session = onnxruntime.InferenceSession(folder / "part_model.onnx", providers=["CPUExecutionProvider"])
 
-image = ImageOps.exif_transpose(Image.open(photo)).convert("RGB")
+image = ImageOps.exif_transpose(Image.open(photo))
+if image.has_transparency_data:  # laid over white, as coarseparts does
+    image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+image = image.convert("RGB")
 (probability,) = session.run(None, {"image": np.asarray(image)[None]})[0]  # (P + 1, S, S); overlapping: (P, S, S)
 
 # The model sees the square around the photograph: of that, the photograph at its own size is cut out.

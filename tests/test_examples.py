@@ -82,4 +82,7 @@ def test_what_is_there_is_never_written_over(tmp_path) -> None:
         examples.write_example("cvat", tmp_path)
     with pytest.raises(BadInput, match="coco"):
         examples.write_example("cocoa", tmp_path / "new")
-    assert [one.name for one in tmp_path.iterdir()] == ["mine.txt"]
+    with pytest.raises(BadInput, match=r"file: birds cannot be written \(.*; check that folder, or name another"):
+        (tmp_path / "file").touch()
+        examples.write_example("coco", tmp_path / "file" / "birds")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["file", "mine.txt"]

@@ -69,7 +69,7 @@ def page(
     folder = out or beside(place)
     refuse_inside(run, images or [], folder)
     if not model.has_posterior:
-        note(f"{run}: has no posterior (only em trains one): labels that you give do not change the parts")
+        note(f"{run}: has no posterior (em and distillation train one): labels that you give do not change the parts")
     config = run / "config.yaml"
     data = str(read_config(config).get("data")) if config.is_file() else ""
     data = data if data.endswith((".yaml", ".yml")) else "DATA.yaml"  # built-in data have a name alone

@@ -61,6 +61,7 @@ def benchmark(
     for style in styles:
         for one in style.split("+"):
             options.one_of("--labels", one, ("all", *names.STYLES))
+    asked = options.whole_numbers("--parts", parts)
     eaches = options.names("--labels-each", labels_each, names.EACH)
     begins, numbers = options.names("--starts", starts, names.STARTS), options.seeds(seeds)
     given = options.changes(changes, weights)
@@ -93,7 +94,7 @@ def benchmark(
             bar = None if data in names.WORLDS else progress("reading images")
             source = open_data(data, run / "data", split, skip_bad, bar, note)
             notes(source.problems)
-            limits = options.whole_numbers("--parts", parts) or [len(source.rows.part)]
+            limits = asked or [len(source.rows.part)]
             source.check(limits)
             if not dry_run:
                 length = {"effort": effort} | ({} if minutes is None else {"minutes": minutes})

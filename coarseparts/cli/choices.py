@@ -56,7 +56,7 @@ Effort = Annotated[str, TrainingOption(help=f"how long to train: one of {', '.jo
 Minutes = Annotated[
     float | None,
     TrainingOption(
-        min=0, help="how long the longest training may take, planned from measured steps; more than --effort"
+        min=0.01, help="how long the longest training may take, planned from measured steps; more than --effort"
     ),
 ]
 Seeds = Annotated[str, TrainingOption(help="e.g. 0,1,2")]

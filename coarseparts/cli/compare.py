@@ -55,6 +55,7 @@ def compare(
     if not chosen:
         raise BadInput(Problem("--methods", "names none", f"name some of {', '.join(names.METHODS)}"))
     options.one_of("--effort", effort, names.EFFORTS)
+    options.one_of("--preset", preset, names.PRESETS)
     numbers = options.seeds(seeds)
     styles = "+".join(options.names("--labels", labels, names.STYLES)) or "all"
     given = options.changes(changes, weights)

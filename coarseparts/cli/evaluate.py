@@ -26,7 +26,7 @@ def evaluate(
     split: Annotated[str, DataOption(help="train, val or test")] = "val",
     model: Annotated[str, DataOption(help="part (sees the image) or posterior (sees the coarse labels, too)")] = "part",
     labels: Annotated[
-        str, DataOption(help="which of them the posterior is given: all, none, or e.g. box+mask")
+        str, DataOption(help="which of them the posterior is given: all, none, or e.g. box,mask")
     ] = "all",
     flip: Flip = None,
     as_json: Json = False,
@@ -42,7 +42,7 @@ def evaluate(
     from coarseparts.inference.evaluate import evaluate as measure
 
     where, bar = options.device(device), progress("reading images")
-    given = None if labels == "all" else [] if labels == "none" else labels.split("+")
+    given = None if labels == "all" else [] if labels == "none" else labels.replace(",", "+").split("+")
     chosen: dict[str, Any] = {"split": split, "data": data, "model": model, "labels": given, "flip": flip}
     result = measure(run, **chosen, device=where, skip_bad=skip_bad, progress=bar)
     notes(result.problems)

@@ -84,13 +84,20 @@ class Verbs(TyperGroup):
         _write_options(self, ctx, formatter)
         self.format_commands(ctx, formatter)
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """A verb and its whole sentence each; click would cut them off at the line's end."""
+        commands: dict[str, Any] = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.help.split("\n")[0]) for name, command in commands.items()])
+
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         _write_examples(self, formatter)
 
 
 def app(**more: Any) -> typer.Typer:
-    """A typer app without markup, and without options for completion of its own."""
-    return typer.Typer(add_completion=False, rich_markup_mode=None, **more)
+    """A typer app without markup, and without options for completion of its own; -h is --help."""
+    context = {"help_option_names": ["--help", "-h"]}
+    return typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=context, **more)
 
 
 def verb(to: typer.Typer, name: str | None = None, *, examples: tuple[str, ...]) -> Callable[[Any], Any]:

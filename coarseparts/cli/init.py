@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from coarseparts.cli import help, options
 from coarseparts.cli.choices import MaxPixels
 from coarseparts.cli.help import DataOption, OutputOption, verb
-from coarseparts.cli.terminal import out, progress, say
+from coarseparts.cli.terminal import progress, say, show
 
 app = help.app()
 
@@ -53,7 +54,8 @@ def init(
         say(line)
     say(f"dataset file: {file}")
     found = examine(file, progress=progress("checking"))
-    out.print(found.to_text())
+    show(found.to_text())
     if found.errors:
         raise typer.Exit(2)
-    say(f"look at it: coarseparts check {file}; train: coarseparts train {file} --out runs/{file.stem}")
+    name, run = quote(str(file)), quote(f"runs/{file.stem}")
+    say(f"look at it: coarseparts check {name}; train: coarseparts train {name} --out {run}")

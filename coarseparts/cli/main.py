@@ -176,7 +176,7 @@ def _status_of(error: BaseException) -> int:
     if isinstance(error, typer.Exit):
         return error.exit_code
     if hasattr(error, "format_message"):  # usage errors, typer's own or click's, know their text
-        return _say(2, *str(error.format_message()).split("\n"))
+        return _say(2, *_usage(error).split("\n"))
     if isinstance(error, BrokenPipeError):  # whoever read our output has had enough
         return 1
     pydantic = sys.modules.get("pydantic")  # whose import takes a while; no error of its comes before that
@@ -200,6 +200,19 @@ def _status_of(error: BaseException) -> int:
     what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     where = _log(error)
     return _say(1, f"unforeseen error ({what}); {f'{where} holds the details' if where else 'no log could be written'}")
+
+
+def _usage(error: Any) -> str:
+    """What was typed wrong: of what is missing what it is, and where all options are told, unless a remedy is there."""
+    text = str(error.format_message())
+    context, told = getattr(error, "ctx", None), getattr(getattr(error, "param", None), "help", None)
+    if context is None or "\n" in text:  # help itself, of a command that was given nothing
+        return text
+    if type(error).__name__ == "MissingParameter" and told:
+        text = f"{text.removesuffix('.')}: {told}"
+    if "; " in text or text.endswith("?"):
+        return text
+    return f"{text.removesuffix('.')}; see {context.command_path} --help"
 
 
 def _say(code: int, *lines: str) -> int:

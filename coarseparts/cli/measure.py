@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from coarseparts.cli import help, options
-from coarseparts.cli.choices import Device, Run, SkipBad
+from coarseparts.cli.choices import Device, MaxPixels, Run, SkipBad
 from coarseparts.cli.help import DataOption, OutputOption, verb
 from coarseparts.cli.terminal import notes, progress, say
 from coarseparts.system.problems import BadInput, Problem
@@ -48,6 +48,7 @@ def measure(
     ] = None,
     device: Device = "auto",
     skip_bad: SkipBad = False,
+    max_pixels: MaxPixels = None,
 ) -> None:
     """Traits of the parts of photographs, with units and intervals, as a CSV table."""
     for option, file, suffix in (("--out", target, ".csv"), ("--dwc", dwc, ".csv"), ("--report", report, ".html")):
@@ -57,6 +58,9 @@ def measure(
             )
     if dwc is not None and dwc.resolve() == target.resolve():
         raise BadInput(Problem(f"--dwc {dwc}", "is the file of --out, too", "name another file"))
+    options.not_over("--out", target, "image,object,")
+    options.not_over("--dwc", dwc, "occurrenceID,measurement")
+    options.not_over("--report", report, "<!DOCTYPE html>")
 
     from coarseparts.data.source_paths import OF_STYLES
     from coarseparts.measurement import folder, tables
@@ -82,4 +86,5 @@ def measure(
     if report is not None:
         write_page(report, table, f"{images.resolve().name}: traits")
     flagged = sum(any(each.flags.values()) for each in table.images)
-    say(f"{len(table.images)} objects, {flagged} of them flagged; {len(table.names)} values each in {target}")
+    objects = f"{len(table.images)} object{'s' * (len(table.images) != 1)}"
+    say(f"{objects}, {flagged} of them flagged; {len(table.names)} values each in {target}")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from coarseparts.cli import help, names, options
-from coarseparts.cli.choices import Device, Json, MaxPixels, Run, Seed, SkipBad
+from coarseparts.cli.choices import Device, Json, MaxPixels, Run, SkipBad
 from coarseparts.cli.help import DataOption, OutputOption, verb
 from coarseparts.cli.terminal import notes, progress, say
 from coarseparts.system.problems import BadInput, Problem
@@ -29,7 +29,7 @@ def next_labels(
     run: Run,
     data: Annotated[Path | None, typer.Argument(help="dataset file (YAML) [the one it was trained on]")] = None,
     count: Annotated[int, DataOption(min=1, max=100_000, help="images, at most")] = 10,
-    budget: Annotated[str, DataOption(metavar="TIME", help="as many as fit into it: 90s, 30m, 1.5h [no limit]")] = "",
+    budget: Annotated[str, DataOption(metavar="TIME", help="as many as fit into it: 90s, 30m or 30, 1.5h")] = "",
     by: Annotated[str, DataOption(help=f"one of {', '.join(names.ORDERS)}")] = "random",
     label: Annotated[
         str, DataOption(help="part-mask; or any, what takes away most doubt a second in each image")
@@ -39,7 +39,7 @@ def next_labels(
     ] = None,
     target: Annotated[Path | None, OutputOption("--out", help="also write a CSV file")] = None,
     as_json: Json = False,
-    seed: Seed = 0,
+    seed: Annotated[int, DataOption(min=0, max=2**31 - 1, help="fixes what is drawn at random")] = 0,
     device: Device = "auto",
     skip_bad: SkipBad = False,
     max_pixels: MaxPixels = None,
@@ -51,6 +51,8 @@ def next_labels(
         raise BadInput(Problem(f"--out {target}", "is no name of a CSV file", "end it with .csv"))
     if target is not None and seconds is not None and target.resolve() == seconds.resolve():
         raise BadInput(Problem(f"--out {target}", "is the file of --seconds, too", "name another file"))
+
+    options.not_over("--out", target, "image,label,seconds")
 
     from coarseparts.selection.choose import choose
     from coarseparts.selection.seconds import read_budget, read_seconds
@@ -76,4 +78,5 @@ def next_labels(
         return
     for each in queue.chosen:
         say(f"{each.minutes:8.1f} min  {each.label:10s} {readable(each.image)}")
-    say(f"{len(queue.chosen)} images, {queue.chosen[-1].minutes:.1f} minutes" + (f"; in {target}" if target else ""))
+    images = f"{len(queue.chosen)} image{'s' * (len(queue.chosen) != 1)}"
+    say(f"{images}, {queue.chosen[-1].minutes:.1f} minutes" + (f"; in {target}" if target else ""))

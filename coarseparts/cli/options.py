@@ -77,6 +77,25 @@ def whole_numbers(option: str, text: str) -> list[int]:
     return [int(word) for word in found]
 
 
+def not_over(option: str, file: Path | None, *marks: str) -> None:
+    """Raises BadInput where a file to write is there and is something else: its beginning holds none of ``marks``, of
+    which what is written there holds one; and where its folder may not be written to."""
+    if file is None:
+        return
+    folder = next((above for above in file.absolute().parents if above.exists()), file)
+    if not os.access(folder, os.W_OK):
+        remedy = "name a file in a folder of your own"
+        raise BadInput(Problem(f"{option} {file}", f"{folder} cannot be written to", remedy))
+    try:
+        with open(file, "rb") as there:
+            begin = there.read(1000)
+    except OSError:  # nothing there, or told where it is written
+        return
+    if begin and not any(mark.encode() in begin for mark in marks):
+        what = "is there, is nothing that this command wrote, and would be written over"
+        raise BadInput(Problem(f"{option} {file}", what, "move it away, or name another file"))
+
+
 def one_of(option: str, value: str, allowed: Collection[str]) -> None:
     """Whether a value is among those that there are."""
     if value not in allowed:

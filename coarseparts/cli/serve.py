@@ -9,7 +9,6 @@ from coarseparts.cli import help, options
 from coarseparts.cli.choices import Device, Flip, MaxPixels, Run
 from coarseparts.cli.help import DataOption, PlaceOption, verb
 from coarseparts.cli.terminal import note, say
-from coarseparts.system.errors import Failed
 from coarseparts.system.problems import BadInput, Problem
 
 app = help.app()
@@ -45,16 +44,17 @@ def serve(
     if missing:
         raise BadInput(missing)
 
+    if token and len(token) < 8:
+        raise BadInput(Problem("--token", "has fewer than 8 characters, which is soon guessed", "take a longer one"))
+
     from coarseparts.app import running
     from coarseparts.app.answers import Answers
     from coarseparts.app.service import MOST_BYTES, service_app
     from coarseparts.inference.model import load
 
-    if token and len(token) < 8:
-        raise Failed("--token: has fewer than 8 characters, which is soon guessed; take a longer one")
     model = load(run, options.device(device), flip=flip)
     if not model.has_posterior:
-        note(f"{run}: has no posterior (only em trains one): labels that tasks have do not change the parts")
+        note(f"{run}: has no posterior (em and distillation train one): labels that tasks have do not change the parts")
     bound = running.listening(host, port)
     application = service_app(Answers(model), f"coarseparts-{run.resolve().name}", images)
 

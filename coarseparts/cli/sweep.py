@@ -44,6 +44,7 @@ def sweep(
     """Choose settings on the validation images (Appendix C): a table of trials and the best ones as --set options."""
     options.one_of("--method", method, names.METHODS)
     options.one_of("--sampler", sampler, names.SAMPLERS)
+    options.one_of("--preset", preset, names.PRESETS)
     given = options.changes(changes, weights)
 
     from pydantic import ValidationError
@@ -62,6 +63,7 @@ def sweep(
 
     where = options.device(device)
     axes = [sweeping.axis(text) for text in over]
+    sweeping.refuse_grid(sampler, axes)
     for one, text in zip(axes, over, strict=True):  # a wrong key or value is told before anything is read
         for value in one.values or (one.example,):
             try:
@@ -69,6 +71,8 @@ def sweep(
             except ValidationError as error:
                 wrong = f"{short(value)} is no value of it: {error.errors()[0]['msg'].lower()}"
                 raise BadInput(Problem(f"--over {text}", wrong, "see `coarseparts settings`")) from None
+            except ValueError as error:  # of a key that there is not
+                raise ValueError(str(error).replace("--set", "--over", 1)) from None
     with alone(run, note):
         bar = None if data in names.WORLDS else progress("reading images")
         source = open_data(data, run / "data", "", skip_bad, bar, note)

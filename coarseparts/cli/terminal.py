@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import Progress
+from rich.text import Text
 
 from coarseparts.system.text import readable
 
@@ -24,6 +25,12 @@ def be_quiet() -> None:
 def say(text: str) -> None:
     """A line of results."""
     out.print(readable(text), soft_wrap=True)
+
+
+def show(blocks: Group) -> None:
+    """Tables and lines of results, the lines unbroken, so that they can be searched for."""
+    for block in blocks.renderables:
+        out.print(block, soft_wrap=isinstance(block, Text))
 
 
 def note(text: object) -> None:

@@ -51,6 +51,10 @@ def convert(source: Path, target: Path, to: str, images: Path | None = None) -> 
     out = target / name if target.is_dir() and (to not in FOLDERS or any(target.iterdir())) else target
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise BadInput(Problem(str(out), "is there and would be written over", "move it away, or name another place"))
+    if not source.exists():
+        raise BadInput(Problem(str(source), "does not exist", "name the export of an annotation tool"))
+    if images is not None and not images.is_dir():
+        raise BadInput(Problem(f"--images {images}", "is no folder", "name the folder of the photographs"))
     document = read_export(source)
     if images is not None:
         names = [name for name, _ in list_images(images)]

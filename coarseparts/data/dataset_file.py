@@ -35,7 +35,7 @@ from coarseparts.labels import STYLES
 from coarseparts.labels.schema import MOST_KEYPOINTS, MOST_PARTS, Schema
 from coarseparts.system.documents import DocumentError, load_yaml
 from coarseparts.system.problems import BadInput, Problem, capped, unreadable
-from coarseparts.system.text import abridged, listed, nearest, short, strangers
+from coarseparts.system.text import abridged, close_to, listed, nearest, short, strangers
 
 _COLLECTED = ":styles"
 
@@ -350,17 +350,32 @@ def training_problems(dataset: DatasetFile, found: Collection[str] = ()) -> list
     return problems
 
 
+_INIT = "make one of photographs and labels: coarseparts init"
+
+
 def _parse(path: Path) -> dict:
+    if path.is_dir():
+        run = (path / "config.yaml").is_file()
+        remedy = "name the one that it was trained on: `data` in its config.yaml" if run else f"{_INIT} {path}"
+        came = f"is a {'run folder' if run else 'folder'}, expected a dataset file (YAML)"
+        raise BadInput(Problem(str(path), came, remedy))
     try:
         raw = load_yaml(path)
     except OSError as error:
         raise BadInput(unreadable(path, error, "name an existing YAML file")) from None
     except DocumentError as error:
-        raise BadInput(Problem(str(path), str(error), "write it as README.md does, in UTF-8")) from None
+        raise BadInput(Problem(str(path), str(error), f"name a dataset file (YAML), or {_INIT}")) from None
     if not isinstance(raw, dict):
-        came = "nothing" if raw is None else f"a {type(raw).__name__}"
+        came = "nothing" if raw is None else "a list" if isinstance(raw, list) else "a mere value"
         remedy = "write at least `parts: [...]` and `sources: [...]`"
         raise BadInput(Problem(str(path), f"holds {came}, expected keys with values", remedy))
+    if isinstance(raw.get("settings"), dict) and isinstance(raw.get("data"), str):
+        remedy = f"name the dataset file of that run: {short(raw['data'], 200)}"
+        raise BadInput(Problem(str(path), "is what a run was trained with, expected a dataset file", remedy))
+    keys = [*DatasetFile.model_fields]
+    if raw and not any(str(key) in keys or close_to(str(key), keys) for key in raw):
+        came = f"has the keys {listed(map(abridged, map(str, raw)), 4)}, and none of a dataset file"
+        raise BadInput(Problem(str(path), came, f"{_INIT} PHOTOGRAPHS {path}"))
     return raw
 
 

@@ -74,8 +74,9 @@ def opened(path: str | Path, formats: tuple[str, ...] = FORMATS, reduced: bool =
     path = Path(path)
     with _told(str(path), formats):
         if not path.is_file():
-            came = "is not a file" if path.exists() else "does not exist"
-            raise BadInput(Problem(str(path), f"{came}, expected an image", "restore it or remove what refers to it"))
+            came = "is a folder" if path.is_dir() else "is not a file" if path.exists() else "does not exist"
+            remedy = "name an image in it" if path.is_dir() else "restore it or remove what refers to it"
+            raise BadInput(Problem(str(path), f"{came}, expected an image", remedy))
         if path.stat().st_size == 0:
             raise BadInput(Problem(str(path), "is empty (0 bytes), expected an image", "copy it again"))
         if (suffix := path.suffix.lower()) in RAW:  # many are TIFFs, of which Pillow would find a thumbnail

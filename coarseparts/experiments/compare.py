@@ -72,6 +72,9 @@ def compare(
             data = open_data()
         for problem in data.problems:
             tell(str(problem))
+        if parts is not None and parts > (most := len(data.rows.part) + len(data.rows.hidden)):
+            tell(f"{parts} part masks are asked for, and there are {most} to train on: all of them are used")
+            parts = most
         if minutes is not None:
             conditions = Conditions(parts, labels, start_of(settings), seeds[0])
             lengths = plan.within(minutes, folder, data.task(conditions, settings, device), tell)

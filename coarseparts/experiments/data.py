@@ -74,7 +74,8 @@ class Data:
         most = len(self.rows.part) + hidden - bool(hidden)
         for n in limits:
             if n > most:
-                raise ValueError(f"--parts {n}: there are {most} images with part masks to train on")
+                there = f"there are {most} images with part masks to train on"
+                raise ValueError(f"--parts {n}: {there}; ask for that many at most")
 
     def possible_methods(self) -> list[str]:
         """The names of all methods that these data allow."""
@@ -89,7 +90,9 @@ class Data:
         wanted, each = read_labels(conditions.labels)
         lacking = [style for style in wanted or () if style not in self.styles]
         if lacking:
-            raise ValueError(f"--labels {conditions.labels}: no training image has {', '.join(lacking)}")
+            there = f"they have {', '.join(self.styles)}" if self.styles else "they have no coarse labels"
+            what = f"no training image has {', '.join(lacking)}; {there}"
+            raise ValueError(f"--labels {conditions.labels}: {what}")
         return Task.of(
             self.store(conditions.seed),
             settings,

@@ -84,6 +84,12 @@ def axis(text: str) -> Axis:
         raise wrong from error
 
 
+def refuse_grid(sampler: str, axes: Sequence[Axis]) -> None:
+    """Raises ValueError for a grid over a range."""
+    if sampler == "grid" and not all(a.values for a in axes):
+        raise ValueError("a grid needs lists: write --over KEY=A,B,..., or take --sampler random")
+
+
 def run(
     axes: Sequence[Axis],
     sampler: Sampler,
@@ -100,8 +106,7 @@ def run(
     folder belongs to another sweep.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if sampler == "grid" and not all(a.values for a in axes):
-        raise ValueError("a grid needs lists: write --over KEY=A,B,..., or take --sampler random")
+    refuse_grid(sampler, axes)
     journal = folder / "journal.log"
     _claim(folder, {"sampler": sampler, "over": {a.key: str(a.distribution) for a in axes}, **(facts or {})})
     _end_at_a_line(journal)

@@ -110,6 +110,8 @@ def _image(given: Any, argument: str) -> tuple[np.ndarray, Notes]:
 def _file(given: Any, argument: str) -> Path:
     if not isinstance(given, str | os.PathLike):
         remedy = "what a file or bytes hold is opened by PIL.Image.open"
+        if hasattr(given, "numpy"):
+            remedy = "of a tensor give tensor.cpu().numpy(), (H, W, 3) uint8"
         came = f"{argument}: is of type {type(given).__name__}"
         raise WrongArgument(f"{came}, expected a path, a PIL image or an array; {remedy}")
     return path_of(argument, given)

@@ -29,7 +29,7 @@ from coarseparts.labels.schema import IGNORE
 from coarseparts.system.errors import RunError, WrongArgument
 from coarseparts.system.files import path_of
 from coarseparts.system.problems import BadInput, Problem
-from coarseparts.system.text import short, strangers
+from coarseparts.system.text import listed, short, strangers
 from coarseparts.training.claims import look_through, read_config
 from coarseparts.training.fusion import only
 
@@ -84,6 +84,10 @@ def evaluate(
     for argument, value, known in (("split", split, ("train", "val", "test")), ("model", model, ("part", "posterior"))):
         if value not in known:
             raise WrongArgument(f"{argument}: is {short(value)}; choose one of {', '.join(known)}")
+    if isinstance(labels, str):
+        raise WrongArgument(f"labels: is {short(labels)}, expected a list of label styles")
+    if labels and model == "part":
+        raise WrongArgument(f"labels: {listed(labels)}, and the part model sees none; take model posterior")
     folder = path_of("run", run)
     if folder.is_dir():
         look_through(folder)
@@ -170,7 +174,7 @@ def evaluate_store(
     such labels. Raises BadInput when there is nothing to measure on, RunError when the model has no posterior.
     """
     if kind == "posterior" and not model.has_posterior:
-        raise RunError("this model has no posterior: it was trained by fine-tuning; take model part")
+        raise RunError("this model has no posterior (em and distillation train one); take model part")
     store = store.labels_limited(model.styles)
     rows = store.rows(split, has="parts")
     if not len(rows):

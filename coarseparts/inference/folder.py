@@ -113,18 +113,13 @@ def predict_folder(
     journal = Journal(out, digest(model, files.values(), with_overlay), shard)
     left = [(name, path) for name, path in own if not journal.has(name, path, outputs.files(name))]
     done.kept = len(own) - len(left)
-    outputs.refuse_others(name for name, _ in left)
+    outputs.refuse_others((name for name, _ in left), coco)
 
     def opened(item: tuple[str, Path]) -> Opened:
         return open_photograph(*item, objects.get(item[0], []))
 
-    if not skip_bad:  # a first look at every file, so that nothing is half done when one is bad
-        bad = errors(done.problems)
-        for each in _ahead(opened, left):
-            bad += each.problems if each.image is None else []
-        if bad:
-            remedy = "correct or remove what is named above; or go on without it: --skip-bad"
-            raise BadInput([*capped(dict.fromkeys(bad)), Problem(str(images), "nothing was predicted", remedy)])
+    if not skip_bad:
+        refuse_bad(images, left, objects, done.problems, "predicted")
     fast = model.fast
 
     def save(one: Opened, image: np.ndarray, parts: np.ndarray, scores: np.ndarray) -> tuple[str, Path]:
@@ -167,6 +162,23 @@ def predict_folder(
     if export:
         done.export = write_export(export, outputs.document(own, grouped=True), out)
     return done
+
+
+def refuse_bad(
+    images: Path,
+    photographs: Iterable[tuple[str, Path]],
+    objects: Mapping[str, list[Recipe]],
+    problems: Iterable[Problem],
+    done: str,
+) -> None:
+    """A first look at every photograph (name, path) and its labels, so that nothing is half ``done`` when one is bad.
+    Raises BadInput with everything that is wrong, errors among ``problems`` included."""
+    bad = errors(problems)
+    for each in _ahead(lambda item: open_photograph(*item, objects.get(item[0], [])), photographs):
+        bad += each.problems if each.image is None else []
+    if bad:
+        remedy = "correct or remove what is named above; or go on without it: --skip-bad"
+        raise BadInput([*capped(dict.fromkeys(bad)), Problem(str(images), f"nothing was {done}", remedy)])
 
 
 THREADS = max(1, min(8, (os.cpu_count() or 1)))
@@ -248,7 +260,7 @@ def label_notes(
         messages.append((source, f"has labels for {read.elsewhere} images that are not in {images}; they are left out"))
     only_where = "only says where the objects are"
     if not model.has_posterior:
-        trained = "this model was trained without a posterior, by another method than em"
+        trained = "this model was trained without a posterior, by another method than em or distillation"
         messages.append((source, f"{only_where}: {trained}"))
     else:
         if read.objects and not read.styles() & set(model.styles):

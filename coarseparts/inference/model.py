@@ -193,7 +193,7 @@ class Model(Trained):
         if whole := not os.path.lexists(file) and os.path.lexists(folder / HUB_CONFIG):
             file = folder / HUB_CONFIG
         if not folder.is_dir() or not os.path.lexists(file):
-            raise RunError(f"{folder}: holds no trained model; train one with `coarseparts train`")
+            raise RunError(f"{folder}: holds no trained model; {_where_else(folder)}")
         look_through(folder)
         try:
             found = load_json(file)
@@ -236,6 +236,16 @@ class Model(Trained):
     def _of(cls, networks: JointModel, card: _Card) -> Model:
         rest = card.styles, card.size, card.crop.model_dump(), card.has_posterior, card.shares
         return cls(networks, card.schema_, card.settings, *rest)
+
+
+def _where_else(folder: Path) -> str:
+    """What to do where a folder holds no model: name a run below it, go on with one that has not come to its end."""
+    found = sorted(path.parent.parent for path in folder.glob("*/model/model.json")) if folder.is_dir() else []
+    if found:
+        return f"name one of {listed(map(str, found), 4)}"
+    if any(folder.glob("stages/*/state.pt")):
+        return "its training has not come to its end: the same `coarseparts train` again goes on"
+    return "train one with `coarseparts train`"
 
 
 class _Card(BaseModel):

@@ -22,6 +22,7 @@ from coarseparts.labels.schema import Schema
 from coarseparts.report.overlay import overlay
 from coarseparts.report.palette import colours
 from coarseparts.system import limits
+from coarseparts.system.documents import DocumentError, load_json
 from coarseparts.system.problems import BadInput, Problem, capped
 from coarseparts.training.claims import write
 
@@ -104,7 +105,8 @@ class Outputs:
         found = self.document((name, None) for name in names)
         annotations = [coco_document.with_area(entry) for entry in found.annotations]
         lists = {"images": found.images, "annotations": annotations, "categories": found.categories}
-        write(file, json.dumps(lists))
+        info = {"description": "parts predicted by coarseparts", SEAL: _hash_of_lists(lists)}
+        write(file, json.dumps({"info": info, **lists}))
 
     def document(self, photographs: Iterable[tuple[str, Path | None]], grouped: bool = False) -> Document:
         """The part maps that are there as annotations: a category per part, one RLE mask per part that an image (name,
@@ -158,13 +160,14 @@ class Outputs:
         for target, what in there.items():
             if len(what) > 1:
                 message = f"would be written {len(what)} times: {', '.join(what)}"
-                problems.append(Problem(str(target), message, "rename one of the images, or choose another --coco"))
+                another = "" if coco is None else ", or choose another --coco"
+                problems.append(Problem(str(target), message, f"rename one of the images{another}"))
         if problems:
             raise BadInput(capped(problems))
 
-    def refuse_others(self, names: Iterable[str]) -> None:
-        """Raises BadInput naming every file of these images that is there and not as ``save`` wrote it: drawn or
-        corrected by hand."""
+    def refuse_others(self, names: Iterable[str], coco: Path | None = None) -> None:
+        """Raises BadInput naming every file of these images, and the COCO file, that is there and not as ``save`` and
+        ``write_coco`` wrote it: drawn or corrected by hand."""
         problems = [
             Problem(
                 str(file),
@@ -175,6 +178,10 @@ class Outputs:
             for file in self.files(name)
             if os.path.lexists(file) and not _as_written(file)
         ]
+        if coco is not None and coco.is_file() and not _is_sealed(coco):
+            message = "was not written by predict --coco, or was changed since, and would be overwritten"
+            remedy = "move it away, or choose another --coco; labels that the model is to use are named with --labels"
+            problems.append(Problem(str(coco), message, remedy))
         if problems:
             raise BadInput(capped(problems))
 
@@ -201,6 +208,21 @@ def _as_written(path: Path) -> bool:
         with open_own(path) as picture:
             return bool(getattr(picture, "text", {}).get(SEAL) == _hash_of(picture))
     except (OSError, ValueError, SyntaxError) as error:
+        if limits.is_machines(error):
+            raise
+        return False
+
+
+def _hash_of_lists(lists: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(lists, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _is_sealed(coco: Path) -> bool:
+    """Whether a COCO file is as ``write_coco`` wrote it."""
+    try:
+        found = load_json(coco)
+        return bool(found.pop("info")[SEAL] == _hash_of_lists(found))
+    except (OSError, DocumentError, AttributeError, LookupError, TypeError) as error:
         if limits.is_machines(error):
             raise
         return False

@@ -89,7 +89,8 @@ class Mask(LabelStyle):
             value = np.asarray(value) != 0 if value.mode == "P" else np.asarray(value)
         if not isinstance(value, np.ndarray):
             expected = "expected a path, a PIL image or an array"
-            raise WrongArgument(f"{name}: is of type {type(value).__name__}, {expected}")
+            remedy = "; of a tensor give tensor.cpu().numpy()" if hasattr(value, "numpy") else ""
+            raise WrongArgument(f"{name}: is of type {type(value).__name__}, {expected}{remedy}")
         values = plane(value, name, canvas.size)
         if not values.any():
             raise WrongArgument(f"{name}: is empty, expected a pixel of the object at least; leave it out")

@@ -11,7 +11,7 @@ import numpy as np
 
 from coarseparts.data.dataset_file import Crop
 from coarseparts.data.sample import Sample
-from coarseparts.inference.folder import Summary, label_notes, open_photograph, photographs
+from coarseparts.inference.folder import Summary, label_notes, open_photograph, photographs, refuse_bad
 from coarseparts.inference.label_files import Labels, read_labels
 from coarseparts.inference.model import Model, load
 from coarseparts.inference.predict import BATCH, Prediction, predict_samples
@@ -92,6 +92,8 @@ def measure(
     points = names_of_points(model.schema) if "keypoints" in read.styles() else ()
     formulas = [parse(text, members(model.schema.parts), points) for text in ratios]
     lengths, notes = read_scale(None if scale is None else path_of("scale", scale), found)
+    if not skip_bad:
+        refuse_bad(there, found, read.objects, read.problems, "measured")
     notes += told.problems + [each for each in read.problems if each not in errors(read.problems)]
     bad = errors(read.problems)
     names = tuple(names_of(model.schema.parts, formulas, points))
@@ -117,7 +119,7 @@ def measure(
             measured.append(_scaled(each, lengths.of(look.image) * look.reduced, formulas))
         if progress:
             progress(min(start + BATCH, len(found)), len(found))
-    if bad and (not skip_bad or not measured):
+    if bad and not measured:
         raise BadInput(capped(dict.fromkeys(bad)))
     table = Measurements(model.schema.parts, names, units, measured, problems=list(dict.fromkeys([*notes, *bad])))
     shown = {(each.measured.image, each.measured.number) for each in outliers(table, pictures)}

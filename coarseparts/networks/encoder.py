@@ -102,6 +102,14 @@ def is_resnet(name: str) -> bool:
     return not timm.is_model(plain) or timm.model_entrypoint(plain).__module__ == ResNet.__module__
 
 
+def refuse_unknown(name: str) -> None:
+    """Raises ValueError for the name of an encoder that timm does not know, without building one."""
+    import timm
+
+    if name != "resnet10" and ":" not in name and not timm.is_model(name.split(".")[0]):  # "hf-hub:..." is no list's
+        raise ValueError(f"--set encoder={name}: timm knows no such model; see timm.list_models() for the names")
+
+
 def _no_resnet(name: str) -> ValueError:
     return ValueError(f"encoder {name!r} is not a ResNet; take one of timm.list_models('resnet*')")
 
@@ -121,7 +129,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         found = load_file(path) if path.suffix == ".safetensors" else _load_pth(path)
     except Exception as error:
-        raise ValueError(f"{path}: cannot be read as weights ({brief(error)}); {remedy}") from error
+        why = f" ({said})" if " " in (said := brief(error)) else ""  # of what is no such file, a mere kind of error
+        raise ValueError(f"{path}: cannot be read as weights{why}; {remedy}") from error
     if not isinstance(found, dict):
         raise ValueError(f"{path}: holds a {type(found).__name__}, expected tensors by name; {remedy}")
     tensors = {name: value for name, value in found.items() if isinstance(name, str) and isinstance(value, Tensor)}

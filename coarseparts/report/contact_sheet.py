@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 from coarseparts.data.crops import crop_and_resize
 from coarseparts.data.sample import Sample
@@ -53,8 +54,10 @@ def contact_sheet(
 
 
 def _write(sheet: Image.Image, file: Path) -> None:
+    ours = PngInfo()
+    ours.add_text("Software", "coarseparts check")
     try:
-        write_whole(file, lambda out: sheet.save(out, format="PNG"), several=True)
+        write_whole(file, lambda out: sheet.save(out, format="PNG", pnginfo=ours), several=True)
     except OSError as error:
         message = f"the contact sheet cannot be written there: {error.strerror or error}"
         raise BadInput(Problem(str(file), message, "name another PNG file with --sheet")) from error

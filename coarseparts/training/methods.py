@@ -102,7 +102,7 @@ def lack(rows: Rows, styles: Iterable[str], ask: str, overlapping: bool = False)
     if ask == "masks" and "mask" not in there:
         return "figure-ground masks; no training image has one"
     if ask == "hidden parts" and not len(rows.hidden):
-        return "part masks beyond the part limit; there are none"
+        return "part masks beyond the part limit, and there are none; hold some back by --parts-limit N of `compare`"
     return ""
 
 

@@ -24,7 +24,7 @@ from coarseparts.networks import (
     rate_factors,
 )
 from coarseparts.networks.decoder import PaperDecoder, SkipDecoder
-from coarseparts.networks.encoder import is_resnet, read_weights
+from coarseparts.networks.encoder import is_resnet, read_weights, refuse_unknown
 from coarseparts.training.settings import Settings
 
 RARE = -2.5
@@ -35,7 +35,7 @@ the first hundreds of steps go into unlearning them everywhere."""
 def resolve(settings: Settings, device: str) -> Settings:
     """The settings with every "auto" decided: a small encoder on a CPU, the paper's on a GPU, the file's if given.
 
-    Raises ValueError when a weights file cannot be read or fits no encoder.
+    Raises ValueError when the encoder is unknown, or a weights file cannot be read or fits no encoder.
     """
     name, stages = settings.encoder, settings.stages
     file = settings.weights not in ("random", "imagenet")
@@ -46,6 +46,8 @@ def resolve(settings: Settings, device: str) -> Settings:
             name = "resnet18" if settings.weights == "imagenet" else "resnet10"
         else:
             name = "resnet34"
+    else:
+        refuse_unknown(name)
     if stages == 0:
         stages = 3 if name == "resnet10" else 4
         if file and is_resnet(name):

@@ -258,6 +258,9 @@ def settings(preset: str = "default", changes: dict[str, Any] | None = None, eff
             node = node.setdefault(folder, {})
         if leaf not in model.model_fields:
             raise _unknown(key)
+        if not isinstance(value, dict) and (group := _group(model, leaf)):
+            one = next(iter(group.model_fields))
+            raise ValueError(f"--set {key}: is a group of settings; name one of them, e.g. --set {key}.{one}=VALUE")
         node[leaf] = value
     chosen = Settings.model_validate(tree)
     factor, zoom = EFFORTS[effort]
@@ -274,10 +277,15 @@ def _unknown(key: str) -> ValueError:
 
 
 def _submodel(model: type[BaseModel], name: str, key: str) -> Any:
+    if kind := _group(model, name):
+        return kind
+    raise _unknown(key)
+
+
+def _group(model: type[BaseModel], name: str) -> type[BaseModel] | None:
+    """The model of a key that stands for several settings, None of any other."""
     kind = model.model_fields[name].annotation if name in model.model_fields else None
-    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-        raise _unknown(key)
-    return kind
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> list[str]:

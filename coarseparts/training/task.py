@@ -76,7 +76,8 @@ class Task:
             seen = seen.labels_sampled(rows.coarse, labels_each, seed)
         measured = rows.val if measure == "val" else seen.rows(measure, has="parts")
         if not len(measured):
-            raise ValueError(f"no part-labelled images in split {measure!r} to measure on; add such a source")
+            remedy = f"add a source with split: {measure} and part masks to the dataset file, or take --split val"
+            raise ValueError(f"no part-labelled images in split {measure} to measure on; {remedy}")
         assigned = None
         if keypoint_parts is not None:
             assigned = point_sup.from_names(keypoint_parts, schema.keypoints, schema.parts)

@@ -11,11 +11,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from rich.console import Console
 from toy import toy
 
 from coarseparts.cli import help, terminal
-from coarseparts.system.problems import Problem
+from coarseparts.cli.main import VERBS, app
+from coarseparts.system.problems import BadInput, Problem
 from coarseparts.training import methods
 
 SCRIPT = "from coarseparts.cli.__main__ import main; main()"
@@ -52,6 +54,26 @@ def test_verbose_tells_the_traceback_of_what_nobody_has_foreseen(tmp_path: Path)
     assert "Traceback" in long.stderr and "unforeseen error (ZeroDivisionError" in long.stderr
 
 
+def test_a_line_of_check_is_not_broken_where_no_terminal_is(tmp_path: Path) -> None:
+    names = [f"a_rather_long_name_of_a_photograph_{i}.png" for i in range(4)]
+    for name in names:
+        Image.new("RGB", (32, 32)).save(tmp_path / name)
+    (tmp_path / "d.yaml").write_text("parts: [a]\nsources: [{split: train, images: .}]\n")
+    done = run("check", str(tmp_path / "d.yaml"))
+    assert (tmp_path / ".d-check.png").is_file() and not (tmp_path / "d-check.png").exists(), "it is no photograph"
+    assert any(all(name in line for name in names) for line in done.stdout.split("\n")), done.stdout
+
+
+def test_a_contact_sheet_takes_no_photographs_place(tmp_path: Path) -> None:
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    file = tmp_path / "d.yaml"
+    file.write_text("parts: [a]\nsources: [{split: train, images: .}]\n")
+    for name, told in (("a.png", "is there, is nothing that this command wrote"), ("b.png", "would be taken for one")):
+        with pytest.raises(BadInput, match=told):
+            app(["check", str(file), "--sheet", str(tmp_path / name)], standalone_mode=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "d.yaml"]
+
+
 def test_no_color_turns_colours_off() -> None:
     done = run("check", "nowhere.yaml", NO_COLOR="1", FORCE_COLOR="1")
     assert done.stderr and not re.search(r"\x1b\[[0-9;]*[3-9][0-9]*m", done.stderr)
@@ -67,12 +89,36 @@ def test_the_version_is_that_of_the_package() -> None:
     [
         (("trian", "x.yaml"), "did you mean train?"),
         (("train", "x.yaml", "--out", "r", "--method", "distilation"), "did you mean distillation?"),
-        (("sweep", "synthetic-birds", "--out", "r", "--over", "em_epoch=3,4"), "did you mean em_epochs?"),
+        (("train", "x.yaml", "--out", "r", "--preset", "papr"), "--preset: is 'papr'; did you mean paper?"),
+        (
+            ("sweep", "synthetic-birds", "--out", "r", "--over", "em_epoch=3,4"),
+            "--over em_epoch: no such setting; ",
+        ),
     ],
 )
 def test_what_was_meant_is_told(words: tuple[str, ...], meant: str) -> None:
     done = run(*words)
     assert done.returncode == 2 and meant in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("train",), "Missing argument 'data': dataset file (YAML); see coarseparts train --help"),
+        (("train", "--no-such"), "No such option: --no-such; see coarseparts train --help"),
+        (("prepare", "all"), "No such command 'all'; see coarseparts prepare --help"),
+        (("settings", "em.alpha"), "Got unexpected extra argument(s) (em.alpha); see coarseparts settings --help"),
+    ],
+)
+def test_who_types_something_wrong_is_told_where_to_look(words: tuple[str, ...], told: str) -> None:
+    done = run(*words)
+    assert (done.returncode, done.stderr) == (2, f"{told}\n")
+
+
+def test_the_list_of_verbs_cuts_no_sentence_off_and_a_short_option_asks_for_it() -> None:
+    text = run("-h").stdout
+    assert text == run("--help").stdout and "..." not in text.split("Commands:")[1]
+    assert all(" ".join(told.split()) in " ".join(text.split()) for told in VERBS.values())
 
 
 def test_help_fits_into_eighty_columns() -> None:

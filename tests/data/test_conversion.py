@@ -177,3 +177,12 @@ def test_an_export_gives_the_same_store_bit_by_bit_as_the_coco_file_that_it_was_
         one, other = (store.label(name) if name in STYLES else getattr(store, name) for store in stores)
         assert one.tobytes() == other.tobytes() and one.any(), name
     assert all((first.present[name] == second.present[name]).all() for name in first.present)
+
+
+def test_what_is_not_there_is_told(tmp_path):
+    with pytest.raises(BadInput, match=r"gone\.json: does not exist; name the export"):
+        convert(tmp_path / "gone.json", tmp_path / "x.xml", "cvat")
+    write_export("coco", ants(), tmp_path)
+    with pytest.raises(BadInput, match=r"--images .*gone: is no folder"):
+        convert(tmp_path / "coco.json", tmp_path / "x.xml", "cvat", tmp_path / "gone")
+    assert not (tmp_path / "x.xml").exists()

@@ -192,7 +192,7 @@ def test_files_that_are_something_else(tmp_path, content, expected):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(BadInput, match=r"no\.yaml: cannot be read"):
         load_dataset_file(tmp_path / "no.yaml")
-    with pytest.raises(BadInput, match="cannot be read"):
+    with pytest.raises(BadInput, match="is a folder, expected a dataset file"):
         load_dataset_file(tmp_path)
 
 
@@ -226,3 +226,33 @@ def test_an_empty_path_is_not_the_folder_of_the_file(tmp_path: Path, key: str) -
     file.write_text(f"parts: [a]\nsources: [{{split: train, {', '.join(f'{k}: {v}' for k, v in said.items())}}}]\n")
     with pytest.raises(BadInput, match=rf"sources\[0\]\.{key}: is empty"):
         load_dataset_file(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        (
+            "photos",
+            None,
+            "is a folder, expected a dataset file (YAML); make one of photographs and labels: coarseparts",
+        ),
+        (
+            "run",
+            "data: ants.yaml",
+            "is a run folder, expected a dataset file (YAML); name the one that it was trained on",
+        ),
+        ("c.json", '{"images": [], "annotations": []}', "has the keys images, annotations, and none of a dataset file"),
+        ("c.yaml", "data: a/ants.yaml\nsettings: {batch: 3}", "name the dataset file of that run: 'a/ants.yaml'"),
+        ("a.txt", "hello", "holds a mere value, expected keys with values"),
+        ("a.jpg", "\xff\xd8", "name a dataset file (YAML), or make one of photographs and labels: coarseparts init"),
+    ],
+)
+def test_what_is_named_in_the_place_of_a_dataset_file_is_told_in_a_line(tmp_path, name, content, told):
+    path = tmp_path / name
+    if name in ("photos", "run"):
+        path.mkdir()
+    if content is not None:
+        (path / "config.yaml" if name == "run" else path).write_bytes(content.encode("latin-1"))
+    with pytest.raises(BadInput) as bad:
+        load_dataset_file(path)
+    assert len(bad.value.problems) == 1 and told in str(bad.value) and str(path) in str(bad.value)

@@ -298,3 +298,12 @@ def test_photographs_that_a_server_named_otherwise_are_found(tmp_path):
         image["file_name"] = f"0a1b2c3d-ant_{image['id']}_2.png"
     found, _ = proposed(tmp_path, "photos", str(write_export("cvat", document, tmp_path / "export")))
     assert {source["images"] for source in found["sources"]} == {"photos"}
+
+
+def test_a_name_of_a_part_that_is_misspelt_is_told_before_anything_is_written(tmp_path):
+    photographs(tmp_path / "photos")
+    write_export("coco", ants(), tmp_path)
+    given = [tmp_path / "photos", tmp_path / "coco.json"]
+    with pytest.raises(BadInput, match=r"--parts haed: no category is called so; did you mean head\?"):
+        propose(given, tmp_path / "d.yaml", ("haed", "rump"))
+    assert propose(given, tmp_path / "d.yaml", ("Head", "rump")).keys["parts"] == ["Head", "rump"]

@@ -29,7 +29,7 @@ def compared(tmp_path: Path) -> Any:
     chosen = resolve(settings(changes=SHORT), "cpu")
 
     def run(methods: list[str], seeds: tuple[int, ...] = (0,), **more: Any) -> Outcome:
-        return compare(lambda: data, chosen, methods, seeds, tmp_path / "run", title="toy", parts=8, **more)
+        return compare(lambda: data, chosen, methods, seeds, tmp_path / "run", title="toy", **({"parts": 8} | more))
 
     return run
 
@@ -120,6 +120,14 @@ def test_a_progress_file_that_is_damaged_is_left_out_and_told(compared: Any, tmp
 def test_labels_that_the_data_lack_are_refused(compared: Any) -> None:
     with pytest.raises(ValueError, match="--labels mask\\+part_boxes: no training image has part_boxes"):
         compared(["em"], labels="mask+part_boxes")
+
+
+def test_more_part_masks_than_there_are_is_told_and_all_are_used(compared: Any) -> None:
+    told: list[str] = []
+    done = compared(["fine-tuning"], parts=999, tell=told.append)
+    assert any(line.startswith("999 part masks are asked for, and there are 32 to train on") for line in told)
+    assert not any("999" in line for line in told[1:] if line.startswith("fine-tuning"))
+    assert [result.parts for result in done.results] == [32]
 
 
 @pytest.mark.parametrize("start", STARTS)

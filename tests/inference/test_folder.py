@@ -162,6 +162,21 @@ def test_coco_holds_what_was_there_before_too(model: Model, images: Path, tmp_pa
     assert len(both[0]["images"]) == 20
 
 
+def test_a_coco_file_that_is_somebodys_own_is_not_written_over(model: Model, images: Path, tmp_path: Path) -> None:
+    own, out = tmp_path / "coarse.json", tmp_path / "out"
+    own.write_text('{"images": [], "annotations": [], "categories": []}')
+    with pytest.raises(BadInput, match=r"coarse\.json: was not written by predict --coco, .* named with --labels"):
+        predict_folder(model, images, out, coco=own)
+    assert own.read_text().startswith('{"images": []') and not out.exists()
+    predict_folder(model, images, out, coco=tmp_path / "c.json")
+    predict_folder(model, images, out, coco=tmp_path / "c.json")
+    corrected = json.loads((tmp_path / "c.json").read_text())
+    corrected["annotations"].pop()
+    (tmp_path / "c.json").write_text(json.dumps(corrected))
+    with pytest.raises(BadInput, match="or was changed since"):
+        predict_folder(model, images, out, coco=tmp_path / "c.json")
+
+
 def test_a_target_that_is_a_file_is_refused(model: Model, images: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BadInput, match="file: is no folder"):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from pycocotools import mask as rle
 from untrained import PARTS, saved
@@ -212,6 +213,9 @@ WRONG = [
     ({"image": np.zeros((0, 64, 3), np.uint8)}, "^image: an array of shape"),
     ({"image": None}, "^image: is of type NoneType, expected a path, a PIL image"),
     ({"image": "nowhere.jpg"}, "^nowhere.jpg: does not exist, expected an image"),
+    ({"image": "."}, "^.: is a folder, expected an image; name an image in it"),
+    ({"image": torch.zeros(48, 64, 3)}, r"^image: is of type Tensor, .* of a tensor give tensor.cpu\(\).numpy\(\)"),
+    ({"mask": torch.zeros(48, 64)}, r"^mask: is of type Tensor, .* of a tensor give tensor.cpu\(\).numpy\(\)"),
     ({"image": ["a.png", "b.png"], "box": BOX}, "^box: 4 of them for a list of 2 images; give a list of as many"),
     ({"image": ["a.png"], "mask": mask_of()}, "^mask: one ndarray for a list of 1 images"),
     ({"image": [np.zeros((9, 9, 3), np.uint8)], "box": [(20, 20, 30, 30)]}, r"^box\[0\]: .* lies outside"),
@@ -279,7 +283,15 @@ def test_a_photograph_may_be_written_over_afterwards(model: Model, photograph: n
 
 
 def test_a_model_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(coarseparts.CoarsepartsError, match="holds no trained model"):
+    with pytest.raises(coarseparts.CoarsepartsError, match="holds no trained model; train one"):
+        coarseparts.load(tmp_path)
+    state = tmp_path / "stages" / "em" / "state.pt"
+    state.parent.mkdir(parents=True)
+    state.touch()
+    with pytest.raises(coarseparts.CoarsepartsError, match="training has not come to its end: the same"):
+        coarseparts.load(tmp_path)
+    saved(tmp_path / "seed0")
+    with pytest.raises(coarseparts.CoarsepartsError, match=f"holds no trained model; name one of {tmp_path}/seed0"):
         coarseparts.load(tmp_path)
     with pytest.raises(coarseparts.CoarsepartsError, match=r"^path: is of type int, expected a path"):
         coarseparts.load(3)  # type: ignore[arg-type]
@@ -304,6 +316,8 @@ def test_evaluate_measures_and_says_what_is_noteworthy(ants: Path) -> None:
         ({"split": "vla"}, "^split: is 'vla'; choose one of train, val, test"),
         ({"model": "em"}, "^model: is 'em'; choose one of part, posterior"),
         ({"data": "nowhere.yaml"}, "nowhere.yaml"),
+        ({"labels": ["box"]}, "^labels: box, and the part model sees none; take model posterior"),
+        ({"labels": "box", "model": "posterior"}, "^labels: is 'box', expected a list of label styles"),
     ],
 )
 def test_what_cannot_be_measured_is_told(ants: Path, wrong: dict[str, str], told: str) -> None:

@@ -15,6 +15,7 @@ import untrained
 
 import coarseparts
 from coarseparts import Model
+from coarseparts.cli import options
 from coarseparts.cli.main import app
 from coarseparts.data.synthetic import birds
 from coarseparts.inference.evaluate import records_of
@@ -86,8 +87,10 @@ def test_each_labelled_object_is_measured_from_the_posterior_with_the_distances_
 def test_what_cannot_be_read_is_told_or_left_out(run, tmp_path):
     (tmp_path / "a.png").write_bytes((run / "photos" / "0.png").read_bytes())
     (tmp_path / "b.png").write_bytes(b"no image")
-    with pytest.raises(BadInput, match=r"b\.png"):
-        coarseparts.measure(run, tmp_path, intervals=False)
+    measured = []
+    with pytest.raises(BadInput, match=r"b\.png.*\n.*nothing was measured; correct or remove"):
+        coarseparts.measure(run, tmp_path, intervals=False, progress=lambda done, total: measured.append(done))
+    assert not measured, "told before anything is measured"
     table = coarseparts.measure(run, tmp_path, intervals=False, skip_bad=True)
     assert [each.image for each in table.images] == ["a.png"] and any("b.png" in p.file for p in table.problems)
     with pytest.raises(BadInput, match="is missing"):
@@ -168,3 +171,22 @@ def test_the_command_writes_a_table_and_a_page_with_pictures(run, tmp_path, caps
     assert out.read_text().startswith("image,object,flags") and "2 objects in 2 photographs" in page.read_text()
     with pytest.raises(BadInput, match=r"end it with \.html"):
         app([*words[:6], "traits.pdf"], standalone_mode=False, prog_name="coarseparts")
+
+
+def test_a_table_of_somebodys_own_is_not_written_over(run, tmp_path):
+    file = tmp_path / "scale.csv"
+    words = ["measure", str(run), str(run / "photos"), "--no-intervals", "--out", str(file)]
+    file.write_text("image,pixels_per_unit,unit\n0.png,2,mm\n1.png,4,mm\n")
+    with pytest.raises(BadInput, match=r"--out .*scale\.csv: is there, is nothing that this command wrote"):
+        app([*words, "--scale", str(file)], standalone_mode=False)
+    assert "pixels_per_unit" in file.read_text()
+    file.unlink()
+    for _ in range(2):
+        app([*words, "--max-pixels", "100000"], standalone_mode=False)
+    assert file.read_text().startswith("image,object,flags")
+
+
+def test_a_folder_that_may_not_be_written_to_is_told_before_anything_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(options.os, "access", lambda path, mode: False)
+    with pytest.raises(BadInput, match=f"--out {tmp_path}/new/t.csv: {tmp_path} cannot be written to; name a file in"):
+        app(["measure", "runs/none", "photos", "--out", str(tmp_path / "new" / "t.csv")], standalone_mode=False)

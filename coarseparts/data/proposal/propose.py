@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from coarseparts.data.dataset_file import DatasetFile, describe
+from coarseparts.data.formats.spelling import plain
 from coarseparts.data.images import probe
 from coarseparts.data.proposal.mask_colours import named_colours
 from coarseparts.data.proposal.mask_folders import Masks, find_masks, with_names
@@ -23,7 +24,7 @@ from coarseparts.data.records import Contents, read_contents
 from coarseparts.system.documents import dump_yaml
 from coarseparts.system.files import write_whole
 from coarseparts.system.problems import BadInput, Problem, capped, unwritable
-from coarseparts.system.text import abridged, listed, readable
+from coarseparts.system.text import abridged, close_to, listed, readable
 
 EVERY = 5
 """Of the images with part masks, in the order of their names, each so-manyth is for validation where nothing else says
@@ -129,9 +130,11 @@ def _part_names(
     """The names of the parts: as given, else those of labelmaps and folders, else the categories that are drawn within
     others. Raises BadInput, with what was ``told`` of the labels, where there is none, or where index masks may mean
     any of them."""
-    if given:
-        return given
     folders = [one for one in masks if one.key == "part_masks"]
+    if given:
+        if not folders:  # whose indices may be called anything
+            _refuse_misspelt(given, [*drawn.parts, *drawn.wholes])
+        return given
     names = dict.fromkeys(name for one in folders for name in one.parts)
     largest = max((one.indices for one in folders), default=0)
     if largest > 1 and len(drawn.parts) == 1 and not drawn.wholes:  # one category beside masks of several parts
@@ -153,6 +156,17 @@ def _part_names(
         assumed.append(f"{listed(map(abridged, drawn.wholes))}: whole objects, for they cover what else is drawn")
     assumed.append(f"parts: {listed(map(abridged, names))}; they do not overlap, where they do the smaller is on top")
     return tuple(names)
+
+
+def _refuse_misspelt(given: Sequence[str], drawn: Sequence[str]) -> None:
+    """Raises BadInput for names of parts that no category has, where one is called nearly so."""
+    there = set(map(plain, drawn))
+    wrong = [(name, near) for name in given if plain(name) not in there and (near := close_to(name, drawn))]
+    if wrong:
+        raise BadInput(
+            Problem(f"--parts {abridged(name)}", "no category is called so", f"did you mean {abridged(near)}?")
+            for name, near in wrong
+        )
 
 
 def _dataset(out: Path, keys: dict[str, Any], sources: Sequence[ProposedSource]) -> DatasetFile:

@@ -18,7 +18,7 @@ from pycocotools import mask as coco_mask
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.registry import write_export
 from coarseparts.data.synthetic import birds
-from coarseparts.system.problems import BadInput, Problem
+from coarseparts.system.problems import BadInput, Problem, unwritable
 from coarseparts.system.text import abridged, nearest
 
 SIZE, COUNT, NEW, SEED = 96, 40, 4, 20
@@ -178,16 +178,17 @@ def write_example(kind: str, folder: Path) -> list[str]:
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise BadInput(Problem(str(folder), "is there already, expected a new or empty folder", "name another one"))
     write, given = KINDS[kind]
-    folder.parent.mkdir(parents=True, exist_ok=True)
     part = folder.with_name(f".{folder.resolve().name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
-        part.mkdir()
+        part.mkdir(parents=True)
         write(_drawn(COUNT), part)
         _drawn(NEW, first=COUNT).photographs(part / "new")
         os.replace(part, folder)  # which an empty folder gives way to
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(part, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise unwritable(folder.parent, error, "name another folder", folder.name) from error
         raise
     return [
         f"coarseparts init {given} --out birds.yaml",
