@@ -25,9 +25,9 @@ _FACTORS = {"relative": 1000.0, "percent": 10.0}
 SHAPE = 0.02
 """By how much the shapes of two images may differ that are the same picture, of their ratio of width to height."""
 
-LEAST, LOOKED_AT, CORNER = 4, 40, 0.55
-"""Photographs that are needed, and that are looked at, to see whether all labels lie in the upper left; and the share
-of the sides up to which that is."""
+LEAST, LOOKED_AT, CORNER, BEYOND = 4, 40, 0.55, 1.25
+"""Photographs that are needed, and that are looked at, to see whether all labels lie in the upper left, or beyond; and
+the shares of the sides up to which, and from which on that is."""
 
 
 def placed(one: Annotation, coordinates: Coordinates) -> Annotation:
@@ -119,7 +119,8 @@ def _x(size: tuple[int, int]) -> str:
 
 def doubts(labels: Iterable[Mapping[str, Collection[Annotation]]], photographs: Mapping[str, Path]) -> list[Problem]:
     """An error for each file that states no sizes of its images, and all of whose ``labels`` (by image) lie in the
-    upper left of every photograph, as those do that were made on smaller ones, or are percent."""
+    upper left of every photograph, as those do that were made on smaller ones, or are percent; or reach beyond every
+    one, as those do that were made on larger ones."""
     of_file: dict[str, dict[str, list[Annotation]]] = defaultdict(lambda: defaultdict(list))
     for by_image in labels:
         for name, own in by_image.items():
@@ -142,18 +143,23 @@ def _doubts_of(file: str, by_image: Mapping[str, list[Annotation]], photographs:
         most = np.max(points, axis=0)
         furthest = max(furthest, float(most.max()))
         reaches.append(most / size)
-        if (reaches[-1] > CORNER).any():
+        if CORNER < reaches[-1].max() <= BEYOND:
             return []
         if len(reaches) >= LOOKED_AT:
             break
-    if len(reaches) < LEAST:
+    share, least = (
+        (100 * float(chosen(reach.max() for reach in reaches)) for chosen in (max, min)) if reaches else (0, 0)
+    )
+    if len(reaches) < LEAST or share > 100 * CORNER >= least:
         return []
-    share = 100 * float(np.max(reaches))
-    message = f"states no sizes of its images, and all labels lie in the upper left {share:.0f} % of the photographs"
+    where = f"lie in the upper left {share:.0f} % of the photographs"
+    if least > 100 * CORNER:
+        where = f"reach beyond the photographs, to {least:.0f} % of their sides and more"
     of_percent = "`coordinates: percent` if they are percent, " if furthest <= 100 else ""
     remedy = (
         f"write into this source {of_percent}`coordinates: [width, height]` of the images on which they were made, "
     )
+    message = f"states no sizes of its images, and all labels {where}"
     return [Problem(file, message, remedy + "or `coordinates: pixels` if they are right")]
 
 

@@ -118,6 +118,17 @@ def test_entities_links_tracks_and_other_xml_are_refused(tmp_path):
             cvat.read(tmp_path / "a.xml")
 
 
+def test_images_of_one_name_in_several_tasks_are_told(tmp_path):
+    one = '<image name="a.png" width="9" height="9">{}</image>'
+    box = '<box label="ant" xtl="1" ytl="1" xbr="{}" ybr="5"/>'
+    for shapes, count in (((box.format(5), box.format(6)), 0), ((box.format(5), ""), 1), ((box.format(5),) * 2, 1)):
+        images = "".join(one.format(shape) for shape in shapes)
+        (tmp_path / "a.xml").write_text(f"<annotations><version>1.1</version>{images}</annotations>")
+        document = cvat.read(tmp_path / "a.xml")
+        assert len(document.annotations) == count
+        assert ["a.png stands there 2 times" in p.message for p in document.problems] == [True] * (not count)
+
+
 def single(found: dict) -> dict:
     """Objects with each polygon by itself, labels of shapes under their category's name: so CVAT has them."""
 

@@ -105,6 +105,15 @@ def test_without_sizes_labels_in_the_upper_left_of_every_photograph_are_asked_fo
     assert errors(world(tmp_path, None, scale, ", coordinates: pixels")[1]) == []
 
 
+def test_without_sizes_labels_beyond_every_photograph_are_asked_for(tmp_path: Path) -> None:
+    _, problems = world(tmp_path, None, 3.0)
+    (error,) = [error for error in errors(problems) if "states no sizes" in error]
+    assert "all labels reach beyond the photographs" in error and "`coordinates: [width, height]`" in error
+    records, problems = world(tmp_path, None, 3.0, f", coordinates: [{3 * WIDTH}, {3 * HEIGHT}]")
+    assert errors(problems) == []
+    assert_right(records)
+
+
 def test_without_sizes_labels_all_over_the_photographs_are_in_order(tmp_path: Path) -> None:
     records, problems = world(tmp_path, None)
     assert errors(problems) == []

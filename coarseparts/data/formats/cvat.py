@@ -58,9 +58,24 @@ def read(path: Path) -> Document:
     for label in root.iterfind("meta//labels/label"):
         if label.findtext("parent"):
             builder.category(label.findtext("parent", ""), [label.findtext("name", "")])
-    for image in root.iterfind("image"):
+    for image in _once(root.findall("image"), builder):
         _add_image(image, builder)
     return builder.document()
+
+
+def _once(images: list[Element], builder: DocumentBuilder) -> Iterator[Element]:
+    """Each image once, with its shapes: of the tasks of a project several may have images of one name; where they have
+    other shapes nothing says which one is meant, which is a problem, and they are left out."""
+    of_name: dict[str | None, list[Element]] = defaultdict(list)
+    for image in images:
+        of_name[image.get("name")].append(image)
+    for name, own in of_name.items():
+        drawn = [image for image in own if len(image)] or own[:1]
+        if len({b"".join(tostring(shape).strip() for shape in image) for image in drawn}) > 1:
+            message = f"image {abridged(name or '?', 200)} stands there {len(drawn)} times, with other shapes each"
+            builder.say(message, "export each task by itself, and name the photographs of each in a source of its own")
+        else:
+            yield drawn[0]
 
 
 def _add_image(image: Element, builder: DocumentBuilder) -> None:
