@@ -55,13 +55,12 @@ def test_verbose_tells_the_traceback_of_what_nobody_has_foreseen(tmp_path: Path)
 
 
 def test_a_line_of_check_is_not_broken_where_no_terminal_is(tmp_path: Path) -> None:
-    names = [f"a_rather_long_name_of_a_photograph_{i}.png" for i in range(4)]
-    for name in names:
-        Image.new("RGB", (32, 32)).save(tmp_path / name)
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
     (tmp_path / "d.yaml").write_text("parts: [a]\nsources: [{split: train, images: .}]\n")
     done = run("check", str(tmp_path / "d.yaml"))
+    (line,) = (line for line in done.stdout.split("\n") if "no source of split val" in line)
+    assert len(line) > 120 and line.endswith("with part masks")
     assert (tmp_path / ".d-check.png").is_file() and not (tmp_path / "d-check.png").exists(), "it is no photograph"
-    assert any(all(name in line for name in names) for line in done.stdout.split("\n")), done.stdout
 
 
 def test_a_contact_sheet_takes_no_photographs_place(tmp_path: Path) -> None:

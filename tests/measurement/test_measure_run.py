@@ -173,7 +173,8 @@ def test_the_command_writes_a_table_and_a_page_with_pictures(run, tmp_path, caps
         app([*words[:6], "traits.pdf"], standalone_mode=False, prog_name="coarseparts")
 
 
-def test_a_table_of_somebodys_own_is_not_written_over(run, tmp_path):
+def test_a_table_of_somebodys_own_is_not_written_over(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("coarseparts.data.images._allowed", 100_000_000)  # which --max-pixels changes
     file = tmp_path / "scale.csv"
     words = ["measure", str(run), str(run / "photos"), "--no-intervals", "--out", str(file)]
     file.write_text("image,pixels_per_unit,unit\n0.png,2,mm\n1.png,4,mm\n")
