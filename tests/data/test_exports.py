@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,20 @@ def test_groups_say_whose_the_parts_are(tmp_path, name):
     for sample in found:
         x = 2 if sample.labels["keypoints"][0, 0] < 20 else 22
         assert np.array_equal(sample.parts == 1, square(x, 3, 6)), "its own head alone"
+        assert np.array_equal(sample.labels["mask"] > 0, square(x, 3, 15))
+
+
+def test_groups_of_two_files_of_a_tool_are_not_the_same(tmp_path):
+    whole = ants(several=True)
+    for name, used in (("a", (1, 3, 4)), ("b", (2,))):
+        own = [entry for entry in whole.annotations if entry["category_id"] in used]
+        if name == "b":  # the other way round
+            own = [entry | {"group": {"g0": "g1", "g1": "g0"}[entry["group"]]} for entry in reversed(own)]
+        write_export("cvat", replace(whole, annotations=own), tmp_path / "out" / name)
+    found, problems = samples(tmp_path, tmp_path / "out")
+    assert len(found) == 4 and not [p for p in problems if p.severity == "error"], problems
+    for sample in found:
+        x = 2 if sample.labels["keypoints"][0, 0] < 20 else 22
         assert np.array_equal(sample.labels["mask"] > 0, square(x, 3, 15))
 
 

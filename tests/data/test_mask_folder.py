@@ -122,6 +122,19 @@ def test_the_mask_of_several_objects_is_nobody_s(folder):
     assert note.severity == "note" and "1 images show several objects" in note.message and "sub/a.jpg" in note.message
 
 
+def test_a_photograph_whose_background_was_cut_away_is_a_mask(tmp_path):
+    photo = np.random.default_rng(1).integers(0, 256, (H, W, 4)).astype(np.uint8)
+    photo[..., 3] = figure(120)
+    save(tmp_path / "a.png", photo)
+    assert np.array_equal(read_mask(tmp_path / "a.png", (W, H)), figure(120))
+    photo[..., 3] = 255
+    save(tmp_path / "b.png", photo)
+    with pytest.raises(BadInput, match="is of mode RGBA, expected grey-scale"):
+        read_mask(tmp_path / "b.png", (W, H))
+    save(tmp_path / "c.png", np.dstack([figure()] * 3 + [photo[..., 3]]))
+    assert np.array_equal(read_mask(tmp_path / "c.png", (W, H)), figure())
+
+
 def test_numbers_of_objects_or_parts_are_the_object(tmp_path):
     numbered = figure(2, 1)
     numbered[12, 3] = 3

@@ -64,8 +64,9 @@ def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
     """(H, W) uint8 soft figure-ground mask 0..255 of an image of ``size`` (width, height).
 
     Grey levels are taken as they stand, of 16 bits the upper ones; but 0 and 1, or 0 to a few, are numbers of
-    objects or parts, and all but 0 is the object. So are colours that are grey, in a JPEG nearly so. Of a palette in
-    colours, index 0 is the background and any other the object. Raises BadInput.
+    objects or parts, and all but 0 is the object. So are colours that are grey, in a JPEG nearly so. Of a
+    photograph whose background was cut away, the alpha channel says what is left. Of a palette in colours, index 0 is
+    the background and any other the object. Raises BadInput.
     """
     with opened(path) as image:
         refuse_doubtful(image, path)
@@ -74,6 +75,8 @@ def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
             values = (deep >> 8 if deep.max() > 255 else deep).astype(np.uint8)
         elif image.mode == "RGB" and _is_grey(np.asarray(image), 24 if image.format == "JPEG" else 0):
             values = np.array(image.convert("L"))
+        elif image.mode == "RGBA" and (cut := _cut_out(np.asarray(image))) is not None:
+            values = cut
         elif image.mode not in GREY:
             remedy = "save it as a grey-scale PNG, 255 = object"
             raise BadInput(Problem(str(path), f"is of mode {image.mode}, expected grey-scale", remedy))
@@ -111,6 +114,15 @@ def _refuse_other_size(path: Path, values: np.ndarray, size: tuple[int, int]) ->
 def _is_grey(colours: np.ndarray, most: int) -> bool:
     """Whether the channels of (H, W, 3) uint8 differ by ``most`` levels at most."""
     return int((colours.max(-1).astype(np.int16) - colours.min(-1)).max(initial=0)) <= most
+
+
+def _cut_out(colours: np.ndarray) -> np.ndarray | None:
+    """(H, W) uint8 the figure-ground mask that (H, W, 4) uint8 is: how opaque a photograph is whose background was cut
+    away, or the grey of one that is opaque all over; None where it is neither."""
+    alpha = colours[..., 3]
+    if (alpha < alpha.max()).any():
+        return None if _is_grey(colours[..., :3], 0) else alpha.copy()
+    return colours[..., 0].copy() if _is_grey(colours[..., :3], 0) else None
 
 
 def _is_coloured(image: Image.Image) -> bool:

@@ -96,7 +96,19 @@ def _read(path: Path) -> Document:
         told = listed(f"{name} ({abridged(several[0][1], 200)})" for name, several in found.items())
         raise BadInput(Problem(str(path), f"holds exports of several formats: {told}", "name one of them"))
     ((name, several),) = found.items()
-    return replace(_merged(path, [module.read(file) for module, file in several]), format=name)
+    documents = [module.read(file) for module, file in several]
+    if len(documents) > 1 and name != coco_document.NAME:
+        documents = [_apart(document, number) for number, document in enumerate(documents)]
+    return replace(_merged(path, documents), format=name)
+
+
+def _apart(document: Document, number: int) -> Document:
+    """A document whose groups are its own: tools number them anew in each file."""
+    entries = [
+        entry | {"group": f"{number}/{entry['group']}"} if isinstance(entry, dict) and entry.get("group") else entry
+        for entry in document.annotations
+    ]
+    return replace(document, annotations=entries)
 
 
 def format_of(path: Path) -> ModuleType | None:
@@ -186,7 +198,8 @@ def _merged(folder: Path, documents: list[Document]) -> Document:
                     "image_id": same.get(image, image) if isinstance(image, str) else image,
                 } | {"category_id": key(entry, "category_id")}
                 entry = {name: value for name, value in (entry | keys).items() if value is not None}
-                own.add(content := content_of(entry, categories.get(str(entry.get("category_id")), {})))
+                alone = {name: value for name, value in entry.items() if name != "group"}
+                own.add(content := content_of(alone, categories.get(str(entry.get("category_id")), {})))
                 if content in said:
                     twice += 1
                     continue

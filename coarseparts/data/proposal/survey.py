@@ -101,7 +101,7 @@ def survey(paths: Sequence[Path]) -> Survey:
             continue
         if path in paths and not document.annotations and errors(document.problems):
             problems += document.problems
-        elif (other := _same(document, split, found.exports)) is not None:
+        elif not path.is_dir() and (other := _same(document, split, found.exports)) is not None:
             found.twice[path] = other.path
         elif document.annotations:
             found.exports.append(Export(path, document.format, document, split))
@@ -117,9 +117,11 @@ def survey(paths: Sequence[Path]) -> Survey:
 
 
 def _same(document: Document, split: str | None, others: Sequence[Export]) -> Export | None:
-    """The one of other exports that says the same of the same images, where there is one and it says something."""
+    """The one of other exports in files that says the same of the same images, where there is one and it says
+    something: a folder's own images are its own."""
     number = len(document.annotations)
-    alike = [other for other in others if other.split == split and len(other.document.annotations) == number]
+    files = [other for other in others if other.split == split and not other.path.is_dir()]
+    alike = [other for other in files if len(other.document.annotations) == number]
     said = contents_of(document) if alike and document.annotations else []
     return next((other for other in alike if said and contents_of(other.document) == said), None)
 
