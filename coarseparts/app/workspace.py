@@ -99,7 +99,7 @@ class Workspace:
         wanted = _plain(query)
         for number, entry in enumerate(self.entries):
             counts[entry.shown] += 1
-            if status in ("", entry.shown) and wanted in _plain(entry.name):
+            if status in ("", entry.shown) and (not wanted or wanted in _plain(entry.name)):
                 chosen.append((number, entry))
         keys = {
             "name": lambda entry: entry.name,

@@ -71,6 +71,7 @@ def test_a_key_that_comes_while_an_image_is_left_is_no_error(open_page) -> None:
     page.choose("polygon")
     for corner in ((20, 150), (60, 150), (60, 180)):
         page.click(*corner, SIZE)
+    page.page.route("**/api/images?*", lambda route: (page.page.wait_for_timeout(500), route.continue_()))
     page.press("n", "c")
     page.page.locator("#name", has_text="bird_00001").wait_for()
     page.settled().state("new")
