@@ -10,6 +10,7 @@ from pathlib import Path
 from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.images import list_images, stem
 from coarseparts.data.source_paths import kind
+from coarseparts.data.suffixes import IMAGES
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.training.claims import read_config
 
@@ -21,6 +22,8 @@ def photographs(run: Path, given: Sequence[Path]) -> tuple[Path, list[tuple[str,
     files; none of them: the training images of ``run``'s dataset file. Raises BadInput."""
     places = _places(run, given)
     problems = [Problem(str(path), "is missing", REMEDY) for path in places if kind(path) is None]
+    others = (path for path in places if kind(path) == "file" and not path.name.lower().endswith(IMAGES))
+    problems += [Problem(str(path), "is no image", REMEDY) for path in others]
     if problems:
         raise BadInput(problems)
     folders = [path if kind(path) == "folder" else path.parent for path in places]

@@ -133,7 +133,7 @@ async def read_photograph(request: Request) -> Photograph:
         picture, labels = form.get("image"), form.get("labels", "{}")
         if not isinstance(picture, UploadFile) or not isinstance(labels, str):
             raise Refused(422, "The form must have a file image, and may have a text labels.")
-        value = parsed(labels.encode("utf-8", "replace"))
+        value = parsed(labels.encode("utf-8", "replace"), "the text labels")
         if not isinstance(value, dict):
             raise Refused(422, "The form's labels must be an object of JSON.")
         return _checked(value | {"image": base64.b64encode(await picture.read()).decode()}, Photograph)
@@ -148,12 +148,12 @@ def _checked(value: Any, kind: type[Body]) -> Body:
         raise Refused(422, f"The request is not understood: {where or 'its body'}: {first['msg'][:200]}.") from None
 
 
-def parsed(raw: bytes) -> Any:
-    """What a body of JSON says. Raises Refused."""
+def parsed(raw: bytes, what: str = "its body") -> Any:
+    """What a body of JSON, or ``what`` else of a request, says. Raises Refused."""
     try:
         return json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError):
-        raise Refused(400, "The request is not understood: its body is no JSON.") from None
+        raise Refused(400, f"The request is not understood: {what} is no JSON.") from None
 
 
 def plane(text: str, size: tuple[int, int], largest: int = 255) -> np.ndarray:

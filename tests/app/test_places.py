@@ -36,9 +36,11 @@ def test_without_folders_they_are_those_of_the_runs_dataset_file(tmp_path: Path)
 
 def test_what_is_missing_is_told(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("none")
     for given, message in (
         ([tmp_path / "gone"], "gone: is missing"),
         ([tmp_path / "empty"], "holds no image"),
+        ([tmp_path / "notes.txt"], "notes.txt: is no image"),
         ([], "not trained on"),
     ):
         with pytest.raises(BadInput, match=message):

@@ -262,6 +262,8 @@ def test_a_form_with_a_file_is_a_plain_call_too(client, model, images: Path) -> 
     for wrong in (form(labels=b"{}"), form(image=raw, labels=b"[]"), form(image=b"no picture"), b"--x", b""):
         status, answer = client("POST", "/v1/parts", wrong, **kind)
         assert status in (400, 422) and answer["error"]
+    status, answer = client("POST", "/v1/parts", form(image=raw, labels=b"foo"), **kind)
+    assert (status, "the text labels is no JSON" in answer["error"]) == (400, True)
 
 
 def code_of(picture: Image.Image, kind: str) -> str:
