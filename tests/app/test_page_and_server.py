@@ -59,10 +59,10 @@ def test_what_is_corrected_in_the_browser_is_a_part_mask_that_a_dataset_file_rea
     with chromium() as browser:
         page = Page(browser.new_context(), link)
         page.page.goto(link)
-        shown = "[...document.querySelectorAll('.tile img')].filter((img) => img.complete).length === 2"
-        page.page.wait_for_function(shown)
-        page.page.wait_for_load_state("networkidle")
-        widths = page.page.evaluate("[...document.querySelectorAll('.tile img')].map((img) => img.naturalWidth)")
+        page.page.locator(".tile .none").wait_for()
+        page.page.locator(".tile img").nth(1).wait_for()
+        decoded = "[...document.querySelectorAll('.tile img')].map((img) => img.decode().then(() => img.naturalWidth))"
+        widths = page.page.evaluate(f"Promise.all({decoded})")
         assert widths == [160, 160], "a thumbnail is not shown, or the damaged image has one"
         page.page.locator(".tile button").first.click()
         page.settled()
