@@ -196,7 +196,7 @@ def test_not_an_image(tmp_path):
     (tmp_path / "b.jpg").write_bytes(b"")
     assert "0 bytes" in refused(tmp_path / "b.jpg")
     assert "does not exist" in refused(tmp_path / "c.jpg")
-    assert "is not a file" in refused(tmp_path)
+    assert "is a folder, expected an image" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("side", [10_100, 60_000])

@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, suppress
@@ -251,11 +252,16 @@ class Output:
         self._manifest.flush()
 
 
+_WRITING = threading.Lock()
+"""Two items may name one file, which is told later: neither takes away what the other is writing."""
+
+
 def write_file(path: Path, content: bytes) -> bool:
     """Write a file whole or not at all: beside its place first, then moved there. False, and nothing is done, where it
     has that content already. Raises OSError."""
     with suppress(OSError):
         if path.stat().st_size == len(content) and path.read_bytes() == content:
             return False
-    write_whole(path, content)
+    with _WRITING:
+        write_whole(path, content)
     return True

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -167,3 +168,11 @@ def test_an_unexpected_error_says_where(tmp_path):
     with Output(tmp_path / "out", "data.yaml") as output, pytest.raises(ZeroDivisionError) as error:
         output.make([Item("nine", (), broken)])
     assert error.value.__notes__ == ["while preparing nine"]
+
+
+def test_a_file_that_two_threads_write_is_whole(tmp_path):
+    contents = [bytes([65 + i]) * 100_000 for i in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda content: write_file(tmp_path / "a", content), contents * 40))
+    assert (tmp_path / "a").read_bytes() in contents
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
