@@ -12,22 +12,11 @@ from PIL import Image
 
 pytest.importorskip("playwright", reason="playwright is not installed: pip install -e '.[dev]'")
 from fake_app import FakeApp, serving
-from page import Page, chromium, needs_chromium
+from page import Page, needs_chromium
 
 pytestmark = needs_chromium
 SIZE = 192
 EXPECTED = re.compile(r"status of (409|423|507)")  # what a refused request leaves in the console
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def app(tmp_path: Path) -> FakeApp:
-    return FakeApp(tmp_path)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,22 +10,11 @@ from PIL import Image
 
 pytest.importorskip("playwright", reason="playwright is not installed: pip install -e '.[dev]'")
 from fake_app import FakeApp, serving
-from page import Page, chromium, needs_chromium
+from page import Page, needs_chromium
 
 pytestmark = needs_chromium
 SIZE = 192
 FOCUSED = "document.activeElement.id || document.activeElement.tagName"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def app(tmp_path: Path) -> FakeApp:
-    return FakeApp(tmp_path)
 
 
 @pytest.fixture
@@ -75,6 +63,7 @@ def test_a_key_that_comes_while_an_image_is_left_is_no_error(open_page) -> None:
     page.press("n", "c")
     page.page.locator("#name", has_text="bird_00001").wait_for()
     page.settled().state("new")
+    assert page.complaints == []
 
 
 def test_what_is_drawn_is_seen(open_page) -> None:

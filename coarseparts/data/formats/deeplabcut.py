@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.document_builder import DocumentBuilder, Keypoints, finite, head, plain_path
-from coarseparts.system.documents import encoding_of
-from coarseparts.system.problems import BadInput, Problem, unreadable
+from coarseparts.data.formats.table import rows_of
+from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import abridged, listed, short
 
 NAME = "DeepLabCut"
@@ -19,9 +18,6 @@ REMEDY = "name DeepLabCut's project, a folder of its labeled-data, or a Collecte
 
 HEADER = ("scorer", "individuals", "bodyparts", "coords")
 """Rows that say what the columns are, by their first cell; individuals where there are several animals."""
-
-MOST_BYTES = 500_000_000
-"""Bytes of a table."""
 
 ANIMAL, UNIQUE = "animal", "single"
 """The category of animals, and what DeepLabCut calls the individual that has the keypoints that are in no animal."""
@@ -57,7 +53,7 @@ def read(path: Path) -> Document:
     builder = DocumentBuilder(path)
     seen: dict[str, Path] = {}
     for file in files:
-        rows = _rows(file)
+        rows = rows_of(file, REMEDY, decimal_comma=True)
         columns = _columns(file, rows)
         for name in dict.fromkeys(one.individual for one in columns.points):
             builder.category(_category(name), [one.bodypart for one in columns.points if one.individual == name])
@@ -92,27 +88,6 @@ class _Columns:
 
 def _category(individual: str) -> str:
     return UNIQUE if individual == UNIQUE else ANIMAL
-
-
-def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
-    """(number, cells) of the rows that are not empty. Raises BadInput."""
-    try:
-        if (size := file.stat().st_size) > MOST_BYTES:
-            raise BadInput(Problem(str(file), f"has {size:,} bytes, expected at most {MOST_BYTES:,}", REMEDY))
-        with open(file, encoding=encoding_of(file), newline="") as lines:
-            first = lines.readline()
-            lines.seek(0)
-            separator = next((mark for mark in first if mark in ",;\t"), ",")
-            for number, row in enumerate(csv.reader(lines, delimiter=separator), 1):
-                if any(cell.strip() for cell in row):
-                    # Where a semicolon parts cells, a comma stands in numbers.
-                    yield number, [cell.replace(",", ".") if separator == ";" else cell for cell in row]
-    except OSError as error:
-        raise BadInput(unreadable(file, error, REMEDY)) from None
-    except UnicodeDecodeError:
-        raise BadInput(Problem(str(file), "is no text in UTF-8, expected a table (CSV)", REMEDY)) from None
-    except csv.Error as error:
-        raise BadInput(Problem(str(file), f"is no table (CSV): {error}", REMEDY)) from None
 
 
 def _columns(file: Path, rows: Iterator[tuple[int, list[str]]]) -> _Columns:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
@@ -27,9 +26,9 @@ from coarseparts.data.formats.drawing import draw
 from coarseparts.data.formats.label_studio_images import image_path
 from coarseparts.data.formats.outlines import bridged, outer_rings, rings
 from coarseparts.data.formats.shapes import LoosePoint, add_points, ellipse
+from coarseparts.data.formats.table import rows_of
 from coarseparts.data.formats.via_attributes import PART, Naming, naming_of
-from coarseparts.system.documents import encoding_of
-from coarseparts.system.problems import BadInput, Problem, unreadable
+from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import abridged, short
 
 NAME = "VGG Image Annotator"
@@ -130,32 +129,21 @@ def _of_json(path: Path, builder: DocumentBuilder) -> tuple[list[_Image], Any]:
 def _of_table(path: Path, builder: DocumentBuilder) -> list[_Image]:
     """The images of a table, whose regions are a row each; an image without regions has one that is empty."""
     found: dict[tuple[str, str], _Image] = {}
-    try:
-        with open(path, encoding=encoding_of(path), newline="") as lines:
-            separator = next((mark for mark in lines.readline() if mark in ",;\t"), ",")
-            lines.seek(0)
-            rows = csv.reader(lines, delimiter=separator)
-            columns = [cell.strip().lstrip("#").strip().lower() for cell in next(rows)]
-            if lacking := [column for column in COLUMNS if column not in columns]:
-                raise BadInput(Problem(str(path), f"has no column {lacking[0]}", REMEDY))
-            for row in rows:
-                cells = dict(zip(columns, row, strict=False))
-                if not (name := cells.get("filename", "").strip()):
-                    if any(cell.strip() for cell in row):
-                        builder.say(f"row {rows.line_num}: names no file", REMEDY)
-                    continue
-                size = cells.get("file_size", "")
-                about = _json_cell(cells.get("file_attributes", ""))
-                image = found.setdefault((name, size), _Image(name, size, about))
-                shape, own = (_json_cell(cells.get(column, "")) for column in COLUMNS[1:])
-                if shape or own:
-                    image.regions.append((shape, own, f"row {rows.line_num}"))
-    except OSError as error:
-        raise BadInput(unreadable(path, error, REMEDY)) from None
-    except UnicodeDecodeError:
-        raise BadInput(Problem(str(path), "is no text in UTF-8, expected a table (CSV)", REMEDY)) from None
-    except csv.Error as error:
-        raise BadInput(Problem(str(path), f"is no table (CSV): {error}", REMEDY)) from None
+    rows = rows_of(path, REMEDY)
+    columns = [cell.strip().lstrip("#").strip().lower() for cell in next(rows, (0, []))[1]]
+    if lacking := [column for column in COLUMNS if column not in columns]:
+        raise BadInput(Problem(str(path), f"has no column {lacking[0]}", REMEDY))
+    for number, row in rows:
+        cells = dict(zip(columns, row, strict=False))
+        if not (name := cells.get("filename", "").strip()):
+            builder.say(f"row {number}: names no file", REMEDY)
+            continue
+        size = cells.get("file_size", "")
+        about = _json_cell(cells.get("file_attributes", ""))
+        image = found.setdefault((name, size), _Image(name, size, about))
+        shape, own = (_json_cell(cells.get(column, "")) for column in COLUMNS[1:])
+        if shape or own:
+            image.regions.append((shape, own, f"row {number}"))
     return list(found.values())
 
 
