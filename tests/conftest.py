@@ -1,4 +1,4 @@
-"""Shared by all tests: where the real data lies, if it is there; one thread, for toys are slower with more."""
+"""Shared by all tests: one thread, for toys are slower with more; the folder that the docs are written in."""
 
 import os
 from pathlib import Path
@@ -9,11 +9,6 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
-
-SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
-needs_shared = pytest.mark.skipif(
-    not (SHARED / "data").is_dir(), reason=f"real data not found at {SHARED / 'data'}: nothing to try it on"
-)
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 import pytest
-from conftest import SHARED, needs_shared
 from PIL import Image, ImageFilter
+from real_data import SHARED, needs_shared
 from rich.console import Console
 
 from coarseparts.data.check import check

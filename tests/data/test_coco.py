@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from conftest import SHARED, needs_shared
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
+from real_data import SHARED, needs_shared
 
 from coarseparts.data.formats.coco import read_coco, read_of_parts, read_part_coco
 from coarseparts.data.formats.drawing import draw, draw_parts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import SHARED, needs_shared
+from real_data import SHARED, needs_shared
 
 from coarseparts.data.check import CheckReport, check
 

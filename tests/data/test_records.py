@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SHARED, needs_shared
 from PIL import Image
+from real_data import SHARED, needs_shared
 
 from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.loading import object_crop

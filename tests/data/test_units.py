@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import SHARED, needs_shared
+from real_data import SHARED, needs_shared
 
 from coarseparts.data.formats import units
 from coarseparts.data.formats.coco import read_coco, read_of_parts

@@ -9,8 +9,8 @@ from urllib.error import URLError
 import pytest
 import timm
 import torch
-from conftest import SHARED
 from huggingface_hub.errors import LocalEntryNotFoundError
+from real_data import SHARED
 from safetensors.torch import save_file
 from torch import nn
 

@@ -9,7 +9,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from conftest import SHARED, needs_shared
+from real_data import SHARED, needs_shared
 
 from coarseparts.data.prepare.bird_tables import CUB, NABIRDS, NABIRDS_KEYPOINTS, read_annotations
 

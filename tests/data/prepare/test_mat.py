@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 import pytest
-from conftest import SHARED, needs_shared
+from real_data import SHARED, needs_shared
 from scipy.io import loadmat, savemat
 
 from coarseparts.data.prepare.mat import read_mat

@@ -4,8 +4,8 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import SHARED, needs_shared
 from PIL import Image
+from real_data import SHARED, needs_shared
 from scipy.io import loadmat
 
 from coarseparts.data.prepare import pascal_birds

@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from conftest import SHARED, needs_shared
+from real_data import SHARED, needs_shared
 from scipy.io import loadmat, savemat
 
 from coarseparts.data.prepare.pascal_part import read_pascal_part

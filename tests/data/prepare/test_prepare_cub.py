@@ -6,8 +6,8 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import SHARED, needs_shared
 from PIL import Image
+from real_data import SHARED, needs_shared
 from replica import CUB, assert_same, write_archives
 
 from coarseparts.cli import main as cli
