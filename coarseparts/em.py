@@ -59,8 +59,8 @@ def em_step(
     style_optimizer = optimizers.styles if o.train_label_models else None
     joint.theta_k.train(style_optimizer is not None)  # what rests keeps its running statistics, too
     x, xp = batch.image, labelled.image
-    drawn = joint.draw(batch, o.label_dropout, generator, thinning=o.label_thinning)
-    drawn_p = joint.draw(labelled, o.label_dropout, generator, as_coarse=True, thinning=o.label_thinning)
+    drawn = joint.draw(batch, o.label_dropout, generator)
+    drawn_p = joint.draw(labelled, o.label_dropout, generator, as_coarse=True)
     # theta rests during the E-step, so one forward pass serves line 8 and lines 15, 17.
     logits, logits_p = on_both(joint.part_model, (viewed(x, o.views, generator),), (xp,), o.joint_forward)  # 8, 15
     with frozen(joint.theta_k):
@@ -233,8 +233,5 @@ class Options(BaseModel):
     refine_rate: float = Field(1.0, gt=0, description="of these steps, in log-probability a pixel")
     langevin: bool = Field(False, description="noise in these steps: a draw from q by Langevin dynamics")
     label_dropout: float = Field(0.1, ge=0, lt=1, description="chance that a label is hidden from the posterior")
-    label_thinning: float = Field(
-        0.5, ge=0, le=1, description="chance that the posterior, in training, sees but some of an image's keypoints"
-    )
     views: float = Field(0.0, ge=0, description="strength of recolouring in what the part model sees of coarse images")
     clip: float = Field(1.0, gt=0, description="largest norm of a gradient")

@@ -28,14 +28,11 @@ def part_model_loss(part_model: nn.Module, y: Parts, dice: float = 0.0) -> Calla
     return loss
 
 
-def posterior_loss(
-    joint: JointModel, dropout: float, thinning: float = 0.0, dice: float = 0.0
-) -> Callable[[Batch, torch.Generator], Terms]:
-    """f(y|x, y1..yn) from images that have part labels and coarse labels; labels, and single elements of them
-    (``thinning``), are hidden at random."""
+def posterior_loss(joint: JointModel, dropout: float, dice: float = 0.0) -> Callable[[Batch, torch.Generator], Terms]:
+    """f(y|x, y1..yn) from images that have part labels and coarse labels; labels are hidden at random."""
 
     def loss(batch: Batch, generator: torch.Generator) -> Terms:
-        drawn = joint.draw(batch, dropout, generator, as_coarse=True, thinning=thinning)
+        drawn = joint.draw(batch, dropout, generator, as_coarse=True)
         return supervised_terms(joint.posterior(batch.image, drawn), batch.parts, joint.y, dice)
 
     return loss

@@ -58,20 +58,13 @@ class JointModel:
         return self.part_model, self.posterior, self.theta_k
 
     def draw(
-        self,
-        batch: Batch,
-        dropout: float = 0.0,
-        generator: torch.Generator | None = None,
-        as_coarse: bool = False,
-        thinning: float = 0.0,
+        self, batch: Batch, dropout: float = 0.0, generator: torch.Generator | None = None, as_coarse: bool = False
     ) -> Tensor:
         """(B, C, H, W): every style drawn where present, then a presence channel each. Any subset per image.
 
         ``dropout``: chance that a label which is there is hidden, so that one posterior learns every subset.
         ``as_coarse``: every second image shows no other labels than some coarse image has (``subsets``): images with
         part masks tend to have all labels, those to infer from may have one each.
-        ``thinning``: chance that an image shows but a random share of those elements of its labels that people give
-        one by one, as keypoints.
         """
         styles, size, device = self.styles, batch.image.shape[-1], batch.image.device
         shown = self._as_coarse(len(batch), generator, device) if as_coarse and self.subsets is not None else None
@@ -82,8 +75,6 @@ class JointModel:
                 seen[name] = seen[name] * shown[:, i]
             if dropout:
                 seen[name] = seen[name] * (parallel.rand(len(batch), generator, device) >= dropout)
-        if thinning:
-            batch = self._thinned(batch, thinning, generator)
         told, said = self._completed(batch, seen) if self.infer_missing else (batch.labels, seen)
         channels, at = sum(style.channels for style in styles.values()), 0
         drawn = torch.empty(len(batch), channels + len(styles), size, size, device=device)
@@ -92,18 +83,6 @@ class JointModel:
             drawn[:, channels + i] = seen[name][:, None, None]
             at += style.channels
         return drawn
-
-    def _thinned(self, batch: Batch, chance: float, generator: torch.Generator | None) -> Batch:
-        """The batch with some elements of its labels unknown."""
-        count, device = len(batch), batch.image.device
-        draws = parallel.rand((count, 2), generator, device)
-        share = torch.where(draws[:, :1] < chance, draws[:, 1:], 0.0)
-
-        def hide(elements: int) -> Tensor:
-            return parallel.rand((count, elements), generator, device) < share
-
-        thin = {name: style.thinned(batch.labels[name], hide) for name, style in self.styles.items()}
-        return replace(batch, labels=thin)
 
     @torch.no_grad()
     def _completed(self, batch: Batch, seen: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

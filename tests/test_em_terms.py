@@ -216,25 +216,8 @@ def test_dropout_hides_labels_at_the_named_rate_and_tells_the_posterior() -> Non
 def test_dropped_labels_still_count_in_the_likelihood() -> None:
     """Dropout hides labels from the posterior's input; the bound goes on asking that q explains them."""
     networks, optimizers = make()
-    log = step(networks, optimizers, options(label_dropout=0.99, label_thinning=1.0))
+    log = step(networks, optimizers, options(label_dropout=0.99))
     assert all(float(log[f"e/{name}"]) > 0 for name in ("keypoints", "mask", "box"))
-
-
-def test_thinning_hides_a_random_share_of_the_keypoints_and_nothing_else() -> None:
-    networks, _ = make()
-    many = batch(4, 1)[torch.arange(4).repeat(100)]
-    many.labels["keypoints"][..., 2] = 2.0
-    whole = {name: label.clone() for name, label in many.labels.items()}
-    plain = networks.draw(many)
-    thin = networks.draw(many, 0.0, torch.Generator().manual_seed(0), thinning=0.5)
-    assert torch.equal(thin[:, POINTS:], plain[:, POINTS:]), "mask, box and the flags are as they were"
-    shown = torch.stack([(thin[:, k] == plain[:, k]).all(-1).all(-1) for k in range(POINTS)], 1)
-    assert not thin[:, :POINTS][~shown].any(), "a keypoint is drawn whole or not at all"
-    every = shown.all(1).float().mean()
-    assert 0.5 < float(every) < 0.95, "half of the images and, of the others, those that kept all by chance"
-    assert (~shown).any(0).all() and shown.any(0).all()
-    assert all(torch.equal(many.labels[name], label) for name, label in whole.items())
-    assert torch.equal(thin, networks.draw(many, 0.0, torch.Generator().manual_seed(0), thinning=0.5))
 
 
 # --- the M-step -------------------------------------------------------------------------------------------------------

@@ -143,11 +143,6 @@ class Keypoints(LabelStyle):
         self.channels, self.sigma, self.stride, self.distance, self._heat = count, sigma, stride, distance, model
         self.theta.absent = torch.nn.Parameter(torch.zeros(count)) if distance == "location" else None
 
-    @staticmethod
-    def thinned(label: Tensor, hide: Callable[[int], Tensor]) -> Tensor:
-        unknown = torch.tensor((0.0, 0.0, -1.0), device=label.device)
-        return torch.where(hide(label.shape[1])[..., None], unknown, label)
-
     def draw(self, label: Tensor, size: int) -> Tensor:
         return self._gaussians(label, size, size, self._height(label))
 

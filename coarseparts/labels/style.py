@@ -193,12 +193,6 @@ class LabelStyle(ABC):
     def draw(self, label: Tensor, size: int) -> Tensor:
         """The label as the posterior sees it: (B, channels, size, size), 0..1. Coordinates are pixels of ``size``."""
 
-    @staticmethod
-    def thinned(label: Tensor, hide: Callable[[int], Tensor]) -> Tensor:
-        """The label with some of its elements unknown, where it has such that are given one by one: of (B, n) bool
-        ``hide(n)`` those that are true."""
-        return label
-
     def draw_into(self, out: Tensor, label: Tensor, seen: Tensor) -> None:
         """Writes ``draw`` times ``seen`` (B,) 0 or 1 into ``out`` (B, channels, size, size), an uninitialised slice."""
         torch.mul(self.draw(label, out.shape[-1]), seen[:, None, None, None], out=out)

@@ -238,16 +238,6 @@ def test_what_is_absent_is_drawn_as_nothing_and_flagged(case: Case) -> None:
     assert torch.equal(drawn[there, :-1], style.draw(label, SIZE)[there])
 
 
-def test_a_thinned_label_that_hides_nothing_is_itself_and_one_that_hides_all_says_nothing_of_places(case: Case) -> None:
-    style, label = made(case), case.label(world())
-    assert torch.equal(style.thinned(label, lambda n: torch.zeros(len(label), n, dtype=torch.bool)), label)
-    none = style.thinned(label, lambda n: torch.ones(len(label), n, dtype=torch.bool))
-    assert none.shape == label.shape
-    if not torch.equal(none, label):  # of a style whose elements are given one by one
-        assert not style.draw(none, SIZE).any()
-        assert not style.nll(none, style.predict(certain(world()))).any(), "what is unknown costs nothing"
-
-
 def wrong_worlds(parts: Tensor) -> dict[str, Tensor]:
     """What the parts might be taken for."""
     swollen = nn.functional.max_pool2d(parts[:, None].float(), 5, 1, 2)[:, 0].long()
