@@ -17,7 +17,10 @@ from coarseparts.report.tables import markdown, part_tables, result_tables, to_m
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
-HEADS = {"30 part masks, one-of-all, from weights": "one label each", "30 part masks, all, from weights": "all labels"}
+HEADS = {
+    "30 part masks, one label each, from weights": "one label each",
+    "30 part masks, all labels, from weights": "all labels",
+}
 """Conditions as the README names them, whose text says the rest."""
 
 PLACE = re.compile(r"<!-- (\w+) table -->\n.*?<!-- end -->", re.DOTALL)

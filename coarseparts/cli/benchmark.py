@@ -76,7 +76,7 @@ def benchmark(
 
     from coarseparts.cli import outcome
     from coarseparts.experiments import benchmark as matrix
-    from coarseparts.experiments.cells import STARTS, Cell, Outcome, labels_of
+    from coarseparts.experiments.cells import STARTS, Cell, Outcome, labels_of, start_of
     from coarseparts.experiments.data import open_data
     from coarseparts.report.pages import write_folder
     from coarseparts.training import plan
@@ -88,7 +88,9 @@ def benchmark(
 
     where = options.own_gpu(options.device(device))
     first = "paper" if preset == presets.PUBLISHED else preset
-    resolve(presets.settings(first, given, effort), where)  # a wrong setting is told before anything is read
+    usual = resolve(presets.settings(first, given, effort), where)  # a wrong setting is told before anything is read
+    if preset != names.PUBLISHED:
+        begins = list(dict.fromkeys(start_of(usual, begin) for begin in begins))
     with nullcontext() if dry_run else benchmark_folder(run, note):
         with in_turn(run, note):
             bar = None if data in names.WORLDS else progress("reading images")

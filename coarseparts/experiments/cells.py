@@ -32,11 +32,13 @@ STARTS = {
 """Where encoders begin (Table 2's rows), and the settings that say so; "weights" are those of --weights."""
 
 
-def start_of(settings: Settings) -> str:
-    """Which of ``STARTS`` some settings are."""
-    if settings.weights == "random":
-        return "keypoints" if settings.start == "keypoints" else "random"
-    return "weights+keypoints" if settings.start == "keypoints" else "weights"
+def start_of(settings: Settings, asked: str = "") -> str:
+    """Which of ``STARTS`` some settings are; with ``asked``, one of them, which it comes to under these settings: from
+    weights that are random."""
+    chosen = settings if not asked else settings.model_copy(update=STARTS[asked])
+    if chosen.weights == "random":
+        return "keypoints" if chosen.start == "keypoints" else "random"
+    return "weights+keypoints" if chosen.start == "keypoints" else "weights"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 
 from coarseparts.export import hub
 from coarseparts.export.graph import OUTPUT, Graph, styles_of
+from coarseparts.export.int8 import Int8, int8_of, seen
 from coarseparts.export.onnx_file import libraries, onnx_of, runs_onnx
 from coarseparts.export.torchscript import runs_torchscript, torchscript_of
 from coarseparts.export.verify import TOLERANCE, difference
@@ -31,16 +32,20 @@ TARGETS = ("onnx", "torchscript", "hub-folder")
 
 ABOUT = "coarseparts.json"
 
+INT8 = "part_model_int8.onnx"
+
 Runs = Callable[[Any], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Export:
-    """What was written: ``files`` in ``folder``; ``difference``: the largest one of a probability to ours, by file."""
+    """What was written: ``files`` in ``folder``; ``difference``: the largest one of a probability to ours, by file;
+    ``int8``: what the file in INT8 costs and gains, where one was asked for."""
 
     folder: Path
     files: tuple[Path, ...]
     difference: dict[str, float]
+    int8: Int8 | None = None
 
 
 def export(
@@ -49,6 +54,7 @@ def export(
     out: str | os.PathLike[str],
     *,
     flip: bool | None = None,
+    int8: str | os.PathLike[str] | None = None,
     tell: Tell = silent,
 ) -> Export:
     """Writes a trained model for other programs into the folder ``out``.
@@ -56,32 +62,46 @@ def export(
     ``run``: a run folder or its ``model/``. ``to``: "onnx" or "torchscript", a file for the part model and one that
     takes coarse labels, too, with preprocessing inside, and ``coarseparts.json``, which describes them; or
     "hub-folder", which ``coarseparts.load`` reads back. ``flip``: whether the mean over the mirror image is part of the
-    graph; None: as the model was measured. ``tell`` hears what is going on.
+    graph; None: as the model was measured. ``int8``: for "onnx", photographs like those that it is for, an image or a
+    folder: ``part_model_int8.onnx`` is written, too, whose convolutions compute in 8 bits in the ranges that these
+    show; it is not as exact as the others, and what it costs and gains on them is measured. ``tell`` hears what is
+    going on.
 
     All files are checked and then written, each whole or not at all; an earlier export there is replaced. Raises
-    WrongArgument; RunError where there is no model, or ``out`` holds other things; Failed where onnx is not installed,
-    and where a file says something else than the model (by more than 1e-4).
+    WrongArgument; BadInput where no photograph of ``int8`` can be used; RunError where there is no model, or ``out``
+    holds other things; Failed where onnx is not installed, and where a file says something else than the model (by more
+    than 1e-4).
 
         export("runs/ants", "onnx", "ants-onnx")
     """
     if to not in TARGETS:
         raise WrongArgument(f"to: is {short(to)}; {nearest(str(to), TARGETS)}")
+    if int8 is not None and to != "onnx":
+        raise WrongArgument(f"int8: is for onnx, not for {to}")
     source, folder = path_of("run", run), path_of("out", out)
     if to == "onnx":
         libraries()
     _may_be_written(folder)
     model = _in_float32(load(source, "cpu", flip))
+    photographs = None if int8 is None else seen(model, path_of("int8", int8))
     apart: dict[str, float] = {}
+    small: Int8 | None = None
     if to == "hub-folder":
         files = _hub_folder(model, source, folder, tell)
     else:
-        files, apart = _graphs(model, to, tell)
+        files, apart, about = _graphs(model, to, tell)
+        if photographs is not None:
+            tell(f"{INT8}: writing and measuring on {len(photographs)} photographs")
+            files[INT8], small = int8_of(files["part_model.onnx"], photographs, model.schema.maps)
+            facts = {"agreement": small.agreement, "sha256": hashlib.sha256(files[INT8]).hexdigest()}
+            about["files"][INT8] = {**about["files"]["part_model.onnx"], "difference": None, **facts}
+        files[ABOUT] = json.dumps(about, indent=1).encode()
     try:
         for name, content in files.items():
             write_whole(folder / name, content)
     except OSError as error:
         raise explained(Path(error.filename or folder), error) from error
-    return Export(folder, tuple(folder / name for name in files), apart)
+    return Export(folder, tuple(folder / name for name in files), apart, small)
 
 
 def _may_be_written(folder: Path) -> None:
@@ -100,8 +120,8 @@ def _in_float32(model: Model) -> Model:
     return model
 
 
-def _graphs(model: Model, to: str, tell: Tell) -> tuple[dict[str, bytes], dict[str, float]]:
-    """The files of "onnx" or "torchscript" by name, and how far each is from ours."""
+def _graphs(model: Model, to: str, tell: Tell) -> tuple[dict[str, bytes], dict[str, float], dict[str, Any]]:
+    """The files of "onnx" or "torchscript" by name, how far each is from ours, and what describes them."""
     make, runs, suffix = (onnx_of, runs_onnx, "onnx") if to == "onnx" else (torchscript_of, runs_torchscript, "pt")
     fast = replace(model.fast, flip=model.flip)
     wanted = {f"part_model.{suffix}": (), f"with_labels.{suffix}": styles_of(model)}
@@ -127,7 +147,7 @@ def _graphs(model: Model, to: str, tell: Tell) -> tuple[dict[str, bytes], dict[s
         digest = hashlib.sha256(files[name]).hexdigest()
         facts = {"difference": apart[name], "sha256": digest}
         about["files"][name] = {**_described(graph), **facts}
-    return {**files, ABOUT: json.dumps(about, indent=1).encode()}, apart
+    return files, apart, about
 
 
 def _about(model: Model) -> dict[str, Any]:

@@ -68,10 +68,12 @@ def onnx_of(graph: Graph, about: str) -> bytes:
     return content
 
 
-def runs_onnx(content: bytes) -> Callable[[Sequence[Tensor]], np.ndarray]:
-    """What onnxruntime answers on the CPU."""
+def runs_onnx(content: bytes, threads: int = 0) -> Callable[[Sequence[Tensor]], np.ndarray]:
+    """What onnxruntime answers on the CPU, with so many ``threads`` (0: as many as it likes)."""
     _, onnxruntime = libraries()
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     names = [each.name for each in session.get_inputs()]
 
     def answer(inputs: Sequence[Tensor]) -> np.ndarray:

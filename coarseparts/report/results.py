@@ -90,9 +90,15 @@ def by_conditions(results: Iterable[Result]) -> dict[Conditions, dict[str, list[
 
 
 def title(conditions: Conditions) -> str:
-    """ "30 part masks, keypoints + mask, from weights"."""
+    """ "30 part masks, keypoints + mask, from weights"; of other labels "all labels", "one label each", "two of box +
+    mask each"."""
     parts, labels, start = conditions
-    return f"{parts} part masks, {labels.replace('+', ' + ')}, from {start}"
+    each, of, styles = labels.rpartition("-of-")
+    if styles == "all":
+        told = f"{each} label{'s' * (each != 'one')} each" if of else "all labels"
+    else:
+        told = f"{each} of {styles} each" if of else styles
+    return f"{parts} part masks, {told.replace('+', ' + ')}, from {start}"
 
 
 def main_method(methods: Iterable[str]) -> str:

@@ -402,7 +402,7 @@ def test_benchmark_plans_runs_and_goes_on(data, tmp_path):
     planned = coarseparts(*table, *options, "--dry-run")
     assert "6 cells, 6 to do: about" in planned.stdout
     done = coarseparts(*table, *options)
-    assert "4 part masks, mask, from weights" in done.stdout
+    assert "4 part masks, mask, from random" in done.stdout
     assert len((out / "results.csv").read_text().splitlines()) == 1 + 8, "fine-tuning stands beside every labels"
     assert (out / "report.html").is_file()
     again = coarseparts(*table, *options, "--dry-run")

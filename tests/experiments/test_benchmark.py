@@ -152,7 +152,7 @@ def test_the_papers_numbers_and_the_pictures_stand_beside_ours(opened: Any, tmp_
     page, table = ((tmp_path / "bench" / name).read_text() for name in ("report.html", "table.md"))
     for text in (page, table):
         assert "Paper, %" in text and "48.0" in text and "45.4" in text
-    assert "<h2>Examples</h2>" in page and page.count("<h3>8 part masks, all, from weights</h3>") == 2
+    assert "<h2>Examples</h2>" in page and page.count("<h3>8 part masks, all labels, from weights</h3>") == 2
     assert page.count("data:image") == 6 * 4
 
 
@@ -186,7 +186,7 @@ def test_a_cell_that_diverges_does_not_hold_up_the_others(opened: Any, tmp_path:
     told: list[str] = []
     results = benchmark.run(planned, tmp_path / "bench", open_task, failed, told.append)
     assert [r.method for r in results] == ["multi-task"]
-    assert failed == ["fine-tuning (8 part masks, all, from weights, seed 0): the loss is not finite"]
+    assert failed == ["fine-tuning (8 part masks, all labels, from weights, seed 0): the loss is not finite"]
     assert f"failed: {failed[0]}" in told and len(asked) == 1
     again: list[str] = []
     assert benchmark.run(planned, tmp_path / "bench", open_task, again) == results
@@ -218,3 +218,16 @@ def test_conditions_name_how_many_labels_each_image_has(tmp_path: Path) -> None:
     count = sum(task.store.present[style][task.rows.coarse].astype(int) for style in task.styles)
     assert (count == 1).all() and all(task.store.present[style][task.rows.part].all() for style in task.styles)
     assert read_config(run.path / "config.yaml")["labels_each"] == 1
+
+
+def test_weights_that_are_random_are_called_random() -> None:
+    chosen = settings("default", {"weights": "random"})
+    begins = {asked: cells.start_of(chosen, asked) for asked in cells.STARTS}
+    assert begins == {
+        "random": "random",
+        "keypoints": "keypoints",
+        "weights": "random",
+        "weights+keypoints": "keypoints",
+    }
+    with_file = settings("default", {"weights": "a.safetensors"})
+    assert all(cells.start_of(with_file, asked) == asked for asked in cells.STARTS)

@@ -50,7 +50,7 @@ def test_one_seed_is_the_folder_itself_and_nothing_is_printed(compared: Any, tmp
     assert Model.load(tmp_path / "run" / "model").has_posterior
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", "")
-    assert "8 with part masks" in told[0] and told[1] == "fine-tuning (8 part masks, all, from random, seed 0)"
+    assert "8 with part masks" in told[0] and told[1] == "fine-tuning (8 part masks, all labels, from random, seed 0)"
     page = (tmp_path / "run" / "report.html").read_text()
     for section in ("results", "parts", "validation", "training", "examples", "losses", "settings"):
         assert f'<section id="{section}">' in page
@@ -104,7 +104,7 @@ def test_a_method_that_diverges_is_told_and_the_others_are_kept(
     assert (alone.results, alone.tables) == ([], []) and len(alone.failed) == 1
     done = compared(["multi-task", "fine-tuning"])
     assert [r.method for r in done.results] == ["fine-tuning"]
-    assert done.failed == ["multi-task (8 part masks, all, from random, seed 0): the loss is not finite"]
+    assert done.failed == ["multi-task (8 part masks, all labels, from random, seed 0): the loss is not finite"]
     page = (tmp_path / "run" / "report.html").read_text()
     assert "the loss is not finite" in page and '<section id="examples">' not in page
 

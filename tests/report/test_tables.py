@@ -3,9 +3,11 @@
 import io
 import math
 
+import pytest
 from rich.console import Console
 from rows import curve_rows, result, row, table
 
+from coarseparts.report import results
 from coarseparts.report.tables import (
     condition_tables,
     duration,
@@ -24,9 +26,23 @@ ROWS = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ("all", "all labels"),
+        ("keypoints+mask", "keypoints + mask"),
+        ("one-of-all", "one label each"),
+        ("two-of-all", "two labels each"),
+        ("two-of-box+mask", "two of box + mask each"),
+    ],
+)
+def test_a_title_says_the_labels_in_words(labels: str, told: str) -> None:
+    assert results.title((30, labels, "random")) == f"30 part masks, {told}, from random"
+
+
 def test_tables_say_margin_time_and_memory() -> None:
     [(title, heads, body)] = condition_tables(table())
-    assert title == "30 part masks, all, from weights"
+    assert title == "30 part masks, all labels, from weights"
     assert heads[5] == "Over distillation, points"
     lines = {line[0]: line for line in body}
     assert lines["distillation"][5] == "-"
@@ -103,7 +119,7 @@ def test_printed_tables_take_names_literally() -> None:
     out = io.StringIO()
     print_tables(result_tables([*ROWS, row("[red]x[/red]", 0, 1.0)]), Console(file=out, width=160))
     text = out.getvalue()
-    assert "[red]x[/red]" in text and "30 part masks, all, from weights" in text
+    assert "[red]x[/red]" in text and "30 part masks, all labels, from weights" in text
     assert "+10.3" in text and "-29.0" in text
 
 
