@@ -1,7 +1,7 @@
 """What EM's few part masks are worth in part masks of fine-tuning: python benchmarks/label_multiplier.py [CSV].
 
-Reads the rows of benchmarks/label_multiplier.csv and prints the sentence that `coarseparts benchmark` writes where both
-methods were tried with several numbers of part masks.
+Reads the rows of benchmarks/label_multiplier.csv and prints, for every row of EM, the sentence that `coarseparts
+benchmark` writes where both methods were tried with several numbers of part masks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def sentences(path: Path) -> list[str]:
     lines: dict[str, list[tuple[float, ...]]] = {}
     for result in read_results(path):
         lines.setdefault(result.method, []).append((float(result.parts), result.part_miou))
-    return multiplier_sentences(lines)
+    return [said for ours in lines if ours.startswith("em") for said in multiplier_sentences(lines, ours)]
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from coarseparts.training import teaching
 from coarseparts.training.claims import write
 from coarseparts.training.measure import measured
 from coarseparts.training.networks import optimizer_of
-from coarseparts.training.settings import EPOCHS, Settings
+from coarseparts.training.settings import EPOCHS, Settings, epochs, shares
 from coarseparts.training.stages import untrained
 from coarseparts.training.task import Task
 from coarseparts.updates import update
@@ -97,17 +97,17 @@ def seconds_of_em(task: Task, pace: Pace | None = None, settings: Settings | Non
 
 def planned(task: Task, minutes: float, pace: Pace | None = None) -> dict[str, int]:
     """The settings that make EM with the stages before it last ``minutes`` at most, by key: every stage's epochs scaled
-    alike, up to MOST times. Where that leaves few epochs of EM, they have fewer steps instead, but see each coarse
-    image. Raises Failed where not even that is short enough."""
+    as ``shares`` says, up to MOST times. Where that leaves few epochs of EM, they have fewer steps instead, but see
+    each coarse image. Raises Failed where not even that is short enough."""
     pace, s = pace or Pace.of(task), task.settings
     wanted = 60 * minutes * (1 - RESERVE)
 
     def scaled(factor: float) -> dict[str, int]:
-        epochs = {key: max(1, round(factor * getattr(s, key))) for key in EPOCHS}
+        passes = epochs(s, factor)
         each = max(len(task.coarse_feed), s.em_epoch_steps)
-        steps = factor * s.em_epochs * each
-        count = max(1, min(max(epochs["em_epochs"], STAGES), round(steps / len(task.coarse_feed))))
-        return epochs | {"em_epochs": count, "em_epoch_steps": max(1, min(each, round(steps / count)))}
+        steps = shares(s, factor)[1] * s.em_epochs * each
+        count = max(1, min(max(passes["em_epochs"], STAGES), round(steps / len(task.coarse_feed))))
+        return passes | {"em_epochs": count, "em_epoch_steps": max(1, min(each, round(steps / count)))}
 
     def seconds(factor: float) -> float:
         return seconds_of_em(task, pace, s.model_copy(update=scaled(factor)))

@@ -6,6 +6,7 @@ Command-line ``--set key=value``, a run's ``config.yaml`` and the help text all 
 from __future__ import annotations
 
 import difflib
+import math
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -233,10 +234,31 @@ def published(method: str, start: str, overlapping: bool) -> str:
 
 
 EFFORTS = {"quick": (1 / 3, 1), "standard": (1, 1), "best": (3, 2)}
-"""By name: what the epochs of every stage of every method are multiplied by, and the encoders' zoom."""
+"""By name: what the epochs of every stage of every method are multiplied by (``shares``), and the encoders' zoom."""
 
 EPOCHS = ("keypoint_epochs", "part_epochs", "posterior_epochs", "label_epochs", "em_epochs")
 """The settings that count passes, one a stage."""
+
+
+def shares(chosen: Settings, factor: float) -> tuple[float, float]:
+    """What the epochs before EM, and EM's, are multiplied by in a training that is longer or shorter by ``factor``.
+
+    From weights, a shortened EM needs a posterior that has learned before it, or both fall again: a third is two thirds
+    before it and a sixth of it (docs/concepts.md). From random numbers that is worse, for the part model has little but
+    EM's steps to learn from.
+    """
+    if factor >= 1 or chosen.weights == "random":
+        return factor, factor
+    return factor**_BEFORE, factor ** (2 - _BEFORE)
+
+
+_BEFORE = math.log(2 / 3, 1 / 3)
+
+
+def epochs(chosen: Settings, factor: float) -> dict[str, int]:
+    """The settings that count passes, at least 1 each, in a training that is longer or shorter by ``factor``."""
+    before, em = shares(chosen, factor)
+    return {key: max(1, round((em if key == "em_epochs" else before) * getattr(chosen, key))) for key in EPOCHS}
 
 
 def settings(preset: str = "default", changes: dict[str, Any] | None = None, effort: str = "standard") -> Settings:
@@ -264,7 +286,7 @@ def settings(preset: str = "default", changes: dict[str, Any] | None = None, eff
         node[leaf] = value
     chosen = Settings.model_validate(tree)
     factor, zoom = EFFORTS[effort]
-    of_effort = {key: max(1, round(factor * getattr(chosen, key))) for key in EPOCHS} | {"zoom": zoom}
+    of_effort = epochs(chosen, factor) | {"zoom": zoom}
     given = set(changes or ()) | ({"zoom"} & tree.keys())
     return chosen.model_copy(update={key: value for key, value in of_effort.items() if key not in given})
 

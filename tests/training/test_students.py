@@ -10,7 +10,7 @@ from toy import toy
 from coarseparts.data.transforms import mirror, viewed
 from coarseparts.training import methods
 from coarseparts.training.measure import measured, predictions
-from coarseparts.training.settings import EFFORTS, PRESETS, settings
+from coarseparts.training.settings import EFFORTS, PRESETS, settings, shares
 from coarseparts.training.stages import fine_tuned, fresh, frozen_probe, untrained
 
 
@@ -60,6 +60,16 @@ def test_a_frozen_probe_leaves_the_encoder_as_its_weights_are(tmp_path):
     moved = {key for key in begin if not torch.equal(begin[key], end[key])}
     assert moved
     assert all(key.startswith("decoder.") for key in moved), "statistics of batch norm rest as well"
+
+
+def test_a_shortened_training_from_weights_learns_more_before_em_and_less_in_it():
+    plain, chosen = settings(), settings(changes={"weights": "a.safetensors"}, effort="quick")
+    assert (chosen.part_epochs, chosen.posterior_epochs, chosen.label_epochs) == (20, 20, 7)
+    assert chosen.em_epochs == 2 == round(plain.em_epochs / 6)
+    longer = settings(changes={"weights": "a.safetensors"}, effort="best")
+    assert (longer.part_epochs, longer.em_epochs) == (3 * plain.part_epochs, 3 * plain.em_epochs)
+    before, em = shares(chosen, 0.5)
+    assert before * em == pytest.approx(0.25) and em < 0.5 < before < 1
 
 
 @pytest.mark.parametrize("effort", EFFORTS)
