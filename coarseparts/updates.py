@@ -58,7 +58,8 @@ class Epochs(Generic[Data]):
     """How long a training lasts and what it is fed: ``count`` epochs of ``steps`` steps, from epoch ``start`` on.
 
     ``batches``: an epoch's number, from 0 -> its batches, the same ones whenever it is asked; ``on_end`` hears of each
-    epoch's end, ``on_step`` of each step's; what is random in a step follows from ``seed`` and the epoch.
+    epoch's end, ``on_step`` of each step's; ``ended``: whether no further epoch is wanted; what is random in a step
+    follows from ``seed`` and the epoch.
     """
 
     batches: Callable[[int], Iterable[Data]]
@@ -68,6 +69,7 @@ class Epochs(Generic[Data]):
     seed: int = 0
     start: int = 0
     on_step: Callable[[], None] = lambda: None
+    ended: Callable[[], bool] = lambda: False
 
 
 def train_epochs(
@@ -82,6 +84,8 @@ def train_epochs(
     TrainingDiverged at the first loss that is not finite.
     """
     for epoch in range(epochs.start, epochs.count):
+        if epochs.ended():
+            break
         generator = torch.Generator().manual_seed(epochs.seed * 100_003 + epoch)
         for module in modules:
             module.train()

@@ -68,7 +68,7 @@ _SETTINGS = {
         "weight_decay part_lr posterior_lr posterior_encoder_factor label_lr em_part_lr em_posterior_lr "
         "em_label_lr random_start_factor keypoint_epochs part_epochs posterior_epochs label_epochs em_epochs "
         "epoch_steps em_epoch_steps label_steps part_batch batch labelled_batch label_dropout "
-        "flip part_average match_labels"
+        "patience flip part_average match_labels"
     ),
     "em": (
         "alpha lambdas misfit evidence gamma entropy agreement unbounded learn_unbounded supervise target teach "

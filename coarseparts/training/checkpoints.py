@@ -29,9 +29,10 @@ CHECKPOINT = 2
 class Stage:
     """One stage of a run: some modules, their optimizers, the epochs done and the best one so far.
 
-    ``modules`` are saved by name and their best epoch is kept (by the highest score). ``run`` names the run that the
-    stage belongs to: what is found in ``folder`` must be of the same, whole, and of finite numbers, or DamagedRun is
-    raised, and no module has changed.
+    ``modules`` are saved by name and their best epoch is kept (by the highest score); behind the first half of its
+    epochs the stage ends where the share ``patience`` of them brought no better one (0: it does not). ``run`` names the
+    run that the stage belongs to: what is found in ``folder`` must be of the same, whole, and of finite numbers, or
+    DamagedRun is raised, and no module has changed.
     """
 
     def __init__(
@@ -41,8 +42,9 @@ class Stage:
         optimizers: Iterable[torch.optim.Optimizer],
         epochs: int,
         run: str = "",
+        patience: float = 0.0,
     ):
-        self.folder, self.name, self.epochs, self.run = folder, folder.name, epochs, run
+        self.folder, self.name, self.epochs, self.run, self.patience = folder, folder.name, epochs, run, patience
         self.modules, self.optimizers = dict(modules), list(optimizers)
         self.epoch, self.best_epoch, self.best_score, self.seconds = 0, 0, -math.inf, 0.0
         self.history: list[tuple[int, str, float]] = []
@@ -54,8 +56,9 @@ class Stage:
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done."""
-        return self.epoch >= self.epochs
+        """Whether all epochs are done, or all that are worth it."""
+        waited = self.epoch - max(self.best_epoch, self.epochs // 2)
+        return self.epoch >= self.epochs or 0 < self.patience * self.epochs <= waited
 
     def close_epoch(self, epoch: int, score: float, values: Mapping[str, float]) -> None:
         """Records ``values`` of an epoch (from 1), keeps the modules if ``score`` is the best yet, saves all."""

@@ -45,8 +45,15 @@ class RunFolder:
     Raises RunError when it holds a run with another configuration.
     """
 
-    def __init__(self, path: Path, config: Mapping[str, Any], schema_json: str, console: Console | None = None):
-        self.path, self.console = path, console or Console(quiet=True)
+    def __init__(
+        self,
+        path: Path,
+        config: Mapping[str, Any],
+        schema_json: str,
+        console: Console | None = None,
+        patience: float = 0.0,
+    ):
+        self.path, self.console, self.patience = path, console or Console(quiet=True), patience
         lasting = {key: value for key, value in config.items() if key != "data"}  # which may move to another place
         self.identity = hashlib.sha256(json.dumps(lasting, sort_keys=True, default=str).encode()).hexdigest()[:24]
         self.stages: dict[str, Stage] = {}
@@ -69,7 +76,8 @@ class RunFolder:
             **({} if task.labels_each is None else {"labels_each": task.labels_each}),
             **config,
         }
-        return cls(path, content, json.dumps(task.schema.model_dump(mode="json"), indent=1), console)
+        schema = json.dumps(task.schema.model_dump(mode="json"), indent=1)
+        return cls(path, content, schema, console, task.settings.patience)
 
     @staticmethod
     def _open(path: Path, config: Mapping[str, Any], schema_json: str) -> None:
@@ -103,7 +111,8 @@ class RunFolder:
         epochs: int,
     ) -> Stage:
         """A stage of this run, restored if it was begun before."""
-        self.stages[name] = Stage(self.path / "stages" / name, modules, optimizers, epochs, self.identity)
+        folder = self.path / "stages" / name
+        self.stages[name] = Stage(folder, modules, optimizers, epochs, self.identity, self.patience)
         return self.stages[name]
 
     @contextmanager
@@ -135,7 +144,16 @@ class RunFolder:
 
         try:
             with _tracked(self.console, stage, steps) as track:
-                yield Epochs(lambda epoch: track(batches(epoch)), stage.epochs, steps, end, seed, stage.epoch, on_step)
+                yield Epochs(
+                    lambda epoch: track(batches(epoch)),
+                    stage.epochs,
+                    steps,
+                    end,
+                    seed,
+                    stage.epoch,
+                    on_step,
+                    lambda: stage.finished,
+                )
         except TrainingDiverged as error:
             raise TrainingDiverged(f"{self.path}: stage {stage.name}, epoch {stage.epoch + 1}: {error}") from error
         stage.load_best()
@@ -150,7 +168,7 @@ class RunFolder:
         return round(sum(self.stages[name].seconds for name in stages if name in self.stages), 1)
 
     def _print(self, stage: Stage, values: Mapping[str, float]) -> None:
-        if stage.epoch % max(1, stage.epochs // 10) and stage.epoch != stage.epochs and stage.name != "em":
+        if stage.epoch % max(1, stage.epochs // 10) and not stage.finished and stage.name != "em":
             return
         measures = [_in_words(k.removeprefix("val/"), v) for k, v in values.items() if k.startswith("val/")]
         others = ("val/", "scale/", "weight/", "l/", *(("m/",) if any(k.startswith("e/") for k in values) else ()))
@@ -158,6 +176,10 @@ class RunFolder:
         validation = f"  validation: {', '.join(measures)}" if measures else ""
         line = f"  {stage.name} {stage.epoch}/{stage.epochs}  loss {loss:.3f}{validation}"
         self.console.print(line, highlight=False)
+        if stage.finished and stage.epoch < stage.epochs:
+            none = stage.epoch - stage.best_epoch
+            ends = f"  {stage.name}: ends here, for {none} epochs brought nothing better than epoch {stage.best_epoch}"
+            self.console.print(ends, highlight=False)
 
     def log(self, stage: Stage) -> None:
         """Writes metrics.csv anew from all stages, and the stage's last epoch to TensorBoard."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -90,6 +90,12 @@ class Settings(BaseModel):
     labelled_batch: int = Field(default=8, gt=0, description="bp: part-labelled images a step, in EM")
     label_dropout: float = Field(default=0.2, ge=0, lt=1, description="chance to hide a label, posterior before EM")
 
+    patience: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of a stage's epochs that, behind its first half, bring no better one and end it; 0: none",
+    )
     flip: bool = Field(
         default=True, description="results and predictions are the mean over each image and its mirror image"
     )
@@ -233,8 +239,16 @@ def published(method: str, start: str, overlapping: bool) -> str:
     return {"random": "paper-random", "weights": "paper"}.get(start, "paper-keypoint")
 
 
-EFFORTS = {"quick": (1 / 3, 1), "standard": (1, 1), "best": (3, 2)}
-"""By name: what the epochs of every stage of every method are multiplied by (``shares``), and the encoders' zoom."""
+class Effort(NamedTuple):
+    """``factor``: what the epochs of every stage of every method are multiplied by (``shares``); ``zoom`` and
+    ``patience``: the settings of that name."""
+
+    factor: float
+    zoom: float
+    patience: float
+
+
+EFFORTS = {"quick": Effort(1 / 3, 1, 0), "standard": Effort(1, 1, 0), "best": Effort(3, 2, 0.2)}
 
 EPOCHS = ("keypoint_epochs", "part_epochs", "posterior_epochs", "label_epochs", "em_epochs")
 """The settings that count passes, one a stage."""
@@ -264,7 +278,7 @@ def epochs(chosen: Settings, factor: float) -> dict[str, int]:
 def settings(preset: str = "default", changes: dict[str, Any] | None = None, effort: str = "standard") -> Settings:
     """A preset with ``changes`` by dotted key, e.g. {"em.alpha": 0.5, "batch": 16}.
 
-    ``effort``, of EFFORTS, sets what neither ``changes`` nor, of the zoom, the preset does.
+    ``effort``, of EFFORTS, sets what neither ``changes`` nor, of zoom and patience, the preset does.
     Raises ValueError naming an unknown preset, effort or key, or pydantic's error for a value of the wrong kind.
     """
     if preset not in PRESETS:
@@ -285,9 +299,9 @@ def settings(preset: str = "default", changes: dict[str, Any] | None = None, eff
             raise ValueError(f"--set {key}: is a group of settings; name one of them, e.g. --set {key}.{one}=VALUE")
         node[leaf] = value
     chosen = Settings.model_validate(tree)
-    factor, zoom = EFFORTS[effort]
-    of_effort = epochs(chosen, factor) | {"zoom": zoom}
-    given = set(changes or ()) | ({"zoom"} & tree.keys())
+    wanted = EFFORTS[effort]
+    of_effort = epochs(chosen, wanted.factor) | {"zoom": wanted.zoom, "patience": wanted.patience}
+    given = set(changes or ()) | ({"zoom", "patience"} & tree.keys())
     return chosen.model_copy(update={key: value for key, value in of_effort.items() if key not in given})
 
 

@@ -219,6 +219,19 @@ def test_a_stage_goes_on_where_it_was(trained):
     again.load_best()
 
 
+@pytest.mark.parametrize(
+    ("best", "patience", "ends"), [(1, 0.2, 7), (1, 0.0, 10), (4, 0.2, 7), (6, 0.2, 8), (9, 0.2, 10), (1, 1.0, 10)]
+)
+def test_a_patient_stage_ends_where_nothing_better_comes_behind_its_first_half(tmp_path, best, patience, ends):
+    module = nn.Linear(1, 1)
+    made = Stage(tmp_path / "em", {"net": module}, [torch.optim.AdamW(module.parameters())], 10, "run", patience)
+    while not made.finished:
+        made.close_epoch(made.epoch + 1, -abs(made.epoch + 1 - best), {})
+    assert (made.epoch, made.best_epoch) == (ends, best)
+    again = Stage(tmp_path / "em", {"net": module}, [torch.optim.AdamW(module.parameters())], 10, "run", patience)
+    assert again.finished and again.epoch == ends
+
+
 @pytest.mark.parametrize("damage", [truncated, empty, noise])
 def test_a_damaged_checkpoint_is_named_with_what_to_delete(trained, damage):
     damage(trained / "state.pt")

@@ -1,14 +1,16 @@
 """What a training keeps and how long it takes: averages, mirror images, efforts, frozen encoders, larger images."""
 
+import io
 from dataclasses import replace
 
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file
 from toy import toy
 
 from coarseparts.data.transforms import mirror, viewed
-from coarseparts.training import methods
+from coarseparts.training import methods, stages
 from coarseparts.training.measure import measured, predictions
 from coarseparts.training.settings import EFFORTS, PRESETS, settings, shares
 from coarseparts.training.stages import fine_tuned, fresh, frozen_probe, untrained
@@ -72,13 +74,25 @@ def test_a_shortened_training_from_weights_learns_more_before_em_and_less_in_it(
     assert before * em == pytest.approx(0.25) and em < 0.5 < before < 1
 
 
+def test_a_stage_that_brings_nothing_more_ends_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "validated", lambda *_: {"part_miou": 50.0})
+    said = io.StringIO()
+    for _ in range(2):
+        task, run = toy(tmp_path / "store", tmp_path / "run", part_epochs=10, patience=0.2)
+        run.console = Console(file=said, width=200)
+        fine_tuned(task, run, "part-model")
+        stage = run.stages["part-model"]
+        assert stage.finished and (stage.epoch, stage.best_epoch, stage.epochs) == (7, 1, 10)
+    assert said.getvalue().count("part-model: ends here, for 6 epochs brought nothing better than epoch 1") == 1
+
+
 @pytest.mark.parametrize("effort", EFFORTS)
 def test_an_effort_scales_every_stage_alike_and_leaves_what_was_set(effort):
     plain, chosen = settings(), settings(changes={"label_epochs": 7}, effort=effort)
-    factor, zoom = EFFORTS[effort]
+    factor, zoom, patience = EFFORTS[effort]
     for key in ("part_epochs", "posterior_epochs", "em_epochs"):
         assert getattr(chosen, key) == round(factor * getattr(plain, key))
-    assert (chosen.label_epochs, chosen.zoom) == (7, zoom)
+    assert (chosen.label_epochs, chosen.zoom, chosen.patience) == (7, zoom, patience)
     assert settings(changes={"zoom": 1}, effort=effort).zoom == 1
     assert settings(changes={"em_epochs": 1}, effort=effort).em_epochs == 1
 
