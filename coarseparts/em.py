@@ -63,14 +63,16 @@ def em_step(
     drawn_p = joint.draw(labelled, o.label_dropout, generator, as_coarse=True)
     # theta rests during the E-step, so one forward pass serves line 8 and lines 15, 17.
     logits, logits_p = on_both(joint.part_model, (viewed(x, o.views, generator),), (xp,), o.joint_forward)  # 8, 15
+    known = inferred(joint, batch, o) if o.consistency else None
     with frozen(joint.theta_k):
         q, q_p = on_both(joint.posterior, (x, drawn), (xp, drawn_p), o.joint_forward)  #                     7
         e_terms = e_step(joint, batch, joint.y.log_probability(q), logits, labelled, q_p, o)  #             11
+        if known is not None:
+            e_terms |= consistency_terms(joint, batch, drawn, q, known, o)
         update(optimizers.posterior, e_terms, o.clip)  #                                                    12
         if joint.average is not None:
             joint.average.update_parameters(joint.posterior)
-    with torch.no_grad():
-        log_q = joint.infer(batch, o.condition and not o.refine)  #                                         14
+    log_q = inferred(joint, batch, o) if known is None else known  #                                        14
     if o.refine:
         log_q = refined(joint, batch, log_q, logits, o, generator)
     m_terms = m_step(joint.y, log_q, logits, labelled, logits_p, o, generator, joint.weights(batch))
@@ -81,6 +83,28 @@ def em_step(
         update(style_optimizer, l_terms, o.clip)  #                                                         18
     each = {"e": e_terms, "m": m_terms, "l": l_terms}
     return {f"{step}/{name}": value.detach() for step, terms in each.items() for name, value in terms.items()}
+
+
+def inferred(joint: JointModel, batch: Batch, o: Options) -> Tensor:
+    """Line 14: log_q (B, S, H, W) given all labels that are there, which is taken as it is."""
+    with torch.no_grad():
+        return joint.infer(batch, o.condition and not o.refine)
+
+
+def consistency_terms(joint: JointModel, batch: Batch, drawn: Tensor, q: Tensor, known: Tensor, o: Options) -> Terms:
+    """What the posterior that has not seen all labels of an image, ``q`` (logits) given ``drawn``, learns from what it
+    says given all of them, ``known``: q(y|x, some) is the mean of q(y|x, all) over the labels that are hidden.
+
+    Thus the posterior learns from coarse images what the image alone tells, as the part model does in the M-step.
+    """
+    shown = drawn[:, -len(joint.styles) :, 0, 0] > 0
+    there = torch.stack([batch.present[name] for name in joint.styles], 1)
+    hidden, weights = (there & ~shown).any(1).float(), joint.weights(batch)
+    hidden = hidden if weights is None else hidden * weights
+    terms = {"consistency": o.consistency * (joint.y.cross_entropy(known.exp(), q) * hidden).mean()}
+    if o.dice:
+        terms["consistency_dice"] = o.consistency * o.dice * joint.y.dice(q, known.exp(), hidden)
+    return terms
 
 
 def e_step(
@@ -233,5 +257,10 @@ class Options(BaseModel):
     refine_rate: float = Field(1.0, gt=0, description="of these steps, in log-probability a pixel")
     langevin: bool = Field(False, description="noise in these steps: a draw from q by Langevin dynamics")
     label_dropout: float = Field(0.1, ge=0, lt=1, description="chance that a label is hidden from the posterior")
+    consistency: float = Field(
+        0.0,
+        ge=0,
+        description="weight of what the posterior, labels hidden from it, learns of its answer to all of them",
+    )
     views: float = Field(0.0, ge=0, description="strength of recolouring in what the part model sees of coarse images")
     clip: float = Field(1.0, gt=0, description="largest norm of a gradient")

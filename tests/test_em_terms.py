@@ -220,6 +220,30 @@ def test_dropped_labels_still_count_in_the_likelihood() -> None:
     assert all(float(log[f"e/{name}"]) > 0 for name in ("keypoints", "mask", "box"))
 
 
+@pytest.mark.parametrize("dice", [0.0, 3.0])
+def test_a_posterior_that_sees_less_learns_from_what_it_says_given_all(dice: float) -> None:
+    networks, optimizers = make()
+    coarse, labelled = batch(4, 1), batch(2, 51, labelled=True)
+    chosen = options(consistency=2.0, label_dropout=0.99, dice=dice, joint_forward=False)
+    twin = copy.deepcopy(networks)
+    log = em.em_step(networks, optimizers, coarse, labelled, chosen, torch.Generator().manual_seed(0))
+    known = em.inferred(twin, coarse, chosen).exp()
+    drawn = twin.draw(coarse, 0.99, torch.Generator().manual_seed(0))
+    assert not drawn[:, -3:].any(), "all labels are hidden"
+    q = twin.posterior(coarse.image, drawn)
+    torch.testing.assert_close(log["e/consistency"], 2 * Y.cross_entropy(known, q).mean().detach())
+    assert ("e/consistency_dice" in log) == bool(dice)
+    if dice:
+        torch.testing.assert_close(log["e/consistency_dice"], 6 * Y.dice(q, known).detach())
+
+
+def test_a_posterior_that_sees_all_labels_learns_nothing_of_itself() -> None:
+    networks, optimizers = make()
+    same = step(networks, optimizers, options(consistency=1.0, dice=1.0, label_dropout=0.0))
+    assert float(same["e/consistency"]) == float(same["e/consistency_dice"]) == 0
+    assert "e/consistency" not in step(*make(), options(label_dropout=0.5))
+
+
 # --- the M-step -------------------------------------------------------------------------------------------------------
 
 
