@@ -18,7 +18,7 @@ from coarseparts.data.formats.coco import read_of_parts, read_part_coco
 from coarseparts.data.formats.colours import are_numbers, declared
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.index_names import numbers_named
-from coarseparts.data.formats.labelmap import Colours, read_labelmap
+from coarseparts.data.formats.labelmap import Colours, labelmap_of, read_labelmap
 from coarseparts.data.formats.mask_folder import find_maps, of_map
 from coarseparts.data.formats.mask_layouts import find_in_layout
 from coarseparts.data.formats.mask_values import doubts
@@ -186,7 +186,8 @@ def _of_masks(folder: Path, source: Source, labels: Labels) -> Recognised:
     of_each = any(index for files in labels.part_files.values() for index, _ in files)
     coloured = f"{'numbers' if are_numbers(labels.colours) else 'colours'} by `colours`"
     if source.colours is None:
-        coloured = "grey levels or other numbers" if are_numbers(labels.colours) else "colours by labelmap.txt"
+        list_of = labelmap_of(folder)
+        coloured = f"colours by {list_of.name}" if list_of else "grey levels or other numbers"
     layout = "a file for each part" if of_each else coloured if labels.colours else "index masks"
     return Recognised("part_masks", str(folder), layout, sum(map(len, labels.part_files.values())))
 

@@ -148,7 +148,7 @@ def test_a_jpeg_of_other_colours_than_the_labelmap_s_is_refused(tmp_path: Path) 
     for name in "ab":
         save(tmp_path / f"masks/{name}.jpg", COLOURS, quality=95)
     records, _ = read(tmp_path)
-    with pytest.raises(BadInput, match="colours that are far from all in labelmap"):
+    with pytest.raises(BadInput, match="colours that are far from all that are named"):
         records[0].load()
 
 

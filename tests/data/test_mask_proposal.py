@@ -107,3 +107,19 @@ def test_photographs_called_alike_in_several_folders_get_the_masks_beside_them(t
     assert {(source["images"], source["part_masks"]) for source in sources} == {
         (f"all/{day}/images", f"all/{day}/masks") for day in ("day1", "day2", "day3")
     }
+
+
+def test_camvid_s_layout(tmp_path):
+    for split in ("train", "val"):
+        photographs(tmp_path / "set" / split)
+        coloured(tmp_path / "set" / f"{split}annot")
+    (tmp_path / "set" / "label_colors.txt").write_text(
+        "0 0 0 background\n255 0 0 head\n0 0 255 rump\n224 224 192 void\n"
+    )
+    found, _ = proposed(tmp_path, "set")
+    assert found["parts"] == ["head", "rump"]
+    assert {(one["split"], one["images"], one["part_masks"]) for one in found["sources"]} == {
+        (split, f"set/{split}", f"set/{split}annot") for split in ("train", "val")
+    }
+    share = check(tmp_path / "d.yaml").part_share["val"]
+    assert share["rump"] == pytest.approx(2 * share["head"], rel=0.1)

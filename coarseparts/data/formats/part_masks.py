@@ -179,9 +179,7 @@ def _compressed(file: Path, parts: np.ndarray, colours: Colours) -> list[Problem
         if are_numbers(colours) or (image.format != "JPEG" and not _was_compressed(image, colours)):
             return []
     lost = int((parts == IGNORE).sum())
-    message = (
-        f"JPEG has changed its colours: each pixel is of the nearest one in labelmap.txt, {lost:,} are not labelled"
-    )
+    message = f"JPEG has changed its colours: each pixel is of the nearest one that is named, {lost:,} are not labelled"
     return [Problem(str(file), message, severity="repaired")]
 
 
@@ -250,10 +248,26 @@ def _numbers(image: Image.Image, path: Path, colours: Colours) -> np.ndarray:
     if image.mode in ("RGB", "RGBA", "LA") or (image.mode == "P" and colours):
         return _of_colours(np.asarray(image.convert("RGBA")), colours, path)
     if image.mode in _INDEXED:
-        return _whole_numbers(image, path).astype(np.int64) // _stretched(path)
+        values = _whole_numbers(image, path).astype(np.int64)
+        return _of_greys(values, values // _stretched(path), colours, path)
     message = f"is a {image.format} of mode {image.mode}, expected part indices"
     remedy = "save it as a grey-scale or palette PNG, pixel values 0, 1, 2, ... in the order of `parts`"
     raise BadInput(Problem(str(path), message, remedy))
+
+
+def _of_greys(greys: np.ndarray, numbers: np.ndarray, colours: Colours, path: Path) -> np.ndarray:
+    """(H, W) int64 part indices of an image of grey levels where colours are known: by these, if they name all of its
+    levels, else its ``numbers``. Raises BadInput where the colours' list has another order than `parts`, whose numbers
+    they may be."""
+    known = {colour[0]: index for index, colour in colours if len(set(colour)) == 1}
+    there = np.unique(greys)
+    if there.any() and known.keys() >= {*there.tolist()}:
+        return np.array([known[level] for level in there.tolist()], np.int64)[np.searchsorted(there, greys)]
+    order = [index for index, _ in colours if 0 < index < IGNORE]
+    if order == list(range(1, len(order) + 1)):
+        return numbers
+    message = "holds numbers, and the list of colours has the parts in another order than `parts`"
+    raise BadInput(Problem(str(path), message, "say which number is which part by `colours` in this source"))
 
 
 def _whole_numbers(image: Image.Image, path: Path) -> np.ndarray:

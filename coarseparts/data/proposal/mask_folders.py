@@ -287,7 +287,11 @@ def _photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]]
     left = [file.stem for file in _some(files, LOOKED_AT)]
     name, few = files[0].parent.name, len(left) // 10
     near = {folder: len(Path(os.path.commonpath([folder, files[0].parent])).parts) for folder in stems}
-    own = sorted(stems, key=lambda folder: (folder.name != name, -near[folder]))  # of equal ones the namesake
+
+    def otherwise_called(folder: Path) -> int:
+        return 0 if folder.name == name else 1 if name.startswith(folder.name) or name.endswith(folder.name) else 2
+
+    own = sorted(stems, key=lambda folder: (otherwise_called(folder), -near[folder]))  # of equal ones the namesake
     matched = {folder: {each for each in left if _end(each, stems[folder]) is not None} for folder in own}
 
     def has_namesakes_nearer(folder: Path) -> bool:
