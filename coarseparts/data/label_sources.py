@@ -88,6 +88,12 @@ class Labels:
     mirror: dict[tuple[str, str], None] = field(default_factory=dict)
     recognised: list[Recognised] = field(default_factory=list)
 
+    @property
+    def mask_files(self) -> list[Path]:
+        """All files of masks."""
+        of_parts = [path for files in self.part_files.values() for _, path in files]
+        return of_parts + [path for files in self.maps.values() for path in files.values()]
+
     def add(self, by_image: dict[str, list[Annotation]], found: Collection[Annotation]) -> None:
         """Adds objects or labels of images to one of the two, and the names of their keypoints."""
         for annotation in found:
@@ -152,8 +158,6 @@ def read_labels(
         unreadable = unlistable(folder)
         found, wrong = ({}, unreadable) if unreadable else find()
         problems.extend(wrong)
-        if source.suffix and source.images is not None and os.path.samefile(folder, source.images):
-            found = {stem: path for stem, path in found.items() if stem.endswith(source.suffix)}
         return {stem.removesuffix(source.suffix): path for stem, path in found.items()}
 
     parts, masks = source.part_coco, source.part_masks
@@ -172,13 +176,19 @@ def read_labels(
     for name, path in source.by_style.items():
         style = STYLES[name]
         if kind(path) == "folder":
-            labels.maps[name] = files(path, partial(find_maps, path))
+            labels.maps[name] = files(path, partial(find_maps, path, _beside(path, source)))
             labels.recognised.append(
                 Recognised(str(style.key), str(path), "a folder of images", len(labels.maps[name]))
             )
         else:
             add(labels.whole, partial(read_of_parts, path, dataset.parts, style, source.coordinates))
     return labels, problems
+
+
+def _beside(folder: Path, source: Source) -> str:
+    """How masks end that lie in the folder of the photographs; "" in another one."""
+    beside = bool(source.suffix) and source.images is not None and os.path.samefile(folder, source.images)
+    return source.suffix if beside else ""
 
 
 def _of_masks(folder: Path, source: Source, labels: Labels) -> Recognised:

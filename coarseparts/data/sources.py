@@ -93,7 +93,8 @@ def read_source(
     others = elsewhere(dataset, i)
     absent = {name: [*labels.objects.get(name, ()), *labels.of_whole(name)] for name in labelled - images.keys()}
     labelled -= named_elsewhere({name: said[0].file for name, said in absent.items()}, others) if others else set()
-    problems += passed_over(folder, images)
+    among = {mask.relative_to(folder).as_posix() for mask in labels.mask_files if folder in mask.parents}
+    problems += passed_over(folder, images.keys() | among)
 
     def leave_out(names: Collection[str], reason: str) -> None:
         for name in names:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from coarseparts.data.arrays import ARRAYS
 from coarseparts.data.formats.part_masks import PartFiles, find_part_files
 from coarseparts.data.formats.spelling import Spelling
 from coarseparts.data.images import list_images, stem
@@ -45,7 +46,7 @@ def _has_part_folders(folder: Path, parts: tuple[str, ...], photographs: Path) -
     named = map(Spelling(parts).index, folders)
     if not folders or None in named or any((photographs / name).is_dir() for name in folders):
         return False
-    return not any(path.name.lower().endswith(IMAGES) for path in inside if not path.is_dir())
+    return not any(path.name.lower().endswith((*IMAGES, *ARRAYS)) for path in inside if not path.is_dir())
 
 
 def _by_part_name(whole: dict[str, Path], parts: tuple[str, ...], ending: str) -> dict[str, PartFiles]:

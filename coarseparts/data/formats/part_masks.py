@@ -1,5 +1,5 @@
-"""Part masks as PNG, TIFF or BMP files of the image's stem: one per image, the pixel value being the part's index; or
-one per image and part, in a folder named after the part, or with its name behind the stem."""
+"""Part masks as PNG, TIFF, BMP or NPY files of the image's stem: one per image, the pixel value being the part's index;
+or one per image and part, in a folder named after the part, or with its name behind the stem."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from coarseparts.data import arrays
 from coarseparts.data.formats.colours import are_numbers, by_number
 from coarseparts.data.formats.labelmap import Colours, by_colour, by_nearest, was_compressed
 from coarseparts.data.formats.spelling import Spelling
-from coarseparts.data.images import list_images, opened, orientation_of, stem
+from coarseparts.data.images import list_images, opened_mask, orientation_of, stem
 from coarseparts.labels.part_maps import maps_of
 from coarseparts.labels.schema import IGNORE
 from coarseparts.system.problems import BadInput, Problem
@@ -22,18 +23,18 @@ _INDEXED = ("1", "L", "P", "I", "F", "I;16", "I;16B", "I;16L")
 
 JPEGS = (".jpg", ".jpeg", ".jpe", ".jfif")
 
-LOSSLESS = (".png", ".tif", ".tiff", ".bmp")
+LOSSLESS = (".png", ".tif", ".tiff", ".bmp", *arrays.ARRAYS)
 """How files end that can hold indices."""
 
-_FORMATS = ("PNG", "TIFF", "BMP")
+_FORMATS = ("PNG", "TIFF", "BMP", arrays.FORMAT)
 
 OVERLAY = ".overlay.png"
 """How the pictures to look at end that ``predict --overlay`` writes beside its part maps."""
 
 
 def find_part_masks(folder: Path, ending: str = "", lossy: bool = False) -> tuple[dict[str, Path], list[Problem]]:
-    """The PNG, TIFF and BMP files in ``folder`` and below, by their path relative to it without the suffix; with an
-    ``ending`` those alone whose stems have it, for photographs lie beside them.
+    """The PNG, TIFF, BMP and NPY files in ``folder`` and below, by their path relative to it without the suffix; with
+    an ``ending`` those alone whose stems have it, for photographs lie beside them.
 
     Images of another kind are problems: JPEG cannot hold indices, but colours and black and white (``lossy``), and
     nothing else is expected here. Other files and hidden ones are passed over, and the overlays that ``predict
@@ -41,7 +42,7 @@ def find_part_masks(folder: Path, ending: str = "", lossy: bool = False) -> tupl
     """
     found: dict[str, Path] = {}
     problems = []
-    images = [(name, path) for name, path in list_images(folder) if stem(name).endswith(ending)]
+    images = [(name, path) for name, path in list_images(folder, arrays.ARRAYS) if stem(name).endswith(ending)]
     masks = {stem(name) for name, _ in images}
     for name, path in images:
         if name.endswith(OVERLAY) and name.removesuffix(OVERLAY) in masks:
@@ -50,7 +51,7 @@ def find_part_masks(folder: Path, ending: str = "", lossy: bool = False) -> tupl
             remedy = "export the part masks as PNG: JPEG compression changes the indices"
             problems.append(Problem(str(path), "is a JPEG, expected a PNG with part indices", remedy))
         elif path.suffix.lower() not in (*LOSSLESS, *JPEGS):
-            message = "is no PNG, TIFF or BMP"
+            message = "is no PNG, TIFF, BMP or NPY"
             problems.append(Problem(str(path), message, "export the part masks as PNG, value = part index"))
         elif stem(name) in found:
             message = f"has the same stem as {found[stem(name)].name}"
@@ -175,7 +176,7 @@ SHARED = 0.02
 
 def _compressed(file: Path, parts: np.ndarray, colours: Colours) -> list[Problem]:
     """What is to be told of a part mask that is a JPEG, or was one once."""
-    with opened(file) as image:
+    with opened_mask(file) as image:
         if are_numbers(colours) or (image.format != "JPEG" and not _was_compressed(image, colours)):
             return []
     lost = int((parts == IGNORE).sum())
@@ -199,7 +200,7 @@ def _read_binary(path: Path, size: tuple[int, int]) -> np.ndarray:
 def _pixels(path: Path, expected: str, remedy: str) -> np.ndarray:
     """(H, W) the numbers of a PNG, or the grey levels of a JPEG, of one channel. Raises BadInput where it is something
     else or damaged."""
-    with opened(path) as image:
+    with opened_mask(path) as image:
         kind, mode = image.format, image.mode
         if (kind == "JPEG" and mode in ("L", "RGB")) or (kind in _FORMATS and mode == "RGB" and _all_grey(image)):
             return np.asarray(image.convert("L"))
@@ -226,7 +227,7 @@ def read_part_mask(path: Path, size: tuple[int, int], parts: tuple[str, ...], co
     nearest ones; 255 beside 0 alone is the part where there is but one.
     """
     by_numbers = are_numbers(colours)
-    with opened(path) as image:
+    with opened_mask(path) as image:
         values = _numbers(image, path, () if by_numbers else colours)
     if by_numbers:
         values = by_number(values, colours, path)
@@ -295,7 +296,7 @@ def refuse_doubtful(image: Image.Image, path: Path) -> None:
 def numbers_of(path: Path) -> np.ndarray | None:
     """(H, W) int64 the numbers that the pixels of an index mask hold; None where it has colours. Raises BadInput where
     it is damaged or no such file."""
-    with opened(path) as image:
+    with opened_mask(path) as image:
         if image.mode in ("RGB", "RGBA") and not _all_grey(image):
             return None
         return _numbers(image, path, ())

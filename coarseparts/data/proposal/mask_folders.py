@@ -15,7 +15,7 @@ from coarseparts.data.formats.index_names import index_names
 from coarseparts.data.formats.labelmap import Colours as Labelmap
 from coarseparts.data.formats.labelmap import names_of, read_labelmap, was_compressed
 from coarseparts.data.formats.part_masks import JPEGS, OVERLAY
-from coarseparts.data.images import opened
+from coarseparts.data.images import opened_mask
 from coarseparts.data.proposal.mask_colours import (
     Colours,
     Palette,
@@ -65,19 +65,28 @@ class Masks:
     colours: Colours | None = None
 
 
-def find_masks(folders: Mapping[Path, Sequence[Path]]) -> tuple[list[Masks], list[Path], list[str]]:
-    """The folders of masks among those of images, as far as photographs of their stems are there; the folders of
-    photographs; and what was passed over, in words."""
+def find_masks(
+    folders: Mapping[Path, Sequence[Path]], arrays: Mapping[Path, Sequence[Path]]
+) -> tuple[list[Masks], list[Path], list[str]]:
+    """The folders of masks among those of images and of NumPy's ``arrays``, as far as photographs of their stems are
+    there; the folders of photographs; and what was passed over, in words."""
     beside = {
-        folder: [file for file in files if file.stem.lower().endswith(_BESIDE)] for folder, files in folders.items()
+        folder: [file for file in [*files, *arrays.get(folder, ())] if file.stem.lower().endswith(_BESIDE)]
+        for folder, files in folders.items()
     }
     folders = {folder: [file for file in files if file not in beside[folder]] for folder, files in folders.items()}
     folders = {folder: files or beside.pop(folder) for folder, files in folders.items()}
     kinds = {folder: kind_of(folder, files) for folder, files in folders.items()}
+    said: list[str] = []
+    for folder, files in arrays.items():
+        own = [file for file in files if file not in beside.get(folder, ())]
+        if own and (folder in folders or kind_of(folder, own) == "photographs"):
+            said.append(f"{folder} holds {len(own)} arrays that are no masks, or lie among images, and are passed over")
+        elif own:
+            folders[folder], kinds[folder] = own, kind_of(folder, own)
     photographs = [folder for folder, kind in kinds.items() if kind == "photographs"]
     stems = {folder: {file.stem for file in folders[folder]} for folder in photographs}
     found: list[Masks] = []
-    said: list[str] = []
     for folder, files in beside.items():
         if folder in stems and files and (kind := kind_of(folder, files)) != "photographs":
             _add(_masks_of(folder, kind, files, {folder: stems[folder]}), found, said)
@@ -217,7 +226,7 @@ def _look(file: Path, named: bool, labelled: Labelmap) -> Kind | None:
     if file.suffix.lower() in JPEGS and not labelled:
         return "photographs"
     try:
-        with opened(file) as image:
+        with opened_mask(file) as image:
             if image.mode in ("RGB", "RGBA") or (image.mode == "P" and labelled):
                 colours = image.convert("RGB").getcolors(FEW)
                 if colours is None:
@@ -272,7 +281,7 @@ def _indices(files: Sequence[Path]) -> set[int]:
     found = {0}
     for file in _some(files, LOOKED_AT):
         try:
-            with opened(file) as image:
+            with opened_mask(file) as image:
                 values = np.asarray(image)
         except BadInput:
             continue

@@ -76,7 +76,7 @@ def propose(paths: Sequence[Path], out: Path, parts: tuple[str, ...] = ()) -> Pr
     """
     refuse_existing([out])
     found = survey([Path(os.path.abspath(path)) for path in paths])
-    masks, photographs, said = find_masks(found.folders)
+    masks, photographs, said = find_masks(found.folders, found.arrays)
     drawn = drawn_categories(found.exports)
     masks = with_names(masks, parts, drawn.parts, said)
     parts, _ = named_colours(parts)

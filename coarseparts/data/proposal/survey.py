@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
+from coarseparts.data.arrays import ARRAYS
 from coarseparts.data.formats import deeplabcut, labelme, yolo, yolo_layout
 from coarseparts.data.formats.document import Document, contents_of
 from coarseparts.data.formats.document_builder import head
@@ -52,12 +53,13 @@ class Export:
 @dataclass
 class Survey:
     """What was found: ``exports``; ``folders``: the files that are images by their names, by the folder in which they
-    lie directly; ``passed_over``: archives and exports in which there are no labels that can be used, with what was
-    said of each; ``twice``: exports that say what another one says, by their paths; ``not_read``: files of formats that
-    are known by name alone."""
+    lie directly, and ``arrays``: those that NumPy saved; ``passed_over``: archives and exports in which there are no
+    labels that can be used, with what was said of each; ``twice``: exports that say what another one says, by their
+    paths; ``not_read``: files of formats that are known by name alone."""
 
     exports: list[Export] = field(default_factory=list)
     folders: dict[Path, list[Path]] = field(default_factory=dict)
+    arrays: dict[Path, list[Path]] = field(default_factory=dict)
     passed_over: dict[Path, list[Problem]] = field(default_factory=dict)
     twice: dict[Path, Path] = field(default_factory=dict)
     not_read: list[Problem] = field(default_factory=list)
@@ -150,13 +152,14 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _add_images(found: Survey, files: Sequence[Path]) -> None:
-    for file in files:
-        if file.name.lower().endswith(IMAGES):
-            own = found.folders.setdefault(file.parent, [])
-            if file not in own[-1:]:
-                own.append(file)
-    for folder, own in found.folders.items():
-        found.folders[folder] = list(dict.fromkeys(own))
+    for suffixes, by_folder in ((IMAGES, found.folders), (ARRAYS, found.arrays)):
+        for file in files:
+            if file.name.lower().endswith(suffixes):
+                own = by_folder.setdefault(file.parent, [])
+                if file not in own[-1:]:
+                    own.append(file)
+        for folder, own in by_folder.items():
+            by_folder[folder] = list(dict.fromkeys(own))
 
 
 def _refuse_others(file: Path) -> None:
