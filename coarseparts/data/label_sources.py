@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from coarseparts.data.accounts import counted
+from coarseparts.data.arrays import ARRAYS
 from coarseparts.data.dataset_file import DatasetFile, Source
 from coarseparts.data.exports import of_document
 from coarseparts.data.formats.annotation import Annotation
@@ -30,7 +31,7 @@ from coarseparts.data.source_paths import kind
 from coarseparts.labels import STYLES
 from coarseparts.labels.part_boxes import PartBoxes
 from coarseparts.system import limits
-from coarseparts.system.problems import BadInput, Problem
+from coarseparts.system.problems import SHOWN, BadInput, Problem
 from coarseparts.system.text import listed
 
 Annotations = tuple[list[Annotation], list[Problem]]
@@ -154,10 +155,13 @@ def read_labels(
         labels.add(labels.whole, [one for one in found if one.of_image])
         problems.extend(wrong)
 
-    def files(folder: Path, find: Callable[[], tuple[dict[str, Any], list[Problem]]]) -> dict[str, Any]:
-        unreadable = unlistable(folder)
-        found, wrong = ({}, unreadable) if unreadable else find()
-        problems.extend(wrong)
+    def files(folder: Path, find: Callable[[str], tuple[dict[str, Any], list[Problem]]]) -> dict[str, Any]:
+        if unreadable := unlistable(folder):
+            problems.extend(unreadable)
+            return {}
+        ending, notes = _ending(folder, source)
+        found, wrong = find(ending)
+        problems.extend([*notes, *wrong])
         return {stem.removesuffix(source.suffix): path for stem, path in found.items()}
 
     parts, masks = source.part_coco, source.part_masks
@@ -167,7 +171,7 @@ def read_labels(
     if masks is not None:
         labels.colours, wrong = _colours(dataset, source, masks)
         problems += wrong
-        labels.part_files = files(masks, lambda: _part_files(dataset, source, masks, labels))
+        labels.part_files = files(masks, partial(_part_files, dataset, source, masks, labels))
         labels.recognised.append(_of_masks(masks, source, labels))
     elif parts is not None and not (parts in source.coco_files and labels.whole):  # read there already
         add(labels.whole, lambda: read_part_coco(parts, dataset.parts, source.coordinates, _names_there(source)))
@@ -176,7 +180,7 @@ def read_labels(
     for name, path in source.by_style.items():
         style = STYLES[name]
         if kind(path) == "folder":
-            labels.maps[name] = files(path, partial(find_maps, path, _beside(path, source)))
+            labels.maps[name] = files(path, partial(find_maps, path))
             labels.recognised.append(
                 Recognised(str(style.key), str(path), "a folder of images", len(labels.maps[name]))
             )
@@ -185,10 +189,20 @@ def read_labels(
     return labels, problems
 
 
-def _beside(folder: Path, source: Source) -> str:
-    """How masks end that lie in the folder of the photographs; "" in another one."""
-    beside = bool(source.suffix) and source.images is not None and os.path.samefile(folder, source.images)
-    return source.suffix if beside else ""
+def _ending(folder: Path, source: Source) -> tuple[str, list[Problem]]:
+    """How masks end that lie among the photographs, or among others of the same photographs, on which there is a note;
+    "" where all files of the folder are masks."""
+    if not source.suffix or source.images is None:
+        return "", []
+    if os.path.samefile(folder, source.images):
+        return source.suffix, []
+    stems = [stem(name) for name, _ in list_images(folder, ARRAYS)]
+    others = [name for name in stems if not name.endswith(source.suffix)]
+    photographs = {stem(name) for name in image_names(source.images)} if 0 < len(others) < len(stems) else {*others}
+    if not photographs.isdisjoint(others) or not others:
+        return "", []
+    message = f"{len(others):,} files do not end in {source.suffix} and are passed over: {listed(others, SHOWN)}"
+    return source.suffix, [Problem(str(folder), message, "", "note")]
 
 
 def _of_masks(folder: Path, source: Source, labels: Labels) -> Recognised:
@@ -213,13 +227,14 @@ def _colours(dataset: DatasetFile, source: Source, folder: Path) -> tuple[Colour
 
 
 def _part_files(
-    dataset: DatasetFile, source: Source, folder: Path, labels: Labels
+    dataset: DatasetFile, source: Source, folder: Path, labels: Labels, ending: str
 ) -> tuple[dict[str, PartFiles], list[Problem]]:
     """The part masks in the layout that the folder has; none where their numbers may mean something else than they are
     taken for. Adds to the ``labels`` what they mean where it can be told."""
     assert source.images is not None
     lossy = bool(labels.colours) and not are_numbers(labels.colours)
-    found, problems = find_in_layout(folder, dataset.parts, source.images, source.suffix, dataset.overlapping, lossy)
+    laid = partial(find_in_layout, folder, dataset.parts, source.images, source.suffix)
+    found, problems = laid(ending, dataset.overlapping, lossy)
     whole = [path for _, ((index, path), *_) in sorted(found.items()) if not index]
     if labels.colours or not whole:
         return found, problems

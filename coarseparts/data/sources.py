@@ -6,7 +6,6 @@ What is wrong as far as annotations and file names tell is told here; nothing is
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from coarseparts.data.dataset_file import DatasetFile, Source
 from coarseparts.data.elsewhere import elsewhere, masked_elsewhere, named_elsewhere
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.document import Document
+from coarseparts.data.formats.mask_names import foreign
 from coarseparts.data.formats.names import read_names
 from coarseparts.data.formats.registry import read_export
 from coarseparts.data.images import list_images, stem
@@ -29,9 +29,6 @@ from coarseparts.data.suffixes import passed_over
 from coarseparts.labels import STYLES
 from coarseparts.system.problems import SHOWN, BadInput, Problem
 from coarseparts.system.text import listed
-
-_BRUSH = re.compile(r"(^|/)task-\d+-annotation-\d+-by-.*-tag-")
-"""How Label Studio calls the files of its export of brush labels."""
 
 Said = tuple[list[Annotation], list[Annotation]]
 """What is said of an image's objects, and of the image as a whole."""
@@ -235,9 +232,8 @@ def _without_image(
 ) -> list[Problem]:
     """Problems of masks of none of the ``stems``, with an image's name that is near."""
     spare = masks.keys() - stems
-    if spare and all(_BRUSH.search(name) for name in spare):
-        message = f"{len(spare)} {what}s like this one are Label Studio's PNGs of brush masks, which name no photograph"
-        return [Problem(str(masks[min(spare)]), message, "export them as JSON, and name that by `labels`")]
+    if (told := foreign(spare)) is not None:
+        return [Problem(str(masks[min(spare)]), f"{len(spare)} {what}s like this one are {told[0]}", told[1])]
     bare = {stem(name): name for name in images if stem(name) not in masks} if spare else {}
     if told := _of_one_ending(spare, bare):
         example = sorted(spare)[0]

@@ -20,6 +20,7 @@ _NOT_READ = (
     (rb'"(?:systemMetadata|dataRow|data_row|Labeled Data)"', "Labelbox", "COCO by its converter"),
     (rb'"(?:classTitle|classId)"\s*:.*"(?:geometryType|points)"|"classTitle"', "Supervisely or SuperAnnotate", "COCO"),
     (rb'"schema_ref"|"slot_names"|"image"\s*:\s*\{[^{}]*"original_filename"', "V7 Darwin", "COCO"),
+    (rb'"imgHeight".*"objects"\s*:', "Cityscapes' polygons", "its index masks, *_labelIds.png"),
     (rb'"segments_info"', "COCO panoptic", "COCO with instances (panopticapi converts it)"),
     (rb'"coordinates"\s*:\s*\{', "CreateML", "COCO"),
     (

@@ -19,13 +19,19 @@ _SEPARATOR = re.compile(r"[\s_./-]")
 
 
 def find_in_layout(
-    folder: Path, parts: tuple[str, ...], photographs: Path, suffix: str, overlapping: bool, lossy: bool = False
+    folder: Path,
+    parts: tuple[str, ...],
+    photographs: Path,
+    suffix: str,
+    ending: str,
+    overlapping: bool,
+    lossy: bool = False,
 ) -> tuple[dict[str, PartFiles], list[Problem]]:
     """``find_part_files`` in the layout that ``folder`` has. ``suffix``: what the masks' names have behind those of the
-    ``photographs``, which may lie in the same folder; ``overlapping``: parts may cover each other, so that each needs
+    ``photographs``, which may lie in the same folder; ``ending``: the same where files without it are no masks, else
+    ""; ``overlapping``: parts may cover each other, so that each needs
     files of its own; ``lossy``: colours are known, which a JPEG may hold."""
     beside = photographs.samefile(folder)
-    ending = suffix if beside else ""
     if _has_part_folders(folder, parts, photographs):
         return find_part_files(folder, parts, ending, lossy)
     found, problems = find_part_files(folder, (), ending, lossy=True)

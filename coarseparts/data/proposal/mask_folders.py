@@ -14,8 +14,10 @@ import numpy as np
 from coarseparts.data.formats.index_names import index_names
 from coarseparts.data.formats.labelmap import Colours as Labelmap
 from coarseparts.data.formats.labelmap import names_of, read_labelmap, was_compressed
+from coarseparts.data.formats.mask_names import foreign, index_masks
 from coarseparts.data.formats.part_masks import JPEGS, OVERLAY
 from coarseparts.data.images import opened_mask
+from coarseparts.data.namesakes import behind, ending_of
 from coarseparts.data.proposal.mask_colours import (
     Colours,
     Palette,
@@ -76,8 +78,12 @@ def find_masks(
     }
     folders = {folder: [file for file in files if file not in beside[folder]] for folder, files in folders.items()}
     folders = {folder: files or beside.pop(folder) for folder, files in folders.items()}
-    kinds = {folder: kind_of(folder, files) for folder, files in folders.items()}
     said: list[str] = []
+    for folder, files in folders.items():
+        if len(own := index_masks(files)) < len(files):
+            said.append(f"{folder}: the index masks are used, {len(files) - len(own)} other files are passed over")
+            folders[folder] = own
+    kinds = {folder: kind_of(folder, files) for folder, files in folders.items()}
     for folder, files in arrays.items():
         own = [file for file in files if file not in beside.get(folder, ())]
         if own and (folder in folders or kind_of(folder, own) == "photographs"):
@@ -248,6 +254,8 @@ def _masks_of(
     folder: Path, kind: Kind, files: Sequence[Path], stems: Mapping[Path, Collection[str]]
 ) -> list[Masks] | str:
     """A folder of masks with each folder of its photographs; in words, why it is passed over."""
+    if (why := foreign([file.stem for file in files])) is not None:
+        return f"{folder} holds masks that are {why[0]}, passed over: {why[1]}"
     of = _photographs_of(files, stems)
     if not of:
         return f"{folder} {_OF_NONE}"
@@ -295,13 +303,15 @@ def _photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]]
     alike the nearest ones count."""
     left = [file.stem for file in _some(files, LOOKED_AT)]
     name, few = files[0].parent.name, len(left) // 10
+    stems = {folder: _without_ending(own, left) for folder, own in stems.items()}
     near = {folder: len(Path(os.path.commonpath([folder, files[0].parent])).parts) for folder in stems}
 
-    def otherwise_called(folder: Path) -> int:
-        return 0 if folder.name == name else 1 if name.startswith(folder.name) or name.endswith(folder.name) else 2
+    def otherwise_called(folder: Path) -> tuple[bool, int]:
+        rank = 0 if folder.name == name else 1 if name.startswith(folder.name) or name.endswith(folder.name) else 2
+        return split_of(folder) != split_of(files[0].parent), rank
 
     own = sorted(stems, key=lambda folder: (otherwise_called(folder), -near[folder]))  # of equal ones the namesake
-    matched = {folder: {each for each in left if _end(each, stems[folder]) is not None} for folder in own}
+    matched = {folder: {each for each in left if behind(each, stems[folder]) is not None} for folder in own}
 
     def has_namesakes_nearer(folder: Path) -> bool:
         others = (matched[folder] & matched[other] for other in own if near[other] > near[folder])
@@ -311,7 +321,7 @@ def _photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]]
     found: list[tuple[Path, str]] = []
     while own and left:
         ends = {
-            folder: {each: end for each in left if (end := _end(each, stems[folder])) is not None} for folder in own
+            folder: {each: end for each in left if (end := behind(each, stems[folder])) is not None} for folder in own
         }
         best = max(own, key=lambda folder: len(ends[folder]))
         if len(ends[best]) <= (0 if found else few):
@@ -322,15 +332,15 @@ def _photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]]
     return [(folder, suffix) for folder, suffix in found if suffix == found[0][1]]
 
 
-def _end(name: str, stems: Collection[str]) -> str | None:
-    """What a mask's stem has behind the photograph's; None where no photograph's stem begins it so that "_", "-" or "."
-    follows."""
-    if name in stems:
-        return ""
-    return next((name[i:] for i in range(len(name) - 1, 0, -1) if name[i] in "_-." and name[:i] in stems), None)
+def _without_ending(stems: Collection[str], names: Sequence[str]) -> Collection[str]:
+    """The stems of photographs, without what all have behind them where masks lack it."""
+    if any(behind(name, stems) is not None for name in names):
+        return stems
+    end = ending_of(stems, names)
+    return {stem.removesuffix(end) for stem in stems}
 
 
 def _ends(files: Sequence[Path], stems: Collection[str]) -> list[str]:
     """The names of parts with which the stems of masks end, where they are several of each photograph."""
-    ends = Counter(end for file in files if (end := _end(file.stem, stems)))
+    ends = Counter(end for file in files if (end := behind(file.stem, stems)))
     return [end[1:] for end in sorted(ends)] if len(ends) > 1 and len(files) > 1.5 * max(ends.values()) else []
