@@ -210,7 +210,7 @@ def _shared_parts(folder: Path, said: Mapping[str, Said]) -> list[Problem]:
 
 def _photographs(source: Source, labels: Labels) -> dict[str, Path]:
     """The images of a source's folder by name, without the masks that lie among them: in a folder below, or beside them
-    with an ending of their own (``suffix``)."""
+    with an ending of their own (``suffix``), or a file for each part in folders called as they are."""
     assert source.images is not None
     listed_there = dict(list_images(source.images))
     root = os.path.realpath(source.images)
@@ -220,7 +220,8 @@ def _photographs(source: Source, labels: Labels) -> dict[str, Path]:
     each += [(source.by_style[style], [*files.values()]) for style, files in labels.maps.items()]
     for folder, files in each:
         there = os.path.realpath(folder) if folder is not None else ""
-        if there.startswith(root + os.sep) or (there == root and source.suffix):
+        of_each = files is of_parts and any(index for own in labels.part_files.values() for index, _ in own)
+        if there.startswith(root + os.sep) or (there == root and (source.suffix or of_each)):
             masks.update(os.path.realpath(path) for path in files)
     if not masks:
         return listed_there

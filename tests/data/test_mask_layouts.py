@@ -68,6 +68,39 @@ def test_a_file_for_each_part(tmp_path: Path, how: str, spelt: tuple[str, str]) 
         assert notes == [] and (sample.parts != PARTS).mean() < (0.02 if "jpg" in how else 1e-9)
 
 
+@pytest.mark.parametrize(
+    ("photograph", "mask"),
+    [
+        ("{name}.jpg", "{name}/{part}.png"),
+        ("day/{name}.jpg", "day/{name}/{part}.png"),
+        ("{name}/photo.jpg", "{name}/{part}.png"),
+        ("{name}/{name}.jpg", "{name}/{part}.npy"),
+    ],
+)
+def test_masks_in_the_photographs_folder(tmp_path: Path, photograph: str, mask: str) -> None:
+    photographs(tmp_path / "images", tuple(photograph.format(name=name) for name in "abc"))
+    for name in "ab":
+        for part, of in (("Head", HEAD), ("body", BODY)):
+            at = tmp_path / "images" / mask.format(name=name, part=part)
+            at.parent.mkdir(exist_ok=True)
+            np.save(at, of) if at.suffix == ".npy" else save(at, of.astype(np.uint8) * 255)
+    records, problems = read(tmp_path, "part_masks: images")
+    assert errors(problems) == [] and len(records) == 2
+    assert all((record.load()[0].parts == PARTS).all() for record in records)
+    assert any("1 of 3 images have no labels" in problem.message for problem in problems)
+    save(tmp_path / "images" / mask.format(name="a", part="haed").replace("npy", "png"), HEAD.astype(np.uint8))
+    assert any("'haed' is not among `parts`" in error for error in errors(read(tmp_path, "part_masks: images")[1]))
+
+
+def test_masks_called_as_their_photograph_twice(tmp_path: Path) -> None:
+    photographs(tmp_path / "images")
+    for name in "ab":
+        for part, of in (("head", HEAD), ("body", BODY)):
+            save(tmp_path / f"masks/{name}/{name}_{part}.png", of.astype(np.uint8) * 255)
+    records, problems = read(tmp_path)
+    assert errors(problems) == [] and all((record.load()[0].parts == PARTS).all() for record in records)
+
+
 def test_label_studio_s_files_of_brush_masks_are_called_that_once(tmp_path: Path) -> None:
     photographs(tmp_path / "images")
     for part in ("head", "body"):

@@ -123,3 +123,28 @@ def test_camvid_s_layout(tmp_path):
     }
     share = check(tmp_path / "d.yaml").part_share["val"]
     assert share["rump"] == pytest.approx(2 * share["head"], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("photograph", "mask", "where"),
+    [
+        ("photos/{i}.png", "photos/{i}/{part}.png", "photos"),
+        ("photos/a{i}/photo.png", "photos/a{i}/{part}.png", "photos"),
+        ("photos/{i}.png", "masks/{i}/{i}_{part}.png", "masks"),
+    ],
+)
+def test_masks_in_folders_of_their_photographs(tmp_path, photograph, mask, where):
+    photographs(tmp_path / "made")
+    masks(tmp_path / "head", (0, 255))
+    for i in range(1, 7):
+        for old, new in (
+            (f"made/{i}.png", photograph.format(i=i)),
+            *((f"head/{i}.png", mask.format(i=i, part=part)) for part in ("head", "rump")),
+        ):
+            values = np.asarray(Image.open(tmp_path / old))
+            (tmp_path / new).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.roll(values, 12, 0) if "rump" in new else values).save(tmp_path / new)
+    found, _ = proposed(tmp_path, *dict.fromkeys(["photos", where]))
+    assert found["parts"] == ["head", "rump"]
+    assert all((one["images"], one["part_masks"]) == ("photos", where) for one in found["sources"])
+    assert check(tmp_path / "d.yaml").splits["train"]["parts"] == 5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -103,10 +103,11 @@ def find_masks(
     of_photographs: set[Path] = set()
     for parent, own in together.items():
         of_folders = _photographs_of_folders(own, stems)
-        names = tuple(sorted({file.stem for folder in own for file in folders[folder]}))
+        names = tuple(sorted({_without(folder.name, file.stem) for folder in own for file in folders[folder]}))
         if of_folders is not None and len(names) > 1:
             of_photographs.add(parent)
             found.append(Masks(parent, of_folders, "part_masks", names))
+    found += _beside_their_photographs(photographs, folders)
     of_parts = {
         parent: own
         for parent, own in together.items()
@@ -202,12 +203,33 @@ def _are_parts(own: Sequence[Path], folders: Mapping[Path, Sequence[Path]], kind
 
 
 def _photographs_of_folders(own: Sequence[Path], stems: Mapping[Path, Collection[str]]) -> Path | None:
-    """The folder of the photographs after whose stems most of some folders are named; None where there is none, and
-    where the folders lie among the photographs."""
-    for images, names in stems.items():
-        if images != own[0].parent and sum(folder.name in names for folder in own) * 2 > len(own):
-            return images
-    return None
+    """The folder of the photographs after whose stems most of some folders are named; None where there is none."""
+    named = (images for images, names in stems.items() if sum(folder.name in names for folder in own) * 2 > len(own))
+    return next(named, None)
+
+
+def _beside_their_photographs(photographs: Sequence[Path], folders: Mapping[Path, Sequence[Path]]) -> list[Masks]:
+    """The masks in folders beside each other that hold a photograph each, and files of masks called after parts."""
+    together: dict[Path, list[Path]] = defaultdict(list)
+    for folder in photographs:
+        together[folder.parent].append(folder)
+    found = []
+    for parent, own in together.items():
+        of_name: dict[str, list[Path]] = defaultdict(list)
+        for file in (file for folder in own for file in folders[folder]):
+            of_name[file.stem].append(file)
+        several = {name: files for name, files in of_name.items() if 1 < len(files) <= len(own)}
+        if len(several) > FEW:
+            continue
+        names = [name for name, files in several.items() if kind_of(files[0].parent, files) == "figures"]
+        if len(names) > 1 and all(sum(file.stem not in names for file in folders[folder]) == 1 for folder in own):
+            found.append(Masks(parent, parent, "part_masks", tuple(sorted(names))))
+    return found
+
+
+def _without(photograph: str, name: str) -> str:
+    """What a mask's stem has behind that of its photograph, if it begins so."""
+    return (behind(name, (photograph,)) and name[len(photograph) + 1 :]) or name
 
 
 def kind_of(folder: Path, files: Sequence[Path]) -> Kind:
