@@ -19,6 +19,7 @@ from coarseparts.data.proposal.mask_folders import Masks, find_masks, with_names
 from coarseparts.data.proposal.part_names import Drawn, drawn_categories, mirrored
 from coarseparts.data.proposal.proposed_sources import ProposedSource, proposed_sources
 from coarseparts.data.proposal.survey import Survey, survey
+from coarseparts.data.proposal.unpacking import unpacked_beside
 from coarseparts.data.record import Record
 from coarseparts.data.records import Contents, read_contents
 from coarseparts.system.documents import dump_yaml
@@ -69,40 +70,66 @@ def refuse_existing(files: Sequence[Path]) -> None:
 
 
 def propose(paths: Sequence[Path], out: Path, parts: tuple[str, ...] = ()) -> Proposal:
-    """A dataset file ``out`` of what lies at ``paths``. ``parts``: their names, where the user gives them; of
-    masks in colours with these (head=#ff0000).
+    """A dataset file ``out`` of what lies at ``paths``; where no photographs belong to it, archives among them that hold
+    images are unpacked beside it. ``parts``: their names, where the user gives them; of masks in colours with these
+    (head=#ff0000).
 
     Raises BadInput for what cannot be read or is none of these, and where nothing names a part.
     """
     refuse_existing([out])
-    found = survey([Path(os.path.abspath(path)) for path in paths])
+    paths = [Path(os.path.abspath(path)) for path in paths]
+    try:
+        there = _there(paths, parts)
+    except BadInput:
+        paths, unpacked = unpacked_beside(paths, out)
+        if not unpacked:
+            raise
+        there = _there(paths, parts)
+        there.said[:0] = unpacked
+    found, base = there.survey, Path(os.path.abspath(out)).parent
+    assumed = [_recognised(source, base) for source in there.sources] + there.said
+    assumed += [_passed_over(path, told) for path, told in found.passed_over.items()]
+    assumed += [readable(f"{one} says the same as {other}, and is passed over") for one, other in found.twice.items()]
+    assumed += [readable(f"{told.file} {told.message}, and passed over; {told.remedy}") for told in found.not_read]
+    parts, _ = named_colours(parts)
+    names = _part_names(paths, parts, there.drawn, there.masks, assumed, found.told)
+    keys: dict[str, Any] = {"parts": list(names)}
+    if pairs := mirrored(names):
+        keys["mirror"] = [list(pair) for pair in pairs]
+        assumed.append(f"parts swap on a flip: {_told(pairs)}")
+    dataset = _dataset(out, keys, there.sources)
+    contents = read_contents(dataset)
+    _add_keypoint_pairs(keys, found, contents, assumed)
+    keys["size"] = _size(contents.records, assumed)
+    proposal = Proposal(out, keys, assumed=assumed)
+    keys["sources"] = list(_divided(there.sources, contents.records, proposal))
+    return proposal
+
+
+@dataclass(frozen=True)
+class _There:
+    """What lies at some paths: labels, masks and photographs; which of them belong together; what was ``said``."""
+
+    survey: Survey
+    masks: list[Masks]
+    drawn: Drawn
+    sources: list[ProposedSource]
+    said: list[str]
+
+
+def _there(paths: Sequence[Path], parts: tuple[str, ...]) -> _There:
+    """Raises BadInput where no photographs belong to what is there."""
+    found = survey(paths)
     masks, photographs, said = find_masks(found.folders, found.arrays)
     drawn = drawn_categories(found.exports)
     masks = with_names(masks, parts, drawn.parts, said)
-    parts, _ = named_colours(parts)
     sources = proposed_sources(found.exports, masks, {folder: found.folders[folder] for folder in photographs})
     if not sources:
         seen = f"; there are {sum(map(len, found.folders.values())):,} images" if found.folders else ""
         message = f"nothing here is an export of labels or a folder of masks that belongs to photographs{seen}"
         remedy = "name the export or the folder of the masks, too"
         raise BadInput([Problem(listed(map(str, paths)), "; ".join([message, *said]), remedy), *capped(found.told)])
-    base = Path(os.path.abspath(out)).parent
-    assumed = [_recognised(source, base) for source in sources] + said
-    assumed += [_passed_over(path, told) for path, told in found.passed_over.items()]
-    assumed += [readable(f"{one} says the same as {other}, and is passed over") for one, other in found.twice.items()]
-    assumed += [readable(f"{told.file} {told.message}, and passed over; {told.remedy}") for told in found.not_read]
-    names = _part_names(paths, parts, drawn, masks, assumed, found.told)
-    keys: dict[str, Any] = {"parts": list(names)}
-    if pairs := mirrored(names):
-        keys["mirror"] = [list(pair) for pair in pairs]
-        assumed.append(f"parts swap on a flip: {_told(pairs)}")
-    dataset = _dataset(out, keys, sources)
-    contents = read_contents(dataset)
-    _add_keypoint_pairs(keys, found, contents, assumed)
-    keys["size"] = _size(contents.records, assumed)
-    proposal = Proposal(out, keys, assumed=assumed)
-    keys["sources"] = list(_divided(sources, contents.records, proposal))
-    return proposal
+    return _There(found, masks, drawn, sources, said)
 
 
 def _passed_over(path: Path, told: Sequence[Problem]) -> str:

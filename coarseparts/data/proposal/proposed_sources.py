@@ -60,7 +60,7 @@ def proposed_sources(
         own = _photographs_of(export, photographs)
         if not own:
             message = f"none of the {len(export.document.images)} photographs that it names is there"
-            remedy = "name their folder, too; unpack them where they are in an archive"
+            remedy = "name their folder, too; or the archive in which they are, which is unpacked then"
             problems.append(Problem(str(export.path), message, remedy))
         for split, images in own.items():
             images = _within(images, [key[0] for key in sources if key[1] == split])
