@@ -70,7 +70,7 @@ def refuse_existing(files: Sequence[Path]) -> None:
 
 
 def propose(paths: Sequence[Path], out: Path, parts: tuple[str, ...] = ()) -> Proposal:
-    """A dataset file ``out`` of what lies at ``paths``; where no photographs belong to it, archives among them that hold
+    """A dataset file ``out`` of what lies at ``paths``; where no photographs belong to it, archives that hold
     images are unpacked beside it. ``parts``: their names, where the user gives them; of masks in colours with these
     (head=#ff0000).
 
