@@ -64,7 +64,7 @@ def of_document(path: Path, document: Document, parts: tuple[str, ...], names: C
     found.problems += problems
     outlines = sum(len(one.part_segments) for one in whole)
     boxed = sum(len(one.label(PartBoxes.name)) for one in found.boxed)
-    found.counts = Counts.of(len(document.annotations) - boxed, outlines, before, found.objects)
+    found.counts = Counts.of(len(document.annotations), outlines, boxed, before, found.objects, coco.points)
     groups = {
         where_of(entry["id"], drawn.images[entry["image_id"]][0]): group
         for entry in drawn.annotations

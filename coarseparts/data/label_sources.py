@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -56,11 +56,11 @@ class Recognised:
         """Where the annotations went; the numbers add up."""
         if (c := self.counts) is None:
             return f", {counted(self.files, 'file')}"
-        told = {"outlines of parts": c.outlines, "coarse": c.coarse, "left out": c.left_out}
+        told = {"outlines of parts": c.outlines, "boxes of parts": c.boxes, "coarse": c.coarse, "left out": c.left_out}
         said = " + ".join(f"{number} {what}" for what, number in told.items() if number)
         said = f": {counted(c.annotations, 'annotation')} = {said or '0'}"
-        joins = {"group": c.by_group, "place": c.by_place}
-        joined = ", ".join(f"{number} joined by {how}" for how, number in joins.items() if number)
+        joins = {"joined by group": c.by_group, "joined by place": c.by_place, "keypoints of another": c.points}
+        joined = ", ".join(f"{number} {how}" for how, number in joins.items() if number)
         return (
             said
             + (f"; the coarse ones are {counted(c.objects, 'object')}" if c.coarse else "")
@@ -185,7 +185,11 @@ def read_labels(
                 Recognised(str(style.key), str(path), "a folder of images", len(labels.maps[name]))
             )
         else:
+            before = boxes_in(one for own in labels.whole.values() for one in own)
             add(labels.whole, partial(read_of_parts, path, dataset.parts, style, source.coordinates))
+            boxes = boxes_in(one for own in labels.whole.values() for one in own) - before
+            counts = Counts(boxes, boxes=boxes) if name == PartBoxes.name else None
+            labels.recognised.append(Recognised(str(style.key), str(path), "COCO", 1, counts))
     return labels, problems
 
 
@@ -280,8 +284,8 @@ def _objects_of(source: Source, read_coco: Callable[..., Annotations], labels: L
         objects = [replace(one, alone=one.alone and count[one.image] == 1) for one in objects]
     before = objects
     objects, notes = joined_as(source.join)(before)
-    outlines = sum(len(one.part_segments) for one in found)
-    counts = Counts.of(outlines + len(before), outlines, before, objects)
+    outlines, boxes = sum(len(one.part_segments) for one in found), boxes_in(found)
+    counts = Counts.of(outlines + boxes + len(before), outlines, boxes, before, objects)
     named = listed(map(str, source.coco_files))
     labels.recognised.append(Recognised("coco", named, "COCO", len(source.coco_files), counts))
     return objects + [one for one in found if one.of_image], [*problems, *notes]
@@ -311,6 +315,11 @@ def read_tool(
         return [*found.problems, Problem(str(path), message, "make them two sources if both are meant", "note")]
     labels.add(labels.whole, found.whole)
     return found.problems
+
+
+def boxes_in(annotations: Iterable[Annotation]) -> int:
+    """How many boxes of parts annotations have."""
+    return sum(len(boxes) for one in annotations if (boxes := one.label(PartBoxes.name)) is not None)
 
 
 def unlistable(folder: Path) -> list[Problem]:
