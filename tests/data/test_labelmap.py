@@ -263,3 +263,9 @@ def test_numbers_beside_a_list_of_colours_in_another_order_are_refused(folder: P
     (folder / "labelmap.txt").write_text("background:0,0,0::\ntail:90,90,90::\nhead:180,180,180::\n")
     Image.fromarray(np.array([0, 180, 90], np.uint8)[INDEX]).save(folder / "masks" / "a.png")
     assert np.array_equal(loaded(folder), INDEX), "levels are colours, too"
+
+
+def test_camvid_s_list_may_lie_above_the_folders_of_splits(tmp_path: Path) -> None:
+    (tmp_path / "label_colors.txt").write_text("0 0 0 background\n10 10 200 tail\n200 10 10 head\n")
+    (tmp_path / "gt" / "train").mkdir(parents=True)
+    assert read_labelmap(tmp_path / "gt" / "train", PARTS)[0][1] == (2, BLUE)

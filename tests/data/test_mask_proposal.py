@@ -148,3 +148,82 @@ def test_masks_in_folders_of_their_photographs(tmp_path, photograph, mask, where
     assert found["parts"] == ["head", "rump"]
     assert all((one["images"], one["part_masks"]) == ("photos", where) for one in found["sources"])
     assert check(tmp_path / "d.yaml").splits["train"]["parts"] == 5
+
+
+def test_of_two_folders_of_masks_of_the_same_photographs_one_is_used_and_that_is_told(tmp_path):
+    photographs(tmp_path / "photos")
+    for name in ("masks_a", "masks_b"):
+        masks(tmp_path / name)
+    found, proposal = proposed(tmp_path, "photos", "masks_a", "masks_b", parts=("head", "rump"))
+    assert {one["part_masks"] for one in found["sources"]} == {"masks_a"}
+    assert any("masks_b has masks of the photographs of which" in line for line in proposal.assumed)
+
+
+@pytest.mark.parametrize("key", ["part_masks", "masks"])
+def test_folders_of_masks_of_other_photographs_are_all_used(tmp_path, key):
+    photographs(tmp_path / "photos")
+    masks(tmp_path / "all")
+    for i in range(1, 7):
+        (tmp_path / "batches" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        values = np.asarray(Image.open(tmp_path / "all" / f"{i}.png"))
+        Image.fromarray(values if key == "part_masks" else (values > 0).astype(np.uint8)).save(
+            tmp_path / "batches" / "ab"[i % 2] / f"{i}.png"
+        )
+    paths = ["photos", "batches", *(["all"] if key == "masks" else [])]
+    found, _ = proposed(tmp_path, *paths, parts=("head", "rump"))
+    assert {one[key] for one in found["sources"] if key in one} == {"batches/a", "batches/b"}
+    report = check(tmp_path / "d.yaml")
+    counts = report.splits["train"]["parts" if key == "part_masks" else "mask"]
+    assert counts + (report.splits["val"]["parts" if key == "part_masks" else "mask"]) in (5, 6)
+
+
+def test_labelme_s_two_copies_of_each_mask_and_its_masks_of_objects(tmp_path):
+    photographs(tmp_path / "voc" / "JPEGImages")
+    masks(tmp_path / "voc" / "SegmentationClass")
+    for folder in ("SegmentationClassNpy", "SegmentationObjectNpy"):
+        (tmp_path / "voc" / folder).mkdir()
+        for i in range(1, 7):
+            values = np.asarray(Image.open(tmp_path / "voc" / "SegmentationClass" / f"{i}.png"))
+            np.save(tmp_path / "voc" / folder / f"{i}.npy", values.astype(np.int32))
+    (tmp_path / "voc" / "class_names.txt").write_text("_background_\nhead\nrump\n")
+    found, _ = proposed(tmp_path, "voc")
+    assert {one["part_masks"] for one in found["sources"]} == {"voc/SegmentationClass"}
+
+
+def test_endings_that_no_two_masks_share_are_no_parts(tmp_path):
+    photographs(tmp_path / "photos")
+    masks(tmp_path / "masks", (0, 255))
+    for i, file in enumerate(sorted((tmp_path / "masks").iterdir())):
+        file.rename(file.with_name(f"{file.stem}_head_{i:08x}.png"))
+    with pytest.raises(BadInput, match="another ending for each file"):
+        propose([tmp_path / "photos", tmp_path / "masks"], tmp_path / "d.yaml")
+
+
+def test_a_folder_called_as_one_photograph_by_chance_makes_no_parts(tmp_path):
+    photographs(tmp_path / "photos")
+    masks(tmp_path / "masks" / "1", (0, 255))
+    for file in sorted((tmp_path / "masks" / "1").iterdir()):
+        file.rename(file.with_name(f"{int(file.stem):05}_head.png"))
+    with pytest.raises(BadInput, match="holds masks of no photograph that is there"):
+        propose([tmp_path / "photos", tmp_path / "masks"], tmp_path / "d.yaml")
+
+
+@pytest.mark.parametrize("how", ["RGB", "RGBA", "LA"])
+def test_a_part_a_folder_painted_in_a_colour_of_its_own_or_on_nothing(tmp_path, how):
+    photographs(tmp_path / "photos")
+    masks(tmp_path / "made", (0, 255))
+    for part, colour in (("head", (255, 0, 0)), ("rump", (0, 0, 90))):
+        (tmp_path / "masks" / part).mkdir(parents=True)
+        for i in range(1, 7):
+            mask = np.asarray(Image.open(tmp_path / "made" / f"{i}.png"))
+            mask = np.roll(mask, 12, 0) if part == "rump" else mask
+            painted = (
+                np.where(mask[..., None] > 0, np.uint8(colour), 0) if how == "RGB" else np.full((*mask.shape, 3), 90)
+            )
+            clear = painted.astype(np.uint8) if how == "RGB" else np.dstack([painted, mask]).astype(np.uint8)
+            image = Image.fromarray(clear if how != "LA" else clear[..., 2:])
+            image.save(tmp_path / "masks" / part / f"{i}.png")
+    found, _ = proposed(tmp_path, "photos", "masks")
+    assert found["parts"] == ["head", "rump"] and found["sources"][0]["part_masks"] == "masks"
+    share = check(tmp_path / "d.yaml").part_share["train"]
+    assert share["head"] == pytest.approx(share["rump"], rel=0.2) and share["head"] > 1

@@ -89,8 +89,10 @@ def read_labelmap(folder: Path, parts: tuple[str, ...]) -> tuple[Colours, list[P
 
 
 def labelmap_of(folder: Path) -> Path | None:
-    """The list of colours of a folder of masks, in it or beside it."""
-    return next((file for at in (folder, folder.parent) for name in FILES for file in sorted(at.glob(name))), None)
+    """The list of colours of a folder of masks, in it or beside it; CamVid's may lie a folder above that, as where each
+    split has a folder."""
+    places = [at / name for at in (folder, folder.parent) for name in FILES] + [folder.parent.parent / FILES[1]]
+    return next((file for at in places for file in sorted(at.parent.glob(at.name))), None)
 
 
 def _form(file: Path) -> tuple[re.Pattern[str], str]:

@@ -189,12 +189,29 @@ def _was_compressed(image: Image.Image, colours: Colours) -> bool:
 
 
 def _read_binary(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """(H, W) bool, where a mask is not 0. Raises BadInput."""
+    """(H, W) bool, where a mask is not 0, or one that is painted neither transparent nor black. Raises BadInput."""
     remedy = "save it as a grey-scale or black-and-white PNG: 0 = the part is not there, all else = it is"
-    mask = _pixels(path, "a mask", remedy) >= (128 if path.suffix.lower() in JPEGS else 1)
+    mask = _painted(path)
+    if mask is None:
+        mask = _pixels(path, "a mask", remedy) >= (128 if path.suffix.lower() in JPEGS else 1)
     if problems := _of_another_size(path, mask, size):
         raise BadInput(problems)
     return mask
+
+
+def _painted(path: Path) -> np.ndarray | None:
+    """(H, W) bool, where a mask with transparency is opaque, one in one colour is not black; None for any other."""
+    with opened_mask(path) as image:
+        if image.mode not in ("RGB", "RGBA", "LA"):
+            return None
+        pixels = np.asarray(image.convert("RGBA"))
+        if (pixels[..., 3] < 128).any():
+            return pixels[..., 3] >= 128
+        brightest = pixels[..., :3].max(-1)
+        if image.format == "JPEG":
+            return brightest >= 128
+        painted = pixels[brightest > 0, :3]
+        return brightest > 0 if not len(painted) or (painted == painted[0]).all() else None
 
 
 def _pixels(path: Path, expected: str, remedy: str) -> np.ndarray:

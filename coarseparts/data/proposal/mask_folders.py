@@ -41,8 +41,8 @@ GLANCE, LOOKED_AT, COLOURED = 6, 300, 60
 FEW = 64
 """Values or colours that a mask has at most."""
 
-INSTANCES = "SegmentationObject"
-"""VOC's folder of masks in which a value is an object and no part."""
+INSTANCES = ("segmentationobject", "instance")
+"""How folders of masks begin in which a value is an object and no part: VOC's, and KITTI's."""
 
 _SAYS_MASK = ("mask", "segment", "silhouette", "seg_", "matte")
 
@@ -90,6 +90,12 @@ def find_masks(
             said.append(f"{folder} holds {len(own)} arrays that are no masks, or lie among images, and are passed over")
         elif own:
             folders[folder], kinds[folder] = own, kind_of(folder, own)
+    painted = Counter(
+        folder.parent for folder, kind in kinds.items() if kind == "colours" and _is_painted(folders[folder])
+    )
+    for folder, kind in kinds.items():
+        if kind == "colours" and painted[folder.parent] > 1 and _is_painted(folders[folder]):
+            kinds[folder] = "figures"  # a part in a colour of its own
     photographs = [folder for folder, kind in kinds.items() if kind == "photographs"]
     stems = {folder: {file.stem for file in folders[folder]} for folder in photographs}
     found: list[Masks] = []
@@ -103,8 +109,9 @@ def find_masks(
     of_photographs: set[Path] = set()
     for parent, own in together.items():
         of_folders = _photographs_of_folders(own, stems)
-        names = tuple(sorted({_without(folder.name, file.stem) for folder in own for file in folders[folder]}))
-        if of_folders is not None and len(names) > 1:
+        counts = Counter(_without(folder.name, file.stem) for folder in own for file in folders[folder])
+        names = tuple(sorted(counts))
+        if of_folders is not None and len(names) > 1 and sum(n > 1 for n in counts.values()) * 2 >= len(names):
             of_photographs.add(parent)
             found.append(Masks(parent, of_folders, "part_masks", names))
     found += _beside_their_photographs(photographs, folders)
@@ -234,7 +241,7 @@ def _without(photograph: str, name: str) -> str:
 
 def kind_of(folder: Path, files: Sequence[Path]) -> Kind:
     """What a folder of images holds, from a glance at some: photographs unless all of them look like masks."""
-    if folder.name == INSTANCES:
+    if folder.name.lower().startswith(INSTANCES):
         return "instances"
     named = any(word in folder.name.lower() for word in _SAYS_MASK)
     colours, _ = read_labelmap(folder, names_of(folder))
@@ -242,6 +249,12 @@ def kind_of(folder: Path, files: Sequence[Path]) -> Kind:
     if not glance or "photographs" in glance:
         return "photographs"
     return "colours" if "colours" in glance else "indices" if "indices" in glance else "figures"
+
+
+def _is_painted(files: Sequence[Path]) -> bool:
+    """Whether masks have one colour, on black or transparent, that no list names."""
+    palette = None if names_of(files[0].parent) else palette_of(_some(files, GLANCE))
+    return palette is not None and palette.background == (0, 0, 0) and len(palette.parts) == 1
 
 
 def _some(files: Sequence[Path], count: int) -> list[Path]:
@@ -285,6 +298,8 @@ def _masks_of(
     parts, indices = names_of(folder), 0
     if kind == "figures":
         ends = _ends(files, {stem for images, _ in of for stem in stems[images]})
+        if ends is None:
+            return f"{folder} holds masks with another ending for each file, which names no part, and is passed over"
         if len(ends) > 1:
             return [Masks(folder, images, key, tuple(ends)) for images, _ in of]
         key, parts = "masks", ()
@@ -362,7 +377,10 @@ def _without_ending(stems: Collection[str], names: Sequence[str]) -> Collection[
     return {stem.removesuffix(end) for stem in stems}
 
 
-def _ends(files: Sequence[Path], stems: Collection[str]) -> list[str]:
-    """The names of parts with which the stems of masks end, where they are several of each photograph."""
+def _ends(files: Sequence[Path], stems: Collection[str]) -> list[str] | None:
+    """The names of parts with which the stems of masks end, where they are several of each photograph; None where
+    hardly two end alike."""
     ends = Counter(end for file in files if (end := behind(file.stem, stems)))
-    return [end[1:] for end in sorted(ends)] if len(ends) > 1 and len(files) > 1.5 * max(ends.values()) else []
+    if len(ends) < 2 or len(files) <= 1.5 * max(ends.values()):
+        return []
+    return [end[1:] for end in sorted(ends)] if sum(n > 1 for n in ends.values()) * 2 > len(ends) else None

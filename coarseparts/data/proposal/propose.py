@@ -12,8 +12,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from coarseparts.data.dataset_file import DatasetFile, describe
+from coarseparts.data.formats.coco import read_coco
 from coarseparts.data.formats.spelling import plain
 from coarseparts.data.images import probe
+from coarseparts.data.proposal.mask_choice import one_of_each
 from coarseparts.data.proposal.mask_colours import named_colours
 from coarseparts.data.proposal.mask_folders import Masks, find_masks, with_names
 from coarseparts.data.proposal.part_names import Drawn, drawn_categories, mirrored
@@ -22,6 +24,7 @@ from coarseparts.data.proposal.survey import Survey, survey
 from coarseparts.data.proposal.unpacking import unpacked_beside
 from coarseparts.data.record import Record
 from coarseparts.data.records import Contents, read_contents
+from coarseparts.data.sources import joined, read_source
 from coarseparts.system.documents import dump_yaml
 from coarseparts.system.files import write_whole
 from coarseparts.system.problems import BadInput, Problem, capped, unwritable
@@ -102,7 +105,7 @@ def propose(paths: Sequence[Path], out: Path, parts: tuple[str, ...] = ()) -> Pr
     _add_keypoint_pairs(keys, found, contents, assumed)
     keys["size"] = _size(contents.records, assumed)
     proposal = Proposal(out, keys, assumed=assumed)
-    keys["sources"] = list(_divided(there.sources, contents.records, proposal))
+    keys["sources"] = list(_divided(there.sources, contents.records, dataset, proposal))
     return proposal
 
 
@@ -122,7 +125,8 @@ def _there(paths: Sequence[Path], parts: tuple[str, ...]) -> _There:
     found = survey(paths)
     masks, photographs, said = find_masks(found.folders, found.arrays)
     drawn = drawn_categories(found.exports)
-    masks = with_names(masks, parts, drawn.parts, said)
+    stems = {folder: {file.stem for file in found.folders[folder]} for folder in photographs}
+    masks = one_of_each(with_names(masks, parts, drawn.parts, said), stems, said)
     sources = proposed_sources(found.exports, masks, {folder: found.folders[folder] for folder in photographs})
     if not sources:
         seen = f"; there are {sum(map(len, found.folders.values())):,} images" if found.folders else ""
@@ -252,7 +256,9 @@ def _side(record: Record) -> float:
     return 0.0 if box is None else float(max(box[2] - box[0], box[3] - box[1]))
 
 
-def _divided(sources: Sequence[ProposedSource], records: Sequence[Record], proposal: Proposal) -> list[dict[str, Any]]:
+def _divided(
+    sources: Sequence[ProposedSource], records: Sequence[Record], dataset: DatasetFile, proposal: Proposal
+) -> list[dict[str, Any]]:
     """The sources as the file has them. Where none is for validation, each train source that has images chosen for it
     is divided in two, by lists; a photograph that two sources name is in one split alone."""
     done: list[dict[str, Any]] = []
@@ -260,6 +266,9 @@ def _divided(sources: Sequence[ProposedSource], records: Sequence[Record], propo
     val = _for_validation(sources, records, proposal.assumed)
     for i, source in enumerate(sources):
         own = {r.image: "parts" in r.has for r in records if r.source == i and r.image is not None}
+        if any(other is not source and other.images == source.images for other in sources):  # of which it shares some
+            said = read_source(dataset, i, read_coco).said
+            own = {source.images / name: any(one.has_parts for one in joined(*said[name])) for name in said}
         if not val & own.keys() or source.split != "train":
             done.append({"split": source.split} | _keys(source, base))
             continue
