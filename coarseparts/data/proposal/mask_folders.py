@@ -277,6 +277,8 @@ def _look(file: Path, named: bool, labelled: Labelmap) -> Kind | None:
                 return "figures" if grey and {c[0] for _, c in colours} <= {0, 255} else "colours"  # type: ignore[index]
             if image.mode not in ("P", "L", "1", "I", "I;16", "LA"):
                 return "photographs"
+            if image.mode == "LA" and (np.asarray(image.getchannel("A")) < 128).any():
+                return "figures"
             values = np.unique(np.asarray(image.convert("L") if image.mode == "LA" else image))
     except BadInput:
         return None
