@@ -37,6 +37,7 @@ Pillow's decoders start other programs."""
 _allowed = MAX_PIXELS
 _LOCK = threading.Lock()
 _ORIENTATION = 0x0112  # the EXIF tag
+_WHITE_IS_0 = 262  # the tag of TIFF that says so by 0
 
 # What Pillow's decoders raise on damaged files, by experience.
 _DAMAGE = (
@@ -92,13 +93,27 @@ def opened(path: str | Path, formats: tuple[str, ...] = FORMATS, reduced: bool =
 
 @contextmanager
 def opened_mask(path: Path) -> Iterator[Image.Image]:
-    """``opened``, and an array that NumPy saved."""
+    """``opened``, and an array that NumPy saved. Of what ImageJ shows inverted the numbers are those that are stored."""
     if path.suffix.lower() not in arrays.ARRAYS:
         with opened(path) as image:
+            _as_stored(image)
             yield image
         return
     with _told(str(path)):
         yield arrays.image_of(path, lambda size: refuse_large(str(path), size))
+
+
+def _as_stored(image: Image.Image) -> None:
+    """Undoes that white is 0, in a palette that runs from white to black, and in a TIFF where it would make the border
+    of the image that of an object: programs that show masks so, or save truths as bits, mean the stored numbers."""
+    if image.mode == "P" and image.getpalette() == [255 - level for level in range(256) for _ in "rgb"]:
+        image.load()
+        image.putpalette([level for level in range(256) for _ in "rgb"])
+    elif image.format == "TIFF" and image.mode in ("1", "L") and image.tag_v2.get(_WHITE_IS_0) == 0:  # type: ignore[attr-defined]
+        values = np.asarray(image)
+        border = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
+        if (border > 0).mean() > 0.5:
+            image.paste(Image.fromarray(~values))
 
 
 def _halvings(image: Image.Image) -> int | None:

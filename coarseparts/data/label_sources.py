@@ -22,7 +22,7 @@ from coarseparts.data.formats.index_names import numbers_named
 from coarseparts.data.formats.labelmap import Colours, labelmap_of, read_labelmap
 from coarseparts.data.formats.mask_folder import find_maps, of_map
 from coarseparts.data.formats.mask_layouts import find_in_layout
-from coarseparts.data.formats.mask_values import doubts
+from coarseparts.data.formats.mask_values import doubts, inverted
 from coarseparts.data.formats.part_masks import PartFiles
 from coarseparts.data.images import image_names, list_images, stem
 from coarseparts.data.namesakes import meant, meant_by_masks, taken_for
@@ -240,6 +240,8 @@ def _part_files(
     laid = partial(find_in_layout, folder, dataset.parts, source.images, source.suffix)
     found, problems = laid(ending, dataset.overlapping, lossy)
     whole = [path for _, ((index, path), *_) in sorted(found.items()) if not index]
+    if not whole and not dataset.overlapping and (told := inverted(folder, [found[name] for name in sorted(found)])):
+        return {}, [*problems, *told]
     if labels.colours or not whole:
         return found, problems
     labels.colours, told = doubts(folder, whole, dataset.parts)

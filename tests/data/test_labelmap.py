@@ -269,3 +269,12 @@ def test_camvid_s_list_may_lie_above_the_folders_of_splits(tmp_path: Path) -> No
     (tmp_path / "label_colors.txt").write_text("0 0 0 background\n10 10 200 tail\n200 10 10 head\n")
     (tmp_path / "gt" / "train").mkdir(parents=True)
     assert read_labelmap(tmp_path / "gt" / "train", PARTS)[0][1] == (2, BLUE)
+
+
+def test_masks_that_begin_at_1_with_the_background_are_refused_until_the_source_says_so(folder: Path) -> None:
+    Image.fromarray(INDEX + np.uint8(1)).save(folder / "masks" / "a.png")
+    _, problems, _ = read_dataset(load_dataset_file(folder / "d.yaml"))
+    (error,) = [p for p in problems if p.severity == "error"]
+    assert "1 fills the borders of its masks, and nothing is 0" in error.message
+    told = "colours: {background: 1, head: 2, tail: 3}"
+    assert told in error.remedy and np.array_equal(loaded(folder, told), INDEX)

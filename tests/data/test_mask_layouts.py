@@ -244,3 +244,36 @@ def test_several_kinds_of_labels_of_one_folder_come_together(tmp_path: Path) -> 
     assert errors(problems) == []
     assert [sorted(record.has) for record in records] == [["box", "keypoints", "mask", "parts"]] * 2
     assert set(np.unique(records[0].load()[0].labels["mask"])) == {0, 200}
+
+
+def test_parts_that_are_black_on_white_are_an_error(tmp_path: Path) -> None:
+    photographs(tmp_path / "images")
+    for name in "ab":
+        for part, of in (("head", HEAD), ("body", BODY)):
+            save(tmp_path / f"masks/{part}/{name}.png", np.where(of, 0, 255).astype(np.uint8))
+    (error,) = errors(read(tmp_path)[1])
+    assert "the masks of several parts fill the borders of the images: are they black on white?" in error
+    Image.fromarray(HEAD).save(tmp_path / "masks/head/a.png")
+    assert errors(read(tmp_path)[1]) == [], "not all are"
+
+
+@pytest.mark.parametrize("how", ["palette", "tif", "bits"])
+def test_of_masks_that_are_shown_inverted_the_stored_numbers_count(tmp_path: Path, how: str) -> None:
+    photographs(tmp_path / "images")
+    for name in "ab":
+        for part, of in (("masks/head", HEAD), ("masks/body", BODY), ("figures", HEAD)):
+            at = tmp_path / part / f"{name}.png"
+            at.parent.mkdir(parents=True, exist_ok=True)
+            if how == "palette":  # ImageJ's
+                shown = Image.new("P", (W, H))
+                shown.frombytes((of.astype(np.uint8) * 255).tobytes())
+                shown.putpalette([255 - level for level in range(256) for _ in range(3)])
+                shown.save(at)
+            else:  # white is 0: Pillow stores what is inverted
+                bits = Image.fromarray(~of) if how == "bits" else Image.fromarray(np.where(of, 0, 255).astype(np.uint8))
+                bits.save(at.with_suffix(".tif"), tiffinfo={262: 0})
+    records, problems = read(tmp_path, "part_masks: masks, masks: figures")
+    assert errors(problems) == [] and len(records) == 2
+    for record in records:
+        sample = record.load()[0]
+        assert (sample.parts == PARTS).all() and ((sample.labels["mask"] > 0) == HEAD).all()

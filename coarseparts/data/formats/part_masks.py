@@ -147,9 +147,12 @@ def read_part_files(
     problems: list[Problem] = []
     for index, path in files:
         try:
-            mask = _read_binary(path, size)
+            mask = part_in(path)
         except BadInput as bad:
             problems += bad.problems
+            continue
+        if wrong := _of_another_size(path, mask, size):
+            problems += wrong
             continue
         drawn.append((index, mask))
     if not problems and not any(mask.any() for _, mask in drawn):
@@ -188,14 +191,13 @@ def _was_compressed(image: Image.Image, colours: Colours) -> bool:
     return bool(colours) and image.mode in ("RGB", "RGBA") and was_compressed(np.asarray(image.convert("RGB")), colours)
 
 
-def _read_binary(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """(H, W) bool, where a mask is not 0, or one that is painted neither transparent nor black. Raises BadInput."""
+def part_in(path: Path) -> np.ndarray:
+    """(H, W) bool, where the mask of a part is not 0, or one that is painted neither transparent nor black. Raises
+    BadInput."""
     remedy = "save it as a grey-scale or black-and-white PNG: 0 = the part is not there, all else = it is"
     mask = _painted(path)
     if mask is None:
         mask = _pixels(path, "a mask", remedy) >= (128 if path.suffix.lower() in JPEGS else 1)
-    if problems := _of_another_size(path, mask, size):
-        raise BadInput(problems)
     return mask
 
 
