@@ -93,7 +93,7 @@ def opened(path: str | Path, formats: tuple[str, ...] = FORMATS, reduced: bool =
 
 @contextmanager
 def opened_mask(path: Path) -> Iterator[Image.Image]:
-    """``opened``, and an array that NumPy saved. Of what ImageJ shows inverted the numbers are those that are stored."""
+    """``opened``, and an array that NumPy saved. Of what ImageJ shows inverted the numbers are the stored ones."""
     if path.suffix.lower() not in arrays.ARRAYS:
         with opened(path) as image:
             _as_stored(image)

@@ -139,10 +139,10 @@ def ending_of(stems: Collection[str], names: Collection[str]) -> str:
     return ""
 
 
-def behind(name: str, stems: Collection[str]) -> str | None:
+def behind(name: str, stems: Collection[str], longer: bool = False) -> str | None:
     """What a mask's stem has behind the photograph's; None where no photograph's stem begins it so that "_", "-" or "."
-    follows."""
-    if name in stems:
+    follows. ``longer``: than the photograph's."""
+    if name in stems and not longer:
         return ""
     return next((name[i:] for i in range(len(name) - 1, 0, -1) if name[i] in "_-." and name[:i] in stems), None)
 

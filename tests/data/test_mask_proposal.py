@@ -227,3 +227,44 @@ def test_a_part_a_folder_painted_in_a_colour_of_its_own_or_on_nothing(tmp_path, 
     assert found["parts"] == ["head", "rump"] and found["sources"][0]["part_masks"] == "masks"
     share = check(tmp_path / "d.yaml").part_share["train"]
     assert share["head"] == pytest.approx(share["rump"], rel=0.2) and share["head"] > 1
+
+
+@pytest.mark.parametrize(
+    ("endings", "kept"),
+    [
+        (("_label_gt", "_label_gt_semantic"), "_label_gt_semantic"),
+        (("_bw2",), "_bw2"),
+    ],
+)
+def test_masks_beside_their_photographs_with_an_ending_of_whatever_name(tmp_path, endings, kept):
+    photographs(tmp_path / "photos", suffix=".jpg")
+    for ending in endings:
+        masks(tmp_path / "photos", ending=ending)
+    found, _ = proposed(tmp_path, "photos", parts=("head", "rump"))
+    assert {(one["images"], one["part_masks"], one["suffix"]) for one in found["sources"]} == {
+        ("photos", "photos", kept)
+    }
+    assert check(tmp_path / "d.yaml").splits["train"]["parts"] == 5
+
+
+def test_a_file_for_each_part_beside_the_photograph(tmp_path):
+    photographs(tmp_path / "photos")
+    masks(tmp_path / "made", (0, 255))
+    for i in range(1, 7):
+        values = np.asarray(Image.open(tmp_path / "made" / f"{i}.png"))
+        for part, shift in (("head", 0), ("rump", 12)):
+            Image.fromarray(np.roll(values, shift, 0)).save(tmp_path / "photos" / f"{i}-{part}.png")
+    found, _ = proposed(tmp_path, "photos")
+    assert found["parts"] == ["head", "rump"] and found["sources"][0]["part_masks"] == "photos"
+    assert check(tmp_path / "d.yaml").splits["train"]["parts"] == 5
+
+
+def test_photographs_numbered_behind_their_names_are_no_masks(tmp_path):
+    photographs(tmp_path / "photos")
+    masks(tmp_path / "masks")
+    for folder in ("photos", "masks"):
+        for file in sorted((tmp_path / folder).iterdir()):
+            values = np.asarray(Image.open(file))
+            Image.fromarray(values[::-1].copy()).save(file.with_name(f"{file.stem}_2.png"))
+    found, _ = proposed(tmp_path, "photos", "masks", parts=("head", "rump"))
+    assert {one["part_masks"] for one in found["sources"]} == {"masks"} and "suffix" not in found["sources"][0]

@@ -59,8 +59,8 @@ def _named_twice(name: str) -> str:
 
 def _by_photograph(folder: Path, parts: tuple[str, ...]) -> tuple[dict[str, PartFiles], list[Problem]]:
     """The files called after parts in folders called as the photographs beside these are (``photo.jpg``,
-    ``photo/head.png``), or in those of one photograph each (``ant7/photo.jpg``, ``ant7/head.png``); and what is wrong
-    with the others there; none where no file is called so."""
+    ``photo/head.png``), or in those of one photograph each (``ant7/photo.jpg``, ``ant7/head.png``), or beside them
+    (``photo_head.png``); and what is wrong with the others there; none where no file is called so."""
     images = list_images(folder, ARRAYS)
     stems = {stem(name) for name, _ in images}
     spelling = Spelling(parts)
@@ -70,6 +70,8 @@ def _by_photograph(folder: Path, parts: tuple[str, ...]) -> tuple[dict[str, Part
     for name, path in images:
         within, _, part = stem(name).rpartition("/")
         index = spelling.index(part) if within else None
+        if index is None and (end := _end(stem(name), spelling.index)) and stem(name)[: end[0]] in stems:
+            within, index = stem(name)[: end[0]], end[1]
         if index is None:
             others[within].append(name)
         elif index in inside[within]:

@@ -21,8 +21,8 @@ _FOREIGN = (
 )
 """Stems of masks that cannot be read by themselves, what they are, and the remedy."""
 
-_IDS = re.compile(r"_label(Train)?Ids$")
-"""How Cityscapes' index masks end, beside which others lie."""
+_IDS = re.compile(r"_label(Train)?Ids$|_semantic$")
+"""How index masks end beside which others lie: Cityscapes' and Segments.ai's."""
 
 
 def foreign(stems: Collection[str]) -> tuple[str, str] | None:
@@ -33,7 +33,7 @@ def foreign(stems: Collection[str]) -> tuple[str, str] | None:
 
 
 def index_masks(files: Sequence[Path]) -> list[Path]:
-    """The index masks among files that Cityscapes' tools write of each photograph; all files where these are none."""
+    """The index masks among files that such tools write of each photograph; all files where these are none."""
     ends = [found[0] for file in files if (found := _IDS.search(file.stem))]
     first = min(ends, default="")
     return [file for file in files if file.stem.endswith(first)]

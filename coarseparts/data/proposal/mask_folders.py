@@ -73,7 +73,10 @@ def find_masks(
     """The folders of masks among those of images and of NumPy's ``arrays``, as far as photographs of their stems are
     there; the folders of photographs; and what was passed over, in words."""
     beside = {
-        folder: [file for file in [*files, *arrays.get(folder, ())] if file.stem.lower().endswith(_BESIDE)]
+        folder: [
+            *_beside_others(folder, files),
+            *(file for file in arrays.get(folder, ()) if file.stem.lower().endswith(_BESIDE)),
+        ]
         for folder, files in folders.items()
     }
     folders = {folder: [file for file in files if file not in beside[folder]] for folder, files in folders.items()}
@@ -99,7 +102,8 @@ def find_masks(
     photographs = [folder for folder, kind in kinds.items() if kind == "photographs"]
     stems = {folder: {file.stem for file in folders[folder]} for folder in photographs}
     found: list[Masks] = []
-    for folder, files in beside.items():
+    for folder, every in beside.items():
+        files = index_masks(every)
         if folder in stems and files and (kind := kind_of(folder, files)) != "photographs":
             _add(_masks_of(folder, kind, files, {folder: stems[folder]}), found, said)
     together: dict[Path, list[Path]] = {}
@@ -141,6 +145,20 @@ def find_masks(
         for folder in like
     ]
     return found, [folder for folder in photographs if folder not in like], _summed(said)
+
+
+def _beside_others(folder: Path, files: Sequence[Path]) -> list[Path]:
+    """Those of the files of a folder that are masks of others by their names: with an ending that says so, or with one
+    that half of the others have, and look like masks."""
+    said = [file for file in files if file.stem.lower().endswith(_BESIDE)]
+    if said:
+        return said
+    stems = {file.stem for file in files}
+    ends = {file: end for file in files if (end := behind(file.stem, stems, longer=True))}
+    ends |= {file: end for file in ends if (end := behind(file.stem, stems - {one.stem for one in ends}))}
+    count = Counter(ends.values())
+    found = [file for file, end in ends.items() if count[end] > 1 and count[end] * 2 >= len(files) - len(ends)]
+    return found if found and kind_of(folder, found) != "photographs" else []
 
 
 _OF_NONE = "holds masks of no photograph that is there, and is passed over"
