@@ -268,3 +268,23 @@ def test_photographs_numbered_behind_their_names_are_no_masks(tmp_path):
             Image.fromarray(values[::-1].copy()).save(file.with_name(f"{file.stem}_2.png"))
     found, _ = proposed(tmp_path, "photos", "masks", parts=("head", "rump"))
     assert {one["part_masks"] for one in found["sources"]} == {"masks"} and "suffix" not in found["sources"][0]
+
+
+def test_a_folder_for_each_part_whose_files_are_called_after_it_too(tmp_path):
+    photographs(tmp_path / "photos")
+    for part in ("Head", "rump"):
+        masks(tmp_path / "masks" / part, (0, 255) if part == "rump" else (0, 0, 255), ending=f"_{part.lower()}")
+    found, _ = proposed(tmp_path, "photos", "masks")
+    assert found["parts"] == ["Head", "rump"] and "suffix" not in found["sources"][0]
+    report = check(tmp_path / "d.yaml")
+    assert report.part_samples["train"]["Head"] == report.part_samples["train"]["rump"] == 5
+
+
+def test_of_two_folders_that_may_be_silhouettes_none_is_taken_for_that(tmp_path):
+    photographs(tmp_path / "all" / "photos")
+    for part in ("head", "rump"):
+        masks(tmp_path / "all" / part, (0, 255))
+    masks(tmp_path / "parts")
+    found, proposal = proposed(tmp_path, "all", "parts", parts=("head", "rump"))
+    assert not any("masks" in source for source in found["sources"])
+    assert any("if they are parts, put their folders into one folder" in line for line in proposal.assumed)

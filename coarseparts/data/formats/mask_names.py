@@ -37,3 +37,9 @@ def index_masks(files: Sequence[Path]) -> list[Path]:
     ends = [found[0] for file in files if (found := _IDS.search(file.stem))]
     first = min(ends, default="")
     return [file for file in files if file.stem.endswith(first)]
+
+
+def without_part(name: str, part: str) -> str:
+    """A mask's stem without the part's name behind it, as in ``head/photo_head.png``."""
+    rest = name[: -len(part)]
+    return rest[:-1] if name.lower().endswith(part.lower()) and len(rest) > 1 and rest[-1] in "_-. " else name

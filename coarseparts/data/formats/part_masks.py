@@ -11,6 +11,7 @@ from PIL import Image
 from coarseparts.data import arrays
 from coarseparts.data.formats.colours import are_numbers, by_number
 from coarseparts.data.formats.labelmap import Colours, by_colour, by_nearest, was_compressed
+from coarseparts.data.formats.mask_names import without_part
 from coarseparts.data.formats.spelling import Spelling
 from coarseparts.data.images import list_images, opened_mask, orientation_of, stem
 from coarseparts.labels.part_maps import maps_of
@@ -84,6 +85,9 @@ def find_part_files(
         if index in folders:
             of_part, wrong = find_part_masks(folders[index], ending, lossy=True)
             problems += wrong
+            bare = {name: without_part(name, folders[index].name) for name in of_part}
+            if all(name != plain for name, plain in bare.items()):  # head/photo_head.png
+                of_part = {bare[name]: path for name, path in of_part.items()}
             for name, path in of_part.items():
                 found.setdefault(name, []).append((index, path))
         elif (folder / part).is_file():

@@ -16,19 +16,28 @@ if TYPE_CHECKING:
 
 def one_of_each(found: Sequence[Masks], stems: Mapping[Path, Collection[str]], said: list[str]) -> list[Masks]:
     """The folders of masks without those that have masks of the kind and of a photograph of which another one has some:
-    of these the first whose parts have names is left, or the first, which is ``said``. ``stems``: of the photographs in
-    each folder."""
+    of these the first whose parts have names is left, or the first, which is ``said``; but none of silhouettes, which
+    may be parts. ``stems``: of the photographs in each folder."""
     kept: dict[int, tuple[Masks, set[str]]] = {}
+    doubtful: dict[int, Masks] = {}
     for number, one in sorted(enumerate(found), key=lambda pair: not pair[1].parts):
         own = _photographs(one, stems.get(one.images, ()))
         alike = [
-            other for other, of in kept.values() if (other.key, other.images) == (one.key, one.images) and own & of
+            at for at, (other, of) in kept.items() if (other.key, other.images) == (one.key, one.images) and own & of
         ]
-        if alike:
-            said.append(f"{one.folder} has masks of the photographs of which {alike[0].folder} has some, passed over")
-        else:
+        if not alike:
             kept[number] = one, own
-    return [kept[number][0] for number in sorted(kept)]
+            continue
+        other = kept[alike[0]][0]
+        if one.key == "masks":
+            doubtful[alike[0]] = other
+        said.append(f"{one.folder} has masks of the photographs of which {other.folder} has some, passed over")
+    said += [
+        f"{one.folder} is passed over, too, for either may be the silhouettes: name it by masks if it is; if they are "
+        "parts, put their folders into one folder, without the photographs"
+        for one in doubtful.values()
+    ]
+    return [kept[number][0] for number in sorted(kept) if number not in doubtful]
 
 
 def _photographs(masks: Masks, stems: Collection[str]) -> set[str]:

@@ -14,7 +14,7 @@ import numpy as np
 from coarseparts.data.formats.index_names import index_names
 from coarseparts.data.formats.labelmap import Colours as Labelmap
 from coarseparts.data.formats.labelmap import names_of, read_labelmap, was_compressed
-from coarseparts.data.formats.mask_names import foreign, index_masks
+from coarseparts.data.formats.mask_names import foreign, index_masks, without_part
 from coarseparts.data.formats.part_masks import JPEGS, OVERLAY
 from coarseparts.data.images import opened_mask
 from coarseparts.data.namesakes import behind, ending_of
@@ -125,7 +125,11 @@ def find_masks(
         if parent not in of_photographs and _are_parts(own, folders, kinds)
     }
     for parent, own in of_parts.items():
-        files = [file for folder in own for file in folders[folder]]
+        files = [
+            file.with_name(without_part(file.stem, folder.name) + file.suffix)
+            for folder in own
+            for file in folders[folder]
+        ]
         names = tuple(folder.name for folder in own)
         of = _photographs_of(files, stems)
         found += [Masks(parent, images, "part_masks", names, 0, suffix) for images, suffix in of]
@@ -222,7 +226,7 @@ def _are_parts(own: Sequence[Path], folders: Mapping[Path, Sequence[Path]], kind
     """Whether folders beside each other are of a part each: two or more, of the same photographs, and nothing else."""
     parent = own[0].parent
     others = [folder for folder in folders if (folder == parent or folder.parent == parent) and folder not in own]
-    names = [{file.stem for file in folders[folder]} for folder in own]
+    names = [{without_part(file.stem, folder.name) for file in folders[folder]} for folder in own]
     shared = Counter(stem for each in names for stem in each)
     return len(own) > 1 and not others and sum(n > 1 for n in shared.values()) >= len(shared) / 2
 
