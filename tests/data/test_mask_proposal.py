@@ -288,3 +288,15 @@ def test_of_two_folders_that_may_be_silhouettes_none_is_taken_for_that(tmp_path)
     found, proposal = proposed(tmp_path, "all", "parts", parts=("head", "rump"))
     assert not any("masks" in source for source in found["sources"])
     assert any("if they are parts, put their folders into one folder" in line for line in proposal.assumed)
+
+
+def test_what_labelme_makes_of_its_files_is_told(tmp_path):
+    photographs(tmp_path / "made")
+    masks(tmp_path / "masks")
+    for i in range(1, 4):
+        (tmp_path / "out" / f"{i}_json").mkdir(parents=True)
+        for name, of in (("img", "made"), ("label", "masks"), ("label_viz", "made")):
+            (tmp_path / of / f"{i}.png").rename(tmp_path / "out" / f"{i}_json" / f"{name}.png")
+            (tmp_path / of / f"{i}.png").write_bytes((tmp_path / "out" / f"{i}_json" / f"{name}.png").read_bytes())
+    with pytest.raises(BadInput, match=r"\(and 2 more\) is what labelme makes of a JSON: name those instead"):
+        propose([tmp_path / "out"], tmp_path / "d.yaml", ("head", "rump"))

@@ -63,7 +63,7 @@ def read_labelmap(folder: Path, parts: tuple[str, ...]) -> tuple[Colours, list[P
     for number, line, said in lines:
         if said is None:
             came = f"line {number}: is {short(line, 60)}, expected {_form(file)[1]}"
-            problems.append(Problem(str(file), came, "export it again"))
+            problems.append(Problem(str(file), came, "write the line so, or export it again"))
             continue
         name, colour = said
         if (other := named.setdefault(colour, name)) != name:

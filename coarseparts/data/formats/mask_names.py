@@ -25,6 +25,11 @@ _IDS = re.compile(r"_label(Train)?Ids$|_semantic$")
 """How index masks end beside which others lie: Cityscapes' and Segments.ai's."""
 
 
+def labelme_s(names: Collection[str]) -> bool:
+    """Whether the files of a folder are what labelme makes of one of its own: photograph, mask, names and a picture."""
+    return {"img.png", "label.png"} <= {*names}
+
+
 def foreign(stems: Collection[str]) -> tuple[str, str] | None:
     """What masks are that say too little, and the remedy; None where one of the stems, or all, are none of those."""
     return next(

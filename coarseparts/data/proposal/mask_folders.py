@@ -14,7 +14,7 @@ import numpy as np
 from coarseparts.data.formats.index_names import index_names
 from coarseparts.data.formats.labelmap import Colours as Labelmap
 from coarseparts.data.formats.labelmap import names_of, read_labelmap, was_compressed
-from coarseparts.data.formats.mask_names import foreign, index_masks, without_part
+from coarseparts.data.formats.mask_names import foreign, index_masks, labelme_s, without_part
 from coarseparts.data.formats.part_masks import JPEGS, OVERLAY
 from coarseparts.data.images import opened_mask
 from coarseparts.data.namesakes import behind, ending_of
@@ -41,8 +41,8 @@ GLANCE, LOOKED_AT, COLOURED = 6, 300, 60
 FEW = 64
 """Values or colours that a mask has at most."""
 
-INSTANCES = ("segmentationobject", "instance")
-"""How folders of masks begin in which a value is an object and no part: VOC's, and KITTI's."""
+INSTANCES = ("segmentationobject", "instance", "panoptic")
+"""How folders of masks begin in which a value is an object and no part: VOC's, KITTI's, COCO's."""
 
 _SAYS_MASK = ("mask", "segment", "silhouette", "seg_", "matte")
 
@@ -99,6 +99,8 @@ def find_masks(
     for folder, kind in kinds.items():
         if kind == "colours" and painted[folder.parent] > 1 and _is_painted(folders[folder]):
             kinds[folder] = "figures"  # a part in a colour of its own
+    if made := [folder for folder, files in folders.items() if labelme_s([file.name for file in files])]:
+        said.append(f"{made[0]} (and {len(made) - 1} more) is what labelme makes of a JSON: name those instead")
     photographs = [folder for folder, kind in kinds.items() if kind == "photographs"]
     stems = {folder: {file.stem for file in folders[folder]} for folder in photographs}
     found: list[Masks] = []
