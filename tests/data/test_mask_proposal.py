@@ -300,3 +300,13 @@ def test_what_labelme_makes_of_its_files_is_told(tmp_path):
             (tmp_path / of / f"{i}.png").write_bytes((tmp_path / "out" / f"{i}_json" / f"{name}.png").read_bytes())
     with pytest.raises(BadInput, match=r"\(and 2 more\) is what labelme makes of a JSON: name those instead"):
         propose([tmp_path / "out"], tmp_path / "d.yaml", ("head", "rump"))
+
+
+def test_of_several_endings_of_masks_one_is_looked_at(tmp_path):
+    photographs(tmp_path / "photos", suffix=".jpg")
+    coloured(tmp_path / "colours")
+    for i in range(1, 7):
+        (tmp_path / "colours" / f"{i}.png").rename(tmp_path / "photos" / f"{i}_color_mask.png")
+    masks(tmp_path / "photos", ending="_watershed_mask")
+    found, _ = proposed(tmp_path, "photos", parts=("rump=#0000ff", "head=#ff0000"))
+    assert {one["suffix"] for one in found["sources"]} == {"_color_mask"}

@@ -50,6 +50,8 @@ NAMED = [
         '{"imgHeight": 3, "imgWidth": 4, "objects": [{"label": "head", "polygon": []}]}',
         "Cityscapes' polygons",
     ),
+    ("a.json", '{"info": {"description": "ISAT", "name": "a.png"}, "objects": [{"category": "head"}]}', "ISAT"),
+    ("a.json", '[{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]', "COCO's results"),
     ("a.json", '{"asset": {"name": "a.png"}, "regions": []}', "VoTT"),
     ("a.json", '[{"image": "a.png", "annotations": [{"label": "b", "coordinates": {"x": 1}}]}]', "CreateML"),
     ("a.json", '[{"version": 0, "tags": [], "shapes": [{"type": "polygon"}], "tracks": []}]', "a backup of CVAT's"),

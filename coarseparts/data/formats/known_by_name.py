@@ -42,6 +42,12 @@ _NOT_READ = (
         "a labels layer saved as TIFF or PNG",
     ),
     (rb"^MATLAB \d", "MATLAB's own file", "masks by imwrite, as PNG, or COCO"),
+    (rb'"description"\s*:\s*"ISAT"', "ISAT", "COCO (its menu Tools > ISAT to COCO)"),
+    (
+        rb'^\s*\[\s*\{[^{}]*"image_id"[^\[\]]*',
+        "COCO's results, which name no images",
+        "COCO with images and categories",
+    ),
     (rb'"pose_keypoints_2d"', "OpenPose's predictions", "COCO"),
     (rb'"imgHeight".*"objects"\s*:', "Cityscapes' polygons", "its index masks, *_labelIds.png"),
     (rb'"segments_info"', "COCO panoptic", "COCO with instances (panopticapi converts it)"),

@@ -320,6 +320,9 @@ def _masks_of(
     of = _photographs_of(files, stems)
     if not of:
         return f"{folder} {_OF_NONE}"
+    if kind != "figures":  # which may be parts, of another ending each
+        files = [file for file in files if file.stem.endswith(of[0][1])]
+        kind = kind_of(folder, files)
     key: Literal["part_masks", "masks"] = "part_masks"
     parts, indices = names_of(folder), 0
     if kind == "figures":
