@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO
 
 import numpy as np
@@ -34,7 +35,10 @@ def image_of(path: Path, refuse_large: Callable[[tuple[int, int]], None]) -> Ima
     with _opened(path) as file:
         version = np.lib.format.read_magic(file)
         read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        shape, _, kind = read_header[version](file) if version in read_header else ((), False, np.dtype(object))
+        try:
+            shape, _, kind = read_header[version](file) if version in read_header else ((), False, np.dtype(object))
+        except TokenError:
+            raise ValueError("its header is broken") from None
         if kind.hasobject:
             came = "holds Python objects, which can run code when they are opened (Cellpose's _seg.npy?)"
             raise BadInput(Problem(str(path), came, _REMEDY))

@@ -117,3 +117,27 @@ def test_arrays_that_are_no_masks_are_no_photographs(tmp_path: Path) -> None:
     found, proposal = proposed(tmp_path, "photos", "features", "masks", parts=("head", "rump"))
     assert {one["images"] for one in found["sources"]} == {"photos"}
     assert any("features holds 6 arrays that are no masks" in line for line in proposal.assumed)
+
+
+def test_random_damage_never_escapes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for suffix in (".npy", ".npz"):
+        save(tmp_path / f"a{suffix}", PARTS.astype(np.int32))
+        whole = np.frombuffer((tmp_path / f"a{suffix}").read_bytes(), np.uint8)
+        for _ in range(150):
+            damaged = whole.copy()
+            damaged[rng.integers(0, min(len(whole), 200), 2)] = rng.integers(0, 256, 2)
+            (tmp_path / f"b{suffix}").write_bytes(damaged.tobytes()[: rng.integers(60, len(whole) + 1)])
+            try:
+                read_part_mask(tmp_path / f"b{suffix}", (W, H), ("head", "body"))
+            except BadInput as told:
+                assert all(problem.file.endswith(suffix) for problem in told.problems)
+
+
+@pytest.mark.parametrize("number", [2**31 - 1, -(2**31)])
+def test_large_numbers_are_told_without_much_memory(tmp_path: Path, number: int) -> None:
+    values = PARTS.astype(np.int64)
+    values[0, 0] = number
+    save(tmp_path / "a.npy", values)
+    with pytest.raises(BadInput, match=f"holds the unknown part index {number}"):
+        read_part_mask(tmp_path / "a.npy", (W, H), ("head", "body"))

@@ -374,7 +374,8 @@ def check_indices(path: Path, values: np.ndarray, size: tuple[int, int], parts: 
     that is wrong: another size, unknown indices, no pixel of any part. ``path`` is for the messages."""
     problems = _of_another_size(path, values, size)
     # Values of up to 16 bits: counting is one pass, sorting them would be many.
-    counts = np.bincount(values.ravel(), minlength=IGNORE + 1) if values.min() >= 0 else np.zeros(0, int)
+    small = values.min() >= 0 and values.max() <= 0xFFFF
+    counts = np.bincount(values.ravel(), minlength=IGNORE + 1) if small else np.zeros(0, int)
     present = np.flatnonzero(counts) if counts.size else np.unique(values)
     unknown = [int(v) for v in present if v != IGNORE and not 0 <= v <= len(parts)]
     if unknown:
