@@ -129,14 +129,13 @@ def _shifted(seen: _Seen, parts: tuple[str, ...]) -> tuple[str, str] | None:
 
 
 def _from_1(seen: _Seen, parts: tuple[str, ...]) -> tuple[str, str] | None:
-    """What is to be told where no mask has a 0, and the least number fills the borders: as ilastik writes them, whose
-    first class is the background."""
-    least = min(seen.values)
-    if least < 1 or least >= IGNORE or seen.border[least] <= MOSTLY * seen.border.total():
+    """What is to be told where no mask has a 0, and 1 fills the borders: as ilastik writes them, whose first class is
+    the background."""
+    others = sorted(value for value in seen.values if value not in (1, IGNORE))
+    if min(seen.values) != 1 or not others or seen.border[1] <= MOSTLY * seen.border.total():
         return None
-    others = sorted(value for value in seen.values if value not in (least, IGNORE))
-    shifted = written({"background": least} | dict(zip(parts, others, strict=False)))
-    message = f"{least} fills the borders of its masks, and nothing is 0: is the background {least}?"
+    shifted = written({"background": 1} | dict(zip(parts, others, strict=False)))
+    message = "1 fills the borders of its masks, and nothing is 0: is the background 1?"
     as_is = written({"background": 0} | {part: i for i, part in enumerate(parts, 1)})
     return message, f"if so, write {shifted} in this source; if the masks are right as they are, {as_is}"
 
