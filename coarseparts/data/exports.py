@@ -15,11 +15,15 @@ from coarseparts.data.formats.coco import objects_of, of_parts, parts_of
 from coarseparts.data.formats.coco_file import identity, of_lists, where_of
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.spelling import Spelling
+from coarseparts.data.formats.units import Coordinates
 from coarseparts.data.namesakes import renamed
 from coarseparts.data.objects import Counts
 from coarseparts.labels.part_boxes import PartBoxes
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import abridged, close_to, listed
+
+IN_PIXELS = ("CVAT for images", "Label Studio", "YOLO", "SLEAP")
+"""Formats that leave no doubt about what coordinates are."""
 
 Join = Callable[[list[Annotation]], tuple[list[Annotation], list[Problem]]]
 
@@ -49,13 +53,14 @@ def of_document(path: Path, document: Document, parts: tuple[str, ...], names: C
     whole: list[Annotation] = []
     try:
         coco = of_lists(path, {"images": images, "annotations": others, "categories": document.categories})
-        found.objects, problems = objects_of(coco)
+        pixels: Coordinates = "pixels" if document.format in IN_PIXELS else None
+        found.objects, problems = objects_of(coco, coordinates=pixels)
         found.problems += problems
         drawn = of_lists(path, {"images": images, "annotations": own, "categories": categories})
         if (boxes := boxes_of_parts(drawn, parts)) and (usable := taken_apart(drawn, boxes, parts)):
-            found.boxed = of_parts(usable, parts, PartBoxes)[0]
+            found.boxed = of_parts(usable, parts, PartBoxes, pixels)[0]
         if drawn.annotations:
-            whole = parts_of(drawn, parts)[0]
+            whole = parts_of(drawn, parts, pixels)[0]
         found.problems += [problem for problem in drawn.problems if problem not in found.problems]
     except BadInput as bad:
         return Export(problems=[*found.problems, *bad.problems])
@@ -64,7 +69,7 @@ def of_document(path: Path, document: Document, parts: tuple[str, ...], names: C
     found.problems += problems
     outlines = sum(len(one.part_segments) for one in whole)
     boxed = sum(len(one.label(PartBoxes.name)) for one in found.boxed)
-    found.counts = Counts.of(len(document.annotations) - boxed, outlines, before, found.objects)
+    found.counts = Counts.of(len(document.annotations), outlines, boxed, before, found.objects, coco.points)
     groups = {
         where_of(entry["id"], drawn.images[entry["image_id"]][0]): group
         for entry in drawn.annotations

@@ -7,6 +7,7 @@ import os
 import struct
 import threading
 import warnings
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
-from coarseparts.data import tiff
+from coarseparts.data import arrays, tiff
 from coarseparts.data.suffixes import IMAGES, RAW
 from coarseparts.system import limits
 from coarseparts.system.problems import BadInput, Problem
@@ -36,6 +37,7 @@ Pillow's decoders start other programs."""
 _allowed = MAX_PIXELS
 _LOCK = threading.Lock()
 _ORIENTATION = 0x0112  # the EXIF tag
+_WHITE_IS_0 = 262  # the tag of TIFF that says so by 0
 
 # What Pillow's decoders raise on damaged files, by experience.
 _DAMAGE = (
@@ -49,6 +51,7 @@ _DAMAGE = (
     SyntaxError,
     struct.error,
     zlib.error,
+    zipfile.BadZipFile,
 )
 
 
@@ -86,6 +89,31 @@ def opened(path: str | Path, formats: tuple[str, ...] = FORMATS, reduced: bool =
             if not reduced or _halvings(image) is None:
                 refuse_large(str(path), image.size)
             yield image
+
+
+@contextmanager
+def opened_mask(path: Path) -> Iterator[Image.Image]:
+    """``opened``, and an array that NumPy saved. Of what ImageJ shows inverted the numbers are the stored ones."""
+    if path.suffix.lower() not in arrays.ARRAYS:
+        with opened(path) as image:
+            _as_stored(image)
+            yield image
+        return
+    with _told(str(path)):
+        yield arrays.image_of(path, lambda size: refuse_large(str(path), size))
+
+
+def _as_stored(image: Image.Image) -> None:
+    """Undoes that white is 0, in a palette that runs from white to black, and in a TIFF where it would make the border
+    of the image that of an object: programs that show masks so, or save truths as bits, mean the stored numbers."""
+    if image.mode == "P" and image.getpalette() == [255 - level for level in range(256) for _ in "rgb"]:
+        image.load()
+        image.putpalette([level for level in range(256) for _ in "rgb"])
+    elif image.format == "TIFF" and image.mode in ("1", "L") and image.tag_v2.get(_WHITE_IS_0) == 0:  # type: ignore[attr-defined]
+        values = np.asarray(image)
+        border = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
+        if (border > 0).mean() > 0.5:
+            image.paste(Image.fromarray(~values))
 
 
 def _halvings(image: Image.Image) -> int | None:
@@ -266,12 +294,12 @@ def pixels(image: Image.Image, name: str, refuse: bool = True) -> tuple[np.ndarr
     return array, [Problem(name, text, severity="repaired") for text in done]
 
 
-def list_images(folder: Path) -> list[tuple[str, Path]]:
+def list_images(folder: Path, more: tuple[str, ...] = ()) -> list[tuple[str, Path]]:
     """(path relative to ``folder`` with forward slashes, path) of all image files in it and below, sorted.
 
-    Which files are images is told from their suffix; hidden files and folders are passed over.
+    Which files are images is told from their suffix, ``more`` being others; hidden files and folders are passed over.
     """
-    found = [(name, below / file) for name, below, file in _images_below(folder)]
+    found = [(name, below / file) for name, below, file in _images_below(folder, more)]
     return sorted(found, key=lambda pair: pair[0])
 
 
@@ -280,14 +308,14 @@ def image_names(folder: Path) -> list[str]:
     return sorted(name for name, _, _ in _images_below(folder))
 
 
-def _images_below(folder: Path) -> Iterator[tuple[str, Path, str]]:
+def _images_below(folder: Path, more: tuple[str, ...] = ()) -> Iterator[tuple[str, Path, str]]:
     """The name of each image file relative to ``folder``, the folder in which it lies, and its own."""
     for parent, folders, files in os.walk(folder):
         folders[:] = [f for f in folders if not f.startswith(".")]
         below = Path(parent)
         prefix = "" if below == folder else f"{below.relative_to(folder).as_posix()}/"
         for file in files:
-            if not file.startswith(".") and file.lower().endswith(IMAGES):
+            if not file.startswith(".") and file.lower().endswith((*IMAGES, *more)):
                 yield prefix + file, below, file
 
 

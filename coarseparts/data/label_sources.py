@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from coarseparts.data.accounts import counted
+from coarseparts.data.arrays import ARRAYS
 from coarseparts.data.dataset_file import DatasetFile, Source
 from coarseparts.data.exports import of_document
 from coarseparts.data.formats.annotation import Annotation
@@ -18,10 +19,10 @@ from coarseparts.data.formats.coco import read_of_parts, read_part_coco
 from coarseparts.data.formats.colours import are_numbers, declared
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.index_names import numbers_named
-from coarseparts.data.formats.labelmap import Colours, read_labelmap
+from coarseparts.data.formats.labelmap import Colours, labelmap_of, read_labelmap
 from coarseparts.data.formats.mask_folder import find_maps, of_map
 from coarseparts.data.formats.mask_layouts import find_in_layout
-from coarseparts.data.formats.mask_values import doubts
+from coarseparts.data.formats.mask_values import doubts, inverted
 from coarseparts.data.formats.part_masks import PartFiles
 from coarseparts.data.images import image_names, list_images, stem
 from coarseparts.data.namesakes import meant, meant_by_masks, taken_for
@@ -30,7 +31,7 @@ from coarseparts.data.source_paths import kind
 from coarseparts.labels import STYLES
 from coarseparts.labels.part_boxes import PartBoxes
 from coarseparts.system import limits
-from coarseparts.system.problems import BadInput, Problem
+from coarseparts.system.problems import SHOWN, BadInput, Problem
 from coarseparts.system.text import listed
 
 Annotations = tuple[list[Annotation], list[Problem]]
@@ -55,11 +56,11 @@ class Recognised:
         """Where the annotations went; the numbers add up."""
         if (c := self.counts) is None:
             return f", {counted(self.files, 'file')}"
-        told = {"outlines of parts": c.outlines, "coarse": c.coarse, "left out": c.left_out}
+        told = {"outlines of parts": c.outlines, "boxes of parts": c.boxes, "coarse": c.coarse, "left out": c.left_out}
         said = " + ".join(f"{number} {what}" for what, number in told.items() if number)
         said = f": {counted(c.annotations, 'annotation')} = {said or '0'}"
-        joins = {"group": c.by_group, "place": c.by_place}
-        joined = ", ".join(f"{number} joined by {how}" for how, number in joins.items() if number)
+        joins = {"joined by group": c.by_group, "joined by place": c.by_place, "keypoints of another": c.points}
+        joined = ", ".join(f"{number} {how}" for how, number in joins.items() if number)
         return (
             said
             + (f"; the coarse ones are {counted(c.objects, 'object')}" if c.coarse else "")
@@ -87,6 +88,12 @@ class Labels:
     keypoints: dict[str, None] = field(default_factory=dict)
     mirror: dict[tuple[str, str], None] = field(default_factory=dict)
     recognised: list[Recognised] = field(default_factory=list)
+
+    @property
+    def mask_files(self) -> list[Path]:
+        """All files of masks."""
+        of_parts = [path for files in self.part_files.values() for _, path in files]
+        return of_parts + [path for files in self.maps.values() for path in files.values()]
 
     def add(self, by_image: dict[str, list[Annotation]], found: Collection[Annotation]) -> None:
         """Adds objects or labels of images to one of the two, and the names of their keypoints."""
@@ -148,12 +155,13 @@ def read_labels(
         labels.add(labels.whole, [one for one in found if one.of_image])
         problems.extend(wrong)
 
-    def files(folder: Path, find: Callable[[], tuple[dict[str, Any], list[Problem]]]) -> dict[str, Any]:
-        unreadable = unlistable(folder)
-        found, wrong = ({}, unreadable) if unreadable else find()
-        problems.extend(wrong)
-        if source.suffix and source.images is not None and os.path.samefile(folder, source.images):
-            found = {stem: path for stem, path in found.items() if stem.endswith(source.suffix)}
+    def files(folder: Path, find: Callable[[str], tuple[dict[str, Any], list[Problem]]]) -> dict[str, Any]:
+        if unreadable := unlistable(folder):
+            problems.extend(unreadable)
+            return {}
+        ending, notes = _ending(folder, source)
+        found, wrong = find(ending)
+        problems.extend([*notes, *wrong])
         return {stem.removesuffix(source.suffix): path for stem, path in found.items()}
 
     parts, masks = source.part_coco, source.part_masks
@@ -163,7 +171,7 @@ def read_labels(
     if masks is not None:
         labels.colours, wrong = _colours(dataset, source, masks)
         problems += wrong
-        labels.part_files = files(masks, lambda: _part_files(dataset, source, masks, labels))
+        labels.part_files = files(masks, partial(_part_files, dataset, source, masks, labels))
         labels.recognised.append(_of_masks(masks, source, labels))
     elif parts is not None and not (parts in source.coco_files and labels.whole):  # read there already
         add(labels.whole, lambda: read_part_coco(parts, dataset.parts, source.coordinates, _names_there(source)))
@@ -177,8 +185,28 @@ def read_labels(
                 Recognised(str(style.key), str(path), "a folder of images", len(labels.maps[name]))
             )
         else:
+            before = boxes_in(one for own in labels.whole.values() for one in own)
             add(labels.whole, partial(read_of_parts, path, dataset.parts, style, source.coordinates))
+            boxes = boxes_in(one for own in labels.whole.values() for one in own) - before
+            counts = Counts(boxes, boxes=boxes) if name == PartBoxes.name else None
+            labels.recognised.append(Recognised(str(style.key), str(path), "COCO", 1, counts))
     return labels, problems
+
+
+def _ending(folder: Path, source: Source) -> tuple[str, list[Problem]]:
+    """How masks end that lie among the photographs, or among others of the same photographs, on which there is a note;
+    "" where all files of the folder are masks."""
+    if not source.suffix or source.images is None:
+        return "", []
+    if os.path.samefile(folder, source.images):
+        return source.suffix, []
+    stems = [stem(name) for name, _ in list_images(folder, ARRAYS)]
+    others = [name for name in stems if not name.endswith(source.suffix)]
+    photographs = {stem(name) for name in image_names(source.images)} if 0 < len(others) < len(stems) else {*others}
+    if not photographs.isdisjoint(others) or not others:
+        return "", []
+    message = f"{len(others):,} files do not end in {source.suffix} and are passed over: {listed(others, SHOWN)}"
+    return source.suffix, [Problem(str(folder), message, "", "note")]
 
 
 def _of_masks(folder: Path, source: Source, labels: Labels) -> Recognised:
@@ -186,7 +214,8 @@ def _of_masks(folder: Path, source: Source, labels: Labels) -> Recognised:
     of_each = any(index for files in labels.part_files.values() for index, _ in files)
     coloured = f"{'numbers' if are_numbers(labels.colours) else 'colours'} by `colours`"
     if source.colours is None:
-        coloured = "grey levels or other numbers" if are_numbers(labels.colours) else "colours by labelmap.txt"
+        list_of = labelmap_of(folder)
+        coloured = f"colours by {list_of.name}" if list_of else "grey levels or other numbers"
     layout = "a file for each part" if of_each else coloured if labels.colours else "index masks"
     return Recognised("part_masks", str(folder), layout, sum(map(len, labels.part_files.values())))
 
@@ -202,14 +231,17 @@ def _colours(dataset: DatasetFile, source: Source, folder: Path) -> tuple[Colour
 
 
 def _part_files(
-    dataset: DatasetFile, source: Source, folder: Path, labels: Labels
+    dataset: DatasetFile, source: Source, folder: Path, labels: Labels, ending: str
 ) -> tuple[dict[str, PartFiles], list[Problem]]:
     """The part masks in the layout that the folder has; none where their numbers may mean something else than they are
     taken for. Adds to the ``labels`` what they mean where it can be told."""
     assert source.images is not None
     lossy = bool(labels.colours) and not are_numbers(labels.colours)
-    found, problems = find_in_layout(folder, dataset.parts, source.images, source.suffix, dataset.overlapping, lossy)
+    laid = partial(find_in_layout, folder, dataset.parts, source.images, source.suffix)
+    found, problems = laid(ending, dataset.overlapping, lossy)
     whole = [path for _, ((index, path), *_) in sorted(found.items()) if not index]
+    if not whole and not dataset.overlapping and (told := inverted(folder, [found[name] for name in sorted(found)])):
+        return {}, [*problems, *told]
     if labels.colours or not whole:
         return found, problems
     labels.colours, told = doubts(folder, whole, dataset.parts)
@@ -254,8 +286,8 @@ def _objects_of(source: Source, read_coco: Callable[..., Annotations], labels: L
         objects = [replace(one, alone=one.alone and count[one.image] == 1) for one in objects]
     before = objects
     objects, notes = joined_as(source.join)(before)
-    outlines = sum(len(one.part_segments) for one in found)
-    counts = Counts.of(outlines + len(before), outlines, before, objects)
+    outlines, boxes = sum(len(one.part_segments) for one in found), boxes_in(found)
+    counts = Counts.of(outlines + boxes + len(before), outlines, boxes, before, objects)
     named = listed(map(str, source.coco_files))
     labels.recognised.append(Recognised("coco", named, "COCO", len(source.coco_files), counts))
     return objects + [one for one in found if one.of_image], [*problems, *notes]
@@ -285,6 +317,11 @@ def read_tool(
         return [*found.problems, Problem(str(path), message, "make them two sources if both are meant", "note")]
     labels.add(labels.whole, found.whole)
     return found.problems
+
+
+def boxes_in(annotations: Iterable[Annotation]) -> int:
+    """How many boxes of parts annotations have."""
+    return sum(len(boxes) for one in annotations if (boxes := one.label(PartBoxes.name)) is not None)
 
 
 def unlistable(folder: Path) -> list[Problem]:

@@ -113,12 +113,38 @@ def renamed(
 
 def meant_by_masks(masks: Iterable[str], photographs: Collection[str]) -> dict[str, str]:
     """The stem of the photograph for which each mask's stem, which is none, was written: that of the photograph
-    ``a.jpg`` for ``a.jpg`` (``a.jpg.png``), that of ``a.jpg.png`` for ``a``, that of ``a_0000.png`` for ``a``."""
+    ``a.jpg`` for ``a.jpg`` (``a.jpg.png``), that of ``a.jpg.png`` for ``a``, that of ``a_0000.png`` for ``a``; and that
+    of ``a_left.png`` for ``a`` where all photographs, two at least, end so."""
     by_stem = {without_suffix(name): name for name in photographs}
     masks = dict.fromkeys(masks)  # in their order
     left = {name for stem, name in by_stem.items() if stem not in masks}
     pairs, _ = _paired([mask for mask in masks if mask not in by_stem], left, _of_mask, _of_photograph)
-    return {mask: without_suffix(name) for mask, name in pairs.items()}
+    found = {mask: without_suffix(name) for mask, name in pairs.items()}
+    rest = [mask for mask in masks if mask not in by_stem and mask not in found]
+    end = ending_of(by_stem, rest)
+    return found | {mask: mask + end for mask in rest if end and mask + end in by_stem}
+
+
+def ending_of(stems: Collection[str], names: Collection[str]) -> str:
+    """The shortest ending, from "_", "-" or "." on, that all ``stems`` of photographs, two at least, have in common and
+    without which one of the ``names`` is or begins one of them; "" where there is none."""
+    first = min(stems, default="")
+    ends = [first[i:] for i in range(len(first) - 1, 0, -1) if first[i] in "_-."] if len(stems) > 1 and names else []
+    for end in ends:
+        if not all(stem.endswith(end) for stem in stems):
+            break
+        bare = {stem.removesuffix(end) for stem in stems}
+        if any(behind(name, bare) is not None for name in names):
+            return end
+    return ""
+
+
+def behind(name: str, stems: Collection[str], longer: bool = False) -> str | None:
+    """What a mask's stem has behind the photograph's; None where no photograph's stem begins it so that "_", "-" or "."
+    follows. ``longer``: than the photograph's."""
+    if name in stems and not longer:
+        return ""
+    return next((name[i:] for i in range(len(name) - 1, 0, -1) if name[i] in "_-." and name[:i] in stems), None)
 
 
 def taken_for(pairs: dict[str, str], file: str, what: str) -> list[Problem]:

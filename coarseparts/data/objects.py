@@ -31,8 +31,9 @@ MARGIN = 0.05
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of the annotations of label files: ``outlines`` of parts, ``coarse`` labels, and those ``left_out``;
-    the coarse ones are ``objects``, for some were joined with another ``by_group`` or ``by_place``."""
+    """What became of the annotations of label files: ``outlines`` and ``boxes`` of parts, ``coarse`` labels, and those
+    ``left_out``; the coarse ones are ``objects``, for some were joined with another ``by_group`` or ``by_place``, or
+    were ``points`` that are keypoints of one object."""
 
     annotations: int = 0
     outlines: int = 0
@@ -41,15 +42,29 @@ class Counts:
     objects: int = 0
     by_group: int = 0
     by_place: int = 0
+    boxes: int = 0
+    points: int = 0
 
     @classmethod
-    def of(cls, annotations: int, outlines: int, before: Sequence[Annotation], after: Sequence[Annotation]) -> Counts:
-        """Of so many ``annotations``, those with coarse labels being ``before`` and ``after`` they were joined."""
+    def of(
+        cls,
+        annotations: int,
+        outlines: int,
+        boxes: int,
+        before: Sequence[Annotation],
+        after: Sequence[Annotation],
+        points: int = 0,
+    ) -> Counts:
+        """Of so many ``annotations``, those with coarse labels being ``before`` and ``after`` they were joined, and
+        ``points`` more having been put together earlier."""
         fewer, groups = len(before) - len(after), {(one.image, one.group) for one in before if one.group}
         in_groups = sum(bool(one.group) for one in before) - len(groups)
         by_group = min(in_groups, fewer)
-        rest = annotations - outlines - len(before)
-        return cls(annotations, outlines, len(before), rest, len(after), by_group, fewer - by_group)
+        coarse = len(before) + points
+        rest = annotations - outlines - boxes - coarse
+        return cls(
+            annotations, outlines, coarse, rest, len(after), by_group, fewer - by_group, boxes=boxes, points=points
+        )
 
 
 def grouped(objects: Sequence[Annotation]) -> tuple[list[Annotation], list[Problem]]:

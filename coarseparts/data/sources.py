@@ -6,7 +6,6 @@ What is wrong as far as annotations and file names tell is told here; nothing is
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from coarseparts.data.dataset_file import DatasetFile, Source
 from coarseparts.data.elsewhere import elsewhere, masked_elsewhere, named_elsewhere
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.document import Document
+from coarseparts.data.formats.mask_names import foreign
 from coarseparts.data.formats.names import read_names
 from coarseparts.data.formats.registry import read_export
 from coarseparts.data.images import list_images, stem
@@ -29,9 +29,6 @@ from coarseparts.data.suffixes import passed_over
 from coarseparts.labels import STYLES
 from coarseparts.system.problems import SHOWN, BadInput, Problem
 from coarseparts.system.text import listed
-
-_BRUSH = re.compile(r"(^|/)task-\d+-annotation-\d+-by-.*-tag-")
-"""How Label Studio calls the files of its export of brush labels."""
 
 Said = tuple[list[Annotation], list[Annotation]]
 """What is said of an image's objects, and of the image as a whole."""
@@ -93,7 +90,8 @@ def read_source(
     others = elsewhere(dataset, i)
     absent = {name: [*labels.objects.get(name, ()), *labels.of_whole(name)] for name in labelled - images.keys()}
     labelled -= named_elsewhere({name: said[0].file for name, said in absent.items()}, others) if others else set()
-    problems += passed_over(folder, images)
+    among = {mask.relative_to(folder).as_posix() for mask in labels.mask_files if folder in mask.parents}
+    problems += passed_over(folder, images.keys() | among)
 
     def leave_out(names: Collection[str], reason: str) -> None:
         for name in names:
@@ -212,7 +210,7 @@ def _shared_parts(folder: Path, said: Mapping[str, Said]) -> list[Problem]:
 
 def _photographs(source: Source, labels: Labels) -> dict[str, Path]:
     """The images of a source's folder by name, without the masks that lie among them: in a folder below, or beside them
-    with an ending of their own (``suffix``)."""
+    with an ending of their own (``suffix``), or a file for each part in folders called as they are."""
     assert source.images is not None
     listed_there = dict(list_images(source.images))
     root = os.path.realpath(source.images)
@@ -222,7 +220,8 @@ def _photographs(source: Source, labels: Labels) -> dict[str, Path]:
     each += [(source.by_style[style], [*files.values()]) for style, files in labels.maps.items()]
     for folder, files in each:
         there = os.path.realpath(folder) if folder is not None else ""
-        if there.startswith(root + os.sep) or (there == root and source.suffix):
+        of_each = files is of_parts and any(index for own in labels.part_files.values() for index, _ in own)
+        if there.startswith(root + os.sep) or (there == root and (source.suffix or of_each)):
             masks.update(os.path.realpath(path) for path in files)
     if not masks:
         return listed_there
@@ -234,9 +233,8 @@ def _without_image(
 ) -> list[Problem]:
     """Problems of masks of none of the ``stems``, with an image's name that is near."""
     spare = masks.keys() - stems
-    if spare and all(_BRUSH.search(name) for name in spare):
-        message = f"{len(spare)} {what}s like this one are Label Studio's PNGs of brush masks, which name no photograph"
-        return [Problem(str(masks[min(spare)]), message, "export them as JSON, and name that by `labels`")]
+    if (told := foreign(spare)) is not None:
+        return [Problem(str(masks[min(spare)]), f"{len(spare)} {what}s like this one are {told[0]}", told[1])]
     bare = {stem(name): name for name in images if stem(name) not in masks} if spare else {}
     if told := _of_one_ending(spare, bare):
         example = sorted(spare)[0]

@@ -147,6 +147,35 @@ def test_check_names_the_format_and_says_how_annotations_became_objects(tmp_path
     assert facts["coarse"] == facts["objects"] + facts["by_group"] + facts["by_place"]
 
 
+@pytest.mark.parametrize("key", ["labels", "coco", "part_boxes"])
+def test_check_counts_boxes_of_parts_and_the_sums_add_up(tmp_path, key):
+    document = boxed()
+    if key == "part_boxes":
+        of_parts = [one for one in document.annotations if one["category_id"] > 2]
+        document = replace(document, annotations=of_parts, categories=document.categories[2:])
+    samples(tmp_path, write_export("coco", document, tmp_path / "out"), key=key)
+    (told,) = (report := check(tmp_path / "d.yaml")).recognised["sources[0] train"]
+    whole = {"labels": "8 annotations = 4 boxes of parts + 4 coarse; the coarse ones are 2 objects"}
+    assert whole.get(key, "4 boxes of parts") in str(told)
+    (facts,) = json.loads(report.to_json())["recognised"]["sources[0] train"]
+    assert facts["boxes"] == 4
+    assert facts["annotations"] == sum(facts[kind] for kind in ("outlines", "boxes", "coarse", "left_out"))
+    assert facts["coarse"] == sum(facts[kind] for kind in ("objects", "by_group", "by_place", "points"))
+
+
+def test_points_that_are_keypoints_of_one_object_are_counted_as_such(tmp_path):
+    images = [{"id": i, "file_name": f"{i}.png", "width": 40, "height": 30} for i in (1, 2)]
+    places = [(image, category) for image in (1, 2) for category in (1, 2)]
+    entries = [
+        {"id": i, "image_id": image, "category_id": category, "bbox": [5 * category, 6, 1, 1]}
+        for i, (image, category) in enumerate(places)
+    ]
+    categories = [{"id": 1, "name": "eye"}, {"id": 2, "name": "tip"}]
+    samples(tmp_path, write_export("coco", Document(images, categories, entries), tmp_path / "out"))
+    (told,) = check(tmp_path / "d.yaml").recognised["sources[0] train"]
+    assert str(told).endswith("4 annotations = 4 coarse; the coarse ones are 2 objects (2 keypoints of another)")
+
+
 def test_a_group_with_two_skeletons_is_an_error(tmp_path):
     document = ants()
     document.annotations.append(document.annotations[0] | {"id": 99})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 from test_proposal import masks, photographs, proposed
 
 from coarseparts.data.dataset_file import load_dataset_file
-from coarseparts.data.formats.index_names import index_names
+from coarseparts.data.formats.index_names import index_names, numbers_named
 from coarseparts.data.records import read_dataset
 
 TABLE = "Pixel Value, Class\n0, background\n1, rump\n2, head\n"
@@ -65,3 +66,17 @@ def test_names_in_another_language_leave_the_order_and_that_is_told(tmp_path: Pa
 def test_some_names_alone_are_an_error(tmp_path: Path) -> None:
     _, told = read(tmp_path, "rump, haed")
     assert any("'head' is not among `parts`; did you mean 'haed'?" in one for one in told)
+
+
+@pytest.mark.parametrize(
+    "labels", [{"background": 0, "rump": 1, "head": 2}, {"0": "background", "1": "rump", "2": "head"}]
+)
+def test_nnunet_s_file_names_the_numbers(tmp_path, labels):
+    (tmp_path / "labelsTr").mkdir()
+    (tmp_path / "dataset.json").write_text(json.dumps({"channel_names": {"0": "R"}, "labels": labels}))
+    assert index_names(tmp_path / "labelsTr")[1] == {0: "background", 1: "rump", 2: "head"}
+    numbers, (note,) = numbers_named(tmp_path / "labelsTr", ("head", "rump"))
+    assert set(numbers) == {(0, (0,)), (2, (1,)), (1, (2,))} and note.severity == "note"
+    for other in ("[1", '{"labels": 3}', '{"labels": {"a": [1, 2]}}', '{"images": []}'):
+        (tmp_path / "dataset.json").write_text(other)
+        assert index_names(tmp_path / "labelsTr") == (None, {})

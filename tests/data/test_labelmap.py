@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from coarseparts.data.dataset_file import load_dataset_file
-from coarseparts.data.formats.labelmap import read_labelmap
+from coarseparts.data.formats.labelmap import names_of, read_labelmap
 from coarseparts.data.formats.mask_values import doubts
 from coarseparts.data.formats.part_masks import background_elsewhere, read_part_mask
 from coarseparts.data.records import read_dataset
@@ -225,3 +225,56 @@ def test_masks_of_objects_among_which_none_touch_are_asked_about(tmp_path: Path)
     values[2:8, 8:12] = 2
     Image.fromarray(values).save(files[-1])
     assert doubts(tmp_path, files, PARTS) == ((), [])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("label_colors.txt", "0 0 0\t\tbackground\n10 10 200\t\ttail\n200 10 10\t\thead\n"),
+        ("label_colors.txt", "# from a tool\n0 0 0 Background\n10, 10, 200, tail\n200 10 10 head\n"),
+        ("class_dict.csv", "name,r,g,b\nbackground,0,0,0\n,0,0,0\ntail,10,10,200\nhead,200,10,10\n"),
+        ("class_dict_seg.csv", "name; r; g; b\ntail; 10; 10; 200\nhead; 200; 10; 10\n"),
+    ],
+)
+def test_other_lists_of_colours_are_read_as_a_labelmap_is(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(text)
+    Image.fromarray(coloured((0, 0, 0), RED, BLUE)).save(folder / "masks" / "a.png")
+    assert np.array_equal(loaded(folder), INDEX) and names_of(folder / "masks") == ("tail", "head")
+
+
+def test_lines_of_a_list_of_colours_that_cannot_be_are_told(tmp_path: Path) -> None:
+    (tmp_path / "label_colors.txt").write_text("0 0 0 Void\n1 2 3 head\n1 2 3 tail\n4 5 tail\n")
+    colours, problems = read_labelmap(tmp_path, PARTS)
+    assert colours == ((255, (0, 0, 0)), (1, (1, 2, 3)))
+    assert [p.message for p in problems] == [
+        "line 3: 'head' and 'tail' have one colour",
+        "line 4: is '4 5 tail', expected red green blue name",
+        "names no background, and black is not labelled there: nothing says what is no part",
+    ]
+
+
+def test_numbers_beside_a_list_of_colours_in_another_order_are_refused(folder: Path) -> None:
+    (folder / "labelmap.txt").write_text(LABELMAP)  # the tail comes first there
+    Image.fromarray(INDEX).save(folder / "masks" / "a.png")
+    with pytest.raises(BadInput, match="the list of colours has the parts in another order"):
+        loaded(folder)
+    (folder / "labelmap.txt").write_text("background:0,0,0::\nhead:200,10,10::\ntail:10,10,200::\n")
+    assert np.array_equal(loaded(folder), INDEX)
+    (folder / "labelmap.txt").write_text("background:0,0,0::\ntail:90,90,90::\nhead:180,180,180::\n")
+    Image.fromarray(np.array([0, 180, 90], np.uint8)[INDEX]).save(folder / "masks" / "a.png")
+    assert np.array_equal(loaded(folder), INDEX), "levels are colours, too"
+
+
+def test_camvid_s_list_may_lie_above_the_folders_of_splits(tmp_path: Path) -> None:
+    (tmp_path / "label_colors.txt").write_text("0 0 0 background\n10 10 200 tail\n200 10 10 head\n")
+    (tmp_path / "gt" / "train").mkdir(parents=True)
+    assert read_labelmap(tmp_path / "gt" / "train", PARTS)[0][1] == (2, BLUE)
+
+
+def test_masks_that_begin_at_1_with_the_background_are_refused_until_the_source_says_so(folder: Path) -> None:
+    Image.fromarray(INDEX + np.uint8(1)).save(folder / "masks" / "a.png")
+    _, problems, _ = read_dataset(load_dataset_file(folder / "d.yaml"))
+    (error,) = [p for p in problems if p.severity == "error"]
+    assert "1 fills the borders of its masks, and nothing is 0" in error.message
+    told = "colours: {background: 1, head: 2, tail: 3}"
+    assert told in error.remedy and np.array_equal(loaded(folder, told), INDEX)

@@ -68,6 +68,39 @@ def test_a_file_for_each_part(tmp_path: Path, how: str, spelt: tuple[str, str]) 
         assert notes == [] and (sample.parts != PARTS).mean() < (0.02 if "jpg" in how else 1e-9)
 
 
+@pytest.mark.parametrize(
+    ("photograph", "mask"),
+    [
+        ("{name}.jpg", "{name}/{part}.png"),
+        ("day/{name}.jpg", "day/{name}/{part}.png"),
+        ("{name}/photo.jpg", "{name}/{part}.png"),
+        ("{name}/{name}.jpg", "{name}/{part}.npy"),
+    ],
+)
+def test_masks_in_the_photographs_folder(tmp_path: Path, photograph: str, mask: str) -> None:
+    photographs(tmp_path / "images", tuple(photograph.format(name=name) for name in "abc"))
+    for name in "ab":
+        for part, of in (("Head", HEAD), ("body", BODY)):
+            at = tmp_path / "images" / mask.format(name=name, part=part)
+            at.parent.mkdir(exist_ok=True)
+            np.save(at, of) if at.suffix == ".npy" else save(at, of.astype(np.uint8) * 255)
+    records, problems = read(tmp_path, "part_masks: images")
+    assert errors(problems) == [] and len(records) == 2
+    assert all((record.load()[0].parts == PARTS).all() for record in records)
+    assert any("1 of 3 images have no labels" in problem.message for problem in problems)
+    save(tmp_path / "images" / mask.format(name="a", part="haed").replace("npy", "png"), HEAD.astype(np.uint8))
+    assert any("'haed' is not among `parts`" in error for error in errors(read(tmp_path, "part_masks: images")[1]))
+
+
+def test_masks_called_as_their_photograph_twice(tmp_path: Path) -> None:
+    photographs(tmp_path / "images")
+    for name in "ab":
+        for part, of in (("head", HEAD), ("body", BODY)):
+            save(tmp_path / f"masks/{name}/{name}_{part}.png", of.astype(np.uint8) * 255)
+    records, problems = read(tmp_path)
+    assert errors(problems) == [] and all((record.load()[0].parts == PARTS).all() for record in records)
+
+
 def test_label_studio_s_files_of_brush_masks_are_called_that_once(tmp_path: Path) -> None:
     photographs(tmp_path / "images")
     for part in ("head", "body"):
@@ -148,7 +181,7 @@ def test_a_jpeg_of_other_colours_than_the_labelmap_s_is_refused(tmp_path: Path) 
     for name in "ab":
         save(tmp_path / f"masks/{name}.jpg", COLOURS, quality=95)
     records, _ = read(tmp_path)
-    with pytest.raises(BadInput, match="colours that are far from all in labelmap"):
+    with pytest.raises(BadInput, match="colours that are far from all that are named"):
         records[0].load()
 
 
@@ -211,3 +244,36 @@ def test_several_kinds_of_labels_of_one_folder_come_together(tmp_path: Path) -> 
     assert errors(problems) == []
     assert [sorted(record.has) for record in records] == [["box", "keypoints", "mask", "parts"]] * 2
     assert set(np.unique(records[0].load()[0].labels["mask"])) == {0, 200}
+
+
+def test_parts_that_are_black_on_white_are_an_error(tmp_path: Path) -> None:
+    photographs(tmp_path / "images")
+    for name in "ab":
+        for part, of in (("head", HEAD), ("body", BODY)):
+            save(tmp_path / f"masks/{part}/{name}.png", np.where(of, 0, 255).astype(np.uint8))
+    (error,) = errors(read(tmp_path)[1])
+    assert "the masks of several parts fill the borders of the images: are they black on white?" in error
+    Image.fromarray(HEAD).save(tmp_path / "masks/head/a.png")
+    assert errors(read(tmp_path)[1]) == [], "not all are"
+
+
+@pytest.mark.parametrize("how", ["palette", "tif", "bits"])
+def test_of_masks_that_are_shown_inverted_the_stored_numbers_count(tmp_path: Path, how: str) -> None:
+    photographs(tmp_path / "images")
+    for name in "ab":
+        for part, of in (("masks/head", HEAD), ("masks/body", BODY), ("figures", HEAD)):
+            at = tmp_path / part / f"{name}.png"
+            at.parent.mkdir(parents=True, exist_ok=True)
+            if how == "palette":  # ImageJ's
+                shown = Image.new("P", (W, H))
+                shown.frombytes((of.astype(np.uint8) * 255).tobytes())
+                shown.putpalette([255 - level for level in range(256) for _ in range(3)])
+                shown.save(at)
+            else:  # white is 0: Pillow stores what is inverted
+                bits = Image.fromarray(~of) if how == "bits" else Image.fromarray(np.where(of, 0, 255).astype(np.uint8))
+                bits.save(at.with_suffix(".tif"), tiffinfo={262: 0})
+    records, problems = read(tmp_path, "part_masks: masks, masks: figures")
+    assert errors(problems) == [] and len(records) == 2
+    for record in records:
+        sample = record.load()[0]
+        assert (sample.parts == PARTS).all() and ((sample.labels["mask"] > 0) == HEAD).all()

@@ -27,6 +27,31 @@ NAMED = [
     ("a.json", '{"images": [], "annotations": [{"segments_info": []}], "categories": []}', "COCO panoptic"),
     ("a.json", '{"info": {}, "categories": {"label": {"labels": []}}, "items": []}', "Datumaro"),
     ("a.json", '{"size": {}, "objects": [{"classId": 1, "geometryType": "polygon", "classTitle": "head"}]}', "Superv"),
+    (
+        "meta.json",
+        '{"classes": [{"title": "head", "shape": "polygon", "geometry_config": {}}], "tags": []}',
+        "Supervisely",
+    ),
+    ("a.json", '{"metadata": {}, "instances": [{"classId": 1, "points": [], "className": "head"}]}', "SuperAnnotate"),
+    (
+        "a.json",
+        '{"version": "2.0", "item": {"name": "a", "slots": []}, "annotations": []}',
+        "V7 Darwin.*export it as COCO",
+    ),
+    ("a.json", '{"project_name": "x", "export_format_version": "1.1", "images": []}', "Hasty.*export it as COCO"),
+    ("a.json", '{"name": "v1", "dataset": {"labelsets": [], "samples": []}}', "Segments.ai's release"),
+    ("a.geojson", '{"type": "FeatureCollection", "features": []}', "QuPath.*label images"),
+    ("a.roi", "Iout\0\0", "ImageJ's regions.*masks"),
+    ("a.csv", "index,shape-type,vertex-index,axis-0,axis-1\n0,polygon,0,1,1\n", "napari's shapes"),
+    ("a.mat", "MATLAB 5.0 MAT-file, Platform: PCWIN64", "MATLAB's own file.*imwrite"),
+    ("a.json", '{"version": 1.3, "people": [{"pose_keypoints_2d": [1, 2, 0.9]}]}', "OpenPose"),
+    (
+        "a.json",
+        '{"imgHeight": 3, "imgWidth": 4, "objects": [{"label": "head", "polygon": []}]}',
+        "Cityscapes' polygons",
+    ),
+    ("a.json", '{"info": {"description": "ISAT", "name": "a.png"}, "objects": [{"category": "head"}]}', "ISAT"),
+    ("a.json", '[{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]', "COCO's results"),
     ("a.json", '{"asset": {"name": "a.png"}, "regions": []}', "VoTT"),
     ("a.json", '[{"image": "a.png", "annotations": [{"label": "b", "coordinates": {"x": 1}}]}]', "CreateML"),
     ("a.json", '[{"version": 0, "tags": [], "shapes": [{"type": "polygon"}], "tracks": []}]', "a backup of CVAT's"),
@@ -115,3 +140,19 @@ def test_an_export_that_is_named_and_says_nothing_is_refused(tmp_path):
     (tmp_path / "e.json").write_text('[{"id": 7, "data": {"text": "x"}, "annotations": [{"id": 1, "result": []}]}]')
     with pytest.raises(BadInput, match="task 7 names no image file"):
         propose([tmp_path / "photos", tmp_path / "e.json", tmp_path / "masks"], tmp_path / "d.yaml", ("a", "b"))
+
+
+def test_files_of_no_known_format_are_named_where_nothing_else_is_found(tmp_path):
+    photographs(tmp_path / "photos")
+    for name in ("a.csv", "b.json"):
+        (tmp_path / "photos" / name).write_text("what,ever\n1,2\n")
+    with pytest.raises(BadInput, match=r"a\.csv: has no format that is known \(and 1 more files\); if it holds labels"):
+        propose([tmp_path / "photos"], tmp_path / "d.yaml")
+
+
+def test_an_archive_of_regions_of_imagej_is_named(tmp_path):
+    photographs(tmp_path / "photos")
+    with zipfile.ZipFile(tmp_path / "RoiSet.zip", "w") as archive:
+        archive.writestr("0001-head.roi", b"Iout" + bytes(60))
+    with pytest.raises(BadInput, match="ImageJ's regions"):
+        read_export(tmp_path / "RoiSet.zip")

@@ -687,8 +687,12 @@ def test_masks_whose_names_have_one_ending_are_told_once_and_read_with_it(world)
     assert any("3 files of part masks are not named as their photographs are" in p.message for p in problems)
     for name in ("a", "b", "c"):
         (world.images / f"{name}_0000.jpg").rename(world.images / f"{name}_x.jpg")
+    records, problems, _ = read_dataset(dataset(source))
+    assert [r.name for r in records] == ["a_x", "b_x", "c_x"] and all("parts" in r.has for r in records)
+    for name in ("a", "b", "c"):
+        (world.images / f"{name}_x.jpg").rename(world.images / f"{name}x.jpg")
     told = [p.message for p in read_dataset(dataset(source))[1] if p.severity == "error"]
-    assert "3 part masks like this one lack '_x', in which the photographs' names end" in told[0]
+    assert "3 part masks like this one lack 'x', in which the photographs' names end" in told[0]
 
 
 def test_a_size_that_is_the_stored_ones_names_the_exif_orientation(world):

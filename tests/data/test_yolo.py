@@ -369,3 +369,29 @@ print("{}")
     np.testing.assert_allclose(points[0, :, :2], [[1.5, 2], [3, 4], [5, 6]], atol=1e-3)
     np.testing.assert_allclose(points[1, :2, :2], [[21, 22], [23, 24]], atol=1e-3)
     assert points[1, 2, 2] == 0
+
+
+def test_decimal_commas_are_read_and_told(tmp_path):
+    text = "0 0,5 0,5 0,1 0,2\n1 0,1 0,1 0,2 0,1 0,2 0,4 0,15 5,00E-01 0,1 0,2\n"
+    found = read(tmp_path, PLAIN, {"images/a.png": text, "images/b.png": "0 0.5 0.5 0.1 0.2"})
+    box, other, polygon = found.annotations
+    assert box["bbox"] == other["bbox"] == pytest.approx([90, 40, 20, 20])
+    assert polygon["segmentation"] == [pytest.approx([20, 10, 40, 10, 40, 40, 30, 50, 20, 20])]
+    (note,) = found.problems
+    assert note.severity == "note" and note.message == "2 lines have decimal commas, which are read as points"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("0;0,5;0,5;0,1;0,2", "line 1: its numbers are parted by ';', expected spaces"),
+        ("0,0.5,0.5,0.1,0.2", "line 1: its numbers are parted by ',', expected spaces"),
+        ("0, 0.5, 0.5, 0.1, 0.2", "line 1: its numbers are parted by ',', expected spaces"),
+        ("0 0.5 0,5 0.1 0.2", "line 1: its numbers are parted by ',', expected spaces"),
+        ("0 120,5 60,5 20,0 20,0", "are these pixels?"),
+        ("0 0.5 0.5 0.1 −0.2", "is no number"),
+    ],
+)
+def test_other_signs_between_numbers_are_told(tmp_path, line, says):
+    found = read(tmp_path, PLAIN, {"images/a.png": line})
+    assert found.annotations == [] and says in said(found) and "a.txt" in said(found)

@@ -15,6 +15,7 @@ import numpy as np
 
 from coarseparts.data.formats import habits, units
 from coarseparts.data.formats.annotation import Annotation, PartSegment
+from coarseparts.data.formats.axes import other_way_round
 from coarseparts.data.formats.boxed_parts import boxes_of_parts, taken_apart
 from coarseparts.data.formats.coco_file import Broken, CocoFile, divide_crowds, load_coco, where_of
 from coarseparts.data.formats.coco_values import (
@@ -64,6 +65,7 @@ def objects_of(
     gather_points(coco, coordinates)
     name_keypoints(coco)
     apart = _taken_apart(coco, parts, coordinates)
+    _say_axes(coco)
     per_image = Counter(entry["image_id"] for entry in coco.annotations)
     objects = []
     for entry in coco.annotations:
@@ -165,6 +167,7 @@ def _part_masks(coco: CocoFile, parts: tuple[str, ...], coordinates: Coordinates
     file, remedy = str(coco.path), "draw the part or remove the annotation"
     found, broken = _by_image(coco, parts, ("segmentation",), as_segmentation, remedy, complete=True)
     said = [value for entries in found.values() for _, value, _ in entries if isinstance(value, list)]
+    _say_axes(coco)
     for message, told in habits.holes(said):
         coco.say(message, told, "note")
     corners = [np.array(polygon, np.float64) for polygons in said for polygon in polygons]
@@ -176,6 +179,11 @@ def _part_masks(coco: CocoFile, parts: tuple[str, ...], coordinates: Coordinates
             segments = tuple(PartSegment(index, value, file, where, size) for index, value, where in entries)
             annotations.append(Annotation(file, segments[0].where, image, part_segments=segments))
     return [placed(one, coordinates) for one in annotations]
+
+
+def _say_axes(coco: CocoFile) -> None:
+    for told, severity in other_way_round(coco):
+        coco.say(*told, severity)
 
 
 def _taken_apart(coco: CocoFile, parts: tuple[str, ...], coordinates: Coordinates) -> list[Annotation]:

@@ -49,7 +49,8 @@ class CocoFile:
     """A COCO file's entries that make sense by themselves: ``images`` id -> (relative path, (width, height) or None),
     ``named`` relative path -> id, ``categories`` id -> (name, keypoint names), ``annotations`` with a known image and
     category, without ``crowds`` (``_keep_regions``). Ids are texts (``identity``). ``broken_...``: ids of entries with
-    an error; ``incomplete``: ids of images of which an annotation is left out because of one."""
+    an error; ``incomplete``: ids of images of which an annotation is left out because of one; ``points``: how many
+    annotations became keypoints of another one."""
 
     path: Path
     images: dict[str, tuple[str, tuple[int, int] | None]] = field(default_factory=dict)
@@ -60,6 +61,7 @@ class CocoFile:
     broken_images: set[str] = field(default_factory=set)
     incomplete: set[str] = field(default_factory=set)
     broken_categories: set[str] = field(default_factory=set)
+    points: int = 0
     problems: list[Problem] = field(default_factory=list)
 
     def say(self, message: str, remedy: str, severity: str = "error") -> None:

@@ -1,5 +1,6 @@
-"""Files beside index masks that say which number is what: Roboflow's ``_classes.csv`` (number, name), and lists of
-names in the order of the numbers, as labelme's converter to VOC writes them (``class_names.txt``)."""
+"""Files beside index masks that say which number is what: Roboflow's ``_classes.csv`` (number, name), nnU-Net's
+``dataset.json`` (``labels``), and lists of names in the order of the numbers, as labelme's converter to VOC writes them
+(``class_names.txt``)."""
 
 from __future__ import annotations
 
@@ -9,11 +10,11 @@ from pathlib import Path
 from coarseparts.data.formats.labelmap import BACKGROUND, IGNORED, Colours
 from coarseparts.data.formats.spelling import Spelling
 from coarseparts.labels.schema import IGNORE
-from coarseparts.system.documents import encoding_of
+from coarseparts.system.documents import DocumentError, encoding_of, load_json
 from coarseparts.system.problems import Problem
 from coarseparts.system.text import listed, nearest, short
 
-TABLE, LISTS = "_classes.csv", ("class_names.txt", "classes.txt")
+TABLE, NNUNET, LISTS = "_classes.csv", "dataset.json", ("class_names.txt", "classes.txt")
 """What these files are called."""
 
 _ROW = re.compile(r"^\s*(\d{1,3})\s*[,;]\s*(.+?)\s*$")
@@ -22,13 +23,15 @@ _ROW = re.compile(r"^\s*(\d{1,3})\s*[,;]\s*(.+?)\s*$")
 def index_names(folder: Path) -> tuple[Path | None, dict[int, str]]:
     """The file in a folder of masks, or beside it, and the name of each number; none where there is no such file that
     can be read. A list without a background does not say whether it begins at 0 or 1, and says nothing."""
-    for file in (at / name for name in (TABLE, *LISTS) for at in (folder, folder.parent)):
+    for file in (at / name for name in (TABLE, NNUNET, *LISTS) for at in (folder, folder.parent)):
         try:
             lines = file.read_text(encoding=encoding_of(file)).splitlines()[:1000] if file.is_file() else []
         except (OSError, UnicodeDecodeError):
             continue
         if file.name == TABLE:
             found = {int(row[1]): row[2] for line in lines if (row := _ROW.match(line))}
+        elif file.name == NNUNET:
+            found = _of_labels(file) if lines else {}
         else:
             names = [line.strip() for line in lines if line.strip()]
             if names and names[0].lower() in IGNORED:  # -1 there, which a byte holds as 255
@@ -37,6 +40,18 @@ def index_names(folder: Path) -> tuple[Path | None, dict[int, str]]:
         if any(name.lower() not in BACKGROUND for name in found.values()):
             return file, found
     return None, {}
+
+
+def _of_labels(file: Path) -> dict[int, str]:
+    """The numbers that nnU-Net's file gives to names, or names to numbers; none where it is another file."""
+    try:
+        whole = load_json(file)
+    except (OSError, DocumentError):
+        return {}
+    labels = whole.get("labels") if isinstance(whole, dict) else None
+    pairs = [(str(a), str(b)) for a, b in labels.items()] if isinstance(labels, dict) else []
+    pairs = [(a, b) if a.isdecimal() else (b, a) for a, b in pairs]
+    return {int(number): name for number, name in pairs if number.isdecimal() and len(number) < 4}
 
 
 def numbers_named(folder: Path, parts: tuple[str, ...]) -> tuple[Colours, list[Problem]]:

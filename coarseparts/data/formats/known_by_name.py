@@ -7,6 +7,9 @@ from pathlib import Path
 
 from coarseparts.data.formats.document_builder import head
 
+UNREAD = (".h5", ".hdf5", ".ndjson", ".jsonl", ".geojson", ".roi", ".mat")
+"""How files end that may be labels of these formats, besides those that are read."""
+
 _NOT_READ = (
     (rb"<annotation\b(?!s)", "Pascal VOC or LabelMe XML, an XML file an image", "COCO, or the tool's own format"),
     (rb'"asset"\s*:\s*\{|"assets"\s*:\s*\{', "VoTT", "COCO by a converter, or label in another tool"),
@@ -18,8 +21,35 @@ _NOT_READ = (
     (rb"^\x89HDF", "HDF5", "the table CollectedData_NAME.csv of DeepLabCut, or SLEAP's project .slp"),
     (rb"<dataset\b.*<image_metadata|imglab", "dlib's XML", "COCO"),
     (rb'"(?:systemMetadata|dataRow|data_row|Labeled Data)"', "Labelbox", "COCO by its converter"),
-    (rb'"(?:classTitle|classId)"\s*:.*"(?:geometryType|points)"|"classTitle"', "Supervisely or SuperAnnotate", "COCO"),
-    (rb'"schema_ref"|"slot_names"|"image"\s*:\s*\{[^{}]*"original_filename"', "V7 Darwin", "COCO"),
+    (rb'"classTitle"|"geometry_config"|"geometryType"', "Supervisely", "COCO (its app Export to COCO)"),
+    (rb'"classId"\s*:.*"className"|"className".*"classId"|"attribute_groups"', "SuperAnnotate", "COCO"),
+    (
+        rb'"schema_ref"|"slot_names"|"slots"\s*:|"image"\s*:\s*\{[^{}]*"original_filename"',
+        "V7 Darwin",
+        "COCO (the format of that name when a dataset is exported)",
+    ),
+    (rb'"export_format_version"', "Hasty", "COCO"),
+    (
+        rb'"labelsets"\s*:|"segmentation_bitmap"',
+        "Segments.ai's release",
+        "COCO, or semantic masks, by its export_dataset",
+    ),
+    (rb'"FeatureCollection"', "GeoJSON (QuPath)", "label images, a PNG or TIFF for each photograph"),
+    (rb"^Iout", "ImageJ's regions (ROI)", "masks: Edit > Selection > Create Mask, or a label image"),
+    (
+        rb"^index,(?:shape-type,vertex-index,)?axis-0",
+        "napari's shapes or points",
+        "a labels layer saved as TIFF or PNG",
+    ),
+    (rb"^MATLAB \d", "MATLAB's own file", "masks by imwrite, as PNG, or COCO"),
+    (rb'"description"\s*:\s*"ISAT"', "ISAT", "COCO (its menu Tools > ISAT to COCO)"),
+    (
+        rb'^\s*\[\s*\{[^{}]*"image_id"[^\[\]]*',
+        "COCO's results, which name no images",
+        "COCO with images and categories",
+    ),
+    (rb'"pose_keypoints_2d"', "OpenPose's predictions", "COCO"),
+    (rb'"imgHeight".*"objects"\s*:', "Cityscapes' polygons", "its index masks, *_labelIds.png"),
     (rb'"segments_info"', "COCO panoptic", "COCO with instances (panopticapi converts it)"),
     (rb'"coordinates"\s*:\s*\{', "CreateML", "COCO"),
     (

@@ -1,4 +1,4 @@
-"""Part masks in colours: which colour is which part, as ``labelmap.txt`` says (CVAT's and VOC's exports of masks)."""
+"""Part masks in colours: which colour is which part, as a list beside them says (CVAT's, VOC's, CamVid's)."""
 
 from __future__ import annotations
 
@@ -16,47 +16,60 @@ Colours = tuple[tuple[int, tuple[int, ...]], ...]
 """(part index, (red, green, blue)) of each colour; 0 the background, 255 what is not labelled. Where the source says
 which number is which part, (part index, (number,)) of each."""
 
-BACKGROUND, IGNORED = ("background", "_background_"), ("void", "ignore", "__ignore__", "border")
+BACKGROUND = ("background", "_background_")
+IGNORED = ("void", "ignore", "__ignore__", "border", "unlabeled", "unlabelled")
 """What labelmaps call what is no part, and what is not labelled, in whatever case."""
 
 BLACK = (0, 0, 0)
 
-_PLAIN = re.compile(r"^(?P<name>[^:]+)::.*$")
+FILES = ("labelmap.txt", "label_colors.txt", "class_dict*.csv")
+"""What lists of colours are called: CVAT's and VOC's, CamVid's, and tables of name, red, green, blue."""
+
+_PLAIN = re.compile(r"(?P<name>[^:]+)::.*")
 """A line that leaves the colour out: it is VOC's own of that place."""
 
-_LINE = re.compile(r"^(?P<name>[^:]+):\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*(:.*)?$")
+_LINES = {
+    "labelmap.txt": (r"(?P<name>[^:]+):\s*RGB\s*(:.*)?", r"\s*,\s*", "name:red,green,blue"),
+    "label_colors.txt": (r"RGB[\s,]+(?P<name>.+)", r"[\s,]+", "red green blue name"),
+    "": (r"(?P<name>[^,;]+?)\s*[,;]\s*RGB", r"\s*[,;]\s*", "name,red,green,blue"),
+}
+_FORMS = {
+    file: (re.compile(line.replace("RGB", between.join(rf"(?P<{key}>\d{{1,3}})" for key in "rgb"))), expected)
+    for file, (line, between, expected) in _LINES.items()
+}
+"""By the file's name, how its lines look, and what they are to be."""
 
 
 def read_labelmap(folder: Path, parts: tuple[str, ...]) -> tuple[Colours, list[Problem]]:
-    """The colours of ``labelmap.txt`` in a folder of masks or beside it, and what is wrong with it; () where there is
-    none.
+    """The colours that one of ``FILES`` in a folder of masks or beside it gives, in its order, and what is wrong with
+    it; () where there is none.
 
-    A line is ``name:red,green,blue``, more fields being passed over, or ``name::`` with VOC's colour of its place;
-    names that are none of ``parts``, BACKGROUND and IGNORED are problems.
+    A line of ``labelmap.txt`` is ``name:red,green,blue``, more fields being passed over, or ``name::`` with VOC's
+    colour of its place; one of ``label_colors.txt`` ``red green blue name``; names that are none of ``parts``,
+    BACKGROUND and IGNORED are problems.
     """
-    file = next((at for at in (folder / "labelmap.txt", folder.parent / "labelmap.txt") if at.is_file()), None)
+    file = labelmap_of(folder)
     if file is None:
         return (), []
     try:
-        lines = file.read_text(encoding=encoding_of(file)).splitlines()
+        lines = _lines(file)
     except (OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError):
             return (), [unreadable(file, error, "give yourself permission to read it")]
         return (), [Problem(str(file), "is no text in UTF-8", "export it again")]
     colours: list[tuple[int, tuple[int, ...]]] = []
     problems: list[Problem] = []
-    place = -1
-    for number, line in enumerate(lines[:10_000], 1):
-        if not line.strip() or line.lstrip().startswith("#"):
+    named: dict[tuple[int, ...], str] = {}
+    for number, line, said in lines:
+        if said is None:
+            came = f"line {number}: is {short(line, 60)}, expected {_form(file)[1]}"
+            problems.append(Problem(str(file), came, "write the line so, or export it again"))
             continue
-        found, place = _LINE.match(line.strip()) or _PLAIN.match(line.strip()), place + 1
-        if found is None:
-            expected = "expected name:red,green,blue"
-            problems.append(Problem(str(file), f"line {number}: is {short(line, 60)}, {expected}", "export it again"))
-            continue
-        numbers = found.groups()[1:4]
-        name, colour = found["name"].strip(), tuple(map(int, numbers)) if numbers else _voc(place)
-        if name.lower() in BACKGROUND:
+        name, colour = said
+        if (other := named.setdefault(colour, name)) != name:
+            message = f"line {number}: {short(other, 60)} and {short(name, 60)} have one colour"
+            problems.append(Problem(str(file), message, "give each its own in the masks, or leave one of them out"))
+        elif name.lower() in BACKGROUND:
             colours.append((0, colour))
         elif name.lower() in IGNORED and name not in parts:
             colours.append((IGNORE, colour))
@@ -65,10 +78,43 @@ def read_labelmap(folder: Path, parts: tuple[str, ...]) -> tuple[Colours, list[P
         else:
             message = f"line {number}: {short(name, 60)} is not among `parts`"
             problems.append(Problem(str(file), message, nearest(name, parts)))
-    if colours and not any(index == 0 or colour == BLACK for index, colour in colours):
-        colours.append((0, BLACK))
-        problems.append(Problem(str(file), "names no background: black is taken for it", "", "note"))
+    if colours and not any(index == 0 for index, _ in colours):
+        if (IGNORE, BLACK) in colours:
+            message = "names no background, and black is not labelled there: nothing says what is no part"
+            problems.append(Problem(str(file), message, "call black `background` there, if it is that", "note"))
+        elif not any(colour == BLACK for _, colour in colours):
+            colours.append((0, BLACK))
+            problems.append(Problem(str(file), "names no background: black is taken for it", "", "note"))
     return tuple(colours), problems
+
+
+def labelmap_of(folder: Path) -> Path | None:
+    """The list of colours of a folder of masks, in it or beside it; CamVid's may lie a folder above that, as where each
+    split has a folder."""
+    places = [at / name for at in (folder, folder.parent) for name in FILES] + [folder.parent.parent / FILES[1]]
+    return next((file for at in places for file in sorted(at.parent.glob(at.name))), None)
+
+
+def _form(file: Path) -> tuple[re.Pattern[str], str]:
+    """How a line of a list looks, as a pattern and in words."""
+    return _FORMS.get(file.name, _FORMS[""])
+
+
+def _lines(file: Path) -> list[tuple[int, str, tuple[str, tuple[int, ...]] | None]]:
+    """The number of each line of a list of colours, itself, and its name and colour; None where it is no such line.
+    Raises OSError and UnicodeDecodeError."""
+    found: list[tuple[int, str, tuple[str, tuple[int, ...]] | None]] = []
+    table = file.suffix == ".csv"
+    for number, line in enumerate(file.read_text(encoding=encoding_of(file)).splitlines()[:10_000], 1):
+        line = line.strip()
+        if not line or line.startswith("#") or (table and (number == 1 or line.startswith((",", ";")))):
+            continue  # headings, and colours without a name
+        if said := _form(file)[0].fullmatch(line):
+            colour: tuple[int, ...] = tuple(int(said[key]) for key in "rgb")
+        elif file.name == FILES[0] and (said := _PLAIN.fullmatch(line)):
+            colour = _voc(len(found))
+        found.append((number, line, (said["name"].strip(), colour) if said else None))
+    return found
 
 
 def _voc(index: int) -> tuple[int, int, int]:
@@ -78,15 +124,13 @@ def _voc(index: int) -> tuple[int, int, int]:
 
 
 def names_of(folder: Path) -> tuple[str, ...]:
-    """The names that ``labelmap.txt`` in a folder of masks or beside it gives to colours, but for the background's and
-    what is not labelled; () where there is none that can be read."""
-    file = next((at for at in (folder / "labelmap.txt", folder.parent / "labelmap.txt") if at.is_file()), None)
+    """The names that the list of colours of a folder of masks gives to them, but for the background's and what is not
+    labelled; () where there is none that can be read."""
+    file = labelmap_of(folder)
     try:
-        lines = file.read_text(encoding=encoding_of(file)).splitlines() if file else []
+        names = [said[0] for _, _, said in (_lines(file) if file else ()) if said]
     except (OSError, UnicodeDecodeError):
         return ()
-    each = (_LINE.match(line.strip()) or _PLAIN.match(line.strip()) for line in lines[:10_000])
-    names = [found["name"].strip() for found in each if found]
     return tuple(dict.fromkeys(name for name in names if name.lower() not in (*BACKGROUND, *IGNORED)))
 
 
@@ -113,8 +157,10 @@ def by_nearest(pixels: np.ndarray, colours: Colours, path: Path) -> np.ndarray:
     values, distances = _nearest(pixels, colours)
     far = distances > FAR
     if (share := float(far.mean())) > LOST:
-        message = f"{100 * share:.0f} % of its pixels have colours that are far from all in labelmap.txt"
-        raise BadInput(Problem(str(path), message, "add its colours there or by `colours`, or draw with those"))
+        message = f"{100 * share:.0f} % of its pixels have colours that are far from all that are named"
+        raise BadInput(
+            Problem(str(path), message, "name its colours in labelmap.txt or by `colours`, or draw with those")
+        )
     return np.where(far, IGNORE, values)
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from coarseparts.data.arrays import ARRAYS
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.part_masks import OVERLAY, refuse_doubtful
-from coarseparts.data.images import list_images, opened, stem
+from coarseparts.data.images import list_images, opened_mask, stem
 from coarseparts.labels.given import Given
 from coarseparts.labels.mask import HALF
 from coarseparts.system.problems import BadInput, Problem
@@ -20,15 +21,16 @@ GREY = ("L", "LA", "1", "P")
 """Pillow's modes of images that can be figure-ground masks."""
 
 
-def find_maps(folder: Path) -> tuple[dict[str, Path], list[Problem]]:
-    """The images in ``folder`` and below, by their path relative to it without the suffix, and what is wrong with them.
+def find_maps(folder: Path, ending: str = "") -> tuple[dict[str, Path], list[Problem]]:
+    """The images and arrays in ``folder`` and below, by their path relative to it without the suffix, and what is wrong
+    with them; with an ``ending`` those alone whose stems have it, for photographs lie beside them.
 
     Hidden ones are passed over, and the overlays that ``predict --overlay`` puts beside its part maps.
     """
     found: dict[str, Path] = {}
     problems = []
-    for name, path in list_images(folder):
-        if name.endswith(OVERLAY):
+    for name, path in list_images(folder, ARRAYS):
+        if name.endswith(OVERLAY) or not stem(name).endswith(ending):
             continue
         if stem(name) in found:
             message = f"has the same stem as {found[stem(name)].name}"
@@ -68,7 +70,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
     photograph whose background was cut away, the alpha channel says what is left. Of a palette in colours, index 0 is
     the background and any other the object. Raises BadInput.
     """
-    with opened(path) as image:
+    with opened_mask(path) as image:
         refuse_doubtful(image, path)
         if image.mode == "I;16":
             deep = np.asarray(image)
@@ -95,7 +97,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
 def read_indices(path: Path, size: tuple[int, int]) -> np.ndarray:
     """(H, W) uint8: the values of a grey-scale or palette image, of a photograph of ``size``, as they stand. Raises
     BadInput."""
-    with opened(path) as image:
+    with opened_mask(path) as image:
         refuse_doubtful(image, path)
         if image.mode not in ("P", "L"):
             remedy = "save it as a PNG whose pixels' values are the indices"

@@ -12,7 +12,7 @@ import numpy as np
 
 from coarseparts.data.formats.colours import written
 from coarseparts.data.formats.labelmap import Colours
-from coarseparts.data.formats.part_masks import numbers_of
+from coarseparts.data.formats.part_masks import PartFiles, numbers_of, part_in
 from coarseparts.labels.schema import IGNORE
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import listed, short
@@ -22,6 +22,9 @@ LOOKED_AT = 8
 
 SEVERAL, NEAR = 3, 3
 """Masks of several parts, in none of which two are so many pixels apart or less, that may be of objects."""
+
+FILLS = 0.95
+"""Share of the border of an image from which on a part fills it."""
 
 MOSTLY = 0.5
 """Share of the border that a number fills which is taken for the background's."""
@@ -44,7 +47,7 @@ def doubts(folder: Path, files: Sequence[Path], parts: tuple[str, ...]) -> tuple
     seen = _look(files)
     if not seen.values:
         return (), []
-    if told := _shifted(seen, parts):
+    if told := _shifted(seen, parts) or _from_1(seen, parts):
         return (), [Problem(str(folder), *told)]
     stray = {value for value in seen.values if not 0 <= value <= len(parts)}
     if len(stray) > 1 and not any(value in seen.values for value in range(1, len(parts) + 1)):
@@ -58,6 +61,27 @@ def doubts(folder: Path, files: Sequence[Path], parts: tuple[str, ...]) -> tuple
         message = f"no two parts touch each other in {seen.several} of its masks: are the numbers those of objects?"
         return (), [Problem(str(folder), message, "if so, they are no part masks: leave them out", "note")]
     return (), []
+
+
+def inverted(folder: Path, files: Sequence[PartFiles]) -> list[Problem]:
+    """An error where two parts or more fill the border of each of the images that are looked at, of files that hold a
+    part each: the parts seem to be 0, and all else white."""
+    several = [own for own in files if len(own) > 1]
+    counts = []
+    for own in several[:: max(1, len(several) // LOOKED_AT)][:LOOKED_AT]:
+        filled = 0
+        for _, path in own:
+            try:
+                mask = part_in(path)
+            except BadInput:
+                continue  # told when it is loaded
+            edges = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+            filled += bool(edges.mean() > FILLS)
+        counts.append(filled)
+    if not counts or min(counts) < 2:
+        return []
+    message = "the masks of several parts fill the borders of the images: are they black on white?"
+    return [Problem(str(folder), message, "if so, invert them, so that 0 is where the part is not")]
 
 
 def _look(files: Sequence[Path]) -> _Seen:
@@ -101,6 +125,18 @@ def _shifted(seen: _Seen, parts: tuple[str, ...]) -> tuple[str, str] | None:
     shifted = written({part: i for i, part in enumerate(parts)} | {"background": background})
     as_is = written({"background": 0} | {part: i for i, part in enumerate(parts, 1)})
     message = f"{fills} fills the borders of its masks, and 0 lies inside the objects: is the background {asked}?"
+    return message, f"if so, write {shifted} in this source; if the masks are right as they are, {as_is}"
+
+
+def _from_1(seen: _Seen, parts: tuple[str, ...]) -> tuple[str, str] | None:
+    """What is to be told where no mask has a 0, and 1 fills the borders: as ilastik writes them, whose first class is
+    the background."""
+    others = sorted(value for value in seen.values if value not in (1, IGNORE))
+    if min(seen.values) != 1 or not others or seen.border[1] <= MOSTLY * seen.border.total():
+        return None
+    shifted = written({"background": 1} | dict(zip(parts, others, strict=False)))
+    message = "1 fills the borders of its masks, and nothing is 0: is the background 1?"
+    as_is = written({"background": 0} | {part: i for i, part in enumerate(parts, 1)})
     return message, f"if so, write {shifted} in this source; if the masks are right as they are, {as_is}"
 
 

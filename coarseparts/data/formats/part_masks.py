@@ -1,5 +1,5 @@
-"""Part masks as PNG, TIFF or BMP files of the image's stem: one per image, the pixel value being the part's index; or
-one per image and part, in a folder named after the part, or with its name behind the stem."""
+"""Part masks as PNG, TIFF, BMP or NPY files of the image's stem: one per image, the pixel value being the part's index;
+or one per image and part, in a folder named after the part, or with its name behind the stem."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from coarseparts.data import arrays
 from coarseparts.data.formats.colours import are_numbers, by_number
 from coarseparts.data.formats.labelmap import Colours, by_colour, by_nearest, was_compressed
+from coarseparts.data.formats.mask_names import without_part
 from coarseparts.data.formats.spelling import Spelling
-from coarseparts.data.images import list_images, opened, orientation_of, stem
+from coarseparts.data.images import list_images, opened_mask, orientation_of, stem
 from coarseparts.labels.part_maps import maps_of
 from coarseparts.labels.schema import IGNORE
 from coarseparts.system.problems import BadInput, Problem
@@ -22,18 +24,18 @@ _INDEXED = ("1", "L", "P", "I", "F", "I;16", "I;16B", "I;16L")
 
 JPEGS = (".jpg", ".jpeg", ".jpe", ".jfif")
 
-LOSSLESS = (".png", ".tif", ".tiff", ".bmp")
+LOSSLESS = (".png", ".tif", ".tiff", ".bmp", *arrays.ARRAYS)
 """How files end that can hold indices."""
 
-_FORMATS = ("PNG", "TIFF", "BMP")
+_FORMATS = ("PNG", "TIFF", "BMP", arrays.FORMAT)
 
 OVERLAY = ".overlay.png"
 """How the pictures to look at end that ``predict --overlay`` writes beside its part maps."""
 
 
 def find_part_masks(folder: Path, ending: str = "", lossy: bool = False) -> tuple[dict[str, Path], list[Problem]]:
-    """The PNG, TIFF and BMP files in ``folder`` and below, by their path relative to it without the suffix; with an
-    ``ending`` those alone whose stems have it, for photographs lie beside them.
+    """The PNG, TIFF, BMP and NPY files in ``folder`` and below, by their path relative to it without the suffix; with
+    an ``ending`` those alone whose stems have it, for photographs lie beside them.
 
     Images of another kind are problems: JPEG cannot hold indices, but colours and black and white (``lossy``), and
     nothing else is expected here. Other files and hidden ones are passed over, and the overlays that ``predict
@@ -41,7 +43,7 @@ def find_part_masks(folder: Path, ending: str = "", lossy: bool = False) -> tupl
     """
     found: dict[str, Path] = {}
     problems = []
-    images = [(name, path) for name, path in list_images(folder) if stem(name).endswith(ending)]
+    images = [(name, path) for name, path in list_images(folder, arrays.ARRAYS) if stem(name).endswith(ending)]
     masks = {stem(name) for name, _ in images}
     for name, path in images:
         if name.endswith(OVERLAY) and name.removesuffix(OVERLAY) in masks:
@@ -50,7 +52,7 @@ def find_part_masks(folder: Path, ending: str = "", lossy: bool = False) -> tupl
             remedy = "export the part masks as PNG: JPEG compression changes the indices"
             problems.append(Problem(str(path), "is a JPEG, expected a PNG with part indices", remedy))
         elif path.suffix.lower() not in (*LOSSLESS, *JPEGS):
-            message = "is no PNG, TIFF or BMP"
+            message = "is no PNG, TIFF, BMP or NPY"
             problems.append(Problem(str(path), message, "export the part masks as PNG, value = part index"))
         elif stem(name) in found:
             message = f"has the same stem as {found[stem(name)].name}"
@@ -83,6 +85,9 @@ def find_part_files(
         if index in folders:
             of_part, wrong = find_part_masks(folders[index], ending, lossy=True)
             problems += wrong
+            bare = {name: without_part(name, folders[index].name) for name in of_part}
+            if all(name != plain for name, plain in bare.items()):  # head/photo_head.png
+                of_part = {bare[name]: path for name, path in of_part.items()}
             for name, path in of_part.items():
                 found.setdefault(name, []).append((index, path))
         elif (folder / part).is_file():
@@ -146,9 +151,12 @@ def read_part_files(
     problems: list[Problem] = []
     for index, path in files:
         try:
-            mask = _read_binary(path, size)
+            mask = part_in(path)
         except BadInput as bad:
             problems += bad.problems
+            continue
+        if wrong := _of_another_size(path, mask, size):
+            problems += wrong
             continue
         drawn.append((index, mask))
     if not problems and not any(mask.any() for _, mask in drawn):
@@ -175,13 +183,11 @@ SHARED = 0.02
 
 def _compressed(file: Path, parts: np.ndarray, colours: Colours) -> list[Problem]:
     """What is to be told of a part mask that is a JPEG, or was one once."""
-    with opened(file) as image:
+    with opened_mask(file) as image:
         if are_numbers(colours) or (image.format != "JPEG" and not _was_compressed(image, colours)):
             return []
     lost = int((parts == IGNORE).sum())
-    message = (
-        f"JPEG has changed its colours: each pixel is of the nearest one in labelmap.txt, {lost:,} are not labelled"
-    )
+    message = f"JPEG has changed its colours: each pixel is of the nearest one that is named, {lost:,} are not labelled"
     return [Problem(str(file), message, severity="repaired")]
 
 
@@ -189,19 +195,35 @@ def _was_compressed(image: Image.Image, colours: Colours) -> bool:
     return bool(colours) and image.mode in ("RGB", "RGBA") and was_compressed(np.asarray(image.convert("RGB")), colours)
 
 
-def _read_binary(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """(H, W) bool, where a mask is not 0. Raises BadInput."""
+def part_in(path: Path) -> np.ndarray:
+    """(H, W) bool, where the mask of a part is not 0, or one that is painted neither transparent nor black. Raises
+    BadInput."""
     remedy = "save it as a grey-scale or black-and-white PNG: 0 = the part is not there, all else = it is"
-    mask = _pixels(path, "a mask", remedy) >= (128 if path.suffix.lower() in JPEGS else 1)
-    if problems := _of_another_size(path, mask, size):
-        raise BadInput(problems)
+    mask = _painted(path)
+    if mask is None:
+        mask = _pixels(path, "a mask", remedy) >= (128 if path.suffix.lower() in JPEGS else 1)
     return mask
+
+
+def _painted(path: Path) -> np.ndarray | None:
+    """(H, W) bool, where a mask with transparency is opaque, one in one colour is not black; None for any other."""
+    with opened_mask(path) as image:
+        if image.mode not in ("RGB", "RGBA", "LA"):
+            return None
+        pixels = np.asarray(image.convert("RGBA"))
+        if (pixels[..., 3] < 128).any():
+            return pixels[..., 3] >= 128
+        brightest = pixels[..., :3].max(-1)
+        if image.format == "JPEG":
+            return brightest >= 128
+        painted = pixels[brightest > 0, :3]
+        return brightest > 0 if not len(painted) or (painted == painted[0]).all() else None
 
 
 def _pixels(path: Path, expected: str, remedy: str) -> np.ndarray:
     """(H, W) the numbers of a PNG, or the grey levels of a JPEG, of one channel. Raises BadInput where it is something
     else or damaged."""
-    with opened(path) as image:
+    with opened_mask(path) as image:
         kind, mode = image.format, image.mode
         if (kind == "JPEG" and mode in ("L", "RGB")) or (kind in _FORMATS and mode == "RGB" and _all_grey(image)):
             return np.asarray(image.convert("L"))
@@ -228,7 +250,7 @@ def read_part_mask(path: Path, size: tuple[int, int], parts: tuple[str, ...], co
     nearest ones; 255 beside 0 alone is the part where there is but one.
     """
     by_numbers = are_numbers(colours)
-    with opened(path) as image:
+    with opened_mask(path) as image:
         values = _numbers(image, path, () if by_numbers else colours)
     if by_numbers:
         values = by_number(values, colours, path)
@@ -250,10 +272,26 @@ def _numbers(image: Image.Image, path: Path, colours: Colours) -> np.ndarray:
     if image.mode in ("RGB", "RGBA", "LA") or (image.mode == "P" and colours):
         return _of_colours(np.asarray(image.convert("RGBA")), colours, path)
     if image.mode in _INDEXED:
-        return _whole_numbers(image, path).astype(np.int64) // _stretched(path)
+        values = _whole_numbers(image, path).astype(np.int64)
+        return _of_greys(values, values // _stretched(path), colours, path)
     message = f"is a {image.format} of mode {image.mode}, expected part indices"
     remedy = "save it as a grey-scale or palette PNG, pixel values 0, 1, 2, ... in the order of `parts`"
     raise BadInput(Problem(str(path), message, remedy))
+
+
+def _of_greys(greys: np.ndarray, numbers: np.ndarray, colours: Colours, path: Path) -> np.ndarray:
+    """(H, W) int64 part indices of an image of grey levels where colours are known: by these, if they name all of its
+    levels, else its ``numbers``. Raises BadInput where the colours' list has another order than `parts`, whose numbers
+    they may be."""
+    known = {colour[0]: index for index, colour in colours if len(set(colour)) == 1}
+    there = np.unique(greys)
+    if there.any() and known.keys() >= {*there.tolist()}:
+        return np.array([known[level] for level in there.tolist()], np.int64)[np.searchsorted(there, greys)]
+    order = [index for index, _ in colours if 0 < index < IGNORE]
+    if order == list(range(1, len(order) + 1)):
+        return numbers
+    message = "holds numbers, and the list of colours has the parts in another order than `parts`"
+    raise BadInput(Problem(str(path), message, "say which number is which part by `colours` in this source"))
 
 
 def _whole_numbers(image: Image.Image, path: Path) -> np.ndarray:
@@ -281,7 +319,7 @@ def refuse_doubtful(image: Image.Image, path: Path) -> None:
 def numbers_of(path: Path) -> np.ndarray | None:
     """(H, W) int64 the numbers that the pixels of an index mask hold; None where it has colours. Raises BadInput where
     it is damaged or no such file."""
-    with opened(path) as image:
+    with opened_mask(path) as image:
         if image.mode in ("RGB", "RGBA") and not _all_grey(image):
             return None
         return _numbers(image, path, ())
@@ -336,7 +374,8 @@ def check_indices(path: Path, values: np.ndarray, size: tuple[int, int], parts: 
     that is wrong: another size, unknown indices, no pixel of any part. ``path`` is for the messages."""
     problems = _of_another_size(path, values, size)
     # Values of up to 16 bits: counting is one pass, sorting them would be many.
-    counts = np.bincount(values.ravel(), minlength=IGNORE + 1) if values.min() >= 0 else np.zeros(0, int)
+    small = values.min() >= 0 and values.max() <= 0xFFFF
+    counts = np.bincount(values.ravel(), minlength=IGNORE + 1) if small else np.zeros(0, int)
     present = np.flatnonzero(counts) if counts.size else np.unique(values)
     unknown = [int(v) for v in present if v != IGNORE and not 0 <= v <= len(parts)]
     if unknown:

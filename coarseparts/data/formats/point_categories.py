@@ -58,6 +58,7 @@ def gather_points(coco: CocoFile, coordinates: Coordinates) -> None:
         numbers = [number for each in used for number in ((*found[each], 2) if each in found else (0, 0, 0))]
         about = {"id": first[image]["id"], "image_id": image, "category_id": key}
         coco.annotations.append(about | {"keypoints": numbers})
+    coco.points += len(points) - len(of_image)
     names = listed(abridged(named[each]) for each in used)
     coco.say(f"{told}: they are taken for the keypoints {names} of one object an image", "", "note")
 

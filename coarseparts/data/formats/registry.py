@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -22,7 +22,7 @@ from coarseparts.data.formats import (
     yolo_folder,
 )
 from coarseparts.data.formats.document import Document, content_of
-from coarseparts.data.formats.known_by_name import known_by_name
+from coarseparts.data.formats.known_by_name import UNREAD, known_by_name
 from coarseparts.data.formats.unpacked import is_archive, unpacked
 from coarseparts.data.images import list_images
 from coarseparts.system.documents import no_garbage
@@ -119,13 +119,19 @@ def format_of(path: Path) -> ModuleType | None:
 def _files(folder: Path) -> list[Path]:
     """The files in a folder and below it that may be exports. Raises BadInput where there are very many."""
     found = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
-        found += [Path(parent, name) for name in sorted(files) if name.lower().endswith(SUFFIXES)]
+    for file in _files_called(folder, SUFFIXES):
+        found.append(file)
         if len(found) > MOST_FILES:
             came = f"holds more than {MOST_FILES:,} files that may be labels"
             raise BadInput(Problem(str(folder), came, "name the file or folder of the labels"))
     return found
+
+
+def _files_called(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
+    """The files in a folder and below that end so, without hidden ones."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
+        yield from (Path(parent, name) for name in sorted(files) if name.lower().endswith(suffixes))
 
 
 def _unknown(path: Path, files: Sequence[Path]) -> Problem:
@@ -135,7 +141,8 @@ def _unknown(path: Path, files: Sequence[Path]) -> Problem:
         return Problem(
             str(path), message, "if they are masks, unpack them and name their folder by part_masks or masks"
         )
-    return _not_read(path, files) or Problem(
+    others = list(_files_called(path, UNREAD)) if path.is_dir() and not files else files
+    return _not_read(path, others) or Problem(
         str(path), "has no format that is known", f"export it as one of these: {names}"
     )
 
@@ -149,18 +156,26 @@ def _not_read(path: Path, files: Iterable[Path]) -> Problem | None:
     return None
 
 
-def not_read(files: Iterable[Path]) -> list[Problem]:
-    """A problem for each format that some of the files have, of those that are known by name alone."""
+def not_read(files: Iterable[Path]) -> tuple[list[Problem], list[Problem]]:
+    """A problem for each format that some of the files have, of those that are known by name alone; and one of those
+    that have none that is known, but for YAML, which settings are written in."""
     found: dict[str, list[tuple[Path, str]]] = defaultdict(list)
+    unknown = []
     for file in files:
         if told := known_by_name(file):
             found[told[0]].append((file, told[1]))
+        elif file.suffix.lower() not in (".yaml", ".yml"):
+            unknown.append(file)
     problems = []
     for name, own in found.items():
         more = f" (and {len(own) - 1:,} more files)" if len(own) > 1 else ""
         message = f"looks like {name}, which is not read{more}"
         problems.append(Problem(str(own[0][0]), message, f"export it as {own[0][1]}"))
-    return problems
+    if not unknown:
+        return problems, []
+    more = f" (and {len(unknown) - 1:,} more files)" if len(unknown) > 1 else ""
+    remedy = f"if it holds labels, export them as one of these: {listed(module.NAME for module in FORMATS)}"
+    return problems, [Problem(str(unknown[0]), f"has no format that is known{more}", remedy, "note")]
 
 
 def _merged(folder: Path, documents: list[Document]) -> Document:

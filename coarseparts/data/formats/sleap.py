@@ -57,11 +57,11 @@ def read(path: Path) -> Document:
     names = {id(skeleton): skeleton.name or NAMELESS for skeleton in labels.skeletons}
     for skeleton in labels.skeletons:
         builder.category(names[id(skeleton)], skeleton.node_names)
-    sequences = {id(video): _sequence(video) for video in labels.videos}
-    apart = told_apart([plain_path(name) for files in sequences.values() for name in files])
+    paths = {id(video): [plain_path(name) for name in _sequence(video)] for video in labels.videos}
+    apart = told_apart([path for own in paths.values() for path in own])
+    names_of = {video: [apart[path] for path, _ in own] for video, own in paths.items()}
     for frame in labels.labeled_frames:
-        files = sequences.get(id(frame.video), [])
-        image = builder.image(_image(frame, files, apart, builder), _size(frame.video))
+        image = builder.image(_image(frame, names_of.get(id(frame.video), []), builder), _size(frame.video))
         if image is not None:
             _add(frame, image, labelled, names, builder)
     return builder.document(_mirror(labels))
@@ -135,11 +135,11 @@ def _source(video: Any) -> Any:
     return video
 
 
-def _image(frame: Any, files: list[str], apart: dict[str, str], builder: DocumentBuilder) -> str:
-    """What a frame's image is called: its file, of the ``files`` of its video, or of a film FILM_frame_000012.png, as
-    sleap-io writes frames out."""
-    if 0 <= frame.frame_idx < len(files):
-        return apart[plain_path(files[frame.frame_idx])[0]]
+def _image(frame: Any, names: list[str], builder: DocumentBuilder) -> str:
+    """What a frame's image is called: as the ``names`` of its video's images say, or of a film FILM_frame_000012.png,
+    as sleap-io writes frames out."""
+    if 0 <= frame.frame_idx < len(names):
+        return names[frame.frame_idx]
     film = plain_path(str(_source(frame.video).filename))[0].rpartition("/")[2].rpartition(".")[0]
     told = "frames are of films: expected as images called FILM_frame_000012.png, after the frame's number"
     builder.pass_over(told, "write the labelled frames out as images of these names")
@@ -198,11 +198,11 @@ def _owner(figure: Any, instances: list[Any]) -> Any:
 
 def _keypoints(instance: Any, builder: DocumentBuilder) -> Keypoints:
     found: Keypoints = {}
-    for name, point in zip(instance.skeleton.node_names, instance.points, strict=True):
-        x, y = (finite(float(number)) for number in point["xy"])
-        if x is None or y is None:
+    places, seen = instance.points["xy"].tolist(), instance.points["visible"].tolist()
+    for name, (x, y), visible in zip(instance.skeleton.node_names, places, seen, strict=True):
+        if finite(x) is None or finite(y) is None:
             continue
-        if point["visible"]:
+        if visible:
             found[name] = (x, y, 2)
         else:
             builder.pass_over("keypoints are marked as not visible: they count as absent, as in SLEAP")

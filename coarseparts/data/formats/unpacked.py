@@ -36,14 +36,26 @@ def is_archive(path: Path) -> bool:
     return path.is_file() and zipfile.is_zipfile(path)
 
 
+def files_in(path: Path) -> dict[str, int]:
+    """The bytes of each file of a zip archive. Raises OSError and zipfile.BadZipFile."""
+    with zipfile.ZipFile(path) as archive:
+        return {entry.filename: entry.file_size for entry in _entries(archive)}
+
+
+def _entries(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    return [entry for entry in entries if not entry.filename.startswith(_NO_FILE)]
+
+
 @contextmanager
-def unpacked(path: Path) -> Iterator[Path]:
-    """A folder, which is gone afterwards, with the files of a zip archive. Raises BadInput with everything in it that
-    leads out of that folder, is a link, encrypted or damaged, and where it is too large."""
+def unpacked(path: Path, within: Path | None = None) -> Iterator[Path]:
+    """A folder, ``within`` another one or that for temporary files, with the files of a zip archive; gone afterwards,
+    unless it was moved. Raises BadInput with everything in it that leads out of that folder, is a link, encrypted or
+    damaged, and where it is too large."""
+    made = tempfile.TemporaryDirectory(prefix="coarseparts-", dir=within, ignore_cleanup_errors=True)
     try:
-        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="coarseparts-") as folder:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            entries = [entry for entry in entries if not entry.filename.startswith(_NO_FILE)]
+        with made as folder, zipfile.ZipFile(path) as archive:
+            entries = _entries(archive)
             if problems := _problems(path, entries):
                 raise BadInput(capped(problems))
             for entry in entries:

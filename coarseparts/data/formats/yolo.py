@@ -6,6 +6,7 @@ A line is a class and a box (centre, width, height); or a class, a box and keypo
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ REMEDY = "export again as YOLO with images, or copy them into its folder images:
 
 MOST_BYTES = 20_000_000
 """Bytes of a file of labels, and of a list of names."""
+
+_COMMAS = re.compile(r"-?\d+(,\d+([eE][+-]?\d+)?)?")
+"""A number with a comma for its decimal point, or a whole one."""
 
 BEYOND = 2.0
 """A share of the image beyond which it is no share: a little outside is usual."""
@@ -202,9 +206,20 @@ class _Lines:
             if image is None or not line.strip():
                 continue
             try:
-                self._add(image, size, line.split())
+                self._add(image, size, self._words(line))
             except ValueError as error:
                 self._builder.say(f"line {number}: {error}", "correct the line, or export again", file=labels)
+
+    def _words(self, line: str) -> list[str]:
+        """What stands in a line, decimal commas as points. Raises ValueError where its numbers are parted by something
+        else than spaces."""
+        words = line.split()
+        if "," in line and all(_COMMAS.fullmatch(word) for word in words):
+            self._builder.pass_over("lines have decimal commas, which are read as points")
+            return [word.replace(",", ".") for word in words]
+        if between := next((sign for sign in ";," if sign in line), None):
+            raise ValueError(f"its numbers are parted by {between!r}, expected spaces")
+        return words
 
     def _add(self, image: int, size: tuple[int, int], words: list[str]) -> None:
         """Adds the object of a line. Raises ValueError."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageColor
 
-from coarseparts.data.images import opened
+from coarseparts.data.images import opened_mask
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import listed
 
@@ -85,7 +85,7 @@ def palette_of(files: Sequence[Path]) -> Palette | None:
     found, border = Counter[Colour](), Counter[Colour]()
     for file in files:
         try:
-            with opened(file) as image:
+            with opened_mask(file) as image:
                 whole = image.convert("RGBA")
         except BadInput:
             continue  # told by check

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +14,10 @@ import numpy as np
 from coarseparts.data.formats.index_names import index_names
 from coarseparts.data.formats.labelmap import Colours as Labelmap
 from coarseparts.data.formats.labelmap import names_of, read_labelmap, was_compressed
+from coarseparts.data.formats.mask_names import foreign, index_masks, labelme_s, without_part
 from coarseparts.data.formats.part_masks import JPEGS, OVERLAY
-from coarseparts.data.images import opened
+from coarseparts.data.images import opened_mask
+from coarseparts.data.namesakes import behind, ending_of
 from coarseparts.data.proposal.mask_colours import (
     Colours,
     Palette,
@@ -39,8 +41,8 @@ GLANCE, LOOKED_AT, COLOURED = 6, 300, 60
 FEW = 64
 """Values or colours that a mask has at most."""
 
-INSTANCES = "SegmentationObject"
-"""VOC's folder of masks in which a value is an object and no part."""
+INSTANCES = ("segmentationobject", "instance", "panoptic")
+"""How folders of masks begin in which a value is an object and no part: VOC's, KITTI's, COCO's."""
 
 _SAYS_MASK = ("mask", "segment", "silhouette", "seg_", "matte")
 
@@ -65,20 +67,45 @@ class Masks:
     colours: Colours | None = None
 
 
-def find_masks(folders: Mapping[Path, Sequence[Path]]) -> tuple[list[Masks], list[Path], list[str]]:
-    """The folders of masks among those of images, as far as photographs of their stems are there; the folders of
-    photographs; and what was passed over, in words."""
+def find_masks(
+    folders: Mapping[Path, Sequence[Path]], arrays: Mapping[Path, Sequence[Path]]
+) -> tuple[list[Masks], list[Path], list[str]]:
+    """The folders of masks among those of images and of NumPy's ``arrays``, as far as photographs of their stems are
+    there; the folders of photographs; and what was passed over, in words."""
     beside = {
-        folder: [file for file in files if file.stem.lower().endswith(_BESIDE)] for folder, files in folders.items()
+        folder: [
+            *_beside_others(folder, files),
+            *(file for file in arrays.get(folder, ()) if file.stem.lower().endswith(_BESIDE)),
+        ]
+        for folder, files in folders.items()
     }
     folders = {folder: [file for file in files if file not in beside[folder]] for folder, files in folders.items()}
     folders = {folder: files or beside.pop(folder) for folder, files in folders.items()}
+    said: list[str] = []
+    for folder, files in folders.items():
+        if len(own := index_masks(files)) < len(files):
+            said.append(f"{folder}: the index masks are used, {len(files) - len(own)} other files are passed over")
+            folders[folder] = own
     kinds = {folder: kind_of(folder, files) for folder, files in folders.items()}
+    for folder, files in arrays.items():
+        own = [file for file in files if file not in beside.get(folder, ())]
+        if own and (folder in folders or kind_of(folder, own) == "photographs"):
+            said.append(f"{folder} holds {len(own)} arrays that are no masks, or lie among images, and are passed over")
+        elif own:
+            folders[folder], kinds[folder] = own, kind_of(folder, own)
+    painted = Counter(
+        folder.parent for folder, kind in kinds.items() if kind == "colours" and _is_painted(folders[folder])
+    )
+    for folder, kind in kinds.items():
+        if kind == "colours" and painted[folder.parent] > 1 and _is_painted(folders[folder]):
+            kinds[folder] = "figures"  # a part in a colour of its own
+    if made := [folder for folder, files in folders.items() if labelme_s([file.name for file in files])]:
+        said.append(f"{made[0]} (and {len(made) - 1} more) is what labelme makes of a JSON: name those instead")
     photographs = [folder for folder, kind in kinds.items() if kind == "photographs"]
     stems = {folder: {file.stem for file in folders[folder]} for folder in photographs}
     found: list[Masks] = []
-    said: list[str] = []
-    for folder, files in beside.items():
+    for folder, every in beside.items():
+        files = index_masks(every)
         if folder in stems and files and (kind := kind_of(folder, files)) != "photographs":
             _add(_masks_of(folder, kind, files, {folder: stems[folder]}), found, said)
     together: dict[Path, list[Path]] = {}
@@ -88,17 +115,23 @@ def find_masks(folders: Mapping[Path, Sequence[Path]]) -> tuple[list[Masks], lis
     of_photographs: set[Path] = set()
     for parent, own in together.items():
         of_folders = _photographs_of_folders(own, stems)
-        names = tuple(sorted({file.stem for folder in own for file in folders[folder]}))
-        if of_folders is not None and len(names) > 1:
+        counts = Counter(_without(folder.name, file.stem) for folder in own for file in folders[folder])
+        names = tuple(sorted(counts))
+        if of_folders is not None and len(names) > 1 and sum(n > 1 for n in counts.values()) * 2 >= len(names):
             of_photographs.add(parent)
             found.append(Masks(parent, of_folders, "part_masks", names))
+    found += _beside_their_photographs(photographs, folders)
     of_parts = {
         parent: own
         for parent, own in together.items()
         if parent not in of_photographs and _are_parts(own, folders, kinds)
     }
     for parent, own in of_parts.items():
-        files = [file for folder in own for file in folders[folder]]
+        files = [
+            file.with_name(without_part(file.stem, folder.name) + file.suffix)
+            for folder in own
+            for file in folders[folder]
+        ]
         names = tuple(folder.name for folder in own)
         of = _photographs_of(files, stems)
         found += [Masks(parent, images, "part_masks", names, 0, suffix) for images, suffix in of]
@@ -118,6 +151,20 @@ def find_masks(folders: Mapping[Path, Sequence[Path]]) -> tuple[list[Masks], lis
         for folder in like
     ]
     return found, [folder for folder in photographs if folder not in like], _summed(said)
+
+
+def _beside_others(folder: Path, files: Sequence[Path]) -> list[Path]:
+    """Those of the files of a folder that are masks of others by their names: with an ending that says so, or with one
+    that half of the others have, and look like masks."""
+    said = [file for file in files if file.stem.lower().endswith(_BESIDE)]
+    if said:
+        return said
+    stems = {file.stem for file in files}
+    ends = {file: end for file in files if (end := behind(file.stem, stems, longer=True))}
+    ends |= {file: end for file in ends if (end := behind(file.stem, stems - {one.stem for one in ends}))}
+    count = Counter(ends.values())
+    found = [file for file, end in ends.items() if count[end] > 1 and count[end] * 2 >= len(files) - len(ends)]
+    return found if found and kind_of(folder, found) != "photographs" else []
 
 
 _OF_NONE = "holds masks of no photograph that is there, and is passed over"
@@ -181,23 +228,44 @@ def _are_parts(own: Sequence[Path], folders: Mapping[Path, Sequence[Path]], kind
     """Whether folders beside each other are of a part each: two or more, of the same photographs, and nothing else."""
     parent = own[0].parent
     others = [folder for folder in folders if (folder == parent or folder.parent == parent) and folder not in own]
-    names = [{file.stem for file in folders[folder]} for folder in own]
+    names = [{without_part(file.stem, folder.name) for file in folders[folder]} for folder in own]
     shared = Counter(stem for each in names for stem in each)
     return len(own) > 1 and not others and sum(n > 1 for n in shared.values()) >= len(shared) / 2
 
 
 def _photographs_of_folders(own: Sequence[Path], stems: Mapping[Path, Collection[str]]) -> Path | None:
-    """The folder of the photographs after whose stems most of some folders are named; None where there is none, and
-    where the folders lie among the photographs."""
-    for images, names in stems.items():
-        if images != own[0].parent and sum(folder.name in names for folder in own) * 2 > len(own):
-            return images
-    return None
+    """The folder of the photographs after whose stems most of some folders are named; None where there is none."""
+    named = (images for images, names in stems.items() if sum(folder.name in names for folder in own) * 2 > len(own))
+    return next(named, None)
+
+
+def _beside_their_photographs(photographs: Sequence[Path], folders: Mapping[Path, Sequence[Path]]) -> list[Masks]:
+    """The masks in folders beside each other that hold a photograph each, and files of masks called after parts."""
+    together: dict[Path, list[Path]] = defaultdict(list)
+    for folder in photographs:
+        together[folder.parent].append(folder)
+    found = []
+    for parent, own in together.items():
+        of_name: dict[str, list[Path]] = defaultdict(list)
+        for file in (file for folder in own for file in folders[folder]):
+            of_name[file.stem].append(file)
+        several = {name: files for name, files in of_name.items() if 1 < len(files) <= len(own)}
+        if len(several) > FEW:
+            continue
+        names = [name for name, files in several.items() if kind_of(files[0].parent, files) == "figures"]
+        if len(names) > 1 and all(sum(file.stem not in names for file in folders[folder]) == 1 for folder in own):
+            found.append(Masks(parent, parent, "part_masks", tuple(sorted(names))))
+    return found
+
+
+def _without(photograph: str, name: str) -> str:
+    """What a mask's stem has behind that of its photograph, if it begins so."""
+    return (behind(name, (photograph,)) and name[len(photograph) + 1 :]) or name
 
 
 def kind_of(folder: Path, files: Sequence[Path]) -> Kind:
     """What a folder of images holds, from a glance at some: photographs unless all of them look like masks."""
-    if folder.name == INSTANCES:
+    if folder.name.lower().startswith(INSTANCES):
         return "instances"
     named = any(word in folder.name.lower() for word in _SAYS_MASK)
     colours, _ = read_labelmap(folder, names_of(folder))
@@ -205,6 +273,12 @@ def kind_of(folder: Path, files: Sequence[Path]) -> Kind:
     if not glance or "photographs" in glance:
         return "photographs"
     return "colours" if "colours" in glance else "indices" if "indices" in glance else "figures"
+
+
+def _is_painted(files: Sequence[Path]) -> bool:
+    """Whether masks have one colour, on black or transparent, that no list names."""
+    palette = None if names_of(files[0].parent) else palette_of(_some(files, GLANCE))
+    return palette is not None and palette.background == (0, 0, 0) and len(palette.parts) == 1
 
 
 def _some(files: Sequence[Path], count: int) -> list[Path]:
@@ -217,7 +291,7 @@ def _look(file: Path, named: bool, labelled: Labelmap) -> Kind | None:
     if file.suffix.lower() in JPEGS and not labelled:
         return "photographs"
     try:
-        with opened(file) as image:
+        with opened_mask(file) as image:
             if image.mode in ("RGB", "RGBA") or (image.mode == "P" and labelled):
                 colours = image.convert("RGB").getcolors(FEW)
                 if colours is None:
@@ -227,6 +301,8 @@ def _look(file: Path, named: bool, labelled: Labelmap) -> Kind | None:
                 return "figures" if grey and {c[0] for _, c in colours} <= {0, 255} else "colours"  # type: ignore[index]
             if image.mode not in ("P", "L", "1", "I", "I;16", "LA"):
                 return "photographs"
+            if image.mode == "LA" and (np.asarray(image.getchannel("A")) < 128).any():
+                return "figures"
             values = np.unique(np.asarray(image.convert("L") if image.mode == "LA" else image))
     except BadInput:
         return None
@@ -239,13 +315,20 @@ def _masks_of(
     folder: Path, kind: Kind, files: Sequence[Path], stems: Mapping[Path, Collection[str]]
 ) -> list[Masks] | str:
     """A folder of masks with each folder of its photographs; in words, why it is passed over."""
+    if (why := foreign([file.stem for file in files])) is not None:
+        return f"{folder} holds masks that are {why[0]}, passed over: {why[1]}"
     of = _photographs_of(files, stems)
     if not of:
         return f"{folder} {_OF_NONE}"
+    if kind != "figures":  # which may be parts, of another ending each
+        files = [file for file in files if file.stem.endswith(of[0][1])]
+        kind = kind_of(folder, files)
     key: Literal["part_masks", "masks"] = "part_masks"
     parts, indices = names_of(folder), 0
     if kind == "figures":
         ends = _ends(files, {stem for images, _ in of for stem in stems[images]})
+        if ends is None:
+            return f"{folder} holds masks with another ending for each file, which names no part, and is passed over"
         if len(ends) > 1:
             return [Masks(folder, images, key, tuple(ends)) for images, _ in of]
         key, parts = "masks", ()
@@ -272,7 +355,7 @@ def _indices(files: Sequence[Path]) -> set[int]:
     found = {0}
     for file in _some(files, LOOKED_AT):
         try:
-            with opened(file) as image:
+            with opened_mask(file) as image:
                 values = np.asarray(image)
         except BadInput:
             continue
@@ -286,9 +369,15 @@ def _photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]]
     alike the nearest ones count."""
     left = [file.stem for file in _some(files, LOOKED_AT)]
     name, few = files[0].parent.name, len(left) // 10
+    stems = {folder: _without_ending(own, left) for folder, own in stems.items()}
     near = {folder: len(Path(os.path.commonpath([folder, files[0].parent])).parts) for folder in stems}
-    own = sorted(stems, key=lambda folder: (folder.name != name, -near[folder]))  # of equal ones the namesake
-    matched = {folder: {each for each in left if _end(each, stems[folder]) is not None} for folder in own}
+
+    def otherwise_called(folder: Path) -> tuple[bool, int]:
+        rank = 0 if folder.name == name else 1 if name.startswith(folder.name) or name.endswith(folder.name) else 2
+        return split_of(folder) != split_of(files[0].parent), rank
+
+    own = sorted(stems, key=lambda folder: (otherwise_called(folder), -near[folder]))  # of equal ones the namesake
+    matched = {folder: {each for each in left if behind(each, stems[folder]) is not None} for folder in own}
 
     def has_namesakes_nearer(folder: Path) -> bool:
         others = (matched[folder] & matched[other] for other in own if near[other] > near[folder])
@@ -298,7 +387,7 @@ def _photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]]
     found: list[tuple[Path, str]] = []
     while own and left:
         ends = {
-            folder: {each: end for each in left if (end := _end(each, stems[folder])) is not None} for folder in own
+            folder: {each: end for each in left if (end := behind(each, stems[folder])) is not None} for folder in own
         }
         best = max(own, key=lambda folder: len(ends[folder]))
         if len(ends[best]) <= (0 if found else few):
@@ -309,15 +398,18 @@ def _photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]]
     return [(folder, suffix) for folder, suffix in found if suffix == found[0][1]]
 
 
-def _end(name: str, stems: Collection[str]) -> str | None:
-    """What a mask's stem has behind the photograph's; None where no photograph's stem begins it so that "_", "-" or "."
-    follows."""
-    if name in stems:
-        return ""
-    return next((name[i:] for i in range(len(name) - 1, 0, -1) if name[i] in "_-." and name[:i] in stems), None)
+def _without_ending(stems: Collection[str], names: Sequence[str]) -> Collection[str]:
+    """The stems of photographs, without what all have behind them where masks lack it."""
+    if any(behind(name, stems) is not None for name in names):
+        return stems
+    end = ending_of(stems, names)
+    return {stem.removesuffix(end) for stem in stems}
 
 
-def _ends(files: Sequence[Path], stems: Collection[str]) -> list[str]:
-    """The names of parts with which the stems of masks end, where they are several of each photograph."""
-    ends = Counter(end for file in files if (end := _end(file.stem, stems)))
-    return [end[1:] for end in sorted(ends)] if len(ends) > 1 and len(files) > 1.5 * max(ends.values()) else []
+def _ends(files: Sequence[Path], stems: Collection[str]) -> list[str] | None:
+    """The names of parts with which the stems of masks end, where they are several of each photograph; None where
+    hardly two end alike."""
+    ends = Counter(end for file in files if (end := behind(file.stem, stems)))
+    if len(ends) < 2 or len(files) <= 1.5 * max(ends.values()):
+        return []
+    return [end[1:] for end in sorted(ends)] if sum(n > 1 for n in ends.values()) * 2 > len(ends) else None

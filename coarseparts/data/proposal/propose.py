@@ -12,15 +12,19 @@ import numpy as np
 from pydantic import ValidationError
 
 from coarseparts.data.dataset_file import DatasetFile, describe
+from coarseparts.data.formats.coco import read_coco
 from coarseparts.data.formats.spelling import plain
 from coarseparts.data.images import probe
+from coarseparts.data.proposal.mask_choice import one_of_each
 from coarseparts.data.proposal.mask_colours import named_colours
 from coarseparts.data.proposal.mask_folders import Masks, find_masks, with_names
 from coarseparts.data.proposal.part_names import Drawn, drawn_categories, mirrored
 from coarseparts.data.proposal.proposed_sources import ProposedSource, proposed_sources
 from coarseparts.data.proposal.survey import Survey, survey
+from coarseparts.data.proposal.unpacking import unpacked_beside
 from coarseparts.data.record import Record
 from coarseparts.data.records import Contents, read_contents
+from coarseparts.data.sources import joined, read_source
 from coarseparts.system.documents import dump_yaml
 from coarseparts.system.files import write_whole
 from coarseparts.system.problems import BadInput, Problem, capped, unwritable
@@ -69,40 +73,67 @@ def refuse_existing(files: Sequence[Path]) -> None:
 
 
 def propose(paths: Sequence[Path], out: Path, parts: tuple[str, ...] = ()) -> Proposal:
-    """A dataset file ``out`` of what lies at ``paths``. ``parts``: their names, where the user gives them; of
-    masks in colours with these (head=#ff0000).
+    """A dataset file ``out`` of what lies at ``paths``; where no photographs belong to it, archives that hold
+    images are unpacked beside it. ``parts``: their names, where the user gives them; of masks in colours with these
+    (head=#ff0000).
 
     Raises BadInput for what cannot be read or is none of these, and where nothing names a part.
     """
     refuse_existing([out])
-    found = survey([Path(os.path.abspath(path)) for path in paths])
-    masks, photographs, said = find_masks(found.folders)
-    drawn = drawn_categories(found.exports)
-    masks = with_names(masks, parts, drawn.parts, said)
+    paths = [Path(os.path.abspath(path)) for path in paths]
+    try:
+        there = _there(paths, parts)
+    except BadInput:
+        paths, unpacked = unpacked_beside(paths, out)
+        if not unpacked:
+            raise
+        there = _there(paths, parts)
+        there.said[:0] = unpacked
+    found, base = there.survey, Path(os.path.abspath(out)).parent
+    assumed = [_recognised(source, base) for source in there.sources] + there.said
+    assumed += [_passed_over(path, told) for path, told in found.passed_over.items()]
+    assumed += [readable(f"{one} says the same as {other}, and is passed over") for one, other in found.twice.items()]
+    assumed += [readable(f"{told.file} {told.message}, and passed over; {told.remedy}") for told in found.not_read]
     parts, _ = named_colours(parts)
+    names = _part_names(paths, parts, there.drawn, there.masks, assumed, found.told)
+    keys: dict[str, Any] = {"parts": list(names)}
+    if pairs := mirrored(names):
+        keys["mirror"] = [list(pair) for pair in pairs]
+        assumed.append(f"parts swap on a flip: {_told(pairs)}")
+    dataset = _dataset(out, keys, there.sources)
+    contents = read_contents(dataset)
+    _add_keypoint_pairs(keys, found, contents, assumed)
+    keys["size"] = _size(contents.records, assumed)
+    proposal = Proposal(out, keys, assumed=assumed)
+    keys["sources"] = list(_divided(there.sources, contents.records, dataset, proposal))
+    return proposal
+
+
+@dataclass(frozen=True)
+class _There:
+    """What lies at some paths: labels, masks and photographs; which of them belong together; what was ``said``."""
+
+    survey: Survey
+    masks: list[Masks]
+    drawn: Drawn
+    sources: list[ProposedSource]
+    said: list[str]
+
+
+def _there(paths: Sequence[Path], parts: tuple[str, ...]) -> _There:
+    """Raises BadInput where no photographs belong to what is there."""
+    found = survey(paths)
+    masks, photographs, said = find_masks(found.folders, found.arrays)
+    drawn = drawn_categories(found.exports)
+    stems = {folder: {file.stem for file in found.folders[folder]} for folder in photographs}
+    masks = one_of_each(with_names(masks, parts, drawn.parts, said), stems, said)
     sources = proposed_sources(found.exports, masks, {folder: found.folders[folder] for folder in photographs})
     if not sources:
         seen = f"; there are {sum(map(len, found.folders.values())):,} images" if found.folders else ""
         message = f"nothing here is an export of labels or a folder of masks that belongs to photographs{seen}"
         remedy = "name the export or the folder of the masks, too"
         raise BadInput([Problem(listed(map(str, paths)), "; ".join([message, *said]), remedy), *capped(found.told)])
-    base = Path(os.path.abspath(out)).parent
-    assumed = [_recognised(source, base) for source in sources] + said
-    assumed += [_passed_over(path, told) for path, told in found.passed_over.items()]
-    assumed += [readable(f"{one} says the same as {other}, and is passed over") for one, other in found.twice.items()]
-    assumed += [readable(f"{told.file} {told.message}, and passed over; {told.remedy}") for told in found.not_read]
-    names = _part_names(paths, parts, drawn, masks, assumed, found.told)
-    keys: dict[str, Any] = {"parts": list(names)}
-    if pairs := mirrored(names):
-        keys["mirror"] = [list(pair) for pair in pairs]
-        assumed.append(f"parts swap on a flip: {_told(pairs)}")
-    dataset = _dataset(out, keys, sources)
-    contents = read_contents(dataset)
-    _add_keypoint_pairs(keys, found, contents, assumed)
-    keys["size"] = _size(contents.records, assumed)
-    proposal = Proposal(out, keys, assumed=assumed)
-    keys["sources"] = list(_divided(sources, contents.records, proposal))
-    return proposal
+    return _There(found, masks, drawn, sources, said)
 
 
 def _passed_over(path: Path, told: Sequence[Problem]) -> str:
@@ -225,7 +256,9 @@ def _side(record: Record) -> float:
     return 0.0 if box is None else float(max(box[2] - box[0], box[3] - box[1]))
 
 
-def _divided(sources: Sequence[ProposedSource], records: Sequence[Record], proposal: Proposal) -> list[dict[str, Any]]:
+def _divided(
+    sources: Sequence[ProposedSource], records: Sequence[Record], dataset: DatasetFile, proposal: Proposal
+) -> list[dict[str, Any]]:
     """The sources as the file has them. Where none is for validation, each train source that has images chosen for it
     is divided in two, by lists; a photograph that two sources name is in one split alone."""
     done: list[dict[str, Any]] = []
@@ -233,6 +266,9 @@ def _divided(sources: Sequence[ProposedSource], records: Sequence[Record], propo
     val = _for_validation(sources, records, proposal.assumed)
     for i, source in enumerate(sources):
         own = {r.image: "parts" in r.has for r in records if r.source == i and r.image is not None}
+        if any(other is not source and other.images == source.images for other in sources):  # of which it shares some
+            said = read_source(dataset, i, read_coco).said
+            own = {source.images / name: any(one.has_parts for one in joined(*said[name])) for name in said}
         if not val & own.keys() or source.split != "train":
             done.append({"split": source.split} | _keys(source, base))
             continue

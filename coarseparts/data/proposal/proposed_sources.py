@@ -51,16 +51,21 @@ def proposed_sources(
     """A source for each folder of photographs and split: with the labels that name them, with the masks of their stems,
     or with none. Raises BadInput for exports of which no photograph is there."""
     sources: dict[tuple[Path, str], ProposedSource] = {}
+    problems, more = [], list[ProposedSource]()
     for one in map(_above, masks):
         split = split_of(one.images) or split_of(one.folder) or "train"
         source = sources.setdefault((one.images, split), ProposedSource(one.images, split))
-        source.masks += [one] if one not in source.masks else []
-    problems, more = [], list[ProposedSource]()
+        if one in source.masks:
+            continue
+        if any(other.key == one.key for other in source.masks):  # of other photographs
+            source = ProposedSource(one.images, split)
+            more.append(source)
+        source.masks.append(one)
     for export in exports:
         own = _photographs_of(export, photographs)
         if not own:
             message = f"none of the {len(export.document.images)} photographs that it names is there"
-            remedy = "name their folder, too; unpack them where they are in an archive"
+            remedy = "name their folder, too; or the archive in which they are, which is unpacked then"
             problems.append(Problem(str(export.path), message, remedy))
         for split, images in own.items():
             images = _within(images, [key[0] for key in sources if key[1] == split])

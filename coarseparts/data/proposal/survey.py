@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
+from coarseparts.data.arrays import ARRAYS
 from coarseparts.data.formats import deeplabcut, labelme, yolo, yolo_layout
 from coarseparts.data.formats.document import Document, contents_of
 from coarseparts.data.formats.document_builder import head
+from coarseparts.data.formats.known_by_name import UNREAD
 from coarseparts.data.formats.registry import FORMATS, MOST_FILES, SUFFIXES, not_read, read_export
 from coarseparts.data.formats.unpacked import is_archive
 from coarseparts.data.images import list_images
@@ -28,9 +30,6 @@ SPLITS = {
 
 TOGETHER = (labelme, deeplabcut)
 """Formats whose files in several folders are one export."""
-
-_UNREAD = (".h5", ".hdf5", ".ndjson", ".jsonl")
-"""How other files end that may be labels."""
 
 _WORDS = re.compile("[_.-]")
 
@@ -52,21 +51,28 @@ class Export:
 @dataclass
 class Survey:
     """What was found: ``exports``; ``folders``: the files that are images by their names, by the folder in which they
-    lie directly; ``passed_over``: archives and exports in which there are no labels that can be used, with what was
-    said of each; ``twice``: exports that say what another one says, by their paths; ``not_read``: files of formats that
-    are known by name alone."""
+    lie directly, and ``arrays``: those that NumPy saved; ``passed_over``: archives and exports in which there are no
+    labels that can be used, with what was said of each; ``twice``: exports that say what another one says, by their
+    paths; ``not_read``: files of formats that are known by name alone; ``unknown``: of no known format."""
 
     exports: list[Export] = field(default_factory=list)
     folders: dict[Path, list[Path]] = field(default_factory=dict)
+    arrays: dict[Path, list[Path]] = field(default_factory=dict)
     passed_over: dict[Path, list[Problem]] = field(default_factory=dict)
     twice: dict[Path, Path] = field(default_factory=dict)
     not_read: list[Problem] = field(default_factory=list)
+    unknown: list[Problem] = field(default_factory=list)
 
     @property
     def told(self) -> list[Problem]:
         """What may be why labels were not found: errors and notes of what was read, and what was not."""
         said = [problem for own in self.passed_over.values() for problem in own]
-        return [*self.not_read, *said, *(problem for export in self.exports for problem in export.document.problems)]
+        return [
+            *self.not_read,
+            *self.unknown,
+            *said,
+            *(problem for export in self.exports for problem in export.document.problems),
+        ]
 
 
 def survey(paths: Sequence[Path]) -> Survey:
@@ -109,7 +115,7 @@ def survey(paths: Sequence[Path]) -> Survey:
             found.passed_over[path] = document.problems
     if problems:
         raise BadInput(problems)
-    found.not_read = not_read(unknown)
+    found.not_read, found.unknown = not_read(unknown)
     if not found.folders:
         for parent in {path if path.is_dir() else path.parent for path in exports}:
             _add_images(found, list(_files(parent)))
@@ -150,13 +156,14 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _add_images(found: Survey, files: Sequence[Path]) -> None:
-    for file in files:
-        if file.name.lower().endswith(IMAGES):
-            own = found.folders.setdefault(file.parent, [])
-            if file not in own[-1:]:
-                own.append(file)
-    for folder, own in found.folders.items():
-        found.folders[folder] = list(dict.fromkeys(own))
+    for suffixes, by_folder in ((IMAGES, found.folders), (ARRAYS, found.arrays)):
+        for file in files:
+            if file.name.lower().endswith(suffixes):
+                own = by_folder.setdefault(file.parent, [])
+                if file not in own[-1:]:
+                    own.append(file)
+        for folder, own in by_folder.items():
+            by_folder[folder] = list(dict.fromkeys(own))
 
 
 def _refuse_others(file: Path) -> None:
@@ -195,9 +202,7 @@ def _exports_below(folder: Path, files: Sequence[Path], unknown: list[Path]) -> 
             found[file] = split
         else:
             unknown.append(file)
-    unknown += [
-        file for file in files if file.name.lower().endswith(_UNREAD) and file.with_suffix(".csv") not in labels
-    ]
+    unknown += [file for file in files if file.name.lower().endswith(UNREAD) and file.with_suffix(".csv") not in labels]
     for (_, split), own in several.items():
         found[own[0] if len(own) == 1 else Path(os.path.commonpath([file.parent for file in own]))] = split
     return found

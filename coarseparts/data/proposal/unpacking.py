@@ -1,0 +1,64 @@
+"""Archives that hold their photographs: unpacked beside the dataset file, which has to name a folder."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from coarseparts.data.formats.unpacked import files_in, is_archive, unpacked
+from coarseparts.data.suffixes import IMAGES
+from coarseparts.system import limits
+from coarseparts.system.problems import BadInput, Problem, unwritable
+from coarseparts.system.text import readable
+
+
+def unpacked_beside(paths: Sequence[Path], out: Path) -> tuple[list[Path], list[str]]:
+    """The paths, in the place of each archive that holds images the folder of its name beside ``out`` with its files,
+    made where it is not there already; and what was unpacked, in words. Raises BadInput where such a folder holds
+    something else, cannot be written, or the archive is one that ``unpacked`` refuses."""
+    found, said = [], []
+    for path in paths:
+        if not is_archive(path) or not _holds_images(path):
+            found.append(path)
+            continue
+        folder = Path(os.path.abspath(out)).parent / path.stem
+        if folder == path:
+            folder = folder.with_name(f"{path.name}-unpacked")
+        if os.path.lexists(folder):
+            _refuse_others(folder, path)
+        else:
+            _unpack(path, folder)
+        found.append(folder)
+        said.append(readable(f"{path} holds its photographs and is unpacked, as the folder {folder}"))
+    return found, said
+
+
+def _holds_images(path: Path) -> bool:
+    try:
+        return any(name.lower().endswith(IMAGES) for name in files_in(path))
+    except (zipfile.BadZipFile, OSError):
+        return False  # told where it is read
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    """Whole or not at all."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with unpacked(path, folder.parent) as there:
+            os.rename(there, folder)
+        folder.chmod(folder.parent.stat().st_mode & 0o777)
+    except OSError as error:
+        if limits.is_machines(error):
+            raise
+        raise unwritable(folder.parent, error, "choose another place by --out", folder.name) from error
+
+
+def _refuse_others(folder: Path, path: Path) -> None:
+    """Raises BadInput where a folder does not hold the files of an archive, each of its size."""
+    for name, size in files_in(path).items():
+        file = folder / name
+        if not file.is_file() or file.stat().st_size != size:
+            came = f"is there, and does not hold {readable(name)} as {readable(path)} does"
+            raise BadInput(Problem(str(folder), came, "move it away, or choose another place by --out"))
