@@ -210,8 +210,9 @@ def _to_largest(image: Image.Image) -> None:
 
 
 def probe(path: str | Path) -> tuple[int, int]:
-    """(width, height) as ``decode`` will return it, EXIF rotation applied, from the header alone. Raises BadInput."""
-    with opened(path) as image:
+    """(width, height) of a photograph, EXIF rotation applied, from the header alone; its own size where
+    ``read_photograph`` reads it at a reduced one. Raises BadInput."""
+    with opened(path, reduced=True) as image:
         _to_largest(image)
         width, height = image.size
         return (height, width) if orientation_of(image) >= 5 else (width, height)
@@ -220,7 +221,7 @@ def probe(path: str | Path) -> tuple[int, int]:
 def orientation(path: str | Path) -> int:
     """The EXIF orientation of an image, 1..8; from 5 on its sides change places. 1 where it cannot be read."""
     try:
-        with opened(path) as image:
+        with opened(path, reduced=True) as image:
             return orientation_of(image)
     except BadInput:
         return 1

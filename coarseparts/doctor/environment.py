@@ -25,11 +25,11 @@ def extras() -> dict[str, str]:
     """By extra: "installed", or the command that installs what is missing of it, and what that is."""
     needed: dict[str, list[str]] = {}
     for name, extra in _requirements():
-        if extra:
+        if extra and name != PACKAGE:
             needed.setdefault(extra, []).append(name)
     found = {}
     for extra, names in needed.items():
-        lacking = [name for name in names if name != PACKAGE and _version(name) == MISSING]
+        lacking = [name for name in names if _version(name) == MISSING]
         command = f"pip install '{PACKAGE}[{extra}]'"
         found[extra] = f"{command}  (lacks {', '.join(lacking)})" if lacking else "installed"
     return found

@@ -150,5 +150,7 @@ def in_words(rows: Sequence[tuple[Cell, str, float]]) -> list[str]:
         lines.append(f"{state:5s} {cell}{'' if math.isnan(seconds) else f', {duration(seconds)}'}")
     left = [seconds for _, state, seconds in rows if state == "open"]
     known = [s for s in left if not math.isnan(s)]
-    time = f"about {duration(sum(known))} on a machine with nothing else to do" if known else "nothing"
+    time = "how long they take is not known" if left else "nothing"
+    if known:
+        time = f"about {duration(sum(known))} on a machine with nothing else to do"
     return [*lines, f"{len(rows)} cells, {len(left)} to do: {time}"]

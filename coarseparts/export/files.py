@@ -34,6 +34,9 @@ ABOUT = "coarseparts.json"
 
 INT8 = "part_model_int8.onnx"
 
+GRAPHS = {ABOUT, INT8} | {f"{name}.{suffix}" for name in ("part_model", "with_labels") for suffix in ("onnx", "pt")}
+"""Names of graphs, and of what describes them: those that an earlier export left are of another model."""
+
 Runs = Callable[[Any], np.ndarray]
 
 
@@ -97,8 +100,11 @@ def export(
             about["files"][INT8] = {**about["files"]["part_model.onnx"], "difference": None, **facts}
         files[ABOUT] = json.dumps(about, indent=1).encode()
     try:
+        earlier = GRAPHS - files.keys() if (folder / ABOUT).is_file() else ()
         for name, content in files.items():
             write_whole(folder / name, content)
+        for name in earlier:
+            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise explained(Path(error.filename or folder), error) from error
     return Export(folder, tuple(folder / name for name in files), apart, small)

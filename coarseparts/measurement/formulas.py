@@ -24,15 +24,19 @@ Values = Mapping[str, float]
 
 Compute = Callable[[Values], float]
 
+Powers = tuple[int, int]
+"""Of a length and of degrees, in which a value is measured; (0, 0) of numbers, ratios, counts and colours."""
+
 
 @dataclass(frozen=True)
 class Formula:
     """``text`` as it was written; ``of(values)`` is nan where a value is missing, or a divisor 0. ``dimension``: the
-    power of a length that it is measured in, 0 of a ratio."""
+    power of a length that it is measured in, 0 of a ratio; ``degrees``: likewise that of an angle."""
 
     text: str
     of: Compute
     dimension: int
+    degrees: int = 0
 
 
 def parse(text: str, parts: tuple[str, ...], points: tuple[str, ...] = ()) -> Formula:
@@ -41,10 +45,11 @@ def parse(text: str, parts: tuple[str, ...], points: tuple[str, ...] = ()) -> Fo
     if len(text) > LONGEST:
         raise _refused(text, f"has {len(text):,} characters, expected at most {LONGEST}")
     reader = _Reader(text, parts, points)
-    of, dimension = reader.sum()
+    of, powers = reader.sum()
     if reader.here:
-        raise _refused(text, f"has {short(reader.here)} where an operator or the end was expected")
-    return Formula(text.strip(), of, dimension)
+        came = short(reader.here.removeprefix('"'))
+        raise _refused(text, f"has {came} where an operator or the end was expected")
+    return Formula(text.strip(), of, *powers)
 
 
 def distance(first: str, second: str) -> str:
@@ -59,7 +64,7 @@ def place(values: Values, name: str) -> tuple[float, float]:
 
 
 class _Reader:
-    """Reads a formula from left to right; each method returns what computes its piece, and its dimension."""
+    """Reads a formula from left to right; each method returns what computes its piece, and its powers."""
 
     def __init__(self, text: str, parts: tuple[str, ...], points: tuple[str, ...]):
         self.text, self.parts, self.places, self.depth = text, parts, (*parts, *points), 0
@@ -83,26 +88,29 @@ class _Reader:
             raise _refused(self.text, f"has {came} where {expected or 'a number, a part or a bracket'} was expected")
         return self.tokens.pop(0)
 
-    def sum(self) -> tuple[Compute, int]:
-        left, dimension = self.product()
+    def sum(self) -> tuple[Compute, Powers]:
+        left, powers = self.product()
         while self.here in ("+", "-"):
             sign = self.take()
-            right, other = self.product()
-            if other != dimension:
+            right, others = self.product()
+            if {powers, others} == {(0, 0), (0, 1)}:  # as in 180 - head.orientation
+                powers = others = (0, 1)
+            if others != powers:
                 raise _refused(self.text, "adds what is measured in different units")
             left = _both(left, right, sign)
-        return left, dimension
+        return left, powers
 
-    def product(self) -> tuple[Compute, int]:
-        left, dimension = self.value()
+    def product(self) -> tuple[Compute, Powers]:
+        left, powers = self.value()
         while self.here in ("*", "/"):
             sign = self.take()
-            right, other = self.value()
-            dimension += other if sign == "*" else -other
+            right, others = self.value()
+            by = 1 if sign == "*" else -1
+            powers = powers[0] + by * others[0], powers[1] + by * others[1]
             left = _both(left, right, sign)
-        return left, dimension
+        return left, powers
 
-    def value(self) -> tuple[Compute, int]:
+    def value(self) -> tuple[Compute, Powers]:
         token = self.take()
         if token == "(":
             self.depth += 1
@@ -114,7 +122,7 @@ class _Reader:
             return inner
         if token[0].isdigit() or (token[0] == "." and token != "."):
             number = float(token)
-            return (lambda values: number), 0
+            return (lambda values: number), (0, 0)
         if not token.startswith('"'):
             raise _refused(self.text, f"has {short(token)} where a number, a part or a bracket was expected")
         name = token[1:]
@@ -123,10 +131,10 @@ class _Reader:
         part = self.known(name, self.parts)
         self.take(".")
         trait = self.known(self.take().removeprefix('"'), TRAITS)
-        dimension = 2 if trait == "area" else int(trait in _LENGTHS)
-        return _named(f"{part}.{trait}"), dimension
+        length = 2 if trait == "area" else int(trait in _LENGTHS)
+        return _named(f"{part}.{trait}"), (length, int(trait == "orientation"))
 
-    def apart(self) -> tuple[Compute, int]:
+    def apart(self) -> tuple[Compute, Powers]:
         self.take("(")
         first = self.known(self.take().removeprefix('"'), self.places)
         self.take(",")
@@ -136,7 +144,7 @@ class _Reader:
         def of(values: Values) -> float:
             return math.dist(place(values, first), place(values, second))
 
-        return of, 1
+        return of, (1, 0)
 
     def known(self, name: str, names: tuple[str, ...]) -> str:
         if name not in names:

@@ -155,7 +155,7 @@ def _resolution(path: Path) -> tuple[float, float]:
     """Dots per inch across and down as a file states them, 0 where it does not; what a turned photograph says of its
     two directions is checked to be the same, so that the turn does not matter."""
     try:
-        with opened(path) as image:
+        with opened(path, reduced=True) as image:
             across, down = image.info.get("dpi", (0, 0))
             return float(across), float(down)
     except (OSError, ValueError, TypeError, ZeroDivisionError) as error:

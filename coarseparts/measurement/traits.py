@@ -100,8 +100,9 @@ def dimension_of(name: str, formulas: Sequence[Formula]) -> int:
 def unit_of(name: str, unit: str, formulas: Sequence[Formula]) -> str:
     """The unit of a value where lengths have ``unit``: "mm", "mm2", "deg", "0-255", "" of ratios and counts."""
     trait = name.rpartition(".")[2]
-    if power := dimension_of(name, formulas):
-        return unit if power == 1 else f"{unit}{power}"
-    if all(formula.text != name for formula in formulas):
-        return "deg" if trait == "orientation" else "0-255" if trait in COLOURS else ""
-    return ""
+    formula = next((each for each in formulas if each.text == name), None)
+    degrees = int(trait == "orientation") if formula is None else formula.degrees
+    powers = {unit: dimension_of(name, formulas), "deg": degrees}
+    if any(powers.values()):
+        return " ".join(each if power == 1 else f"{each}{power}" for each, power in powers.items() if power)
+    return "0-255" if formula is None and trait in COLOURS else ""

@@ -85,6 +85,8 @@ class Pace(NamedTuple):
 def seconds_of_em(task: Task, pace: Pace | None = None, settings: Settings | None = None) -> float:
     """About how many seconds EM and the stages before it take with ``settings``, by default the task's; nan without
     coarse images. No other method takes more optimizer steps of the part model."""
+    if not len(task.rows.coarse):
+        return math.nan
     pace, s = pace or Pace.of(task), settings or task.settings
     # The posterior is a little larger than the part model, and a label model's step infers before it learns.
     before = s.part_epochs * (task.part_steps * pace.supervised + pace.measured)

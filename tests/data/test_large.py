@@ -55,6 +55,18 @@ def test_its_own_size_is_the_upright_one(tmp_path: Path) -> None:
     assert found.size == (H, W) and found.array.shape == (W // 2, H // 2, 3)
 
 
+def test_shares_of_its_sides_are_placed_on_it(tmp_path: Path) -> None:
+    for below in ("images", "labels"):
+        (tmp_path / below).mkdir()
+    photograph(tmp_path / "images" / "a.jpg")
+    (tmp_path / "labels" / "a.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    (tmp_path / "data.yaml").write_text("names: [ant]\ntrain: images\n")
+    text = "parts: [head]\nsources:\n  - {split: train, images: images, labels: .}\n"
+    (tmp_path / "d.yaml").write_text(text)
+    (record,), _, _ = read_dataset(load_dataset_file(tmp_path / "d.yaml"))
+    assert record.load()[0].labels["box"].tolist() == [W / 8, H / 8, 3 * W / 8, 3 * H / 8]  # of the half that is read
+
+
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_other_formats_are_refused_with_the_option(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(BadInput, match=r"has 128x96 pixels, expected at most 3,072; .*--max-pixels"):

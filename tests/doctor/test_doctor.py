@@ -33,10 +33,11 @@ def test_the_command_tries_a_training_and_says_so_in_json(tmp_path: Path) -> Non
 
 def test_an_extra_that_is_missing_is_told_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = ["numpy>=1", "coarseparts-nowhere>=2; extra == 'onnx'", 'numpy; extra == "measure"']
+    lines.append("coarseparts[measure,onnx]; extra == 'all'")
     monkeypatch.setattr(environment, "requires", lambda name: lines)
     found = environment.extras()
     assert found["onnx"] == "pip install 'coarseparts[onnx]'  (lacks coarseparts-nowhere)"
-    assert found["measure"] == "installed"
+    assert found["measure"] == "installed" and "all" not in found  # which only names the others
 
 
 def test_what_is_wrong_is_a_problem_and_the_rest_is_told_all_the_same(

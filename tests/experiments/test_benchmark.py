@@ -141,6 +141,12 @@ def test_the_time_that_is_left_is_told_before_anything_is_done(opened: Any, tmp_
     assert (state, left) == ("done", "open") and usual == pytest.approx(seconds / 0.27)
 
 
+def test_a_time_that_nothing_tells_is_not_called_nothing() -> None:
+    cell = Cell(Conditions(8, "all", "random", 0), "fine-tuning", "")
+    assert benchmark.in_words([(cell, "open", float("nan"))])[-1] == "1 cells, 1 to do: how long they take is not known"
+    assert benchmark.in_words([(cell, "done", 3.0)])[-1] == "1 cells, 0 to do: nothing"
+
+
 def test_the_papers_numbers_and_the_pictures_stand_beside_ours(opened: Any, tmp_path: Path) -> None:
     cells = benchmark.plan(["em", "fine-tuning"], [8], ["all"], ["weights"], [0])
     results = benchmark.run(cells, tmp_path / "bench", opened[0], [])

@@ -258,6 +258,14 @@ def test_a_folder_of_other_things_is_left_alone(run: Path, tmp_path: Path) -> No
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_nothing_of_an_earlier_export_stays_beside_a_new_one(run: Path, tmp_path: Path) -> None:
+    export(run, "torchscript", tmp_path / "out")
+    for name in ("part_model.onnx", "part_model_int8.onnx", "notes.txt"):
+        (tmp_path / "out" / name).write_text("of a model before")
+    files = {file.name for file in export(run, "torchscript", tmp_path / "out").files}
+    assert {file.name for file in (tmp_path / "out").iterdir()} == files | {"notes.txt"}
+
+
 def test_an_unknown_format_and_a_folder_without_a_model_are_told(run: Path, tmp_path: Path) -> None:
     with pytest.raises(WrongArgument, match="did you mean 'onnx'"):
         export(run, "onx", tmp_path / "out")

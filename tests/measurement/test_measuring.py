@@ -92,6 +92,14 @@ def test_names_have_units_by_their_dimension():
     assert dimension_of("head.red", formulas) == 0
 
 
+def test_formulas_of_angles_are_degrees():
+    texts = {"180 - head.orientation": "deg", "head.orientation - tail.orientation": "deg"}
+    texts |= {"head.orientation / tail.orientation": "", "head.length / head.orientation": "mm deg-1"}
+    formulas = [parse(text, PARTS) for text in texts]
+    assert {text: unit_of(text, "mm", formulas) for text in texts} == texts
+    assert unit_of("head.red / 255", "mm", [parse("head.red / 255", PARTS)]) == ""
+
+
 def test_a_part_may_be_called_as_a_trait_is_and_a_formula_as_a_value():
     assert [dimension_of(name, []) for name in ("distance.red", "distance.area", "distance.a-distance")] == [0, 2, 1]
     names = names_of(("distance", "b"), [parse(text, ("distance", "b")) for text in ("b.area", "2 * b.area") * 2])
@@ -143,6 +151,13 @@ def test_the_resolution_of_a_scan_is_taken_and_that_of_a_screen_is_noted(tmp_pat
     assert [note.file for note in notes] == [str(tmp_path / "screen.png")]
     with pytest.raises(BadInput, match=r"none\.png"):
         read_scale("dpi", [("none.png", tmp_path / "none.png")])
+
+
+def test_the_resolution_of_a_photograph_that_is_read_reduced_is_taken(tmp_path, monkeypatch):
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.jpg", dpi=(254, 254))
+    monkeypatch.setattr("coarseparts.data.images._allowed", 1000)
+    scale, _ = read_scale("dpi", [("a.jpg", tmp_path / "a.jpg")])
+    assert scale.of("a.jpg") == pytest.approx(10, rel=1e-3)
 
 
 def test_tables_hold_the_numbers_and_nothing_that_a_spreadsheet_computes(tmp_path):

@@ -86,6 +86,8 @@ def test_a_ratio_is_read_as_it_is_written():
         ("head.widht", "did you mean 'width'"),
         ("head.width +", "the end"),
         ("head.width + head.area", "different units"),
+        ("head.width + head.orientation", "different units"),
+        ("2e3 * head.width", "has 'e3' where an operator"),
         ("(" * 40 + "1" + ")" * 40, "brackets"),
         ("1+" * 400 + "1", "characters"),
         ("head.width ** 2", "expected"),

@@ -64,6 +64,7 @@ def test_without_coarse_images_there_is_no_em_to_plan(tmp_path):
     alone = Task.of(store, resolve(settings(), "cpu"))
     with pytest.raises(Failed, match=r"all training images have part masks; .* take --effort"):
         planned(alone, 5, PACE._replace(em=math.nan))
+    assert math.isnan(seconds_of_em(alone, PACE._replace(em=math.nan)))
 
 
 def test_the_pace_is_measured_and_leaves_no_trace(tmp_path):
