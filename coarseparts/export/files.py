@@ -19,9 +19,10 @@ from coarseparts.export.int8 import Int8, int8_of, seen
 from coarseparts.export.onnx_file import libraries, onnx_of, runs_onnx
 from coarseparts.export.torchscript import runs_torchscript, torchscript_of
 from coarseparts.export.verify import TOLERANCE, difference
-from coarseparts.inference.model import Model, load
+from coarseparts.inference.model import HUB_CONFIG, MODEL_TYPE, Model, load
 from coarseparts.report.model_card import FILE
 from coarseparts.report.palette import colours
+from coarseparts.system.documents import load_json
 from coarseparts.system.errors import Failed, RunError, WrongArgument
 from coarseparts.system.files import path_of, write_whole
 from coarseparts.system.locks import Tell, silent
@@ -112,8 +113,17 @@ def export(
 
 def _may_be_written(folder: Path) -> None:
     found = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    if folder.is_file() or (found and not {ABOUT, "config.json"} & set(found)):
+    if folder.is_file() or (found and ABOUT not in found and not _is_hub_folder(folder)):
         raise RunError(f"{folder}: holds other things than an export; take another --out")
+
+
+def _is_hub_folder(folder: Path) -> bool:
+    """Whether it is one of ours: every hub's folders have a file of that name."""
+    try:
+        found = load_json(folder / HUB_CONFIG)
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.get("model_type") == MODEL_TYPE
 
 
 def _in_float32(model: Model) -> Model:

@@ -256,6 +256,11 @@ def test_a_folder_of_other_things_is_left_alone(run: Path, tmp_path: Path) -> No
     with pytest.raises(RunError, match="holds other things than an export"):
         export(run, "hub-folder", tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+    for config in ('{"model_type": "bert"}', "[]", "{"):
+        (tmp_path / "config.json").write_text(config)
+        with pytest.raises(RunError, match="holds other things than an export"):
+            export(run, "hub-folder", tmp_path)
+        assert (tmp_path / "config.json").read_text() == config
 
 
 def test_nothing_of_an_earlier_export_stays_beside_a_new_one(run: Path, tmp_path: Path) -> None:
