@@ -32,7 +32,7 @@ from coarseparts.inference.model import Model, load
 
 def samples_of(run: Path, data: Path | None, split: str, model: Model) -> list[Sample]:
     """With their crops, and part masks where they have one."""
-    if data is None and (run / "store").is_dir():
+    if data is None and (run / "store" / "store.json").is_file():
         return of_store(run / "store", split)
     return [record.load()[0] for record in records_of(model, data or dataset_of(run), split)]
 

@@ -211,6 +211,13 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def where(self, labels_differ: bool) -> Options:
+        """Those that hold where coarse images differ in the labels that they have, or all have all."""
+        if not self.consistency:
+            return self
+        changes = {"label_dropout": self.consistency_dropout} if labels_differ else {"consistency": 0.0}
+        return self.model_copy(update=changes)
+
     alpha: float = Field(0.1, ge=0, description="weight of the part model's opinion in the E-step")
     lambdas: dict[str, float] = Field(
         default_factory=dict, description="weights of label styles by name in the E-step; 1 for those not named"
@@ -258,9 +265,13 @@ class Options(BaseModel):
     langevin: bool = Field(False, description="noise in these steps: a draw from q by Langevin dynamics")
     label_dropout: float = Field(0.1, ge=0, lt=1, description="chance that a label is hidden from the posterior")
     consistency: float = Field(
-        0.0,
+        1.0,
         ge=0,
-        description="weight of what the posterior, labels hidden from it, learns of its answer to all of them",
+        description="weight of what the posterior, labels hidden from it, learns of its answer to all of them; in "
+        "trainings whose coarse images have not all labels",
+    )
+    consistency_dropout: float = Field(
+        0.5, ge=0, lt=1, description="label_dropout in such trainings, unless consistency is 0"
     )
     views: float = Field(0.0, ge=0, description="strength of recolouring in what the part model sees of coarse images")
     clip: float = Field(1.0, gt=0, description="largest norm of a gradient")

@@ -244,6 +244,15 @@ def test_a_posterior_that_sees_all_labels_learns_nothing_of_itself() -> None:
     assert "e/consistency" not in step(*make(), options(label_dropout=0.5))
 
 
+def test_subsets_of_labels_are_learned_where_coarse_images_differ_in_them() -> None:
+    o = Options()
+    mixed, alike = o.where(labels_differ=True), o.where(labels_differ=False)
+    assert (mixed.consistency, mixed.label_dropout) == (o.consistency, o.consistency_dropout) == (1.0, 0.5)
+    assert (alike.consistency, alike.label_dropout) == (0.0, o.label_dropout) == (0.0, 0.1)
+    off = Options(consistency=0.0)
+    assert off.where(True) == off.where(False) == off
+
+
 # --- the M-step -------------------------------------------------------------------------------------------------------
 
 

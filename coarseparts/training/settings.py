@@ -178,6 +178,7 @@ _PAPER = {  # sections 5 and 5.2, Appendix B: what all rows of Table 2 share
         "delta2": 50.0,
         "joint_forward": False,
         "label_dropout": 0.0,
+        "consistency": 0.0,
         "condition": False,
         "clip": 1e9,
     },

@@ -162,7 +162,7 @@ def initialised(task: Task, run: RunFolder) -> JointModel:
 
 def expectation_maximisation(task: Task, run: RunFolder, joint: JointModel, name: str = "em") -> Stage:
     """Stage 4: Algorithm 1 from where the networks are. The best epoch is that of the part model."""
-    s, o = task.settings, task.settings.em
+    s, o = task.settings, task.settings.em.where(labels_differ=task.subsets is not None)
     learned = any(style.learned for style in joint.styles.values())
     optimizers = em.Optimizers(
         optimizer_of(s, [(joint.part_model, s.em_part_lr)]),

@@ -216,8 +216,9 @@ def _painted(path: Path) -> np.ndarray | None:
         brightest = pixels[..., :3].max(-1)
         if image.format == "JPEG":
             return brightest >= 128
-        painted = pixels[brightest > 0, :3]
-        return brightest > 0 if not len(painted) or (painted == painted[0]).all() else None
+        there = brightest > 0
+        painted = pixels[there, :3]
+        return there if not len(painted) or (not there.all() and (painted == painted[0]).all()) else None
 
 
 def _pixels(path: Path, expected: str, remedy: str) -> np.ndarray:
