@@ -57,11 +57,12 @@ def steps_of(chosen: Settings, networks: JointModel, store: Store, device: str) 
         *(optimizer(module, rate) for module, rate in modules), optimizer(networks.theta_k, chosen.em_label_lr)
     )
     coarse, labelled = endless(chosen.batch, 0), endless(chosen.labelled_batch, 1)
+    o = chosen.em.where(labels_differ=False)  # every bird has all its labels
     part, loss = endless(chosen.part_batch, 2), part_model_loss(networks.part_model, networks.y, chosen.em.dice)
     generator = torch.Generator()
     return {
         "fine-tuning": lambda: updates.update(optimizers.part_model, loss(next(part), generator), chosen.em.clip),
-        "EM": lambda: em.em_step(networks, optimizers, next(coarse), next(labelled), chosen.em),
+        "EM": lambda: em.em_step(networks, optimizers, next(coarse), next(labelled), o),
     }
 
 

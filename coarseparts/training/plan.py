@@ -53,6 +53,7 @@ class Pace(NamedTuple):
     def of(cls, task: Task, steps: int = 2) -> Pace:
         """The mean of ``steps`` steps of networks that no run keeps; the first step of each kind warms up."""
         s, joint = task.settings, untrained(task)
+        o = s.em.where(labels_differ=task.subsets is not None)
         learned = any(style.learned for style in joint.styles.values())
         part_model, posterior = (optimizer_of(s, [(m, 1e-6)]) for m in (joint.part_model, joint.posterior))
         styles = optimizer_of(s, [(joint.theta_k, 1e-6)], False) if learned else None
@@ -76,7 +77,7 @@ class Pace(NamedTuple):
         )
         of_em = math.nan
         if len(task.rows.coarse):
-            of_em = seconds(lambda pair: em.em_step(joint, optimizers, pair[1], pair[0], s.em), task.pairs(0))
+            of_em = seconds(lambda pair: em.em_step(joint, optimizers, pair[1], pair[0], o), task.pairs(0))
         validation = seconds(lambda feed: measured(joint, task.schema, "part", feed, False), [task.val_feed] * 2)
         means = parallel.means({"supervised": supervised, "em": of_em, "measured": validation})
         return cls(**means)
