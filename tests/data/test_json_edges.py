@@ -216,7 +216,7 @@ def test_annotations_of_what_is_broken_are_counted_and_not_blamed(world):
     ("raw", "said"),
     [
         (b'{"images": [], "images": []}', "the key 'images' stands twice"),
-        (b'{"images": ' + b"[" * 5000 + b"]" * 5000 + b"}", "is nested too deeply at line 1, column 75"),
+        (b'{"images": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "is nested too deeply at line 1, column 75"),
         (b'{"images": [NaN', "is not valid JSON"),
         ("{}".encode("utf-16") + b"\0", "is not text in UTF-8 or UTF-16"),
         (b"null", "holds a NoneType"),
