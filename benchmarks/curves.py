@@ -102,8 +102,7 @@ def cells() -> list[Cell]:
         Cell("birds", "em", 1, 1, seed, changes={"em.teach": teach}) for seed in (10, 11, 12) for teach in TEACH
     ]
     itself = {"em.consistency": 1.0, "em.label_dropout": 0.5}  # the others are of before there was that
-    teachers += [Cell("ants", "em", 1, each, 0, r18, 64, changes=itself) for each in (1, None)]
-    teachers += [Cell("birds", "em", 1, each, seed, changes=itself) for each, seed in ((1, 12), (None, 0))]
+    teachers += [Cell("ants", "em", 1, 1, 0, r18, 64, changes=itself), Cell("birds", "em", 1, 1, 12, changes=itself)]
     teachers += [Cell("birds", "em", 3, 1, changes=itself)]
     steps = {"em.refine": 20, "em.refine_rate": 0.1}
     remarks = [Cell("birds", "em", 1, 1, changes=own) for own in (steps, steps | {"em.langevin": True})]

@@ -259,8 +259,8 @@ def shares(chosen: Settings, factor: float) -> tuple[float, float]:
     """What the epochs before EM, and EM's, are multiplied by in a training that is longer or shorter by ``factor``.
 
     From weights, a shortened EM needs a posterior that has learned before it, or both fall again: a third is two thirds
-    before it and a sixth of it (docs/concepts.md). From random numbers that is worse, for the part model has little but
-    EM's steps to learn from.
+    before it and a sixth of it (docs/concepts.md). From random numbers the part model has little but EM's steps to
+    learn from, and all are shortened alike.
     """
     if factor >= 1 or chosen.weights == "random":
         return factor, factor
