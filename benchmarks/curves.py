@@ -104,6 +104,12 @@ def cells() -> list[Cell]:
     itself = {"em.consistency": 1.0, "em.label_dropout": 0.5}  # the others are of before there was that
     teachers += [Cell("ants", "em", 1, 1, 0, r18, 64, changes=itself), Cell("birds", "em", 1, 1, 12, changes=itself)]
     teachers += [Cell("birds", "em", 3, 1, changes=itself)]
+    for decay in (0.0, 0.5):
+        up = {"rate_decay": decay}
+        teachers += [Cell("birds", "upper-bound", 1, None, 9, changes=up)]
+        teachers += [Cell("birds", "em", 1, 1, 9, changes=itself | up)]
+    teachers += [Cell("birds", "upper-bound", 1, None, 9, changes={"rate_decay": 0.25})]
+    teachers += [Cell("ants", "em", 1, 1, 0, r18, 64, changes=itself | {"rate_decay": 0.5})]
     steps = {"em.refine": 20, "em.refine_rate": 0.1}
     remarks = [Cell("birds", "em", 1, 1, changes=own) for own in (steps, steps | {"em.langevin": True})]
     remarks += [Cell("birds", "em", 1, 1, changes={"posteriors": "inferred"})]
@@ -175,7 +181,7 @@ def settings_of(cell: Cell, weights: Path, toy: bool) -> Any:
     else:
         given["encoder"] = "resnet10"
     plain = settings("default", {})
-    given["em.consistency"] = 0.0
+    given |= {"em.consistency": 0.0, "rate_decay": 0.0}
     given["em_epochs"] = plain.em_epochs * cell.times
     given["part_average"] = AVERAGES[0]
     if toy:

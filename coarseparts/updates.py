@@ -59,7 +59,7 @@ class Epochs(Generic[Data]):
 
     ``batches``: an epoch's number, from 0 -> its batches, the same ones whenever it is asked; ``on_end`` hears of each
     epoch's end, ``on_step`` of each step's; ``ended``: whether no further epoch is wanted; what is random in a step
-    follows from ``seed`` and the epoch.
+    follows from ``seed`` and the epoch; ``decay``: of ``set_rate``.
     """
 
     batches: Callable[[int], Iterable[Data]]
@@ -70,6 +70,7 @@ class Epochs(Generic[Data]):
     start: int = 0
     on_step: Callable[[], None] = lambda: None
     ended: Callable[[], bool] = lambda: False
+    decay: float = 0.0
 
 
 def train_epochs(
@@ -78,7 +79,7 @@ def train_epochs(
     optimizers: Sequence[torch.optim.Optimizer],
     epochs: Epochs[Data],
 ) -> None:
-    """``epochs`` with cosine learning rates; modules are in train() mode.
+    """``epochs``, with learning rates that fall to 0; modules are in train() mode.
 
     ``step`` takes one of the batches and a generator, moves the modules and returns its loss's named terms. Raises
     TrainingDiverged at the first loss that is not finite.
@@ -92,7 +93,7 @@ def train_epochs(
         sums: Terms = {}
         for number, batch in enumerate(epochs.batches(epoch)):
             for optimizer in optimizers:
-                set_rate(optimizer, (epoch + number / epochs.steps) / epochs.count)
+                set_rate(optimizer, (epoch + number / epochs.steps) / epochs.count, epochs.decay)
             for name, value in step(batch, generator).items():
                 sums[name] = sums.get(name, torch.zeros(())).to(value.device) + value.detach()
             epochs.on_step()
@@ -133,11 +134,16 @@ def _diverged(terms: Iterable[str], steps: int = 1) -> TrainingDiverged:
     )
 
 
-def set_rate(optimizer: torch.optim.Optimizer, progress: float) -> None:
-    """Cosine schedule in closed form from each group's base rate; ``progress`` runs from 0 to 1."""
+def set_rate(optimizer: torch.optim.Optimizer, progress: float, decay: float = 0.0) -> None:
+    """Sets each group's rate to a share of its base rate; ``progress`` runs from 0 to 1.
+
+    All of it until the last ``decay`` (0..1) of the way, on which it falls to 0 in a straight line (a trapezoid, or
+    "warmup-stable-decay" without the first); 0: half a cosine over the whole way.
+    """
+    done = min(progress, 1.0)
+    share = min(1.0, (1 - done) / decay) if decay else 0.5 + 0.5 * math.cos(math.pi * done)
     for group in optimizer.param_groups:
-        base = group.setdefault("base_lr", group["lr"])
-        group["lr"] = base * (0.5 + 0.5 * math.cos(math.pi * min(progress, 1.0)))
+        group["lr"] = group.setdefault("base_lr", group["lr"]) * share
 
 
 def moving_average(network: nn.Module, keep: Callable[[int], float]) -> AveragedModel:

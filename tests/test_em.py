@@ -181,11 +181,14 @@ def pairs(epoch: int) -> Iterator[tuple[Batch, Batch]]:
         yield batch(2, 10 * epoch + i + 100, labelled=True), batch(4, 10 * epoch + i)
 
 
-def test_the_rate_follows_a_cosine_from_each_groups_own_base() -> None:
+def test_the_rate_follows_its_schedule_from_each_groups_own_base() -> None:
     a, b = nn.Linear(1, 1), nn.Linear(1, 1)
     optimizer = torch.optim.SGD([{"params": a.parameters(), "lr": 0.4}, {"params": b.parameters(), "lr": 0.1}])
     for progress, share in ((0.0, 1.0), (0.5, 0.5), (1 / 3, 0.75), (1.0, 0.0), (2.0, 0.0)):
         updates.set_rate(optimizer, progress)
+        assert [g["lr"] for g in optimizer.param_groups] == pytest.approx([0.4 * share, 0.1 * share])
+    for progress, share in ((0.0, 1.0), (0.75, 1.0), (0.9, 0.4), (1.0, 0.0), (2.0, 0.0)):
+        updates.set_rate(optimizer, progress, decay=0.25)
         assert [g["lr"] for g in optimizer.param_groups] == pytest.approx([0.4 * share, 0.1 * share])
 
 

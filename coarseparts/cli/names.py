@@ -66,8 +66,8 @@ _SETTINGS = {
         "encoder encoder_factor stages weights start dilate decoder zoom label_model precision compile "
         "sync_batch_norm posterior_start posteriors label_width distance sigma box_corners optimizer "
         "weight_decay part_lr posterior_lr posterior_encoder_factor label_lr em_part_lr em_posterior_lr "
-        "em_label_lr random_start_factor keypoint_epochs part_epochs posterior_epochs label_epochs em_epochs "
-        "epoch_steps em_epoch_steps label_steps part_batch batch labelled_batch label_dropout "
+        "em_label_lr rate_decay random_start_factor keypoint_epochs part_epochs posterior_epochs label_epochs "
+        "em_epochs epoch_steps em_epoch_steps label_steps part_batch batch labelled_batch label_dropout "
         "patience flip part_average match_labels"
     ),
     "em": (

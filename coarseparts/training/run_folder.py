@@ -52,8 +52,10 @@ class RunFolder:
         schema_json: str,
         console: Console | None = None,
         patience: float = 0.0,
+        decay: float = 0.0,
     ):
-        self.path, self.console, self.patience = path, console or Console(quiet=True), patience
+        self.path, self.console = path, console or Console(quiet=True)
+        self.patience, self.decay = patience, decay
         lasting = {key: value for key, value in config.items() if key != "data"}  # which may move to another place
         self.identity = hashlib.sha256(json.dumps(lasting, sort_keys=True, default=str).encode()).hexdigest()[:24]
         self.stages: dict[str, Stage] = {}
@@ -77,7 +79,7 @@ class RunFolder:
             **config,
         }
         schema = json.dumps(task.schema.model_dump(mode="json"), indent=1)
-        return cls(path, content, schema, console, task.settings.patience)
+        return cls(path, content, schema, console, task.settings.patience, task.settings.rate_decay)
 
     @staticmethod
     def _open(path: Path, config: Mapping[str, Any], schema_json: str) -> None:
@@ -153,6 +155,7 @@ class RunFolder:
                     stage.epoch,
                     on_step,
                     lambda: stage.finished,
+                    self.decay,
                 )
         except TrainingDiverged as error:
             raise TrainingDiverged(f"{self.path}: stage {stage.name}, epoch {stage.epoch + 1}: {error}") from error

@@ -21,7 +21,7 @@ from coarseparts.em import Options
 
 
 class Settings(BaseModel):
-    """All choices of a run. Learning rates are base rates of a cosine schedule; epochs count passes."""
+    """All choices of a run. Learning rates are base rates, which fall to 0 (``rate_decay``); epochs count passes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -73,6 +73,13 @@ class Settings(BaseModel):
     em_posterior_lr: float = Field(default=5e-4, gt=0, description="posterior, in EM")
     em_label_lr: float = Field(default=5e-4, gt=0, description="label models, in EM")
 
+    rate_decay: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="share of a stage's steps, at its end, in which the rates fall to 0 in a straight line; 0: half a "
+        "cosine over all of them",
+    )
     random_start_factor: float = Field(
         default=6.0, gt=0, description="rates of part model and posterior times this where encoders start random"
     )
@@ -146,6 +153,7 @@ _PAPER = {  # sections 5 and 5.2, Appendix B: what all rows of Table 2 share
     "em_part_lr": 1e-5,
     "em_posterior_lr": 1e-3,
     "em_label_lr": 1e-8,
+    "rate_decay": 0.0,
     "random_start_factor": 1.0,
     "part_epochs": 200,
     "posterior_epochs": 90,
