@@ -29,7 +29,7 @@ CHECKPOINT = 2
 class Stage:
     """One stage of a run: some modules, their optimizers, the epochs done and the best one so far.
 
-    ``modules`` are saved by name and their best epoch is kept (by the highest score); behind the first half of its
+    ``modules`` are saved by name and their best epoch is kept (by the highest score); behind the share ``until`` of its
     epochs the stage ends where the share ``patience`` of them brought no better one (0: it does not). ``run`` names the
     run that the stage belongs to: what is found in ``folder`` must be of the same, whole, and of finite numbers, or
     DamagedRun is raised, and no module has changed.
@@ -43,8 +43,10 @@ class Stage:
         epochs: int,
         run: str = "",
         patience: float = 0.0,
+        until: float = 0.5,
     ):
-        self.folder, self.name, self.epochs, self.run, self.patience = folder, folder.name, epochs, run, patience
+        self.folder, self.name, self.epochs, self.run = folder, folder.name, epochs, run
+        self.patience, self.until = patience, until
         self.modules, self.optimizers = dict(modules), list(optimizers)
         self.epoch, self.best_epoch, self.best_score, self.seconds = 0, 0, -math.inf, 0.0
         self.history: list[tuple[int, str, float]] = []
@@ -57,7 +59,7 @@ class Stage:
     @property
     def finished(self) -> bool:
         """Whether all epochs are done, or all that are worth it."""
-        waited = self.epoch - max(self.best_epoch, self.epochs // 2)
+        waited = self.epoch - max(self.best_epoch, int(self.epochs * self.until))
         return self.epoch >= self.epochs or 0 < self.patience * self.epochs <= waited
 
     def close_epoch(self, epoch: int, score: float, values: Mapping[str, float]) -> None:

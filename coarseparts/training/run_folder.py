@@ -114,7 +114,8 @@ class RunFolder:
     ) -> Stage:
         """A stage of this run, restored if it was begun before."""
         folder = self.path / "stages" / name
-        self.stages[name] = Stage(folder, modules, optimizers, epochs, self.identity, self.patience)
+        until = 1 - min(self.decay or 0.5, 0.5)  # no rate has fallen before
+        self.stages[name] = Stage(folder, modules, optimizers, epochs, self.identity, self.patience, until)
         return self.stages[name]
 
     @contextmanager

@@ -101,7 +101,8 @@ class Settings(BaseModel):
         default=0.0,
         ge=0,
         le=1,
-        description="share of a stage's epochs that, behind its first half, bring no better one and end it; 0: none",
+        description="share of a stage's epochs that, behind its first half and once rates fall, bring no better one "
+        "and end it; 0: none",
     )
     flip: bool = Field(
         default=True, description="results and predictions are the mean over each image and its mirror image"

@@ -232,6 +232,16 @@ def test_a_patient_stage_ends_where_nothing_better_comes_behind_its_first_half(t
     assert again.finished and again.epoch == ends
 
 
+@pytest.mark.parametrize(("decay", "ends"), [(0.0, 7), (0.5, 7), (1.0, 7), (0.3, 9)])
+def test_no_stage_loses_its_patience_before_the_rates_fall(tmp_path, decay, ends):
+    folder = RunFolder(tmp_path / "run", {}, "{}", None, 0.2, decay)
+    module = nn.Linear(1, 1)
+    made = folder.stage("em", {"net": module}, [torch.optim.AdamW(module.parameters())], 10)
+    while not made.finished:
+        made.close_epoch(made.epoch + 1, -made.epoch, {})
+    assert (made.epoch, made.best_epoch) == (ends, 1)
+
+
 @pytest.mark.parametrize("damage", [truncated, empty, noise])
 def test_a_damaged_checkpoint_is_named_with_what_to_delete(trained, damage):
     damage(trained / "state.pt")
