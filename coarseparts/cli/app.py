@@ -121,17 +121,18 @@ def _order(file: Path | None, found: list[tuple[str, Path]]) -> list[str]:
 
 
 def _queue(file: Path | None) -> list[str]:
+    from coarseparts.report.csv_files import read_sheet
+
     if file is None:
         return []
     try:
-        with file.open(newline="", encoding="utf-8-sig") as text:
-            rows = list(csv.DictReader(text))
+        sheet = read_sheet(file.read_text(encoding="utf-8-sig"), ["image"])
     except OSError as error:
         raise BadInput(unreadable(file, error, "name a CSV file with a column image")) from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadInput(
             Problem(str(file), f"is no CSV file in UTF-8 ({error})", "write it with `coarseparts next`")
         ) from None
-    if rows and "image" not in rows[0]:
+    if sheet.lines and "image" not in sheet.columns:
         raise BadInput(Problem(str(file), "has no column image", "write it with `coarseparts next`"))
-    return [from_csv_cell(row["image"] or "") for row in rows]
+    return [from_csv_cell(cells["image"]) for _, cells in sheet.lines]

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +14,9 @@ from coarseparts.system.files import write_whole
 from coarseparts.system.text import csv_cell
 
 Row = TypeVar("Row")
+
+SEPARATORS = (",", ";", "\t")
+"""Of cells, as spreadsheets save them: the second one where people write decimal commas."""
 
 
 def write_text(path: str | Path, text: str) -> Path:
@@ -30,13 +34,46 @@ def write_text(path: str | Path, text: str) -> Path:
     return path
 
 
-def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> Path:
-    """A line a row: texts as ``csv_cell`` writes them, numbers as they are, nan as an empty cell. Returns the path."""
+def write_csv(
+    path: str | Path, columns: Sequence[str], rows: Iterable[Iterable[Any]], decimal_comma: bool = False
+) -> Path:
+    """A line a row: texts as ``csv_cell`` writes them, numbers as they are, nan as an empty cell. Returns the path.
+    With ``decimal_comma`` as spreadsheets read it where people write 0,5: cells apart by semicolons, and a mark in
+    front that says UTF-8."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\n", delimiter=";" if decimal_comma else ",")
     writer.writerow(map(csv_cell, columns))
-    writer.writerows(map(_cell, row) for row in rows)
-    return write_text(path, text.getvalue())
+    writer.writerows([_cell(value, decimal_comma) for value in row] for row in rows)
+    return write_text(path, ("\ufeff" if decimal_comma else "") + text.getvalue())
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table that people fill in: its ``columns``, the number and the cells of each line that is not empty, and the
+    ``separator`` of its cells, of ``SEPARATORS``."""
+
+    columns: list[str]
+    lines: list[tuple[int, dict[str, str]]]
+    separator: str
+
+
+def read_sheet(text: str, columns: Sequence[str]) -> Sheet:
+    """A table with a heading as spreadsheets save it: the separator is the one by which the heading has most of
+    ``columns``. Raises csv.Error."""
+
+    def parted(separator: str) -> csv.DictReader[str]:
+        return csv.DictReader(text.splitlines(), delimiter=separator, skipinitialspace=True)
+
+    def known(separator: str) -> int:
+        return len(set(columns) & set(parted(separator).fieldnames or ()))
+
+    separator = max(SEPARATORS, key=known)
+    reader = parted(separator)
+    lines = [
+        ({name: cell or "" for name, cell in cells.items() if name is not None}, reader.line_num) for cells in reader
+    ]
+    there = [(number, cells) for cells, number in lines if any(cells.values())]
+    return Sheet(list(reader.fieldnames or ()), there, separator)
 
 
 def read_csv(path: str | Path, columns: Sequence[str], row: Callable[[dict[str, str]], Row]) -> list[Row]:
@@ -66,7 +103,10 @@ def read_csv(path: str | Path, columns: Sequence[str], row: Callable[[dict[str, 
     return found
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, decimal_comma: bool) -> str:
     if isinstance(value, str):
         return csv_cell(value)
-    return "" if isinstance(value, float) and math.isnan(value) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    said = "" if math.isnan(value) else str(value)
+    return said.replace(".", ",") if decimal_comma else said
