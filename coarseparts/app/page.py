@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -41,14 +39,10 @@ def page_app(workspace: Workspace, answers: Answers, title: str = "", retrain: s
     from the corrections."""
     schema, model = workspace.schema, answers.model
     keypoints = list(schema.keypoints) if "keypoints" in model.styles else []
-    images_hash = hashlib.sha256(json.dumps([entry.name for entry in workspace.entries]).encode()).hexdigest()[:16]
+    app = application()
 
-    def of_these_images(request: Request) -> None:
-        """An image is named by its place in a list, which a page may have from before the server was started anew."""
-        if request.headers.get("x-coarseparts-images", images_hash) != images_hash:
-            raise Refused(412, "The list of images has changed since this page was opened; load the page again.")
-
-    app = application(dependencies=[Depends(of_these_images)])
+    def number_of(image: str) -> int:
+        return workspace.number(image)
 
     @app.get("/api/session")
     def session() -> dict[str, Any]:
@@ -59,7 +53,6 @@ def page_app(workspace: Workspace, answers: Answers, title: str = "", retrain: s
         ]
         return {
             "title": readable(title),
-            "images": images_hash,
             "key": workspace.key,
             "version": version("coarseparts"),
             "parts": parts,
@@ -82,8 +75,8 @@ def page_app(workspace: Workspace, answers: Answers, title: str = "", retrain: s
     ) -> dict[str, Any]:
         return workspace.listed(status, sort, order == "desc", query, offset, limit)
 
-    @app.get("/api/images/{number}")
-    def image(number: int) -> dict[str, Any]:
+    @app.get("/api/images/{image}")
+    def described(number: int = Depends(number_of)) -> dict[str, Any]:
         pixels = ""
         with suppress(Refused):  # what is wrong with it is told as its reason
             array = opened(workspace, answers, number)
@@ -92,23 +85,23 @@ def page_app(workspace: Workspace, answers: Answers, title: str = "", retrain: s
         about["labels"]["keypoints"] = {k: v for k, v in about["labels"]["keypoints"].items() if k in keypoints}
         return about
 
-    @app.get("/api/images/{number}/photo")
-    def photo(number: int, max: int = Query(2048, ge=64, le=4096)) -> Response:
+    @app.get("/api/images/{image}/photo")
+    def photo(number: int = Depends(number_of), max: int = Query(2048, ge=64, le=4096)) -> Response:
         return _jpeg(opened(workspace, answers, number), max, 90)
 
-    @app.get("/api/images/{number}/thumbnail")
-    def thumbnail(number: int) -> Response:
+    @app.get("/api/images/{image}/thumbnail")
+    def thumbnail(number: int = Depends(number_of)) -> Response:
         return _jpeg(opened(workspace, answers, number), THUMBNAIL, 80)
 
-    @app.get("/api/images/{number}/mask")
-    def mask(number: int) -> Response:
+    @app.get("/api/images/{image}/mask")
+    def mask(number: int = Depends(number_of)) -> Response:
         found = workspace.mask(number)
         file = io.BytesIO()
         Image.fromarray(found).save(file, "PNG")
         return Response(file.getvalue(), media_type="image/png")
 
-    @app.post("/api/images/{number}/parts")
-    async def predict(number: int, request: Request) -> dict[str, Any]:
+    @app.post("/api/images/{image}/parts")
+    async def predict(request: Request, number: int = Depends(number_of)) -> dict[str, Any]:
         given = await read(request, Labels)
         begin = time.perf_counter()
         answer = await run_in_threadpool(look, workspace, answers, number, given)
@@ -119,23 +112,23 @@ def page_app(workspace: Workspace, answers: Answers, title: str = "", retrain: s
             "seconds": round(time.perf_counter() - begin, 3),
         }
 
-    @app.get("/api/images/{number}/parts")
-    def saved(number: int) -> dict[str, Any]:
+    @app.get("/api/images/{image}/parts")
+    def saved(number: int = Depends(number_of)) -> dict[str, Any]:
         return {"parts": encoded(schema, workspace.parts(number))}
 
-    @app.put("/api/images/{number}/parts")
-    async def save(number: int, request: Request) -> dict[str, Any]:
+    @app.put("/api/images/{image}/parts")
+    async def save(request: Request, number: int = Depends(number_of)) -> dict[str, Any]:
         given = await read(request, Correction)
         return await run_in_threadpool(_save, workspace, answers, number, given)
 
-    @app.put("/api/images/{number}/status")
-    async def set_status(number: int, request: Request) -> dict[str, Any]:
+    @app.put("/api/images/{image}/status")
+    async def set_status(request: Request, number: int = Depends(number_of)) -> dict[str, Any]:
         given = await read(request, Status)
         entry = await run_in_threadpool(workspace.set_status, number, given)
         return {"revision": entry.revision, "status": entry.status}
 
-    @app.post("/api/images/{number}/hold")
-    async def hold(number: int, request: Request) -> dict[str, Any]:
+    @app.post("/api/images/{image}/hold")
+    async def hold(request: Request, number: int = Depends(number_of)) -> dict[str, Any]:
         given = await read(request, Hold)
         (workspace.release if given.release else workspace.hold)(number, given.window)
         return {"held": not given.release}

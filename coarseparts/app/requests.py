@@ -21,6 +21,7 @@ from coarseparts.system.limits import is_machines
 
 Number = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 Name = Annotated[str, Field(max_length=LONGEST)]
+Id = Annotated[str, Field(max_length=64)]
 Window = Annotated[str, Field(pattern=r"^[0-9a-zA-Z-]{1,64}$")]
 Plane = Annotated[str, Field(max_length=200_000_000)]
 """A PNG in base64."""
@@ -105,12 +106,14 @@ class Tasks(BaseModel):
 
 
 class Ruler(_Strict):
-    """A length that was measured on an image between two points."""
+    """A length that was measured on an image between two points; ``others``: that is the scale of all that have
+    none, too."""
 
-    image: int = Field(ge=0)
+    image: Id
     points: tuple[tuple[Number, Number], tuple[Number, Number]]
     length: float = Field(gt=0, le=1e9, allow_inf_nan=False)
     unit: Annotated[str, Field(pattern=r"^(m|cm|mm|um|µm|nm|in|px)$")]
+    others: bool = False
 
 
 def labels_of(given: Labels, size: tuple[int, int]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import getpass
-import shlex
 import webbrowser
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -58,13 +57,14 @@ def page(
     from coarseparts.app.errors import Refused
     from coarseparts.app.page import MOST_BYTES, looks_ahead, page_app
     from coarseparts.app.places import beside, photographs, refuse_inside
+    from coarseparts.app.retraining import command
     from coarseparts.app.workspace import Workspace
     from coarseparts.inference.model import load
     from coarseparts.system.locks import hold
     from coarseparts.training.claims import read_config
 
     # A click is to be answered at once: one look, not two.
-    model = load(run, options.device(device), flip=False)
+    model = load(run, where := options.device(device), flip=False)
     place, found = photographs(run, images or [])
     folder = out or beside(place)
     refuse_inside(run, images or [], folder)
@@ -88,9 +88,7 @@ def page(
         stack.callback(ahead.stop)
         bound = running.listening(host, port)
         title = f"{place.name}: {len(found)} images"
-        application = page_app(
-            workspace, answers, title, f"coarseparts train {shlex.quote(data)} --out {shlex.quote(f'{run}-2')}"
-        )
+        application = page_app(workspace, answers, title, command(run, data, where))
 
         def ready(link: str) -> None:
             say(f"{len(found)} images; open {link}")
