@@ -20,6 +20,7 @@ from PIL import Image
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match, Route
 
 from coarseparts.app.answers import Answer, Answers
 from coarseparts.app.entries import fingerprint
@@ -160,9 +161,16 @@ def application(**described: Any) -> FastAPI:
         assert isinstance(refusal, Refused)
         return JSONResponse(refusal.content, refusal.status, refusal.headers)
 
-    def unknown(_: Request, error: Exception) -> Response:
+    def unknown(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return JSONResponse({"error": str(error.detail)}, error.status_code)
+        path, listed = readable(request.url.path)[:200], "; /docs lists the calls" if app.openapi_url else ""
+        here = (each for each in app.routes if isinstance(each, Route) and each.matches(request.scope)[0] != Match.NONE)
+        methods = ", ".join(sorted({method for each in here for method in each.methods or ()}))
+        if error.status_code == 405 and methods:
+            said = f"{path} is asked by {methods}, not by {request.method[:20]}{listed}."
+            return JSONResponse({"error": said}, 405, {"Allow": methods})
+        said = f"There is nothing at {path}{listed}." if error.status_code == 404 else str(error.detail)
+        return JSONResponse({"error": said}, error.status_code)
 
     def misread(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
