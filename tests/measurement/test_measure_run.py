@@ -48,6 +48,13 @@ def test_photographs_are_measured_as_their_predicted_masks(run):
         assert {n: each.values[f"{n}.area"] for n in parts.names} == {n: m.sum() for n, m in parts.masks.items()}
 
 
+def test_a_model_without_its_data_says_how_to_measure_without_intervals(run):
+    with pytest.raises(BadInput, match=r"name a dataset file as data \(--data\); or do without .* \(--no-intervals\)"):
+        coarseparts.measure(run, run / "photos", device="cpu")
+    with pytest.raises(BadInput, match=r"none\.yaml: cannot be read.*--no-intervals"):
+        coarseparts.measure(run, run / "photos", data="none.yaml", device="cpu")
+
+
 def test_a_scale_divides_lengths_once_and_areas_twice(run, tmp_path):
     file = tmp_path / "scale.csv"
     file.write_text("image,pixels_per_unit,unit\n0.png,2,mm\n1.png,4,mm\n")
