@@ -36,8 +36,10 @@ from coarseparts.measurement.traits import (
 from coarseparts.report.overlay import overlay
 from coarseparts.report.palette import colours
 from coarseparts.report.pictures import reduced
+from coarseparts.system.errors import WrongArgument
 from coarseparts.system.files import path_of
 from coarseparts.system.problems import BadInput, Problem, capped, errors
+from coarseparts.system.text import short
 
 LabelFiles = str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]]
 
@@ -84,6 +86,8 @@ def measure(
         table.images[0].values["head.length"]
     """
     library()
+    if isinstance(ratios, str):
+        raise WrongArgument(f"ratios: is {short(ratios)}, expected a list of formulas")
     folder = path_of("run", run)
     model = load(folder, device)
     there, told = path_of("images", images), Summary()

@@ -20,7 +20,7 @@ from coarseparts.cli.main import app
 from coarseparts.data.synthetic import birds
 from coarseparts.inference.evaluate import records_of
 from coarseparts.measurement.calibration import _read, _text, calibrate, reference, validation
-from coarseparts.system.errors import Failed, RunError
+from coarseparts.system.errors import Failed, RunError, WrongArgument
 from coarseparts.system.problems import BadInput
 from coarseparts.training.networks import build, resolve
 from coarseparts.training.settings import settings
@@ -46,6 +46,11 @@ def test_photographs_are_measured_as_their_predicted_masks(run):
     for each in table.images:
         parts = model.predict(run / "photos" / each.image)
         assert {n: each.values[f"{n}.area"] for n in parts.names} == {n: m.sum() for n, m in parts.masks.items()}
+
+
+def test_a_formula_that_is_no_list_is_not_taken_letter_by_letter(run):
+    with pytest.raises(WrongArgument, match=r"ratios: is 'head\.area / body\.area', expected a list of formulas"):
+        coarseparts.measure(run, run / "photos", ratios="head.area / body.area", device="cpu")
 
 
 def test_a_model_without_its_data_says_how_to_measure_without_intervals(run):
