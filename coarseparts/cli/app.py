@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import getpass
 import webbrowser
 from contextlib import ExitStack, suppress
@@ -15,7 +14,6 @@ from coarseparts.cli import help, options
 from coarseparts.cli.choices import Device, MaxPixels, Run
 from coarseparts.cli.help import DataOption, OutputOption, PlaceOption, verb
 from coarseparts.cli.terminal import note, say
-from coarseparts.system.problems import BadInput, Problem, unreadable
 from coarseparts.system.text import from_csv_cell
 
 app = help.app()
@@ -119,18 +117,9 @@ def _order(file: Path | None, found: list[tuple[str, Path]]) -> list[str]:
 
 
 def _queue(file: Path | None) -> list[str]:
-    from coarseparts.report.csv_files import read_sheet
-
     if file is None:
         return []
-    try:
-        sheet = read_sheet(file.read_text(encoding="utf-8-sig"), ["image"])
-    except OSError as error:
-        raise BadInput(unreadable(file, error, "name a CSV file with a column image")) from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(
-            Problem(str(file), f"is no CSV file in UTF-8 ({error})", "write it with `coarseparts next`")
-        ) from None
-    if sheet.lines and "image" not in sheet.columns:
-        raise BadInput(Problem(str(file), "has no column image", "write it with `coarseparts next`"))
+    from coarseparts.report.sheets import read_sheet
+
+    sheet = read_sheet(file, ["image"], "name a CSV file with a column image", "write it with `coarseparts next`")
     return [from_csv_cell(cells["image"]) for _, cells in sheet.lines]

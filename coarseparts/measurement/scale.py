@@ -5,23 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from coarseparts.data.images import opened
-from coarseparts.report.csv_files import Sheet, read_sheet
+from coarseparts.report.sheets import Sheet, number_of, read_sheet
 from coarseparts.system.limits import is_machines
-from coarseparts.system.problems import BadInput, Problem, capped, unreadable
+from coarseparts.system.problems import BadInput, Problem, capped
 from coarseparts.system.text import csv_cell, from_csv_cell, listed, readable, short
 
-COLUMNS = ("image", "pixels_per_unit", "unit")
+NUMBER = "pixels_per_unit"
+COLUMNS = ("image", NUMBER, "unit")
 LARGEST = 1_000_000
 """Pixels per unit, at most, and one by it at least."""
 
-MOST_BYTES = 100_000_000
 OTHERS = "*"
 """The name in a line for all images that have none of their own."""
 
@@ -73,7 +72,7 @@ def with_line(file: Path, name: str, pixels_per_unit: float, unit: str) -> str:
     """The text of a file of scales, which may be missing, with this line for an image in place of any that it has;
     what else stands there stays. Raises BadInput where it is no such file."""
     sheet = _sheet(file) if file.exists() else Sheet(list(COLUMNS), [], ",")
-    number = f"{pixels_per_unit:.8g}".replace(".", _decimal(sheet))
+    number = f"{pixels_per_unit:.8g}".replace(".", sheet.decimal(NUMBER))
     own = dict(zip(COLUMNS, (csv_cell(name), number, unit), strict=True))
     kept = [cells for _, cells in sheet.lines]
     there = [cells for cells in kept if _named(cells) == _plain(name)]
@@ -100,24 +99,9 @@ def _plain(name: str) -> str:
 
 def _sheet(file: Path) -> Sheet:
     """A file of scales. Raises BadInput."""
-    try:
-        if (size := file.stat().st_size) > MOST_BYTES:
-            raise BadInput(Problem(str(file), f"has {size:,} bytes, expected at most {MOST_BYTES:,}", _REMEDY))
-        text = file.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise BadInput(unreadable(file, error, "name a CSV file, or dpi, with --scale")) from None
-    except UnicodeDecodeError:
-        raise BadInput(Problem(str(file), "is not text in UTF-8", "save it as CSV in UTF-8")) from None
-    try:
-        sheet = read_sheet(text, COLUMNS)
-    except csv.Error as error:
-        raise BadInput(Problem(str(file), f"is no CSV ({error})", _REMEDY)) from None
-    if absent := [column for column in COLUMNS if column not in sheet.columns]:
-        raise BadInput(Problem(str(file), f"lacks the columns {listed(absent)}", _REMEDY))
-    if (number := _ambiguous(sheet)) is not None:
-        one, more = re.split("[.,]", number)[0], re.sub("[.,]", "", number)
-        message = f"has {short(number)} and nothing that tells whether it is {more} or a little more than {one}"
-        raise BadInput(Problem(str(file), message, f"write {more}, or {number}0"))
+    sheet = read_sheet(file, COLUMNS, "name a CSV file, or dpi, with --scale", _REMEDY)
+    if doubt := sheet.ambiguous(NUMBER):
+        raise BadInput(Problem(str(file), *doubt))
     return sheet
 
 
@@ -126,12 +110,12 @@ def _read(file: Path) -> dict[str, tuple[float, str]]:
     found: dict[str, tuple[float, str]] = {}
     problems = []
     sheet = _sheet(file)
-    decimal = _decimal(sheet)
+    decimal = sheet.decimal(NUMBER)
     for line, cells in sheet.lines:
         name = _named(cells)
         number, unit = (cells[column].strip() for column in COLUMNS[1:])
-        pixels = _number(number, decimal)
-        if not name or pixels is None or not unit or len(unit) > 20:
+        pixels = number_of(number, decimal)
+        if not name or not 1 / LARGEST <= pixels <= LARGEST or not unit or len(unit) > 20:
             came = short([name, number, unit], 80)
             message = f"line {line} is {came}, expected an image, a number from {1 / LARGEST:g} to {LARGEST:,}, a unit"
             problems.append(Problem(str(file), message, _REMEDY))
@@ -141,44 +125,6 @@ def _read(file: Path) -> dict[str, tuple[float, str]]:
     if problems:
         raise BadInput(capped(problems))
     return found
-
-
-_GROUPED = re.compile(r"[1-9]\d{0,2}([.,]\d{3})+")
-"""A whole number as some write it, 1.234 or 1,234 for 1234; others mean a little more than 1 by it."""
-
-
-def _decimal(sheet: Sheet) -> str:
-    """The decimal sign of the numbers: a comma where semicolons or tabs part the cells, unless they have points."""
-    numbers = _numbers(sheet)
-    with_points = any("." in number for number in numbers) and not any("," in number for number in numbers)
-    return "." if sheet.separator == "," or with_points else ","
-
-
-def _numbers(sheet: Sheet) -> list[str]:
-    return [cells["pixels_per_unit"].strip() for _, cells in sheet.lines]
-
-
-def _ambiguous(sheet: Sheet) -> str | None:
-    """A number whose sign may be a decimal one or stand for thousands, where no other number tells which: a point
-    beside semicolons, either beside tabs."""
-    sign = _decimal(sheet)
-    signed = [number for number in _numbers(sheet) if sign in number]
-    told = sheet.separator == "," or (sheet.separator, sign) == (";", ",")
-    return None if told or not all(map(_GROUPED.fullmatch, signed)) else next(iter(signed), None)
-
-
-def _number(text: str, decimal: str) -> float | None:
-    """None where it is none, or beyond reason."""
-    if decimal == ",":
-        whole, comma, rest = text.partition(",")
-        if "." in text and not _GROUPED.fullmatch(whole):
-            return None
-        text = f"{whole.replace('.', '')}{comma and '.'}{rest}"
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and 1 / LARGEST <= value <= LARGEST else None
 
 
 def _own(images: Iterable[tuple[str, Path]]) -> tuple[Scale, list[Problem]]:

@@ -6,7 +6,6 @@ import csv
 import io
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,9 +13,6 @@ from coarseparts.system.files import write_whole
 from coarseparts.system.text import csv_cell
 
 Row = TypeVar("Row")
-
-SEPARATORS = (",", ";", "\t")
-"""Of cells, as spreadsheets save them: the second one where people write decimal commas."""
 
 
 def write_text(path: str | Path, text: str) -> Path:
@@ -45,35 +41,6 @@ def write_csv(
     writer.writerow(map(csv_cell, columns))
     writer.writerows([_cell(value, decimal_comma) for value in row] for row in rows)
     return write_text(path, ("\ufeff" if decimal_comma else "") + text.getvalue())
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A table that people fill in: its ``columns``, the number and the cells of each line that is not empty, and the
-    ``separator`` of its cells, of ``SEPARATORS``."""
-
-    columns: list[str]
-    lines: list[tuple[int, dict[str, str]]]
-    separator: str
-
-
-def read_sheet(text: str, columns: Sequence[str]) -> Sheet:
-    """A table with a heading as spreadsheets save it: the separator is the one by which the heading has most of
-    ``columns``. Raises csv.Error."""
-
-    def parted(separator: str) -> csv.DictReader[str]:
-        return csv.DictReader(text.splitlines(), delimiter=separator, skipinitialspace=True)
-
-    def known(separator: str) -> int:
-        return len(set(columns) & set(parted(separator).fieldnames or ()))
-
-    separator = max(SEPARATORS, key=known)
-    reader = parted(separator)
-    lines = [
-        ({name: cell or "" for name, cell in cells.items() if name is not None}, reader.line_num) for cells in reader
-    ]
-    there = [(number, cells) for cells, number in lines if any(cells.values())]
-    return Sheet(list(reader.fieldnames or ()), there, separator)
 
 
 def read_csv(path: str | Path, columns: Sequence[str], row: Callable[[dict[str, str]], Row]) -> list[Row]:
