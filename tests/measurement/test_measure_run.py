@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -197,6 +199,11 @@ def test_a_table_of_somebodys_own_is_not_written_over(run, tmp_path, monkeypatch
     for _ in range(2):
         app([*words, "--max-pixels", "100000"], standalone_mode=False)
     assert file.read_text().startswith("image,object,flags")
+    for _ in range(2):
+        app([*words, "--decimal-comma"], standalone_mode=False)
+    first = next(csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines(), delimiter=";"))
+    assert (first["image"], first["object"]) == ("0.png", "1")
+    assert re.fullmatch(r"\d+,\d+", first["object.length [px]"])
 
 
 def test_a_folder_that_may_not_be_written_to_is_told_before_anything_is_measured(tmp_path, monkeypatch):
