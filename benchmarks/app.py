@@ -42,6 +42,7 @@ from rates import machine
 
 from coarseparts.app import running
 from coarseparts.app.answers import Answers
+from coarseparts.app.entries import Entry
 from coarseparts.app.page import MOST_BYTES, page_app
 from coarseparts.app.requests import png
 from coarseparts.app.workspace import Workspace
@@ -110,6 +111,11 @@ def photographs(folder: Path, count: int = 16) -> Path:
     return folder
 
 
+def image_path(number: int, rest: str = "") -> str:
+    """The address of a bird, or of what is asked of it."""
+    return f"/api/images/{Entry(f'bird_{number:02}.jpg', Path()).id}{rest}"
+
+
 # ---- a sudden end ----------------------------------------------------------------------------------------------------
 
 
@@ -120,13 +126,13 @@ def kills(images: Path, out: Path, times: int, rng: random.Random) -> int:
     for number in range(times):
         with server(images, out, 32) as (process, port):
             stop = threading.Timer(rng.uniform(0.02, 1), os.kill, (process.pid, signal.SIGKILL))
-            _, described = ask(port, "GET", "/api/images/0")
+            _, described = ask(port, "GET", image_path(0))
             stop.start()
             revision = described["revision"]
             while True:
                 maps = np.random.default_rng(rng.getrandbits(60)).integers(0, 6, SIZE[::-1]).astype(np.uint8)
                 body = {"parts": png(maps), "labels": {"box": [1, 2, 30, 40]}, "status": "corrected"}
-                status, answer = ask(port, "PUT", "/api/images/0/parts", body | {"revision": revision})
+                status, answer = ask(port, "PUT", image_path(0, "/parts"), body | {"revision": revision})
                 if status != 200:
                     break
                 revision = answer["revision"]
@@ -161,13 +167,14 @@ def _digest(array: np.ndarray) -> bytes:
 # ---- requests that nobody understands --------------------------------------------------------------------------------
 
 PATHS = (
-    "/", "/api/session", "/api/images", "/api/images/0", "/api/images/0/parts", "/api/images/1/status",
-    "/api/images/2/hold", "/api/scale", "/api/images/3/photo", "/api/images/0/mask", "/static/main.js", "/api/retrain",
+    "/", "/api/session", "/api/images", image_path(0), image_path(0, "/parts"), image_path(1, "/status"),
+    image_path(2, "/hold"), "/api/scale", image_path(3, "/photo"), image_path(0, "/mask"), "/static/main.js",
+    "/api/retrain",
 )  # fmt: skip
 CLIMBING = ("/../secret.txt", "/..%2fsecret.txt", "/static/../../secret.txt", "/static/%2e%2e/%2e%2e/secret.txt",
             "//secret.txt", "/static//etc/passwd", "/api/images/..%2f..%2fsecret.txt/photo", "/%00", "/api/images/-1",
             "/api/images/1e9/photo", "/api/images/99999999999999999999/parts", "/api/images?limit=-1",
-            "/api/images/0/photo?max=1000000000", "/api/images?sort=__class__&query=%ff")  # fmt: skip
+            image_path(0, "/photo?max=1000000000"), "/api/images?sort=__class__&query=%ff")  # fmt: skip
 VALUES = (None, True, -1, 1e308, float("nan"), 10**400, "", "x" * 5000, "../../secret.txt", "\x00", "\ud800", [], {},
           [[]] * 500, {"a": {"b": [1, 2]}}, "data:image/png;base64,AAAA", "file:///etc/passwd")  # fmt: skip
 KEYS = ("parts", "labels", "keypoints", "box", "mask", "status", "revision", "seconds", "author", "window", "points",
@@ -188,7 +195,7 @@ def malformed(images: Path, out: Path, size: int, requests: int, rng: random.Ran
             if (status >= 500 and status != 503) or CANARY.encode() in answer or b"Traceback" in answer:
                 wrong += 1
                 print(f"           {raw[:200]!r}: {answer[:200]!r}")
-        wrong += ask(port, "POST", "/api/images/0/parts", {})[0] != 200 or not process.is_alive()
+        wrong += ask(port, "POST", image_path(0, "/parts"), {})[0] != 200 or not process.is_alive()
     changed = _state(root, out) != before
     counts = ", ".join(f"{seen[status]} {status or 'closed'}" for status in sorted(seen))
     print(f"malformed  {requests} requests: {counts}; {wrong} wrong; outside {'CHANGED' if changed else 'unchanged'}")
@@ -280,16 +287,16 @@ def _client(port: int, number: int, end: float, took: list[float], seen: Counter
         _answer(port, rng, took, seen)
         count += 1
         if count % 10 == 0:  # each client its own image, so that nobody is told to be second
-            revision = ask(port, "GET", f"/api/images/{number}")[1]["revision"]
+            revision = ask(port, "GET", image_path(number))[1]["revision"]
             body = {"parts": png(np.zeros(SIZE[::-1], np.uint8)), "status": "accepted", "revision": revision}
-            seen[ask(port, "PUT", f"/api/images/{number}/parts", body)[0]] += 1
+            seen[ask(port, "PUT", image_path(number, "/parts"), body)[0]] += 1
 
 
 def _answer(port: int, rng: random.Random, took: list[float], seen: Counter[int]) -> float:
     chosen = rng.sample(list(birds.SCHEMA.keypoints), rng.randint(0, 4))
     body = {"keypoints": {name: [rng.uniform(0, SIZE[0]), rng.uniform(0, SIZE[1])] for name in chosen}}
     begin = time.perf_counter()
-    status, _ = ask(port, "POST", f"/api/images/{rng.randrange(16)}/parts", body)
+    status, _ = ask(port, "POST", image_path(rng.randrange(16), "/parts"), body)
     took.append(time.perf_counter() - begin)
     seen[status] += 1
     return took[-1]

@@ -43,6 +43,11 @@ class Entry:
     pixels: str = ""
 
     @property
+    def id(self) -> str:
+        """What names it in addresses: the same whatever other images there are, and no path."""
+        return hashlib.blake2b(self.name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+    @property
     def shown(self) -> str:
         """Its status in the list, of STATUSES."""
         return "damaged" if self.reason else self.status

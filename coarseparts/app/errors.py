@@ -9,20 +9,22 @@ MISTAKE = "Something went wrong here; the terminal says what."
 
 
 class Refused(Exception):
-    """``status`` of HTTP, one line for a person, without paths; ``more`` stands in the answer, too."""
+    """``status`` of HTTP, one line for a person, without paths; ``more`` stands in the answer, too. ``retry``: seconds;
+    ``password``: whether a browser is to ask for one."""
 
-    def __init__(self, status: int, message: str, retry: int | None = None, **more: Any) -> None:
+    def __init__(
+        self, status: int, message: str, retry: int | None = None, password: bool = False, **more: Any
+    ) -> None:
         super().__init__(message)
-        self.status, self.retry, self.more = status, retry, more
+        self.status, self.more = status, more
+        self.headers = {} if retry is None else {"Retry-After": str(retry)}
+        if password:
+            self.headers["WWW-Authenticate"] = 'Basic realm="coarseparts"'
 
     @property
     def content(self) -> dict[str, Any]:
         """The answer's body."""
         return {"error": str(self), **self.more}
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {} if self.retry is None else {"Retry-After": str(self.retry)}
 
 
 def busy() -> Refused:

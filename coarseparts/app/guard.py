@@ -36,6 +36,10 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+TOKEN_NEEDED = (
+    "A token is needed, the one that the command was given or printed: as Authorization: Bearer TOKEN, as the password "
+    "of basic authentication, or in a header Token."
+)
 WRITING = ("POST", "PUT", "PATCH", "DELETE")
 OWN_HEADER = "x-coarseparts"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -113,6 +117,8 @@ class Guard:
 
     def _allowed(self, scope: Scope, headers: Headers) -> None:
         if self.token is not None and not self._known(headers):
+            if not self.page:
+                raise Refused(401, TOKEN_NEEDED, password=True)
             raise Refused(401, "Open the link that the command printed: it carries the key to this page.")
         if self.page and scope["method"] in WRITING and headers.get(OWN_HEADER) != "1":
             raise Refused(403, "This request does not come from the page.")

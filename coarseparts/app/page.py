@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +20,7 @@ from PIL import Image
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match, Route
 
 from coarseparts.app.answers import Answer, Answers
 from coarseparts.app.entries import fingerprint
@@ -41,14 +40,10 @@ def page_app(workspace: Workspace, answers: Answers, title: str = "", retrain: s
     from the corrections."""
     schema, model = workspace.schema, answers.model
     keypoints = list(schema.keypoints) if "keypoints" in model.styles else []
-    images_hash = hashlib.sha256(json.dumps([entry.name for entry in workspace.entries]).encode()).hexdigest()[:16]
+    app = application()
 
-    def of_these_images(request: Request) -> None:
-        """An image is named by its place in a list, which a page may have from before the server was started anew."""
-        if request.headers.get("x-coarseparts-images", images_hash) != images_hash:
-            raise Refused(412, "The list of images has changed since this page was opened; load the page again.")
-
-    app = application(dependencies=[Depends(of_these_images)])
+    def number_of(image: str) -> int:
+        return workspace.number(image)
 
     @app.get("/api/session")
     def session() -> dict[str, Any]:
@@ -59,7 +54,6 @@ def page_app(workspace: Workspace, answers: Answers, title: str = "", retrain: s
         ]
         return {
             "title": readable(title),
-            "images": images_hash,
             "key": workspace.key,
             "version": version("coarseparts"),
             "parts": parts,
@@ -82,8 +76,8 @@ def page_app(workspace: Workspace, answers: Answers, title: str = "", retrain: s
     ) -> dict[str, Any]:
         return workspace.listed(status, sort, order == "desc", query, offset, limit)
 
-    @app.get("/api/images/{number}")
-    def image(number: int) -> dict[str, Any]:
+    @app.get("/api/images/{image}")
+    def described(number: int = Depends(number_of)) -> dict[str, Any]:
         pixels = ""
         with suppress(Refused):  # what is wrong with it is told as its reason
             array = opened(workspace, answers, number)
@@ -92,23 +86,23 @@ def page_app(workspace: Workspace, answers: Answers, title: str = "", retrain: s
         about["labels"]["keypoints"] = {k: v for k, v in about["labels"]["keypoints"].items() if k in keypoints}
         return about
 
-    @app.get("/api/images/{number}/photo")
-    def photo(number: int, max: int = Query(2048, ge=64, le=4096)) -> Response:
+    @app.get("/api/images/{image}/photo")
+    def photo(number: int = Depends(number_of), max: int = Query(2048, ge=64, le=4096)) -> Response:
         return _jpeg(opened(workspace, answers, number), max, 90)
 
-    @app.get("/api/images/{number}/thumbnail")
-    def thumbnail(number: int) -> Response:
+    @app.get("/api/images/{image}/thumbnail")
+    def thumbnail(number: int = Depends(number_of)) -> Response:
         return _jpeg(opened(workspace, answers, number), THUMBNAIL, 80)
 
-    @app.get("/api/images/{number}/mask")
-    def mask(number: int) -> Response:
+    @app.get("/api/images/{image}/mask")
+    def mask(number: int = Depends(number_of)) -> Response:
         found = workspace.mask(number)
         file = io.BytesIO()
         Image.fromarray(found).save(file, "PNG")
         return Response(file.getvalue(), media_type="image/png")
 
-    @app.post("/api/images/{number}/parts")
-    async def predict(number: int, request: Request) -> dict[str, Any]:
+    @app.post("/api/images/{image}/parts")
+    async def predict(request: Request, number: int = Depends(number_of)) -> dict[str, Any]:
         given = await read(request, Labels)
         begin = time.perf_counter()
         answer = await run_in_threadpool(look, workspace, answers, number, given)
@@ -119,23 +113,23 @@ def page_app(workspace: Workspace, answers: Answers, title: str = "", retrain: s
             "seconds": round(time.perf_counter() - begin, 3),
         }
 
-    @app.get("/api/images/{number}/parts")
-    def saved(number: int) -> dict[str, Any]:
+    @app.get("/api/images/{image}/parts")
+    def saved(number: int = Depends(number_of)) -> dict[str, Any]:
         return {"parts": encoded(schema, workspace.parts(number))}
 
-    @app.put("/api/images/{number}/parts")
-    async def save(number: int, request: Request) -> dict[str, Any]:
+    @app.put("/api/images/{image}/parts")
+    async def save(request: Request, number: int = Depends(number_of)) -> dict[str, Any]:
         given = await read(request, Correction)
         return await run_in_threadpool(_save, workspace, answers, number, given)
 
-    @app.put("/api/images/{number}/status")
-    async def set_status(number: int, request: Request) -> dict[str, Any]:
+    @app.put("/api/images/{image}/status")
+    async def set_status(request: Request, number: int = Depends(number_of)) -> dict[str, Any]:
         given = await read(request, Status)
         entry = await run_in_threadpool(workspace.set_status, number, given)
         return {"revision": entry.revision, "status": entry.status}
 
-    @app.post("/api/images/{number}/hold")
-    async def hold(number: int, request: Request) -> dict[str, Any]:
+    @app.post("/api/images/{image}/hold")
+    async def hold(request: Request, number: int = Depends(number_of)) -> dict[str, Any]:
         given = await read(request, Hold)
         (workspace.release if given.release else workspace.hold)(number, given.window)
         return {"held": not given.release}
@@ -167,9 +161,16 @@ def application(**described: Any) -> FastAPI:
         assert isinstance(refusal, Refused)
         return JSONResponse(refusal.content, refusal.status, refusal.headers)
 
-    def unknown(_: Request, error: Exception) -> Response:
+    def unknown(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return JSONResponse({"error": str(error.detail)}, error.status_code)
+        path, listed = readable(request.url.path)[:200], "; /docs lists the calls" if app.openapi_url else ""
+        here = (each for each in app.routes if isinstance(each, Route) and each.matches(request.scope)[0] != Match.NONE)
+        methods = ", ".join(sorted({method for each in here for method in each.methods or ()}))
+        if error.status_code == 405 and methods:
+            said = f"{path} is asked by {methods}, not by {request.method[:20]}{listed}."
+            return JSONResponse({"error": said}, 405, {"Allow": methods})
+        said = f"There is nothing at {path}{listed}." if error.status_code == 404 else str(error.detail)
+        return JSONResponse({"error": said}, error.status_code)
 
     def misread(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)

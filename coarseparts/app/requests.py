@@ -18,10 +18,13 @@ from starlette.requests import Request
 from coarseparts.app.errors import Refused
 from coarseparts.labels.schema import LONGEST, Schema
 from coarseparts.system.limits import is_machines
+from coarseparts.system.text import nearest, short
 
 Number = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 Name = Annotated[str, Field(max_length=LONGEST)]
+Id = Annotated[str, Field(max_length=64)]
 Window = Annotated[str, Field(pattern=r"^[0-9a-zA-Z-]{1,64}$")]
+Point = Annotated[list[Number], Field(min_length=2, max_length=3)]
 Plane = Annotated[str, Field(max_length=200_000_000)]
 """A PNG in base64."""
 
@@ -70,10 +73,36 @@ class Hold(_Strict):
     release: bool = False
 
 
-class Photograph(Labels):
-    """A picture in base64 with the labels that its object has."""
+class Photograph(_Strict):
+    """A picture with the labels that its object has; all but the picture may be left out. Coordinates are pixels of the
+    upright picture, x to the right, y down."""
 
-    image: Plane
+    image: Plane = Field(description="JPEG, PNG, WebP, BMP or TIFF in base64")
+    keypoints: Annotated[dict[Name, Point], Field(max_length=1000)] = Field(
+        default={}, description="[x, y] or [x, y, v] by name; v: 2 visible, 1 hidden, 0 known not to be seen"
+    )
+    box: tuple[Number, Number, Number, Number] | None = Field(default=None, description="[x0, y0, x1, y1]")
+    mask: Plane | None = Field(default=None, description="8-bit grey PNG of the picture's size in base64, 0 or 255")
+
+
+class Found(BaseModel):
+    """The parts of a picture."""
+
+    width: int = Field(description="of the upright picture")
+    height: int
+    parts: str | dict[str, str] = Field(
+        description="index map as PNG in base64, 0 is background; of overlapping parts a PNG of 0 and 255 each, by name"
+    )
+    names: list[str] = Field(description="the parts; index 1 is the first")
+    scores: dict[str, float] = Field(description="of each part, 0 to 1")
+    confidence: float = Field(description="the mean score of the parts that are seen")
+    seconds: float = Field(description="what it took")
+
+
+class Wrong(BaseModel):
+    """What could not be done, and what to do, in a line."""
+
+    error: str
 
 
 class Shapes(BaseModel):
@@ -105,15 +134,17 @@ class Tasks(BaseModel):
 
 
 class Ruler(_Strict):
-    """A length that was measured on an image between two points."""
+    """A length that was measured on an image between two points; ``others``: that is the scale of all that have
+    none, too."""
 
-    image: int = Field(ge=0)
+    image: Id
     points: tuple[tuple[Number, Number], tuple[Number, Number]]
     length: float = Field(gt=0, le=1e9, allow_inf_nan=False)
     unit: Annotated[str, Field(pattern=r"^(m|cm|mm|um|µm|nm|in|px)$")]
+    others: bool = False
 
 
-def labels_of(given: Labels, size: tuple[int, int]) -> dict[str, Any]:
+def labels_of(given: Labels | Photograph, size: tuple[int, int]) -> dict[str, Any]:
     """Labels as ``Model.predict`` takes them, None where one is not given. Raises Refused."""
     mask = None if given.mask is None else plane(given.mask, size)
     return {"keypoints": given.keypoints or None, "box": given.box, "mask": mask}
@@ -127,9 +158,15 @@ async def read(request: Request, kind: type[Body]) -> Body:
 async def read_photograph(request: Request) -> Photograph:
     """A picture with labels: all in JSON, or as a form sends it, a file ``image`` and a text ``labels``. Raises
     Refused."""
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+    kind = request.headers.get("content-type", "").lower()
+    if kind.startswith("image/"):
+        raise Refused(415, "A picture is sent in a form, as its file image, or in JSON, in base64 as image.")
+    if not kind.startswith("multipart/form-data"):
         return await read(request, Photograph)
-    async with request.form(max_files=1, max_fields=1, max_part_size=MOST_LABELS) as form:
+    async with request.form(max_files=1, max_fields=20, max_part_size=MOST_LABELS) as form:
+        if others := sorted(form.keys() - {"image", "labels"}):
+            name = short(others[0])
+            raise Refused(422, f"The form has {name}: labels go into its text labels, in JSON; its file is image.")
         picture, labels = form.get("image"), form.get("labels", "{}")
         if not isinstance(picture, UploadFile) or not isinstance(labels, str):
             raise Refused(422, "The form must have a file image, and may have a text labels.")
@@ -145,7 +182,11 @@ def _checked(value: Any, kind: type[Body]) -> Body:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part)[:40] for part in first["loc"])
-        raise Refused(422, f"The request is not understood: {where or 'its body'}: {first['msg'][:200]}.") from None
+        said = first["msg"].replace("dictionary", "object").replace("Tuple", "List").replace("tuple", "list")
+        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+            said = f"{said}; {nearest(str(first['loc'][0]), kind.model_fields)}"
+        said = said if said.endswith("?") else f"{said[:300]}."
+        raise Refused(422, f"The request is not understood: {where or 'its body'}: {said}") from None
 
 
 def parsed(raw: bytes, what: str = "its body") -> Any:

@@ -20,7 +20,18 @@ from coarseparts.app.described import page
 from coarseparts.app.errors import Refused
 from coarseparts.app.label_studio import Controls, asked_of, regions
 from coarseparts.app.page import application
-from coarseparts.app.requests import Photograph, Shapes, Tasks, encoded, labels_of, picture_of, read, read_photograph
+from coarseparts.app.requests import (
+    Found,
+    Photograph,
+    Shapes,
+    Tasks,
+    Wrong,
+    encoded,
+    labels_of,
+    picture_of,
+    read,
+    read_photograph,
+)
 from coarseparts.data import images as files
 from coarseparts.data.formats.outlines import outer_rings, simplified
 from coarseparts.data.images import list_images, pixels
@@ -41,6 +52,8 @@ FORM = {
 }
 """How a photograph is sent as a file."""
 
+TOKEN = "Where a token is needed, it is sent as Authorization: Bearer TOKEN."
+
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 MOST_BYTES = 128 * 2**20
 TOLERANCE = 1.0
@@ -53,12 +66,21 @@ def service_app(answers: Answers, name: str, folders: Sequence[Path] = ()) -> Fa
     model, photographs = answers.model, _by_name(folders)
     about = {
         "display_name": f"coarseparts: {', '.join(model.schema.parts)}"[:200],
-        "widgets": [{"name": "button_run", "value": None}],
+        "widgets": [
+            {"name": "button_run", "value": None},
+            {"name": "toggle_preserve_existing_annotations", "value": False},
+        ],
         "params": {},
         "batch_processing_mode": "default",
     }
     schemas = {kind.__name__: kind.model_json_schema() for kind in (Photograph, Shapes, Tasks)}
-    app = application(openapi_url="/openapi.json", title="coarseparts", version=version("coarseparts"))
+    app = application(
+        openapi_url="/openapi.json",
+        title="coarseparts",
+        version=version("coarseparts"),
+        description=f"A model of {', '.join(model.schema.parts)} answers. {TOKEN}",
+        responses={"4XX": {"model": Wrong, "description": "What could not be done, in a line"}},
+    )
 
     def takes(kind: type, **others: dict[str, Any]) -> dict[str, Any]:
         content = {"application/json": {"schema": schemas[kind.__name__]}} | others
@@ -67,7 +89,7 @@ def service_app(answers: Answers, name: str, folders: Sequence[Path] = ()) -> Fa
     @app.get("/docs")
     def docs() -> HTMLResponse:
         """This page."""
-        return HTMLResponse(page(app.openapi(), f"A model of {', '.join(model.schema.parts)} answers."))
+        return HTMLResponse(page(app.openapi()))
 
     @app.get("/health")
     @app.get("/")
@@ -76,7 +98,7 @@ def service_app(answers: Answers, name: str, folders: Sequence[Path] = ()) -> Fa
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         return {"status": "UP", "model_class": "coarseparts", "models_loaded": 1, "timestamp": now}
 
-    @app.post("/v1/parts", openapi_extra=takes(Photograph, **FORM))
+    @app.post("/v1/parts", openapi_extra=takes(Photograph, **FORM), response_model=Found)
     async def parts(request: Request) -> dict[str, Any]:
         """The parts of a picture: index map (or a mask each) as PNG in base64, scores, confidence. Besides JSON, a form
         (multipart) with a file ``image`` and a text ``labels``, of the other keys in JSON, is taken."""
@@ -134,13 +156,19 @@ def service_app(answers: Answers, name: str, folders: Sequence[Path] = ()) -> Fa
         except Refused as refusal:
             if refusal.status == 503:
                 raise
-            return {"success": False, "error": {"code": "INVALID_IMAGE", "message": str(refusal)}}
+            return _not_done("INVALID_IMAGE", str(refusal))
 
     return app
 
 
 def _unknown() -> dict[str, Any]:
-    return {"success": False, "error": {"code": "MODEL_NOT_FOUND", "message": "There is no such model here."}}
+    return _not_done("MODEL_NOT_FOUND", "There is no such model here.")
+
+
+def _not_done(code: str, message: str) -> dict[str, Any]:
+    """X-AnyLabeling takes the data whatever ``success`` says, and would take none for an image without shapes."""
+    kept = {"shapes": [], "description": "", "replace": False}
+    return {"success": False, "error": {"code": code, "message": message}, "data": kept}
 
 
 def _by_name(folders: Sequence[Path]) -> dict[str, Path]:
@@ -187,7 +215,7 @@ def _shapes(answers: Answers, given: Shapes) -> dict[str, Any]:
                 "flags": None,
             }
             shapes.append(about | rest | {"kie_linking": [], "points": simplified(ring, TOLERANCE)})
-    return {"shapes": shapes, "description": "", "replace": True}
+    return {"shapes": shapes, "description": ""}  # whether shapes that are there stay, the person says there
 
 
 def _task(

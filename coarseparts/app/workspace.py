@@ -33,10 +33,11 @@ from coarseparts.app.entries import JOURNAL, SAVED, STATUSES, Entry, add_line, c
 from coarseparts.app.errors import Refused
 from coarseparts.app.part_files import PartFiles
 from coarseparts.app.requests import Correction, Ruler, Status
+from coarseparts.app.retraining import indent
 from coarseparts.data.formats.document_builder import rle, write_json
 from coarseparts.data.images import stem
 from coarseparts.labels.schema import Schema
-from coarseparts.measurement.scale import with_line
+from coarseparts.measurement.scale import OTHERS, with_line
 from coarseparts.system.files import write_whole
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import listed, readable, short
@@ -71,6 +72,7 @@ class Workspace:
         self._lock = threading.RLock()
         self._holders: dict[int, tuple[str, float]] = {}
         numbers = {entry.name: number for number, entry in enumerate(self.entries)}
+        self._numbers = {entry.id: number for number, entry in enumerate(self.entries)}
         for rank, name in enumerate(queue, start=1):
             if name in numbers:
                 self.entries[numbers[name]].rank = rank
@@ -86,10 +88,13 @@ class Workspace:
 
     # ---- what there is ----------------------------------------------------------------------------------------------
 
+    def number(self, image: str) -> int:
+        """The place among ``entries`` of the image with an id. Raises Refused."""
+        if image not in self._numbers:
+            raise Refused(404, "There is no such image in this folder, or no longer.")
+        return self._numbers[image]
+
     def entry(self, number: int) -> Entry:
-        """Raises Refused."""
-        if not 0 <= number < len(self.entries):
-            raise Refused(404, "There is no such image.")
         return self.entries[number]
 
     def listed(self, status: str, sort: str, descending: bool, query: str, offset: int, limit: int) -> dict[str, Any]:
@@ -114,7 +119,7 @@ class Workspace:
         known += [pair for pair in chosen if key(pair[1]) is None]  # unknown ones last, in either order
         images = [
             {
-                "id": number,
+                "id": entry.id,
                 "name": readable(entry.name),
                 "status": entry.shown,
                 "confidence": entry.confidence,
@@ -136,7 +141,7 @@ class Workspace:
             "mask": labels.get("mask") is not None,
         }
         return {
-            "id": number,
+            "id": entry.id,
             "name": readable(entry.name),
             "width": width,
             "height": height,
@@ -175,7 +180,6 @@ class Workspace:
 
     def hold(self, number: int, window: str) -> None:
         """A window has an image open. Raises Refused (423) while another one has."""
-        self.entry(number)
         with self._lock:
             holder = self._holders.get(number)
             if holder is not None and holder[0] != window and time.monotonic() - holder[1] < HELD:
@@ -238,8 +242,8 @@ class Workspace:
         return entry
 
     def measure(self, given: Ruler) -> float:
-        """Keeps the scale of an image, in pixels per unit. Raises Refused."""
-        entry = self.entry(given.image)
+        """Keeps the scale of an image, or of ``others`` that have none, too, in pixels per unit. Raises Refused."""
+        entry = self.entry(self.number(given.image))
         (ax, ay), (bx, by) = given.points
         per_unit = math.hypot(ax - bx, ay - by) / given.length
         if not 1e-6 <= per_unit <= 1e6:
@@ -247,10 +251,10 @@ class Workspace:
         with self._lock, _told():
             file = self.out / "scale.csv"
             try:
-                text = with_line(file, entry.name, per_unit, given.unit)
+                for name in (entry.name, OTHERS) if given.others else (entry.name,):
+                    write_whole(file, with_line(file, name, per_unit, given.unit).encode("utf-8"), sync=True)
             except BadInput as error:
                 raise Refused(422, f"scale.csv among the corrections {error.problems[0].message}; {AGAIN}") from None
-            write_whole(file, text.encode("utf-8"), sync=True)
         return per_unit
 
     @property
@@ -270,14 +274,14 @@ class Workspace:
         return readable(self.files.of(self.entry(number).name)[0].relative_to(self.out).as_posix())
 
     def source_lines(self) -> list[str]:
-        """A source of the dataset file ``data`` that reads what was saved: paths are relative to its folder where they
-        lie in it, so that the folder can be moved."""
-        images, out = self._named(self.images), self._named(self.out)
+        """A source of the dataset file ``data`` that reads what was saved, as far from the left as its others;
+        paths are relative to its folder where they lie in it, so that the folder can be moved."""
+        images, out, left = self._named(self.images), self._named(self.out), indent(self.data)
         where = {"images": images, "part_masks": f"{out}/parts", "coco": f"{out}/coco.json"}
         return [
-            "- split: train",
+            f"{left}- split: train",
             # What no UTF-8 can hold, as escapes.
-            *(f"  {key}: {json.dumps(value, ensure_ascii=not _is_text(value))}" for key, value in where.items()),
+            *(f"{left}  {key}: {json.dumps(value, ensure_ascii=not _is_text(value))}" for key, value in where.items()),
         ]
 
     def _named(self, folder: Path) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import getpass
-import shlex
 import webbrowser
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -16,7 +14,6 @@ from coarseparts.cli import help, options
 from coarseparts.cli.choices import Device, MaxPixels, Run
 from coarseparts.cli.help import DataOption, OutputOption, PlaceOption, verb
 from coarseparts.cli.terminal import note, say
-from coarseparts.system.problems import BadInput, Problem, unreadable
 from coarseparts.system.text import from_csv_cell
 
 app = help.app()
@@ -58,13 +55,14 @@ def page(
     from coarseparts.app.errors import Refused
     from coarseparts.app.page import MOST_BYTES, looks_ahead, page_app
     from coarseparts.app.places import beside, photographs, refuse_inside
+    from coarseparts.app.retraining import command
     from coarseparts.app.workspace import Workspace
     from coarseparts.inference.model import load
     from coarseparts.system.locks import hold
     from coarseparts.training.claims import read_config
 
     # A click is to be answered at once: one look, not two.
-    model = load(run, options.device(device), flip=False)
+    model = load(run, where := options.device(device), flip=False)
     place, found = photographs(run, images or [])
     folder = out or beside(place)
     refuse_inside(run, images or [], folder)
@@ -88,9 +86,7 @@ def page(
         stack.callback(ahead.stop)
         bound = running.listening(host, port)
         title = f"{place.name}: {len(found)} images"
-        application = page_app(
-            workspace, answers, title, f"coarseparts train {shlex.quote(data)} --out {shlex.quote(f'{run}-2')}"
-        )
+        application = page_app(workspace, answers, title, command(run, data, where))
 
         def ready(link: str) -> None:
             say(f"{len(found)} images; open {link}")
@@ -123,15 +119,7 @@ def _order(file: Path | None, found: list[tuple[str, Path]]) -> list[str]:
 def _queue(file: Path | None) -> list[str]:
     if file is None:
         return []
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as text:
-            rows = list(csv.DictReader(text))
-    except OSError as error:
-        raise BadInput(unreadable(file, error, "name a CSV file with a column image")) from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(
-            Problem(str(file), f"is no CSV file in UTF-8 ({error})", "write it with `coarseparts next`")
-        ) from None
-    if rows and "image" not in rows[0]:
-        raise BadInput(Problem(str(file), "has no column image", "write it with `coarseparts next`"))
-    return [from_csv_cell(row["image"] or "") for row in rows]
+    from coarseparts.report.sheets import read_sheet
+
+    sheet = read_sheet(file, ["image"], "name a CSV file with a column image", "write it with `coarseparts next`")
+    return [from_csv_cell(cells["image"]) for _, cells in sheet.lines]

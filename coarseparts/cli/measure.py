@@ -42,6 +42,9 @@ def measure(
     ] = None,
     intervals: Annotated[bool, OutputOption("--intervals/--no-intervals", help="90 % intervals of each value")] = True,
     long: Annotated[bool, OutputOption("--long", help="a row a value in place of a row an object")] = False,
+    decimal_comma: Annotated[
+        bool, OutputOption("--decimal-comma", help="0,5 for 0.5, and semicolons: as Excel reads CSV in many countries")
+    ] = False,
     dwc: Annotated[Path | None, OutputOption(help="also write Darwin Core's MeasurementOrFact (CSV)")] = None,
     report: Annotated[
         Path | None, OutputOption(help="also write a page (HTML): distributions, flags, pictures of unusual objects")
@@ -58,7 +61,7 @@ def measure(
             )
     if dwc is not None and dwc.resolve() == target.resolve():
         raise BadInput(Problem(f"--dwc {dwc}", "is the file of --out, too", "name another file"))
-    options.not_over("--out", target, "image,object,")
+    options.not_over("--out", target, "image,object,", "image;object;")
     options.not_over("--dwc", dwc, "occurrenceID,measurement")
     options.not_over("--report", report, "<!DOCTYPE html>")
 
@@ -80,7 +83,7 @@ def measure(
         progress=progress("measuring"),
     )
     notes(table.problems)
-    (tables.write_long if long else tables.write_wide)(target, table)
+    (tables.write_long if long else tables.write_wide)(target, table, decimal_comma)
     if dwc is not None:
         tables.write_dwc(dwc, table)
     if report is not None:

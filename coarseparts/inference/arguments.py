@@ -101,8 +101,7 @@ def _image(given: Any, argument: str) -> tuple[np.ndarray, Notes]:
     if not isinstance(given, np.ndarray):
         return decode(_file(given, argument))
     if given.ndim != 3 or given.shape[2] != 3 or given.dtype != np.uint8 or not given.size:
-        remedy = "several images are given as a list, grey-scale ones as a PIL image"
-        raise WrongArgument(f"{argument}: {_described(given)}, expected (H, W, 3) uint8 RGB; {remedy}")
+        raise WrongArgument(f"{argument}: {_described(given)}, expected (H, W, 3) uint8 RGB; {_converted(given)}")
     refuse_large(argument, (given.shape[1], given.shape[0]))
     return np.array(given), []
 
@@ -115,6 +114,22 @@ def _file(given: Any, argument: str) -> Path:
         came = f"{argument}: is of type {type(given).__name__}"
         raise WrongArgument(f"{came}, expected a path, a PIL image or an array; {remedy}")
     return path_of(argument, given)
+
+
+def _converted(array: np.ndarray) -> str:
+    """How such an array becomes one that is taken."""
+    if not array.size or array.ndim not in (2, 3, 4):
+        return "give an array with pixels"
+    if array.ndim == 4:
+        return "several images are given as a list: list(array)"
+    if array.dtype != np.uint8:
+        shares = array.dtype.kind == "f" and array.max() <= 1
+        return "convert it: (255 * array).round().astype('uint8')" if shares else "bring its values to 0..255, as uint8"
+    if array.ndim == 2 or array.shape[2] == 1:
+        return "grey-scale ones are given as PIL.Image.fromarray(array.squeeze())"
+    if array.shape[0] == 3:
+        return "channels come last: array.transpose(1, 2, 0)"
+    return "leave out what is not red, green and blue: array[..., :3]"
 
 
 def _described(array: np.ndarray) -> str:

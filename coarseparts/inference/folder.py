@@ -20,7 +20,6 @@ import numpy as np
 from coarseparts.data import loading
 from coarseparts.data.crops import square_crop
 from coarseparts.data.dataset_file import Crop
-from coarseparts.data.formats.registry import refuse_export, write_export
 from coarseparts.data.images import list_images, read_photograph, stem
 from coarseparts.data.loading import Recipe
 from coarseparts.data.sample import Sample
@@ -31,6 +30,7 @@ from coarseparts.inference.label_files import Labels, read_labels
 from coarseparts.inference.model import Model
 from coarseparts.inference.outputs import Outputs, real
 from coarseparts.inference.predict import BATCH, predict_samples
+from coarseparts.inference.tool_exports import ToolExport
 from coarseparts.system.locks import Tell, silent
 from coarseparts.system.problems import BadInput, Problem, capped, errors, unreadable
 
@@ -99,8 +99,7 @@ def predict_folder(
     refuse_company(out, shard)
     found = photographs(images, done := Summary())
     _refuse_places(images, out, coco)
-    if export:
-        refuse_export(export, out)
+    tool = ToolExport(export, out) if export else None
     outputs = Outputs(out, model.schema, with_overlay)
     files = {"coco": labels} if isinstance(labels, Path) else dict(labels or {})
     outputs.refuse_clashes(found, files, coco)
@@ -159,8 +158,8 @@ def predict_folder(
         raise BadInput([*capped(errors(done.problems)), none])
     if coco is not None:
         outputs.write_coco(coco, [name for name, _ in own])
-    if export:
-        done.export = write_export(export, outputs.document(own, grouped=True), out)
+    if tool is not None:
+        done.export = tool.write(outputs.document(own, grouped=True))
     return done
 
 

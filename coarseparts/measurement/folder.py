@@ -36,8 +36,10 @@ from coarseparts.measurement.traits import (
 from coarseparts.report.overlay import overlay
 from coarseparts.report.palette import colours
 from coarseparts.report.pictures import reduced
+from coarseparts.system.errors import WrongArgument
 from coarseparts.system.files import path_of
 from coarseparts.system.problems import BadInput, Problem, capped, errors
+from coarseparts.system.text import short
 
 LabelFiles = str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]]
 
@@ -84,6 +86,8 @@ def measure(
         table.images[0].values["head.length"]
     """
     library()
+    if isinstance(ratios, str):
+        raise WrongArgument(f"ratios: is {short(ratios)}, expected a list of formulas")
     folder = path_of("run", run)
     model = load(folder, device)
     there, told = path_of("images", images), Summary()
@@ -167,8 +171,15 @@ def _labels(model: Model, images: Path, found: list[tuple[str, Path]], labels: L
 def _calibration(
     folder: Path, model: Model, data: str | os.PathLike[str] | None, styles: tuple[str, ...], notes: list[Problem]
 ) -> Calibration:
-    """That of what a model says given labels of some styles; what is noteworthy goes to ``notes``."""
-    found = calibration_of(folder, model, None if data is None else path_of("data", data), styles)
+    """That of what a model says given labels of some styles; what is noteworthy goes to ``notes``. Raises BadInput with
+    the remedy where there are no validation images."""
+    try:
+        found = calibration_of(folder, model, None if data is None else path_of("data", data), styles)
+    except BadInput as error:
+        first = error.problems[0]
+        message = f"{first.message}, and intervals are made of validation images"
+        remedy = f"{first.remedy}; or do without intervals (--no-intervals)"
+        raise BadInput([replace(first, message=message, remedy=remedy), *error.problems[1:]]) from None
     if len(found.pairs) < 9:
         which = f"part masks and {', '.join(styles)}" if styles else "part masks of one object"
         message = f"has {len(found.pairs)} validation images with {which}; an interval takes at least 9"

@@ -5,27 +5,32 @@ from __future__ import annotations
 import csv
 import io
 import math
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from coarseparts.data.images import opened
+from coarseparts.report.sheets import Sheet, number_of, read_sheet
 from coarseparts.system.limits import is_machines
-from coarseparts.system.problems import BadInput, Problem, capped, unreadable
+from coarseparts.system.problems import BadInput, Problem, capped
 from coarseparts.system.text import csv_cell, from_csv_cell, listed, readable, short
 
-COLUMNS = ("image", "pixels_per_unit", "unit")
+NUMBER = "pixels_per_unit"
+COLUMNS = ("image", NUMBER, "unit")
 LARGEST = 1_000_000
 """Pixels per unit, at most, and one by it at least."""
 
-MOST_BYTES = 100_000_000
+OTHERS = "*"
+"""The name in a line for all images that have none of their own."""
+
 OWN = "dpi"
 """In place of a file: what each image says of itself."""
 
 SCREEN = (72, 96)
 """Dots per inch that cameras and programs write where nothing was measured."""
 
-_REMEDY = f"write lines such as IMG_1.jpg,12.5,mm under the heading {','.join(COLUMNS)}"
+_REMEDY = f"write lines such as IMG_1.jpg,12.5,mm (or *,12.5,mm for all others) under the heading {','.join(COLUMNS)}"
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,8 @@ def read_scale(given: str | Path | None, images: Iterable[tuple[str, Path]]) -> 
         return _own(images)
     lines = _read(Path(given))
     images = list(images)
-    found = {name: lines[readable(name)] for name, _ in images if readable(name) in lines}
+    others = lines.get(OTHERS)
+    found = {name: line for name, _ in images if (line := lines.get(_plain(name), others)) is not None}
     missing = [Problem(str(given), f"has no line for {name}", _REMEDY) for name, _ in images if name not in found]
     if missing:
         raise BadInput(capped(missing))
@@ -65,55 +71,51 @@ def read_scale(given: str | Path | None, images: Iterable[tuple[str, Path]]) -> 
 def with_line(file: Path, name: str, pixels_per_unit: float, unit: str) -> str:
     """The text of a file of scales, which may be missing, with this line for an image in place of any that it has;
     what else stands there stays. Raises BadInput where it is no such file."""
-    columns, rows = _rows(file) if file.exists() else (list(COLUMNS), [])
-    own = dict(zip(COLUMNS, (csv_cell(name), f"{pixels_per_unit:.8g}", unit), strict=True))
-    kept = [cells for _, cells in rows]
-    there = [cells for cells in kept if _named(cells) == readable(name)]
+    sheet = _sheet(file) if file.exists() else Sheet(list(COLUMNS), [], ",")
+    number = f"{pixels_per_unit:.8g}".replace(".", sheet.decimal(NUMBER))
+    own = dict(zip(COLUMNS, (csv_cell(name), number, unit), strict=True))
+    kept = [cells for _, cells in sheet.lines]
+    there = [cells for cells in kept if _named(cells) == _plain(name)]
     for cells in there or [{}]:
         cells |= own
         if not there:
             kept.append(cells)
     out = io.StringIO()
-    writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
+    writer = csv.DictWriter(out, sheet.columns, restval="", lineterminator="\n", delimiter=sheet.separator)
     writer.writeheader()
-    writer.writerows({column: cells.get(column) or "" for column in columns} for cells in kept)
+    writer.writerows({column: cells.get(column) or "" for column in sheet.columns} for cells in kept)
     return out.getvalue()
 
 
 def _named(cells: dict[str, str]) -> str:
-    """The image of a line, as ``readable`` shows it."""
-    return readable(from_csv_cell((cells["image"] or "").strip()))
+    """The image of a line, as ``_plain`` has it."""
+    return _plain(from_csv_cell(cells["image"].strip()))
 
 
-def _rows(file: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
-    """The columns of a file of scales, and each line's number and cells. Raises BadInput."""
-    try:
-        if (size := file.stat().st_size) > MOST_BYTES:
-            raise BadInput(Problem(str(file), f"has {size:,} bytes, expected at most {MOST_BYTES:,}", _REMEDY))
-        text = file.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise BadInput(unreadable(file, error, "name a CSV file, or dpi, with --scale")) from None
-    except UnicodeDecodeError:
-        raise BadInput(Problem(str(file), "is not text in UTF-8", "save it as CSV in UTF-8")) from None
-    try:
-        reader = csv.DictReader(text.splitlines())
-        columns = list(reader.fieldnames or ())
-        if absent := [column for column in COLUMNS if column not in columns]:
-            raise BadInput(Problem(str(file), f"lacks the columns {listed(absent)}", _REMEDY))
-        return columns, [(reader.line_num, cells) for cells in reader]
-    except csv.Error as error:
-        raise BadInput(Problem(str(file), f"is no CSV ({error})", _REMEDY)) from None
+def _plain(name: str) -> str:
+    """A name as it is looked up, however a system or a spreadsheet encodes its accents."""
+    return unicodedata.normalize("NFC", readable(name))
+
+
+def _sheet(file: Path) -> Sheet:
+    """A file of scales. Raises BadInput."""
+    sheet = read_sheet(file, COLUMNS, "name a CSV file, or dpi, with --scale", _REMEDY)
+    if doubt := sheet.ambiguous(NUMBER):
+        raise BadInput(Problem(str(file), *doubt))
+    return sheet
 
 
 def _read(file: Path) -> dict[str, tuple[float, str]]:
-    """Pixels per unit and the unit, by the image's ``readable`` name. Raises BadInput."""
+    """Pixels per unit and the unit, by the image's name (``_plain``). Raises BadInput."""
     found: dict[str, tuple[float, str]] = {}
     problems = []
-    for line, cells in _rows(file)[1]:
+    sheet = _sheet(file)
+    decimal = sheet.decimal(NUMBER)
+    for line, cells in sheet.lines:
         name = _named(cells)
-        number, unit = ((cells[column] or "").strip() for column in COLUMNS[1:])
-        pixels = _number(number)
-        if not name or pixels is None or not unit or len(unit) > 20:
+        number, unit = (cells[column].strip() for column in COLUMNS[1:])
+        pixels = number_of(number, decimal)
+        if not name or not 1 / LARGEST <= pixels <= LARGEST or not unit or len(unit) > 20:
             came = short([name, number, unit], 80)
             message = f"line {line} is {came}, expected an image, a number from {1 / LARGEST:g} to {LARGEST:,}, a unit"
             problems.append(Problem(str(file), message, _REMEDY))
@@ -123,14 +125,6 @@ def _read(file: Path) -> dict[str, tuple[float, str]]:
     if problems:
         raise BadInput(capped(problems))
     return found
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and 1 / LARGEST <= value <= LARGEST else None
 
 
 def _own(images: Iterable[tuple[str, Path]]) -> tuple[Scale, list[Problem]]:

@@ -81,7 +81,8 @@ def _hull(mask: np.ndarray) -> np.ndarray:
     first, last = mask[rows].argmax(1), mask.shape[1] - mask[rows, ::-1].argmax(1)
     ends = np.concatenate([np.stack([first, rows], 1), np.stack([last, rows], 1)])
     points = np.concatenate([ends, ends + np.array([0, 1])]).astype(float)
-    return points[ConvexHull(points).vertices]
+    corners: np.ndarray = points[ConvexHull(points).vertices]
+    return corners
 
 
 def _sides(hull: np.ndarray) -> tuple[float, float]:

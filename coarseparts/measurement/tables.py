@@ -13,9 +13,9 @@ from coarseparts.report.csv_files import write_csv
 METHOD = "coarseparts measure"
 
 
-def write_wide(path: Path, table: Measurements) -> Path:
+def write_wide(path: Path, table: Measurements, decimal_comma: bool = False) -> Path:
     """A row an object: ``image``, its number in it (``object``), ``flags``, then each value, ``head.length [mm]``, with
-    its ``low`` and ``high``."""
+    its ``low`` and ``high``; ``decimal_comma`` as of ``write_csv``."""
     columns = ["image", "object", "flags"]
     ranged = [any(name in each.intervals for each in table.images) for name in table.names]
     for name, has in zip(table.names, ranged, strict=True):
@@ -31,10 +31,10 @@ def write_wide(path: Path, table: Measurements) -> Path:
             if has:
                 yield from map(_number, each.intervals.get(name, (math.nan, math.nan)))
 
-    return write_csv(path, columns, (row(each) for each in table.images))
+    return write_csv(path, columns, (row(each) for each in table.images), decimal_comma)
 
 
-def write_long(path: Path, table: Measurements) -> Path:
+def write_long(path: Path, table: Measurements, decimal_comma: bool = False) -> Path:
     """A row a value: ``image,object,part,trait,value,low,high,unit,flags``; distances and ratios have no part."""
 
     def rows() -> Iterator[list[Any]]:
@@ -53,7 +53,8 @@ def write_long(path: Path, table: Measurements) -> Path:
                     flags,
                 ]
 
-    return write_csv(path, ("image", "object", "part", "trait", "value", "low", "high", "unit", "flags"), rows())
+    columns = ("image", "object", "part", "trait", "value", "low", "high", "unit", "flags")
+    return write_csv(path, columns, rows(), decimal_comma)
 
 
 def write_dwc(path: Path, table: Measurements) -> Path:

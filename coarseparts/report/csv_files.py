@@ -30,13 +30,17 @@ def write_text(path: str | Path, text: str) -> Path:
     return path
 
 
-def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> Path:
-    """A line a row: texts as ``csv_cell`` writes them, numbers as they are, nan as an empty cell. Returns the path."""
+def write_csv(
+    path: str | Path, columns: Sequence[str], rows: Iterable[Iterable[Any]], decimal_comma: bool = False
+) -> Path:
+    """A line a row: texts as ``csv_cell`` writes them, numbers as they are, nan as an empty cell. Returns the path.
+    With ``decimal_comma`` as spreadsheets read it where people write 0,5: cells apart by semicolons, and a mark in
+    front that says UTF-8."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\n", delimiter=";" if decimal_comma else ",")
     writer.writerow(map(csv_cell, columns))
-    writer.writerows(map(_cell, row) for row in rows)
-    return write_text(path, text.getvalue())
+    writer.writerows([_cell(value, decimal_comma) for value in row] for row in rows)
+    return write_text(path, ("\ufeff" if decimal_comma else "") + text.getvalue())
 
 
 def read_csv(path: str | Path, columns: Sequence[str], row: Callable[[dict[str, str]], Row]) -> list[Row]:
@@ -66,7 +70,10 @@ def read_csv(path: str | Path, columns: Sequence[str], row: Callable[[dict[str, 
     return found
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, decimal_comma: bool) -> str:
     if isinstance(value, str):
         return csv_cell(value)
-    return "" if isinstance(value, float) and math.isnan(value) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    said = "" if math.isnan(value) else str(value)
+    return said.replace(".", ",") if decimal_comma else said

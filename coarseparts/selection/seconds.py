@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 
-from coarseparts.report.csv_files import read_csv
-from coarseparts.system.problems import BadInput, Problem, capped, unreadable
+from coarseparts.report.sheets import number_of, read_sheet
+from coarseparts.system.problems import BadInput, Problem, capped
 from coarseparts.system.text import nearest, short
 
 PART_MASK = "part_mask"
@@ -29,14 +28,10 @@ def read_seconds(file: Path | None) -> dict[str, float]:
     if file is None:
         return dict(SECONDS)
     remedy = f"write lines such as {PART_MASK},180 under the heading label,seconds"
-    try:
-        if (size := file.stat().st_size) > MOST_BYTES:
-            raise BadInput(Problem(str(file), f"has {size:,} bytes, expected at most {MOST_BYTES:,}", remedy))
-        lines = read_csv(file, ("label", "seconds"), lambda cells: (cells["label"] or "", cells["seconds"] or ""))
-    except OSError as error:
-        raise BadInput(unreadable(file, error, "name a CSV file with --seconds")) from None
-    except ValueError as error:
-        raise BadInput(Problem(str(file), str(error).removeprefix(f"{file}: "), remedy)) from None
+    sheet = read_sheet(file, ("label", "seconds"), "name a CSV file with --seconds", remedy, MOST_BYTES)
+    if doubt := sheet.ambiguous("seconds"):
+        raise BadInput(Problem(str(file), *doubt))
+    lines = [(cells["label"].strip(), cells["seconds"].strip()) for _, cells in sheet.lines]
     given: dict[str, float] = {}
     problems = []
     for label, seconds in lines:
@@ -45,20 +40,13 @@ def read_seconds(file: Path | None) -> dict[str, float]:
         elif label in given:
             problems.append(Problem(str(file), f"names {label} twice", "keep one line"))
         else:
-            given[label] = _number(seconds)
+            given[label] = number_of(seconds, sheet.decimal("seconds"))
             if not 0.1 <= given[label] <= LONGEST:
                 message = f"says {short(seconds)} of {label}, expected 0.1 to {LONGEST:,.0f} seconds"
                 problems.append(Problem(str(file), message, remedy))
     if problems:
         raise BadInput(capped(problems))
     return SECONDS | given
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
 
 
 def read_budget(text: str) -> float:

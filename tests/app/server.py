@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -73,7 +74,25 @@ def page_of(model: Model, images: Path, out: Path, **workspace: Any) -> Iterator
     """The page's server for a folder of photographs, and ``ask`` of a client that has the token."""
     space = Workspace(images, list_images(images), out, model.schema, **workspace)
     with serving(page_app(space, Answers(model), "birds", "coarseparts train birds.yaml")) as port:
-        yield space, lambda *args, **more: ask(port, *args, **more)
+
+        def asked(method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+            """As ``ask``; an image may be named by its number among those of the folder."""
+            return ask(port, method, _with_id(path, space), _with_id(body, space), **headers)
+
+        yield space, asked
+
+
+def _with_id(told: Any, space: Workspace) -> Any:
+    if isinstance(told, str):
+        return re.sub(r"(?<=/api/images/)\d+(?=/|$)", lambda found: id_of(space, int(found[0])), told)
+    if isinstance(told, dict) and isinstance(told.get("image"), int):
+        return told | {"image": id_of(space, told["image"])}
+    return told
+
+
+def id_of(space: Workspace, number: int) -> str:
+    """What names an image in addresses, by its number."""
+    return space.entries[number].id if number < len(space.entries) else str(number)
 
 
 def ask(port: int, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:

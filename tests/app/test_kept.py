@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -185,13 +186,20 @@ def test_names_as_long_as_a_disk_takes_are_saved_again_and_again(model, tmp_path
     assert len(list((space.out / "older").iterdir())) == 2
 
 
-def test_a_page_with_an_older_list_of_images_is_told_to_load_again(served) -> None:
-    _, ask = served
-    known = ask("GET", "/api/session")[1]["images"]
-    assert ask("GET", "/api/images/0", X_Coarseparts_Images=known)[0] == 200
-    for method, path in (("GET", "/api/images/0"), ("PUT", "/api/images/0/parts"), ("POST", "/api/images/0/parts")):
-        status, answer = ask(method, path, {}, X_Coarseparts_Images="of another list")
-        assert status == 412 and "load the page again" in answer["error"]
+def test_an_address_means_the_same_image_when_others_come_and_go(model, images: Path, tmp_path: Path) -> None:
+    with page_of(model, images, tmp_path / "out") as (space, ask):
+        put(ask, 1)
+        before = ask("GET", "/api/images")[1]["images"][1]
+        assert before["name"] == "bird_1.png" and not {"bird", "png"} & set(re.split(r"\W|_", before["id"]))
+    (images / "bird_0.png").rename(images / "zebra.png")
+    with page_of(model, images, tmp_path / "out") as (space, ask):
+        assert space.entries[0].name == "bird_1.png"
+        _, about = ask("GET", f"/api/images/{before['id']}")
+        assert (about["name"], about["status"], about["id"]) == ("bird_1.png", "corrected", before["id"])
+    (images / "bird_1.png").unlink()
+    with page_of(model, images, tmp_path / "out") as (_, ask):
+        status, answer = ask("GET", f"/api/images/{before['id']}/parts")
+        assert status == 404 and "no longer" in answer["error"]
 
 
 def test_names_that_are_no_text_are_shown_and_saved(model, tmp_path: Path) -> None:
@@ -263,10 +271,10 @@ def test_a_scale_file_keeps_what_others_wrote_there(model, images: Path, tmp_pat
         ]
         scale, _ = read_scale(file, [(entry.name, entry.path) for entry in space.entries[:2]])
         assert [scale.of(name) for name in names] == [10, 10]
-        file.write_text("image;pixels_per_unit;unit\nbird_0.png;3;mm\n")
+        file.write_text("image;scale\nbird_0.png;3\n")
         status, answer = ask("PUT", "/api/scale", body)
         assert status == 422 and "scale.csv" in answer["error"] and str(tmp_path) not in answer["error"]
-        assert "bird_0.png;3;mm" in file.read_text()
+        assert "bird_0.png;3" in file.read_text()
 
 
 def test_corrections_do_not_lie_among_the_photographs(images: Path) -> None:

@@ -125,11 +125,14 @@ def test_box_mask_ruler_and_retraining(window, app: FakeApp) -> None:
     page.choose("ruler")
     page.click(10, 100, SIZE)
     page.click(110, 100, SIZE)
-    page.page.locator("#length-value").fill("2.5")
+    page.page.locator("#length-value").focus()
+    page.page.keyboard.type("2,5")  # as it is written in many countries
+    page.page.locator("#length-others").check()
     page.press("Enter")
-    page.says("pixels per mm")
+    page.says("Scale saved: 2.5 mm, so")
+    page.says("for all images without one")
     [scale] = app.scales
-    assert (scale["image"], scale["length"], scale["unit"]) == (1, 2.5, "mm")
+    assert (scale["image"], scale["length"], scale["unit"]) == (1, 2.5, "mm") and scale["others"]
     assert np.ravel(scale["points"]) == pytest.approx([10, 100, 110, 100], abs=1)
 
     page.press("Control+s")

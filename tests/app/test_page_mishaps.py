@@ -211,3 +211,20 @@ def test_a_length_of_nothing_is_refused_aloud(open_page, app: FakeApp, length: s
     page.press("Enter")
     page.says("No scale is saved" if length == "0" else "Scale saved")
     assert len(app.scales) == int(length != "0")
+
+
+def test_the_finger_that_opens_a_dialog_presses_nothing_in_it(open_page) -> None:
+    page = open_page(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+
+    def measure(x: float, y: float) -> str:
+        for place in ((x, y - 60), (x, y)):
+            page.page.touchscreen.tap(*place)
+        page.page.locator("#length[open]").wait_for()
+        page.page.wait_for_timeout(100)
+        return page.page.evaluate(FOCUSED)
+
+    page.choose("ruler")
+    assert measure(*page.at(120, 120, SIZE)) == "length-value"
+    box = page.page.locator("#length-unit").bounding_box()
+    page.press("Escape")
+    assert measure(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) == "length-value"

@@ -56,5 +56,7 @@ def test_images_of_a_queue_that_are_not_there_are_counted(tmp_path: Path, capsys
     write_csv(tmp_path / "queue.csv", ["image", "label"], [["=b", "any"], ["gone", "any"], ["a", "any"]])
     found = [(name, Path(name)) for name in ("a.png", "=b.png")]
     assert _order(tmp_path / "queue.csv", found) == ["=b.png", "a.png"]
+    (tmp_path / "saved.csv").write_text("\ufeffimage;label\n'=b;any\ngone;any\na;any\n;\n", encoding="utf-8")
+    assert _order(tmp_path / "saved.csv", found) == ["=b.png", "a.png"], "as a spreadsheet saves it elsewhere"
     assert "1 of its 3 images are none of these" in capsys.readouterr().err
     assert _order(None, found) == []

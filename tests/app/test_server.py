@@ -18,6 +18,7 @@ pytest.importorskip("fastapi", reason="fastapi is not installed: pip install 'co
 from server import OWN, TOKEN, ask, page_of, photographs, read_png, serving, speak, toy_model
 
 from coarseparts.app.answers import WAITING, Answers
+from coarseparts.app.entries import Entry
 from coarseparts.app.errors import Refused
 from coarseparts.app.guard import POLICY
 from coarseparts.app.page import page_app
@@ -214,8 +215,9 @@ def test_the_ruler_writes_what_measure_reads(served) -> None:
     for image, length in ((0, 4.0), (1, 2.0), (0, 5.0)):
         body = {"image": image, "points": [[0, 0], [30, 40]], "length": length, "unit": "mm"}
         assert ask("PUT", "/api/scale", body) == (200, {"pixels_per_unit": 50 / length})
-    scale, _ = read_scale(space.out / "scale.csv", [(e.name, e.path) for e in space.entries[:2]])
-    assert (scale.unit, scale.of("bird_0.png"), scale.of("bird_1.png")) == ("mm", 10.0, 25.0)
+    assert ask("PUT", "/api/scale", body | {"image": 1, "length": 2.5, "others": True})[0] == 200
+    scale, _ = read_scale(space.out / "scale.csv", [(e.name, e.path) for e in space.entries])
+    assert (scale.unit, *(scale.of(e.name) for e in space.entries)) == ("mm", 10.0, 20.0, 20.0)
 
 
 @pytest.mark.parametrize(
@@ -261,6 +263,9 @@ def test_overlapping_parts_are_a_map_each(images: Path, tmp_path: Path) -> None:
 # ---- who may ask -----------------------------------------------------------------------------------------------------
 
 
+BIRD = f"/api/images/{Entry('bird_0.png', Path()).id}"
+
+
 @pytest.fixture
 def port(model, images: Path, tmp_path: Path) -> Iterator[int]:
     space = Workspace(images, list_images(images), tmp_path / "out", model.schema)
@@ -299,18 +304,18 @@ def test_nobody_else_is_answered(port: int, headers: dict[str, str], status: int
 def test_a_form_of_another_site_can_write_nothing(port: int) -> None:
     known = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "text/plain"}
     body = json.dumps({"status": "skipped", "revision": 0}).encode()
-    assert speak(port, "PUT", "/api/images/0/status", body, known)[0] == 403
-    assert speak(port, "PUT", "/api/images/0/status", body, known | OWN)[0] == 200
+    assert speak(port, "PUT", f"{BIRD}/status", body, known)[0] == 403
+    assert speak(port, "PUT", f"{BIRD}/status", body, known | OWN)[0] == 200
 
 
 def test_large_requests_are_refused_said_or_not(port: int) -> None:
-    assert ask(port, "POST", "/api/images/0/parts", b" " * 100_001)[0] == 413
+    assert ask(port, "POST", f"{BIRD}/parts", b" " * 100_001)[0] == 413
 
     def in_chunks():
         yield from [b" " * 50_000] * 3
 
     known = {"Authorization": f"Bearer {TOKEN}", **OWN}
-    assert speak(port, "POST", "/api/images/0/parts", in_chunks(), known)[0] == 413
+    assert speak(port, "POST", f"{BIRD}/parts", in_chunks(), known)[0] == 413
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -92,7 +93,9 @@ def test_its_calls_are_described_to_people_too(client) -> None:
     assert status == 200 and "<script" not in page
     for path, methods in client("GET", "/openapi.json")[1]["paths"].items():
         for method, call in methods.items():
+            assert "4XX" in call["responses"] and "422" not in call["responses"]
             assert f"{method.upper()} {path}</code>" in page and escape(call["description"].replace("``", "")) in page
+    assert "What it answers" in page and "index map as PNG" in page
     assert "multipart/form-data" in page and "&quot;keypoints&quot;" in page
 
 
@@ -224,10 +227,13 @@ def test_x_anylabeling_gets_polygons(client, model, images: Path) -> None:
     _, answer = client("POST", "/v1/predict", {"model": "birds", "image": url, "params": {"conf_threshold": 0.0}})
     assert answer["success"]
     shapes, parts = answer["data"]["shapes"], model.predict(images / "bird_0.png")
+    assert "replace" not in answer["data"], "whether shapes that are there stay is the person's choice there"
     assert {shape["label"] for shape in shapes} == {name for name, mask in parts.masks.items() if mask.any()}
     assert all(shape["shape_type"] == "polygon" and len(shape["points"]) > 2 for shape in shapes)
-    assert client("POST", "/v1/predict", {"model": "cats", "image": url})[1]["error"]["code"] == "MODEL_NOT_FOUND"
-    assert client("POST", "/v1/predict", {"model": "birds", "image": "xx"})[1]["error"]["code"] == "INVALID_IMAGE"
+    for wrong, code in (({"model": "cats"}, "MODEL_NOT_FOUND"), ({"image": "xx"}, "INVALID_IMAGE")):
+        _, answer = client("POST", "/v1/predict", {"model": "birds", "image": url} | wrong)
+        assert (answer["success"], answer["error"]["code"]) == (False, code)
+        assert answer["data"] == {"shapes": [], "description": "", "replace": False}, "shapes that are there stay"
 
 
 def test_a_plain_call_says_what_the_library_says(client, model, images: Path) -> None:
@@ -240,6 +246,42 @@ def test_a_plain_call_says_what_the_library_says(client, model, images: Path) ->
     expected = model.predict(images / "bird_0.png", mask=mask > 0, **labels)
     assert np.array_equal(read_png(answer["parts"]), expected.index)
     assert client("POST", "/v1/parts", {"image": code, "keypoints": {"nose": [1, 2]}})[0] == 422
+
+
+def test_a_plain_call_takes_what_is_known_of_a_keypoint(client, model, images: Path) -> None:
+    code = base64.b64encode((images / "bird_0.png").read_bytes()).decode()
+    points = {"beak": [20.0, 30.0, 1], "tail": [0, 0, 0]}
+    _, answer = client("POST", "/v1/parts", {"image": code, "keypoints": points})
+    expected = model.predict(images / "bird_0.png", keypoints=points)
+    assert np.array_equal(read_png(answer["parts"]), expected.index)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "said"),
+    [
+        ("GET", "/v1/parts", None, 405, "/v1/parts is asked by POST, not by GET; /docs lists the calls."),
+        ("POST", "/health", {}, 405, "/health is asked by GET"),
+        ("GET", "/v1/part\x1b", None, 404, "There is nothing at /v1/part"),
+        ("POST", "/v1/parts", {}, 422, "image: Field required."),
+        ("POST", "/v1/parts", {"image": "", "boxes": []}, 422, "did you mean 'box'?"),
+        ("POST", "/v1/parts", {"image": "", "keypoints": []}, 422, "keypoints: Input should be a valid object."),
+        ("POST", "/v1/parts", {"image": "", "keypoints": {"beak": [1]}}, 422, "at least 2 items"),
+    ],
+)
+def test_a_call_that_is_made_otherwise_is_told_how_to_make_it(
+    client, method: str, path: str, body: Any, status: int, said: str
+) -> None:
+    came, answer = client(method, quote(path), body)
+    assert (came, list(answer)) == (status, ["error"]) and said in answer["error"]
+
+
+def test_a_picture_as_it_is_and_labels_beside_it_in_a_form_are_not_passed_over(client, images: Path) -> None:
+    raw = (images / "bird_0.png").read_bytes()
+    status, answer = client("POST", "/v1/parts", raw, Content_Type="image/png")
+    assert (status, "in a form" in answer["error"]) == (415, True)
+    kind = {"Content_Type": "multipart/form-data; boundary=x"}
+    status, answer = client("POST", "/v1/parts", form(image=raw, box=b"[5, 6, 60, 61]"), **kind)
+    assert (status, "The form has 'box': labels go into its text labels" in answer["error"]) == (422, True)
 
 
 def form(**parts: bytes) -> bytes:
@@ -319,7 +361,8 @@ def test_with_a_token_every_tools_way_to_say_it_is_known(model) -> None:
         for headers in ({"Token": TOKEN}, {"Authorization": f"Basic {basic}"}, {"Authorization": f"Bearer {TOKEN}"}):
             assert speak(port, "GET", "/health", headers=headers)[0] == 200
         for headers in ({}, {"Token": "x"}, {"Authorization": "Basic !!"}, {"Authorization": "Basic YTpi"}):
-            assert speak(port, "GET", "/health", headers=headers)[0] == 401
+            status, answered, said = speak(port, "GET", "/health", headers=headers)
+            assert (status, answered["www-authenticate"][:5]) == (401, "Basic") and b"Bearer TOKEN" in said
 
 
 def test_boxes_of_parts_that_a_model_does_not_know_are_passed_over(client, model, images: Path) -> None:

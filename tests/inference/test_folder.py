@@ -22,6 +22,7 @@ from coarseparts.data.synthetic import birds
 from coarseparts.inference.folder import predict_folder
 from coarseparts.inference.model import Model
 from coarseparts.inference.predict import predict_samples
+from coarseparts.inference.tool_exports import ToolExport
 from coarseparts.system.problems import BadInput
 from coarseparts.training.networks import build, resolve
 from coarseparts.training.settings import settings
@@ -343,8 +344,75 @@ def test_what_is_exported_for_a_tool_comes_back_as_the_part_masks_that_were_pred
         assert np.array_equal(draw_parts(one.part_segments, parts.shape[::-1], model.schema.maps), parts)
         seen += 1
     assert seen == sum(bool(parts.any()) for parts in maps(tmp_path / "out").values())
+
+
+def contents(export: Path) -> dict[str, bytes]:
+    files = [export] if export.is_file() else [file for file in export.rglob("*") if file.is_file()]
+    return {str(file.relative_to(export)): file.read_bytes() for file in files}
+
+
+@pytest.mark.parametrize("name", ["coco", "cvat", "labelme", "label-studio", "via", "yolo"])
+def test_an_export_is_replaced_by_a_later_one_unless_somebody_changed_it(
+    model: Model, images: Path, tmp_path: Path, name: str
+) -> None:
+    out = tmp_path / "out"
+    there = predict_folder(model, images, out, export=name).export
+    whole = contents(there)
+    first = list_images(images)[0][1]
+    first.rename(images / "moved.png")
+    (images / "moved.png").rename(tmp_path / "aside.png")
+    assert predict_folder(model, images, out, export=name).export == there
+    fewer = contents(there)
+    assert fewer != whole and fewer.keys() <= whole.keys()
+    if there.is_dir():  # what a person puts beside it stays
+        (there / "notes.txt").write_text("mine")
+    (tmp_path / "aside.png").rename(first)
+    predict_folder(model, images, out, export=name)
+    assert {file: text for file, text in contents(there).items() if file != "notes.txt"} == whole
+    assert not there.is_dir() or (there / "notes.txt").read_text() == "mine"
+    changed = there / sorted(whole)[0]
+    changed.write_bytes(changed.read_bytes() + b" ")
+    with pytest.raises(BadInput, match="was changed since it was written"):
+        predict_folder(model, images, out, export=name)
+    assert changed.read_bytes() == whole[sorted(whole)[0]] + b" "
+    assert not list(out.glob(".*draft*"))
+
+
+def test_an_export_is_not_written_over_what_is_not_its_own(model: Model, images: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    there = predict_folder(model, images, out, export="labelme").export
+    new = images / "brand new.png"
+    new.write_bytes(list_images(images)[0][1].read_bytes())
+    (there / "brand new.json").write_text("{}")
+    before = contents(there)
+    with pytest.raises(BadInput, match=r"brand new\.json: is there, was not written by predict"):
+        predict_folder(model, images, out, export="labelme")
+    assert contents(there) == before
+    new.unlink()
+    (out / ".exported-labelme.json").write_text('{"../../escaped.json": []}')
     with pytest.raises(BadInput, match="is there and would be written over"):
-        predict_folder(model, images, tmp_path / "out", export=name)
+        predict_folder(model, images, out, export="labelme")
+    assert contents(there) == before
+
+
+def test_an_export_that_was_stopped_while_it_was_replaced_is_replaced_the_next_time(
+    model: Model, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    there = predict_folder(model, images, out, export="labelme").export
+    whole, first = contents(there), list_images(images)[0]
+    first[1].rename(images / "z renamed.png")
+
+    def stopped(self: ToolExport, made: dict[str, str]) -> None:
+        os.replace(self._draft / "z renamed.json", self.path / "z renamed.json")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(ToolExport, "_replace", stopped)
+        predict_folder(model, images, out, export="labelme")
+    assert (there / "z renamed.json").is_file() and len(contents(there)) == len(whole) + 1
+    predict_folder(model, images, out, export="labelme")
+    assert contents(there).keys() == whole.keys() - {f"{stem(first[0])}.json"} | {"z renamed.json"}
 
 
 def test_an_export_for_no_tool_is_refused_before_anything_is_predicted(

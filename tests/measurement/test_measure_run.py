@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from coarseparts.cli.main import app
 from coarseparts.data.synthetic import birds
 from coarseparts.inference.evaluate import records_of
 from coarseparts.measurement.calibration import _read, _text, calibrate, reference, validation
-from coarseparts.system.errors import Failed, RunError
+from coarseparts.system.errors import Failed, RunError, WrongArgument
 from coarseparts.system.problems import BadInput
 from coarseparts.training.networks import build, resolve
 from coarseparts.training.settings import settings
@@ -46,6 +48,18 @@ def test_photographs_are_measured_as_their_predicted_masks(run):
     for each in table.images:
         parts = model.predict(run / "photos" / each.image)
         assert {n: each.values[f"{n}.area"] for n in parts.names} == {n: m.sum() for n, m in parts.masks.items()}
+
+
+def test_a_formula_that_is_no_list_is_not_taken_letter_by_letter(run):
+    with pytest.raises(WrongArgument, match=r"ratios: is 'head\.area / body\.area', expected a list of formulas"):
+        coarseparts.measure(run, run / "photos", ratios="head.area / body.area", device="cpu")
+
+
+def test_a_model_without_its_data_says_how_to_measure_without_intervals(run):
+    with pytest.raises(BadInput, match=r"name a dataset file as data \(--data\); or do without .* \(--no-intervals\)"):
+        coarseparts.measure(run, run / "photos", device="cpu")
+    with pytest.raises(BadInput, match=r"none\.yaml: cannot be read.*--no-intervals"):
+        coarseparts.measure(run, run / "photos", data="none.yaml", device="cpu")
 
 
 def test_a_scale_divides_lengths_once_and_areas_twice(run, tmp_path):
@@ -185,6 +199,11 @@ def test_a_table_of_somebodys_own_is_not_written_over(run, tmp_path, monkeypatch
     for _ in range(2):
         app([*words, "--max-pixels", "100000"], standalone_mode=False)
     assert file.read_text().startswith("image,object,flags")
+    for _ in range(2):
+        app([*words, "--decimal-comma"], standalone_mode=False)
+    first = next(csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines(), delimiter=";"))
+    assert (first["image"], first["object"]) == ("0.png", "1")
+    assert re.fullmatch(r"\d+,\d+", first["object.length [px]"])
 
 
 def test_a_folder_that_may_not_be_written_to_is_told_before_anything_is_measured(tmp_path, monkeypatch):

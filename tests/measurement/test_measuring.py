@@ -107,14 +107,17 @@ def test_a_part_may_be_called_as_a_trait_is_and_a_formula_as_a_value():
 
 
 def test_scales_are_found_by_the_names_that_the_page_writes(tmp_path):
-    names = ["=1.jpg", "a, b.jpg", "c\xa0d.jpg", "'e.jpg"]
+    names = ["=1.jpg", "a, b.jpg", "c\xa0d.jpg", "'e.jpg", "e\u0301.jpg"]
     text = ""
     for i, name in enumerate(names):
         (tmp_path / "scale.csv").write_text(text) if text else None
         text = with_line(tmp_path / "scale.csv", name, i + 1, "mm")
     (tmp_path / "scale.csv").write_text(text)
     scale, _ = read_scale(tmp_path / "scale.csv", [(name, tmp_path / name) for name in names])
-    assert [scale.of(name) for name in names] == [1, 2, 3, 4]
+    assert [scale.of(name) for name in names] == [1, 2, 3, 4, 5]
+    file = tmp_path / "scale.csv"
+    file.write_text(file.read_text(encoding="utf-8").replace("e\u0301", "\xe9"), encoding="utf-8")
+    assert read_scale(file, [(names[4], tmp_path)])[0].of(names[4]) == 5  # a Mac's file name, typed into a spreadsheet
 
 
 def test_a_scale_file_is_read_and_all_that_is_wrong_with_it_is_told(tmp_path):
@@ -142,6 +145,68 @@ def test_a_scale_file_is_read_and_all_that_is_wrong_with_it_is_told(tmp_path):
         read_scale(file, images)
 
 
+@pytest.mark.parametrize(
+    ("lines", "first", "second"),
+    [
+        ("image;pixels_per_unit;unit\na é.jpg;12,5;mm\nb.jpg;1.234,5;mm\n;;\n", 12.5, 1234.5),
+        ("image;pixels_per_unit;unit\na é.jpg;1,234;mm\nb.jpg;3;mm\n", 1.234, 3),
+        ("image; pixels_per_unit; unit\na é.jpg; 12.5; mm\nb.jpg; 1.234; mm\n", 12.5, 1.234),
+        ("image\tpixels_per_unit\tunit\na é.jpg\t12,5\tmm\nb.jpg\t1,5\tmm\n", 12.5, 1.5),
+        ('unit;"pixels_per_unit";image\nmm;"12,5";a é.jpg\nmm;2;"b.jpg"\n', 12.5, 2),
+    ],
+)
+def test_a_scale_file_is_read_as_a_spreadsheet_of_any_country_saves_it(tmp_path, lines, first, second):
+    images = [(name, tmp_path / name) for name in ("a é.jpg", "b.jpg")]
+    file = tmp_path / "scale.csv"
+    file.write_text(lines, encoding="utf-8-sig")
+    scale, _ = read_scale(file, images)
+    assert (scale.unit, scale.of("a é.jpg"), scale.of("b.jpg")) == ("mm", first, second)
+    # The page's ruler adds to it, in the same way of writing.
+    file.write_text(with_line(file, "c.jpg", 7.25, "mm"), encoding="utf-8")
+    scale, _ = read_scale(file, [*images, ("c.jpg", tmp_path / "c.jpg")])
+    assert [scale.of(name) for name in ("a é.jpg", "b.jpg", "c.jpg")] == [first, second, 7.25]
+
+
+def test_one_line_may_be_for_all_images_that_have_none(tmp_path):
+    images = [(name, tmp_path / name) for name in ("a.jpg", "b.jpg", "c.jpg")]
+    file = tmp_path / "scale.csv"
+    file.write_text("image,pixels_per_unit,unit\n*,10,mm\nb.jpg,2.5,mm\n")
+    scale, _ = read_scale(file, images)
+    assert [scale.of(name) for name, _ in images] == [10, 2.5, 10]
+    file.write_text("image,pixels_per_unit,unit\n*,10,mm\nb.jpg,2.5,cm\n")
+    with pytest.raises(BadInput, match="the units"):
+        read_scale(file, images)
+
+
+def test_a_number_of_a_table_with_tabs_may_have_either_sign(tmp_path):
+    file = tmp_path / "scale.csv"
+    file.write_text("image\tpixels_per_unit\tunit\na.jpg\t1,234\tmm\n")
+    with pytest.raises(BadInput, match=r"1234 or a little more than 1.*write 1234, or 1,2340"):
+        read_scale(file, [("a.jpg", tmp_path)])
+    file.write_text(file.read_text().replace("1,234", "1,2340"))
+    assert read_scale(file, [("a.jpg", tmp_path)])[0].of("a.jpg") == 1.234
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("a.jpg;1.234;mm", "1234 or a little more than 1"),
+        ("a.jpg;1,5;mm\nb.jpg;2.5;mm", "line 3"),
+        ("a.jpg;1.234.5,5;mm", "line 2"),
+        ("a.jpg;1,2,3;mm", "line 2"),
+    ],
+)
+def test_a_number_that_may_mean_two_things_is_not_guessed(tmp_path, lines, said):
+    file = tmp_path / "scale.csv"
+    file.write_text(f"image;pixels_per_unit;unit\n{lines}\n")
+    with pytest.raises(BadInput, match=r"scale\.csv") as told:
+        read_scale(file, [("a.jpg", tmp_path / "a.jpg")])
+    assert said in str(told.value)
+    if "little" in said:
+        with pytest.raises(BadInput):
+            with_line(file, "b.jpg", 2.5, "mm")
+
+
 def test_the_resolution_of_a_scan_is_taken_and_that_of_a_screen_is_noted(tmp_path):
     for name, dpi in (("scan.png", 254), ("screen.png", 72)):
         Image.new("RGB", (8, 8)).save(tmp_path / name, dpi=(dpi, dpi))
@@ -158,6 +223,18 @@ def test_the_resolution_of_a_photograph_that_is_read_reduced_is_taken(tmp_path, 
     monkeypatch.setattr("coarseparts.data.images._allowed", 1000)
     scale, _ = read_scale("dpi", [("a.jpg", tmp_path / "a.jpg")])
     assert scale.of("a.jpg") == pytest.approx(10, rel=1e-3)
+
+
+def test_tables_open_where_people_write_decimal_commas(tmp_path):
+    one = Measured("é; 1.jpg", {"a.length": 2.5, "a.red": math.nan}, {"a.length": (1.0, 3.25)}, {"a": ["cut"]})
+    table = Measurements(("a",), ("a.length", "a.red"), {"a.length": "mm", "a.red": ""}, [one])
+    text = write_wide(tmp_path / "w.csv", table, decimal_comma=True).read_bytes().decode()
+    assert (
+        text == "\ufeffimage;object;flags;a.length [mm];a.length [mm] low;a.length [mm] high;a.red\n"
+        '"é; 1.jpg";1;a: cut;2,5;1,0;3,25;\n'
+    )
+    text = write_long(tmp_path / "l.csv", table, decimal_comma=True).read_text(encoding="utf-8-sig")
+    assert text.splitlines()[1] == '"é; 1.jpg";1;a;length;2,5;1,0;3,25;mm;cut'
 
 
 def test_tables_hold_the_numbers_and_nothing_that_a_spreadsheet_computes(tmp_path):

@@ -51,6 +51,8 @@ def test_seconds_are_those_of_the_file_and_the_others_stay(tmp_path):
     file = tmp_path / "mine.csv"
     file.write_text("label,seconds\npart_mask,100\nbox,4.5\n")
     assert read_seconds(file) == SECONDS | {"part_mask": 100.0, "box": 4.5}
+    file.write_text("label;seconds\npart_mask;100\nbox;4,5\n;\n", encoding="utf-8-sig")
+    assert read_seconds(file) == SECONDS | {"part_mask": 100.0, "box": 4.5}, "as Excel saves it in many countries"
     assert read_seconds(None) == SECONDS
 
 

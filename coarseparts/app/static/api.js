@@ -11,13 +11,10 @@ export class Failure extends Error {
   }
 }
 
-let listed = null; // of the list by whose places images are named
-
 async function answer(path, options = {}) {
   let response;
-  const headers = { ...options.headers, ...(listed && { "X-Coarseparts-Images": listed }) };
   try {
-    response = await fetch(path, { credentials: "same-origin", ...options, headers });
+    response = await fetch(path, { credentials: "same-origin", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Failure("The server does not answer. Is `coarseparts app` still running?", 0);
@@ -43,12 +40,7 @@ const image = (id) => `/api/images/${encodeURIComponent(id)}`;
 export const photoAddress = (id, max) => `${image(id)}/photo?max=${max}`;
 export const thumbnailAddress = (id) => `${image(id)}/thumbnail`;
 
-export async function session() {
-  const about = await json("/api/session");
-  listed = about.images;
-  return about;
-}
-
+export const session = () => json("/api/session");
 export const images = (query) => json(`/api/images?${new URLSearchParams(query)}`);
 export const describe = (id) => json(image(id));
 export const retrain = () => json("/api/retrain");

@@ -21,7 +21,8 @@ export function connect(editor) {
   byId("open-help").addEventListener("click", () => ask("help"));
   byId("open-retrain").addEventListener("click", retrain);
   byId("open-settings").addEventListener("click", () => settings(editor));
-  byId("copy-command").addEventListener("click", copy);
+  byId("copy-command").addEventListener("click", () => copy(byId("retrain-command")));
+  byId("copy-lines").addEventListener("click", () => copy(byId("retrain-lines")));
   for (const dialog of document.querySelectorAll("dialog")) {
     // A click beside the dialog closes it as Escape does; one on its rim, or a drag that ends outside, does not.
     dialog.addEventListener("pointerdown", (event) => beside(dialog, event) && dialog.close(""));
@@ -48,13 +49,12 @@ async function retrain() {
   }
 }
 
-async function copy() {
-  const command = byId("retrain-command");
+async function copy(element) {
   try {
-    await navigator.clipboard.writeText(command.textContent);
+    await navigator.clipboard.writeText(element.textContent);
     tell("Copied.");
   } catch {
-    getSelection().selectAllChildren(command); // clipboards are closed to pages without https
+    getSelection().selectAllChildren(element); // clipboards are closed to pages without https
     tell("Selected: copy it with Ctrl+C.");
   }
 }
@@ -78,12 +78,14 @@ export async function length(editor, view, points) {
   byId("length-unit").value = storage.setting("unit", "mm");
   const { work } = editor;
   const answer = await ask("length");
-  const [value, unit] = [Number(byId("length-value").value), byId("length-unit").value];
+  const [value, unit] = [Number(byId("length-value").value.replace(",", ".")), byId("length-unit").value];
+  const others = byId("length-others").checked;
   if (answer === "save" && value > 0 && pixels > 0) {
     storage.set("unit", unit);
     try {
-      const scale = await api.saveScale({ image: work.id, points, length: value, unit });
-      tell(`Scale saved: ${Number(scale.pixels_per_unit.toPrecision(4))} pixels per ${unit}.`);
+      const scale = await api.saveScale({ image: work.id, points, length: value, unit, others });
+      const said = `${value} ${unit}, so ${Number(scale.pixels_per_unit.toPrecision(4))} pixels per ${unit}`;
+      tell(`Scale saved: ${said}${others ? ", for all images without one" : ""}.`);
     } catch (failure) {
       return warn(`The scale is not saved: ${failure.message}`, {
         label: "Try again",

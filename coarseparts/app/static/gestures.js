@@ -15,6 +15,8 @@ export class Gestures {
     on("pointerleave", () => ((view.pointer = null), view.request(true)));
     on("contextmenu", (event) => event.preventDefault());
     on("dblclick", () => tools.close());
+    // A finger's click, which comes last, would land in the dialog that it has opened.
+    on("touchend", (event) => document.querySelector("dialog[open]") && event.preventDefault());
     canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
   }
 
