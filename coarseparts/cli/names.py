@@ -55,12 +55,6 @@ EXPORTS = ("coco", "cvat", "labelme", "label-studio", "via", "yolo")
 EXAMPLES = ("cvat", "label-studio", "labelme", "via", "yolo-pose", "deeplabcut", "masks", "coco")
 """``data.synthetic.examples.KINDS``."""
 
-DATA_KEYS = (
-    *("parts", "overlapping", "mirror", "keypoints", "keypoint_mirror", "keypoint_parts", "size", "crop"),
-    *("across_splits", "sources"),
-)
-"""The keys of ``data.dataset_file.DatasetFile``."""
-
 TARGETS = ("onnx", "torchscript", "hub-folder")
 """``export.files.TARGETS``."""
 

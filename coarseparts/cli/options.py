@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from coarseparts.cli.names import DATA_KEYS
 from coarseparts.system.errors import Failed
 from coarseparts.system.limits import room_for_networks
 from coarseparts.system.problems import BadInput, Problem
@@ -25,9 +24,6 @@ def changes(texts: list[str], weights: str = "") -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals:
             raise BadInput(Problem(f"--set {text}", "has no '='", "write --set key=value"))
-        if key.strip() in DATA_KEYS:
-            remedy = f"write {key.strip()}: {value} there"
-            raise BadInput(Problem(f"--set {text}", "is of the dataset file, and no setting", remedy))
         try:
             pairs[key.strip()] = parse_yaml(value)
         except DocumentError as error:

@@ -16,6 +16,7 @@ from coarseparts.baselines.point_sup import Options as PointSupOptions
 from coarseparts.baselines.pseudo_sup import Options as PseudoSupOptions
 from coarseparts.baselines.taught import Options as SelfTrainingOptions
 from coarseparts.baselines.uni_match import Options as UniMatchOptions
+from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.transforms import Augmentation, Preprocess
 from coarseparts.em import Options
 
@@ -316,6 +317,8 @@ def settings(preset: str = "default", changes: dict[str, Any] | None = None, eff
 
 
 def _unknown(key: str) -> ValueError:
+    if key in DatasetFile.model_fields:
+        return ValueError(f"--set {key}: is of the dataset file, and no setting; write {key}: ... there")
     known = _keys(Settings)
     close = difflib.get_close_matches(key, known, n=1)
     remedy = f"did you mean {close[0]}? " if close else ""

@@ -20,7 +20,6 @@ from coarseparts.experiments import cells, sweep, worlds
 from coarseparts.export import files
 from coarseparts.labels import STYLES
 from coarseparts.selection import orders
-from coarseparts.system.problems import BadInput
 from coarseparts.training import methods
 from coarseparts.training import settings as presets
 
@@ -131,15 +130,14 @@ def test_the_names_are_those_of_the_registries() -> None:
     assert names.EXPORTS == tuple(registry.WRITERS)
     assert names.SETTINGS == tuple(key for key, _, _ in presets.describe())
     assert names.EXAMPLES == tuple(examples.KINDS)
-    assert names.DATA_KEYS == tuple(DatasetFile.model_fields)
     assert names.ORDERS == tuple(orders.ORDERS)
     assert names.BANNER == oid_aircraft.BANNER
 
 
 def test_a_key_of_the_dataset_file_is_no_setting() -> None:
-    assert not set(names.DATA_KEYS) & set(names.SETTINGS)
-    with pytest.raises(BadInput, match="--set size=64: is of the dataset file, and no setting; write size: 64 there"):
-        options.changes(["batch=4", "size=64"])
+    assert not set(DatasetFile.model_fields) & set(names.SETTINGS)
+    with pytest.raises(ValueError, match="--set size: is of the dataset file, and no setting; write size"):
+        presets.settings("default", {"batch": 4, "size": 64})
 
 
 def test_the_program_is_named_by_itself_and_not_by_its_caller() -> None:
