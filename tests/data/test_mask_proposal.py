@@ -310,3 +310,21 @@ def test_of_several_endings_of_masks_one_is_looked_at(tmp_path):
     masks(tmp_path / "photos", ending="_watershed_mask")
     found, _ = proposed(tmp_path, "photos", parts=("rump=#0000ff", "head=#ff0000"))
     assert {one["suffix"] for one in found["sources"]} == {"_color_mask"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "names", "background"),
+    [((), ["part 2", "part 3"], 1), (("head", "rump"), ["head", "rump"], 1), (("skin", "head", "rump"), None, 0)],
+)
+def test_masks_that_begin_at_1_with_the_background_or_without_any(tmp_path, parts, names, background):
+    photographs(tmp_path / "photos")
+    masks(tmp_path / "masks")
+    for file in sorted((tmp_path / "masks").iterdir()):
+        Image.fromarray(np.asarray(Image.open(file)) + np.uint8(1)).save(file)
+    found, proposal = proposed(tmp_path, "photos", "masks", parts=parts)
+    assert found["parts"] == (names or list(parts))
+    numbers = {part: i for i, part in enumerate(found["parts"], background + 1)}
+    assert found["sources"][0]["colours"] == {"background": background} | numbers
+    assert any("nothing is 0 and 1 fills the borders, so" in line for line in proposal.assumed)
+    share = check(tmp_path / "d.yaml").part_share["train"]
+    assert share[found["parts"][-1]] > 1 and (share["background"] > 50) == bool(background)

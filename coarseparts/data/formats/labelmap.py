@@ -22,14 +22,15 @@ IGNORED = ("void", "ignore", "__ignore__", "border", "unlabeled", "unlabelled")
 
 BLACK = (0, 0, 0)
 
-FILES = ("labelmap.txt", "label_colors.txt", "class_dict*.csv")
-"""What lists of colours are called: CVAT's and VOC's, CamVid's, and tables of name, red, green, blue."""
+FILES = ("labelmap.txt", "label_colors.txt", "class_dict*.csv", "autosave_label.txt")
+"""What lists of colours are called: CVAT's and VOC's, CamVid's, tables of name, red, green, blue, and EISeg's."""
 
 _PLAIN = re.compile(r"(?P<name>[^:]+)::.*")
 """A line that leaves the colour out: it is VOC's own of that place."""
 
 _LINES = {
     "labelmap.txt": (r"(?P<name>[^:]+):\s*RGB\s*(:.*)?", r"\s*,\s*", "name:red,green,blue"),
+    "autosave_label.txt": (r"\d+\s+(?P<name>.+?)\s+RGB", r"\s+", "number name red green blue"),
     "label_colors.txt": (r"RGB[\s,]+(?P<name>.+)", r"[\s,]+", "red green blue name"),
     "": (r"(?P<name>[^,;]+?)\s*[,;]\s*RGB", r"\s*[,;]\s*", "name,red,green,blue"),
 }
