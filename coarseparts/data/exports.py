@@ -19,6 +19,7 @@ from coarseparts.data.formats.units import Coordinates
 from coarseparts.data.namesakes import renamed
 from coarseparts.data.objects import Counts
 from coarseparts.labels.part_boxes import PartBoxes
+from coarseparts.labels.schema import IGNORE
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import abridged, close_to, listed
 
@@ -119,7 +120,8 @@ def _given_away(
     objects: list[Annotation], whole: list[Annotation], groups: Mapping[str, Any]
 ) -> tuple[list[Annotation], list[Annotation]]:
     """The objects, those of an image with part masks of their own where each part of the image is in the group of one
-    of them; and the part masks of the other images. ``groups`` by where a part stands."""
+    of them, and what is another's as not labelled; and the part masks of the other images. ``groups`` by where a part
+    stands."""
     of_image: dict[str, dict[str, int]] = defaultdict(dict)
     for position, one in enumerate(objects):
         if one.group and not one.alone:
@@ -131,8 +133,10 @@ def _given_away(
             left.append(one)
             continue
         for group, position in own.items():
-            segments = tuple(segment for segment in one.part_segments if groups[segment.where] == group)
-            objects[position] = replace(objects[position], part_segments=segments)
+            drawn = tuple(each for each in one.part_segments if groups[each.where] == group)
+            others = (replace(each, index=IGNORE) for each in one.part_segments if groups[each.where] != group)
+            if drawn:
+                objects[position] = replace(objects[position], part_segments=(*drawn, *others), owned=True)
     return objects, left
 
 

@@ -226,3 +226,19 @@ print("true")
     found = {names[one["category_id"]]: one for one in document.annotations}
     assert found["head"]["segmentation"] == [[1, 1, 5, 1, 5, 4]] and found["ant"]["bbox"] == [2, 3, 6, 4]
     assert found["head"]["group"] == found["ant"]["group"] == "3"
+
+
+def test_attributes_and_subsets_that_may_be_meant_are_told(tmp_path):
+    shapes = "".join(
+        f'<polygon label="part" points="{x},1;{x + 3},1;{x + 3},5"><attribute name="which">{name}</attribute>'
+        '<attribute name="seen">yes</attribute></polygon>'
+        for x, name in ((1, "head"), (6, "rump"))
+    )
+    notes = [problem for problem in read(tmp_path, shapes).problems if "attribute" in problem.message]
+    assert [f"{note.severity}: {note.message}" for note in notes] == [
+        "note: shapes of the label part differ in the attribute which (head, rump), which is not read"
+    ]
+    path = written(tmp_path, shapes, 'name="a.png" width="20" height="10" subset="Train"')
+    image = '<image id="1" name="b.png" width="20" height="10" subset="Validation"/>'
+    path.write_text(path.read_text().replace("</annotations>", f"{image}</annotations>"))
+    assert any("of the subsets Train (1), Validation (1)" in note.message for note in cvat.read(path).problems)

@@ -89,6 +89,24 @@ def test_groups_say_whose_the_parts_are(tmp_path, name):
         assert np.array_equal(sample.labels["mask"] > 0, square(x, 3, 15))
 
 
+@pytest.mark.parametrize("name", ["cvat", "labelme", "via", "coco"])
+def test_a_part_of_a_group_on_which_no_keypoint_lies_is_its_object_s_and_others_are_not_labelled(tmp_path, name):
+    whole = ants(several=True)
+    own = [entry for entry in whole.annotations if entry["category_id"] != 2]  # nothing but groups says whose
+    for entry in (entry for entry in own if "keypoints" in entry):
+        entry["keypoints"][3:] = [entry["keypoints"][0] + 1, 7, 2]  # both on the head
+    export = write_export(name, replace(whole, annotations=own), tmp_path / "out")
+    found, problems = samples(tmp_path, export)
+    assert len(found) == 4 and not [p for p in problems if p.severity == "error"], problems
+    for sample in found:
+        x = 2 if sample.labels["keypoints"][0, 0] < 20 else 22
+        assert np.array_equal(sample.parts == 1, square(x, 3, 6))
+        assert np.array_equal(sample.parts == 2, square(x + 7, 7, 7))
+        other = 24 - x
+        assert np.array_equal(sample.parts == 255, square(other, 3, 6) | square(other + 7, 7, 7)), "no background"
+        assert sample.crop[2] >= x + 14, "the crop holds all parts"
+
+
 def test_groups_of_two_files_of_a_tool_are_not_the_same(tmp_path):
     whole = ants(several=True)
     for name, used in (("a", (1, 3, 4)), ("b", (2,))):

@@ -128,3 +128,12 @@ def test_open_images_as_datumaro_writes_them(tmp_path: Path) -> None:
             save(tmp_path / f"masks/{i}_{part}_{number:08}.png", np.full(SIZE[::-1], 255, np.uint8))
     with pytest.raises(BadInput, match=r"masks that are Open Images'.*call them PHOTOGRAPH_PART.png"):
         propose([tmp_path / "photos", tmp_path / "masks"], tmp_path / "d.yaml")
+
+
+@pytest.mark.parametrize("ends", ["1-brush-head-0", "3-tag-a b-0"])
+def test_label_studio_s_files_of_brush_masks_name_no_photograph(tmp_path: Path, ends: str) -> None:
+    six_photographs(tmp_path / "photos")
+    for i in range(1, 7):
+        save(tmp_path / "masks" / f"task-{i}-annotation-1{i}-by-{ends}.png", np.full(SIZE[::-1], 255, np.uint8))
+    with pytest.raises(BadInput, match=r"brush masks, which name no photograph.*export them as JSON"):
+        propose([tmp_path / "photos", tmp_path / "masks"], tmp_path / "d.yaml")

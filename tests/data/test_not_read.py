@@ -19,7 +19,6 @@ NAMED = [
     ("a.json", '{"project": {"pid": "x", "vid_list": ["1"]}, "metadata": {}}', "VIA 3 .*whose projects are read"),
     ("a.csv", "# Exported using VGG Image Annotator (https://x)\n# Notes:\n", "VIA 3"),
     ("samples.json", '{"samples": [{"filepath": "a.png", "x": {"_cls": "Detections"}}]}', "FiftyOne's own data set"),
-    ("a.csv", "annotation_id,annotator,image,label\n1,1,a.png,[]\n", "Label Studio's table.*export it as JSON"),
     ("a.csv", "track,frame_idx,instance.score,eye.x,eye.y\n", "SLEAP's analysis table"),
     ("a.csv", "filename,width,height,class,xmin,ymin,xmax,ymax\n", "a table of boxes"),
     ("a.json", '{"version": "2.0", "schema_ref": "x", "item": {"slots": []}, "annotations": [{"name": "head"}]}', "V7"),

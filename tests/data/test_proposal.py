@@ -115,6 +115,19 @@ def test_several_coco_files_of_one_folder_are_joined(tmp_path):
     assert found["sources"][0]["coco"] == ["keypoints.json", "masks.json"] and found["parts"] == ["head", "rump"]
 
 
+def test_images_for_validation_keep_all_their_labels(tmp_path):
+    photographs(tmp_path / "photos")
+    whole = ants()
+    for name, which in (("cvat", (1, 2)), ("labelme", (3, 4))):
+        own = [entry for entry in whole.annotations if entry["category_id"] in which]
+        write_export(name, replace(whole, annotations=own), tmp_path / name)
+    proposed(tmp_path, "photos", "cvat", "labelme")
+    of_val = check(tmp_path / "d.yaml").splits["val"]
+    assert {name: of_val[name] for name in ("samples", "parts", "keypoints", "mask")} == dict.fromkeys(
+        ("samples", "parts", "keypoints", "mask"), 1
+    )
+
+
 def test_splits_are_told_from_the_names_of_folders(tmp_path):
     for split in ("train", "valid", "test"):
         photographs(tmp_path / "set" / split)

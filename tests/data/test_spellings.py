@@ -37,6 +37,8 @@ from coarseparts.data.records import read_dataset
         ("ab.png", "a+b.png"),
         ("IMG-12-1-_jpg.rf.0123456789abcdef.jpg", "IMG 12 (1).jpg"),
         ("film/frame_000001", "frame_000001.PNG"),
+        ("/data/local-files/?d=ants%2Fmy%20ant.jpg", "ants/my ant.jpg"),
+        ("?d=ant.jpg", "ant.jpg"),  # both in Label Studio's COCO
     ],
 )
 def test_a_name_that_one_file_alone_fits_is_that_file(written: str, file: str) -> None:

@@ -50,7 +50,7 @@ class Annotation:
     Part masks, if any, are one of these two: ``part_files``: (index, file) of the parts that an image shows, or one
     file with all of them and 0 as its index, in ``colours`` where a labelmap names them; ``part_segments``. They, a
     mask of a folder and styles that are ``of_image`` are the image's: whose they are where it shows several objects is
-    seen when they are drawn.
+    seen when they are drawn. But ``owned`` part segments are its own, those of index 255 other objects'.
     """
 
     file: str
@@ -64,6 +64,7 @@ class Annotation:
     part_segments: tuple[PartSegment, ...] = ()
     colours: Colours = ()
     group: str = ""
+    owned: bool = False
 
     @property
     def has_parts(self) -> bool:

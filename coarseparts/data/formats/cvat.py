@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from coarseparts.data.formats.units import MOST
 from coarseparts.system.documents import DocumentError, load_xml
 from coarseparts.system.files import write_whole
 from coarseparts.system.problems import BadInput, Problem, unreadable
-from coarseparts.system.text import abridged, short
+from coarseparts.system.text import abridged, listed, short
 
 NAME = "CVAT for images"
 
@@ -58,9 +58,35 @@ def read(path: Path) -> Document:
     for label in root.iterfind("meta//labels/label"):
         if label.findtext("parent"):
             builder.category(label.findtext("parent", ""), [label.findtext("name", "")])
-    for image in _once(root.findall("image"), builder):
+    images = list(_once(root.findall("image"), builder))
+    for image in images:
         _add_image(image, builder)
+    _say_attributes(images, builder)
+    subsets = Counter(subset for image in images if (subset := image.get("subset")))
+    if len(subsets) > 1:
+        told = listed(f"{abridged(subset)} ({count:,})" for subset, count in subsets.items())
+        builder.say(f"its images are of the subsets {told}, which say nothing here", "divide them by `only`", "note")
     return builder.document()
+
+
+def _say_attributes(images: list[Element], builder: DocumentBuilder) -> None:
+    """A note on attributes that tell the shapes of one label in an image apart: they may be what was meant."""
+    values: dict[tuple[str, str], set[str]] = defaultdict(set)
+    apart: dict[tuple[str, str], int] = Counter()
+    for image in images:
+        here: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for shape in (shape for shape in image if shape.tag in _FIGURES):
+            for attribute in shape.iterfind("attribute"):
+                here[shape.get("label") or "", attribute.get("name") or ""].append((attribute.text or "").strip())
+        for key, own in here.items():
+            values[key].update(own)
+            apart[key] += len(own) > 1 and len({*own}) == len(own)
+    for (label, name), count in apart.items():
+        if count * 2 > len(images) > 0:
+            told = listed((abridged(value, 40) for value in sorted(values[label, name])), 8)
+            message = f"shapes of the label {abridged(label)} differ in the attribute {abridged(name)} ({told})"
+            remedy = "if these are parts, give the shapes labels of these names"
+            builder.say(f"{message}, which is not read", remedy, "note")
 
 
 def _once(images: list[Element], builder: DocumentBuilder) -> Iterator[Element]:

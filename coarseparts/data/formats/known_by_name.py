@@ -59,7 +59,6 @@ _NOT_READ = (
     ),
     (rb'"dm_format_version"|"categories"\s*:\s*\{\s*"label"', "Datumaro", "COCO or CVAT for images 1.1"),
     (rb'"(?:_cls|sample_fields)"', "FiftyOne's own data set", "COCODetectionDataset or CVATImageDataset"),
-    (rb"^[^\n]*\bannotation_id\b[^\n]*\bannotator\b", "Label Studio's table", "JSON"),
     (rb"^[^\n]*\binstance\.score\b", "SLEAP's analysis table", "the project .slp, or COCO"),
     (rb"^filename,width,height,class,xmin", "a table of boxes", "COCO"),
 )

@@ -14,8 +14,8 @@ _OF_BOXES = (
 
 _FOREIGN = (
     (
-        re.compile(r"(^|/)task-\d+-annotation-\d+-by-.*-tag-"),
-        "Label Studio's PNGs of brush masks, which name no photograph",
+        re.compile(r"(^|/)task-\d+-annotation-\d+-by-.*-\d+$"),
+        "Label Studio's PNGs or arrays of brush masks, which name no photograph",
         "export them as JSON, and name that by `labels`",
     ),
     (

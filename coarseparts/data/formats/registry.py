@@ -45,7 +45,7 @@ WRITERS = {
 MOST_FILES = 20_000
 """Files of a folder that are looked at."""
 
-SUFFIXES = (".json", ".xml", ".csv", ".slp", ".yaml", ".yml")
+SUFFIXES = (".json", ".xml", ".csv", ".tsv", ".slp", ".yaml", ".yml")
 """How files end that may be labels."""
 
 

@@ -24,7 +24,7 @@ from coarseparts.data.proposal.survey import Survey, survey
 from coarseparts.data.proposal.unpacking import unpacked_beside
 from coarseparts.data.record import Record
 from coarseparts.data.records import Contents, read_contents
-from coarseparts.data.sources import joined, read_source
+from coarseparts.data.sources import read_source
 from coarseparts.system.documents import dump_yaml
 from coarseparts.system.files import write_whole
 from coarseparts.system.problems import BadInput, Problem, capped, unwritable
@@ -265,17 +265,16 @@ def _divided(
     base = Path(os.path.abspath(proposal.path)).parent
     val = _for_validation(sources, records, proposal.assumed)
     for i, source in enumerate(sources):
-        own = {r.image: "parts" in r.has for r in records if r.source == i and r.image is not None}
+        own = {r.image for r in records if r.source == i and r.image is not None}
         if any(other is not source and other.images == source.images for other in sources):  # of which it shares some
-            said = read_source(dataset, i, read_coco).said
-            own = {source.images / name: any(one.has_parts for one in joined(*said[name])) for name in said}
-        if not val & own.keys() or source.split != "train":
+            own = {source.images / name for name in read_source(dataset, i, read_coco).said}
+        if not val & own or source.split != "train":
             done.append({"split": source.split} | _keys(source, base))
             continue
         number = "" if len(sources) == 1 else f"-{i}"
         images = {
-            "train": [image for image in own if image not in val],
-            "val": [image for image in own if image in val and own[image]],
+            "train": own - val,
+            "val": own & val,
         }
         for split, chosen in images.items():
             if chosen:
