@@ -97,3 +97,8 @@ def test_classes_that_begin_at_1_are_told_with_what_to_write(tmp_path):
     labels["images/a.png"] += "\n0 .5 .5 .1 .1\n3 .5 .5 .1 .1"
     (problem,) = read(tmp_path, {"names": names, "nc": 3}, labels).problems
     assert "line 3: class '3' is none of the 3" in problem.message
+
+
+def test_corners_in_pixels_with_a_name_are_told_as_what_they_are(tmp_path):
+    found = read(tmp_path, PLAIN, {"images/a.png": "10.0 10.0 60.0 10.0 60.0 40.0 10.0 40.0 head 0"})
+    assert "is corners and a name (DOTA), expected a class and shares: Roboflow's YOLOv8 OBB" in said(found)

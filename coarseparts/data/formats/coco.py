@@ -53,7 +53,7 @@ def read_coco(
     and boxes that in the whole file are nothing but the hull of the keypoints. All of that is noted. Raises BadInput
     when the file is no COCO file.
     """
-    return objects_of(load_coco(path, photographs), parts, coordinates)
+    return objects_of(load_coco(path, photographs, parts), parts, coordinates)
 
 
 def objects_of(
@@ -152,7 +152,7 @@ def read_part_coco(
     Categories are matched to ``parts`` by name; an image with an error in it is left out. Raises BadInput when the
     file is no COCO file.
     """
-    return parts_of(load_coco(path, photographs), parts, coordinates)
+    return parts_of(load_coco(path, photographs, parts), parts, coordinates)
 
 
 def parts_of(
@@ -225,7 +225,7 @@ def read_of_parts(
     Categories are matched to ``parts`` by name. An image with an error in it is left out. Raises BadInput when the file
     is no COCO file.
     """
-    return of_parts(load_coco(path), parts, style, coordinates)
+    return of_parts(load_coco(path, parts=parts), parts, style, coordinates)
 
 
 def of_parts(

@@ -33,6 +33,8 @@ REMEDY = "export again as YOLO with images, or copy them into its folder images:
 MOST_BYTES = 20_000_000
 """Bytes of a file of labels, and of a list of names."""
 
+_NUMERIC = re.compile(r"[-+.,\deE]+")
+
 _COMMAS = re.compile(r"-?\d+(,\d+([eE][+-]?\d+)?)?")
 """A number with a comma for its decimal point, or a whole one."""
 
@@ -223,6 +225,8 @@ class _Lines:
         """What stands in a line, decimal commas as points. Raises ValueError where its numbers are parted by something
         else than spaces."""
         words = line.split()
+        if len(words) in (9, 10) and not _NUMERIC.fullmatch(words[8]):
+            raise ValueError("is corners and a name (DOTA), expected a class and shares: Roboflow's YOLOv8 OBB")
         if "," in line and all(_COMMAS.fullmatch(word) for word in words):
             self._builder.pass_over("lines have decimal commas, which are read as points")
             return [word.replace(",", ".") for word in words]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -171,6 +171,7 @@ def _part_names(
     if largest > 1 and len(drawn.parts) == 1 and not drawn.wholes:  # one category beside masks of several parts
         drawn = Drawn([], drawn.parts)
     names |= dict.fromkeys(drawn.parts)
+    names = _once(names, assumed)
     where = listed(readable(one.folder) for one in folders if one.indices)
     if largest and names:
         message = f"has part indices up to {largest}, and other labels name the parts {listed(map(abridged, names))}"
@@ -187,6 +188,19 @@ def _part_names(
         assumed.append(f"{listed(map(abridged, drawn.wholes))}: whole objects, for they cover what else is drawn")
     assumed.append(f"parts: {listed(map(abridged, names))}; they do not overlap, where they do the smaller is on top")
     return tuple(names)
+
+
+def _once(names: Collection[str], assumed: list[str]) -> dict[str, None]:
+    """The names, of those that differ in capitals, spaces, hyphens and underscores alone the first, if there is one
+    without spaces around it that; which is told."""
+    first: dict[str, str] = {}
+    for name in sorted(names, key=lambda name: name != name.strip()):
+        first.setdefault(plain(name) or name, name)
+    alike = {name: other for name in names if (other := first[plain(name) or name]) != name}
+    if alike:
+        told = listed(f"{abridged(name)!r} for {abridged(other)!r}" for name, other in alike.items())
+        assumed.append(f"names that are spelt otherwise are taken for one part: {told}")
+    return dict.fromkeys(first[plain(name) or name] for name in names)
 
 
 def _refuse_misspelt(given: Sequence[str], drawn: Sequence[str]) -> None:
