@@ -328,3 +328,34 @@ def test_masks_that_begin_at_1_with_the_background_or_without_any(tmp_path, part
     assert any("nothing is 0 and 1 fills the borders, so" in line for line in proposal.assumed)
     share = check(tmp_path / "d.yaml").part_share["train"]
     assert share[found["parts"][-1]] > 1 and (share["background"] > 50) == bool(background)
+
+
+def test_supervisely_s_masks_with_their_list_of_colours(tmp_path):
+    photographs(tmp_path / "proj" / "ds" / "img")
+    masks(tmp_path / "proj" / "ds" / "masks_machine", (0, 20, 10))
+    photographs(tmp_path / "proj" / "ds" / "masks_human")
+    (tmp_path / "proj" / "obj_class_to_machine_color.json").write_text('{"head": [10, 10, 10], "rump": [20, 20, 20]}')
+    found, proposal = proposed(tmp_path, "proj")
+    assert found["parts"] == ["head", "rump"]
+    assert {one["part_masks"] for one in found["sources"]} == {"proj/ds/masks_machine"}
+    mask = np.asarray(Image.open(tmp_path / "proj" / "ds" / "masks_machine" / "1.png"))
+    share = check(tmp_path / "d.yaml").part_share["train"]
+    assert share["rump"] > 5 and share["head"] > 5 and set(np.unique(mask)) == {0, 10, 20}
+    assert any("masks_human holds pictures called as the photographs are" in line for line in proposal.assumed)
+    (tmp_path / "proj" / "obj_class_to_machine_color.json").write_text('{"head": [10, 10], "rump": 7}')
+    with pytest.raises(BadInput, match=r"are no part indices.*name it by part_masks, and the number of each part"):
+        propose([tmp_path / "proj"], tmp_path / "e.yaml", ("head", "rump"))
+
+
+def test_what_cannot_be_read_as_masks_is_no_folder_of_photographs(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    photographs(tmp_path / "all" / "photos")
+    (tmp_path / "all" / "labels").mkdir()
+    for i in range(1, 7):
+        values = np.random.default_rng(i).random((*SIZE[::-1], 4), np.float32)
+        kind = {"photometric": "minisblack", "planarconfig": "contig"}
+        tifffile.imwrite(tmp_path / "all" / "labels" / f"{i}_Probabilities.tiff", values, **kind)
+    masks(tmp_path / "masks")
+    found, proposal = proposed(tmp_path, "all", "masks", parts=("head", "rump"))
+    assert {one["images"] for one in found["sources"]} == {"all/photos"}
+    assert any("1_Probabilities.tiff, which is a TIFF of 4 channels of float32" in line for line in proposal.assumed)

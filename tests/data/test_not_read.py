@@ -125,7 +125,9 @@ def test_init_says_what_it_passes_over_beside_labels_that_it_reads(tmp_path):
         Image.fromarray(mask).save(tmp_path / "masks" / f"{i}.png")
     (tmp_path / "CollectedData_me.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     (tmp_path / "export.ndjson").write_text('{"data_row": {}}\n{"data_row": {}}\n')
+    (tmp_path / "points.csv").write_text("frame_idx,node,x,y\n0,eye,1,2\n")
     told = "\n".join(propose([tmp_path], tmp_path / "d.yaml", ("head", "rump")).assumed)
+    assert "points.csv has no format that is known, and is passed over" in told
     assert "CollectedData_me.h5 looks like HDF5" in told and "export.ndjson looks like Labelbox" in told
     (tmp_path / "CollectedData_me.csv").write_text("scorer,me\n")
     assert "HDF5" not in "\n".join(propose([tmp_path], tmp_path / "e.yaml", ("head", "rump")).assumed)

@@ -12,6 +12,7 @@ from typing import Literal
 from coarseparts.data.formats.index_names import index_names
 from coarseparts.data.formats.labelmap import names_of
 from coarseparts.data.formats.mask_names import foreign, index_masks, labelme_s, of_boxes, pictures, without_part
+from coarseparts.data.formats.part_masks import JPEGS
 from coarseparts.data.namesakes import behind, ending_of
 from coarseparts.data.proposal.mask_colours import (
     Colours,
@@ -91,6 +92,15 @@ def find_masks(
         said.append(f"{made[0]} (and {len(made) - 1} more) is what labelme makes of a JSON: name those instead")
     photographs = [folder for folder, kind in kinds.items() if kind == "photographs"]
     stems = {folder: {file.stem for file in folders[folder]} for folder in photographs}
+    like = [folder for folder in photographs if _are_masks(folder, folders[folder], stems)]
+    for folder in like:
+        why, remedy = why_unread(folders[folder])
+        lossy = any(file.suffix.lower() in JPEGS for file in folders[folder])
+        why = why or f"{'JPEGs' if lossy else 'pictures'} called as the photographs are"
+        remedy = remedy or "save them as PNG, or name the folder by part_masks with colours"
+        said.append(f"{folder} holds {why}, and is passed over: if these are masks, {remedy}")
+    photographs = [folder for folder in photographs if folder not in like]
+    stems = {folder: stems[folder] for folder in photographs}
     found: list[Masks] = []
     for folder, every in beside.items():
         files = index_masks(every)
@@ -132,13 +142,7 @@ def find_masks(
             said.append(f"{folder} tells objects apart and not parts, and is passed over")
             continue
         _add(_masks_of(folder, kind, folders[folder], stems), found, said)
-    like = [folder for folder in photographs if _are_lossy_masks(folder, stems)]
-    for folder in like:
-        why, remedy = why_unread(folders[folder])
-        why = why or "JPEGs called as the photographs are"
-        remedy = remedy or "save them as PNG, or name the folder by part_masks with colours"
-        said.append(f"{folder} holds {why}, and is passed over: if these are masks, {remedy}")
-    return found, [folder for folder in photographs if folder not in like], _summed(said)
+    return found, photographs, _summed(said)
 
 
 def _without_pictures(folders: Mapping[Path, Sequence[Path]], said: list[str]) -> dict[Path, Sequence[Path]]:
@@ -182,13 +186,14 @@ def _summed(said: list[str]) -> list[str]:
     return [*(line for line in said if line not in alike), more]
 
 
-def _are_lossy_masks(folder: Path, stems: Mapping[Path, Collection[str]]) -> bool:
-    """Whether a folder is called as masks are, and its files as most photographs of another folder."""
-    if not any(word in folder.name.lower() for word in SAYS_MASK):
-        return False
-    return any(
-        other != folder and len({*own} & {*stems[folder]}) * 2 > len(stems[folder]) for other, own in stems.items()
-    )
+def _are_masks(folder: Path, files: Sequence[Path], stems: Mapping[Path, Collection[str]]) -> bool:
+    """Whether a folder of what seems to be photographs is called as masks are, and its files as most photographs of
+    another folder; or these begin so, and cannot be read."""
+    own, others = stems[folder], [names for other, names in stems.items() if other != folder]
+    if any(word in folder.name.lower() for word in SAYS_MASK):
+        return any(len({*own} & {*names}) * 2 > len(own) for names in others)
+    begin = any(sum(behind(name, names) is not None for name in own) * 2 > len(own) for names in others)
+    return begin and bool(why_unread(files)[0])
 
 
 def with_names(masks: Sequence[Masks], given: Sequence[str], drawn: Collection[str], said: list[str]) -> list[Masks]:
@@ -297,7 +302,8 @@ def _masks_of(
         values, numbers = numbers_in(files)
         if max(values) > 2 * len(values):
             told = listed(map(str, sorted(values)))
-            return f"{folder} holds the values {told}, which are no part indices 1, 2, 3, ..., and is passed over"
+            came = f"{folder} holds the values {told}, which are no part indices 1, 2, 3, ..., and is passed over"
+            return f"{came}: name it by part_masks, and the number of each part under colours"
         indices = max(values)
         named = index_names(folder)[1]
         names = [named.get(index, "") for index in range(1, indices + 1)]

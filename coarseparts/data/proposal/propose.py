@@ -94,6 +94,7 @@ def propose(paths: Sequence[Path], out: Path, parts: tuple[str, ...] = ()) -> Pr
     assumed += [_passed_over(path, told) for path, told in found.passed_over.items()]
     assumed += [readable(f"{one} says the same as {other}, and is passed over") for one, other in found.twice.items()]
     assumed += [readable(f"{told.file} {told.message}, and passed over; {told.remedy}") for told in found.not_read]
+    assumed += [readable(f"{told.file} {told.message}, and is passed over") for told in found.unknown]
     parts, _ = named_colours(parts)
     names = _part_names(paths, parts, there.drawn, there.masks, assumed, found.told)
     keys: dict[str, Any] = {"parts": list(names)}
