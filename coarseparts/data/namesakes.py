@@ -199,14 +199,14 @@ def _written(name: str) -> tuple[Forms, ...]:
     base = pieces[-1].casefold()
     plainest = _VERSION.sub(r".\1", _UPLOAD.sub("", base.partition("?")[0]))
     bare = () if base.endswith(IMAGES) else (base,)  # frames of a video in CVAT: frame_000001
-    first = (plain,), (decoded,), ends, (base,), (plainest,)
+    first = (plain,), (decoded,), ends, ends, (base,), (plainest,)
     return *first, (_OF_CHANNEL.sub("", plainest),), _cleaned(plainest), bare
 
 
 def _there(file: str) -> tuple[Forms, ...]:
     """A photograph's path in the forms in which it may have been written."""
-    *forms, _ = _written(file)
-    return *forms, (without_suffix(forms[3][0]),)
+    plain, decoded, ends, _, *forms, _ = _written(file)
+    return plain, decoded, ends[:1], ends, *forms, (without_suffix(forms[0][0]),)
 
 
 def _cleaned(name: str) -> Forms:

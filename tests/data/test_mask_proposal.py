@@ -359,3 +359,32 @@ def test_what_cannot_be_read_as_masks_is_no_folder_of_photographs(tmp_path):
     found, proposal = proposed(tmp_path, "all", "masks", parts=("head", "rump"))
     assert {one["images"] for one in found["sources"]} == {"all/photos"}
     assert any("1_Probabilities.tiff, which is a TIFF of 4 channels of float32" in line for line in proposal.assumed)
+
+
+@pytest.mark.parametrize("before", ["mask_", "head-"])
+def test_masks_with_something_before_the_photograph_s_name_are_told(tmp_path, before):
+    photographs(tmp_path / "photos")
+    masks(tmp_path / "masks")
+    for file in sorted((tmp_path / "masks").iterdir()):
+        file.rename(file.with_name(f"{before}{file.name}"))
+    with pytest.raises(BadInput, match=rf"before the photographs' names \({before}1\).*behind, as in 1_{before[:-1]}"):
+        propose([tmp_path / "photos", tmp_path / "masks"], tmp_path / "d.yaml", ("head", "rump"))
+
+
+def test_what_was_taken_for_photographs_is_told_where_there_is_nothing_else(tmp_path):
+    photographs(tmp_path / "photos")
+    photographs(tmp_path / "others")
+    with pytest.raises(BadInput, match=r"taken for photographs: .*photos \(6 images\), .*others \(6 images\)"):
+        propose([tmp_path / "photos", tmp_path / "others"], tmp_path / "d.yaml", ("head", "rump"))
+
+
+def test_nnunet_s_folders_for_testing(tmp_path):
+    for split in ("Tr", "Ts"):
+        photographs(tmp_path / "D" / f"images{split}")
+        masks(tmp_path / "D" / f"labels{split}")
+    (tmp_path / "D" / "dataset.json").write_text('{"labels": {"background": 0, "head": 1, "rump": 2}}')
+    found, _ = proposed(tmp_path, "D")
+    assert {(one["split"], one["images"], one["part_masks"]) for one in found["sources"]} == {
+        (split, f"D/images{ending}", f"D/labels{ending}")
+        for split, ending in (("train", "Tr"), ("val", "Tr"), ("test", "Ts"))
+    }

@@ -60,6 +60,8 @@ NAMED = [
     ("a.json", '{"images": {"1": "a.jpg"}, "annotations": [{"image_id": 1}], "categories": []}', "Animal-Pose"),
     ("a.json", '[{"img_path": "a.jpg", "joints": [[1, 2, 1]], "seg": {}}]', "StanfordExtra"),
     ("a.json", '{"image": {"image_id": 1}, "annotations": [{"predicted_iou": 0.9}]}', "Segment Anything"),
+    ("metadata.jsonl", '{"file_name": "a.jpg", "objects": {"bbox": []}}\n', "Hugging Face"),
+    ("a.nii", "x", "NIfTI's volumes"),
     ("a.json", '[{"label_hash": "x", "data_units": {}}]', "Encord"),
     ("a.json", '[{"externalId": "a", "labels": [{"jsonResponse": {"JOB_0": {}}}]}]', "Kili"),
     ("a.jsonl", '{"image": "a.jpg", "spans": [], "_input_hash": 1}\n', "Prodigy"),

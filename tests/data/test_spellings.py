@@ -61,6 +61,11 @@ def test_where_it_cannot_be_told_nothing_is_taken_for_it(written: list[str], fil
     assert pairs == {} and set(several) == ({"x/a.png"} if len(files) > 1 else set())
 
 
+def test_the_photograph_whose_whole_path_a_name_ends_in_goes_before_those_in_other_folders() -> None:
+    assert meant(["photos/a.png"], ["a.png", "b/a.png"]) == ({"photos/a.png": "a.png"}, {})
+    assert meant(["photos/b/a.png"], ["a.png", "b/a.png"]) == ({"photos/b/a.png": "b/a.png"}, {})
+
+
 def test_the_surest_form_decides(tmp_path: Path) -> None:
     assert meant(["x%20/a.png"], ["x /a.png", "y/a.png"])[0] == {"x%20/a.png": "x /a.png"}
     assert meant(["/data/y/a.png"], ["x/a.png", "y/a.png", "a.png"])[0] == {"/data/y/a.png": "y/a.png"}

@@ -9,11 +9,13 @@ from coarseparts.data.formats.document_builder import head
 
 UNREAD = (
     *(".h5", ".hdf5", ".nwb", ".ilp", ".mat", ".ndjson", ".jsonl", ".geojson", ".labeling", ".roi", ".tps"),
-    "part_locs.txt",
+    *(".nii", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".7z", ".rar", "part_locs.txt"),
 )
 """How files end that may be labels of these formats, besides those that are read."""
 
 _NOT_READ = (
+    (rb"^(?:\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!)|^.{257}ustar", "an archive that is no zip", "a zip, or unpack it"),
+    (rb'^\s*\{"file_name"\s*:[^\n]*\}', "Hugging Face's metadata of images", "COCO by a converter"),
     (rb"^\d+ \d+ -?\d+\.\d+ -?\d+\.\d+ [01]\r?\n", "CUB's tables", "COCO: coarseparts prepare cub FOLDER does that"),
     (rb"^\s*LM=\d+", "tpsDig's landmarks (TPS)", "COCO by a converter; y runs upwards in TPS"),
     (rb'"bbox_mode"\s*:', "Detectron2's dictionaries", "COCO, by its convert_to_coco_json"),
@@ -92,6 +94,8 @@ _NOT_READ = (
 def known_by_name(file: Path) -> tuple[str, str] | None:
     """The name of a file's format that is not read, and what to choose in its place; None where it is another or no
     file. Raises OSError."""
+    if file.name.lower().endswith((".nii", ".nii.gz")):
+        return "NIfTI's volumes", "PNG or TIFF, an image for each slice"
     begin = head(file)
     found = (told for pattern, *told in _NOT_READ if re.search(pattern, begin, re.DOTALL))
     name, instead = next(found, ("", ""))

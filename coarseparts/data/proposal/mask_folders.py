@@ -278,6 +278,10 @@ def _masks_of(
     if (why := foreign([file.stem for file in files])) is not None:
         return f"{folder} holds masks that are {why[0]}, passed over: {why[1]}"
     of = _photographs_of(files, stems)
+    if not of and (pair := _preceded(files, {stem for own in stems.values() for stem in own})):
+        mask, photograph = pair
+        way = f"put that behind, as in {photograph}_{mask.removesuffix(photograph).strip('_-. ')}"
+        return f"{folder} holds masks with something before the photographs' names ({mask}), and is passed over: {way}"
     if not of:
         return f"{folder} {_OF_NONE}"
     if kind != "figures":  # which may be parts, of another ending each
@@ -311,6 +315,16 @@ def _masks_of(
             parts = tuple(names)
             indices, numbers = 0, ()
     return [Masks(folder, images, key, parts, indices, suffix, numbers=numbers) for images, suffix in of]
+
+
+def _preceded(files: Sequence[Path], stems: Collection[str]) -> tuple[str, str] | None:
+    """The stem of a mask and that of its photograph, which it ends in behind "_", "-" or "."; None where not most are
+    called so."""
+    pairs = []
+    for name in (file.stem for file in some(files, LOOKED_AT)):
+        ends = (name[i + 1 :] for i in range(len(name)) if name[i] in "_-.")
+        pairs += [(name, end) for end in ends if end in stems][:1]
+    return pairs[0] if len(pairs) * 2 > len(some(files, LOOKED_AT)) else None
 
 
 def _photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]]) -> list[tuple[Path, str]]:

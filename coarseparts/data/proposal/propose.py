@@ -27,7 +27,7 @@ from coarseparts.data.records import Contents, read_contents
 from coarseparts.data.sources import read_source
 from coarseparts.system.documents import dump_yaml
 from coarseparts.system.files import write_whole
-from coarseparts.system.problems import BadInput, Problem, capped, unwritable
+from coarseparts.system.problems import SHOWN, BadInput, Problem, capped, unwritable
 from coarseparts.system.text import abridged, close_to, listed, readable
 
 EVERY = 5
@@ -130,7 +130,8 @@ def _there(paths: Sequence[Path], parts: tuple[str, ...]) -> _There:
     masks = one_of_each(with_names(masks, parts, drawn.parts, said), stems, said)
     sources = proposed_sources(found.exports, masks, {folder: found.folders[folder] for folder in photographs})
     if not sources:
-        seen = f"; there are {sum(map(len, found.folders.values())):,} images" if found.folders else ""
+        counts = (f"{folder} ({len(found.folders[folder]):,} images)" for folder in photographs)
+        seen = f"; taken for photographs: {listed(counts, SHOWN)}" if photographs else ""
         message = f"nothing here is an export of labels or a folder of masks that belongs to photographs{seen}"
         remedy = "name the export or the folder of the masks, too"
         raise BadInput([Problem(listed(map(str, paths)), "; ".join([message, *said]), remedy), *capped(found.told)])

@@ -23,9 +23,9 @@ from coarseparts.data.suffixes import IMAGES
 from coarseparts.system.problems import BadInput, Problem, errors, unreadable
 
 SPLITS = {
-    **dict.fromkeys(("train", "training", "train2017"), "train"),
+    **dict.fromkeys(("train", "training", "train2017", "imagestr", "labelstr"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev", "val2017"), "val"),
-    **dict.fromkeys(("test", "testing", "test2017"), "test"),
+    **dict.fromkeys(("test", "testing", "test2017", "imagests", "labelsts"), "test"),
 }
 """Names of folders that say which split is in them."""
 
