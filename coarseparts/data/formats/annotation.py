@@ -14,7 +14,7 @@ import numpy as np
 
 from coarseparts.data.formats.labelmap import Colours
 from coarseparts.labels import STYLES
-from coarseparts.labels.given import Given
+from coarseparts.labels.given import LATER, Given
 from coarseparts.system.text import short
 
 LONGEST = 4096
@@ -27,7 +27,7 @@ _NO_NAME = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
 @dataclass(frozen=True)
 class PartSegment:
     """A region of part ``index`` (1..P) as COCO polygons or RLE; ``file``, ``where``, ``size`` and ``of`` as
-    ``labels.given.Given`` has them."""
+    ``labels.given.Given`` has them; those of a higher ``layer`` lie over the others."""
 
     index: int
     segmentation: Any
@@ -35,6 +35,7 @@ class PartSegment:
     where: str
     size: tuple[int, int] | None = None
     of: tuple[int, int] | None = None
+    layer: int = field(default=0, metadata={LATER: True})
 
 
 @dataclass(frozen=True)

@@ -172,11 +172,19 @@ def _part_masks(coco: CocoFile, parts: tuple[str, ...], coordinates: Coordinates
         coco.say(message, told, "note")
     corners = [np.array(polygon, np.float64) for polygons in said for polygon in polygons]
     coordinates, _ = _told_units(coco, {"segmentation": (corners, 6)}, coordinates)
+    layers = {
+        where_of(entry["id"], coco.images[entry["image_id"]][0]): entry["layer"]
+        for entry in coco.annotations
+        if type(entry.get("layer")) is int
+    }
     annotations = []
     for image, entries in found.items():
         if image not in broken:
             size = coco.images[coco.named[image]][1]
-            segments = tuple(PartSegment(index, value, file, where, size) for index, value, where in entries)
+            segments = tuple(
+                PartSegment(index, value, file, where, size, layer=layers.get(where, 0))
+                for index, value, where in entries
+            )
             annotations.append(Annotation(file, segments[0].where, image, part_segments=segments))
     return [placed(one, coordinates) for one in annotations]
 

@@ -153,7 +153,8 @@ def _add_shape(
     elif shape.tag in _FIGURES:
         if _number(shape, "rotation", 0) and shape.tag == "box":
             builder.pass_over("boxes are turned: the upright boxes around them are used")
-        builder.add(image, label, group=group or None, **_FIGURES[shape.tag](shape, size))
+        layer = int(_order(shape)) or None
+        builder.add(image, label, group=group or None, layer=layer, **_FIGURES[shape.tag](shape, size))
     else:
         builder.pass_over(f"shapes of the kind {abridged(shape.tag)} are passed over")
 
@@ -320,7 +321,7 @@ def _figure_of(category: dict) -> str:
 
 def _shapes(entry: dict, category: dict, size: tuple[int, int]) -> Iterator[Element]:
     """The shapes of an annotation. Raises BadInput where its mask is broken."""
-    source = {"source": "auto" if "score" in entry else "manual", "z_order": "0"}
+    source = {"source": "auto" if "score" in entry else "manual", "z_order": str(entry.get("layer", 0))}
     figure = {"label": _figure_of(category), "occluded": "0"} | source
     if any(entry.get("keypoints") or ()):
         skeleton = Element("skeleton", {"label": category["name"]} | source)
