@@ -292,7 +292,7 @@ def _objects_of(source: Source, read_coco: Callable[..., Annotations], labels: L
     counts = Counts.of(outlines + boxes + len(before), outlines, boxes, before, objects)
     named = listed(map(str, source.coco_files))
     labels.recognised.append(Recognised("coco", named, "COCO", len(source.coco_files), counts))
-    whole, more = _parts_together([one for one in found if one.of_image])
+    whole, more = parts_together([one for one in found if one.of_image])
     return objects + whole, [*problems, *notes, *more]
 
 
@@ -310,7 +310,7 @@ def _categories(files: Iterable[Path]) -> set[str]:
     return found
 
 
-def _parts_together(whole: list[Annotation]) -> tuple[list[Annotation], list[Problem]]:
+def parts_together(whole: list[Annotation]) -> tuple[list[Annotation], list[Problem]]:
     """What several files say of images as a whole, the outlines of an image's parts as one; of a part that several
     files draw the last one's, which a note says."""
     of_image: dict[str, list[Annotation]] = defaultdict(list)
