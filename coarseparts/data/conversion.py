@@ -122,12 +122,14 @@ def _in_order(source: Path, document: Document) -> Document:
         entry = raw[one.where]
         own = {"id": number, "image_id": image_ids[entry["image_id"]]}
         own["category_id"] = category_ids[entry["category_id"]]
-        own |= {key: entry[key] for key in ("group", "score") if _is_fit(key, entry.get(key))}
+        own |= {key: entry[key] for key in ("group", "score", "layer") if _is_fit(key, entry.get(key))}
         entries.append(own | _labels(one))
     return Document(images, categories, entries, [*document.problems, *problems], document.mirror)
 
 
 def _is_fit(key: str, value: Any) -> bool:
+    if key == "layer":
+        return type(value) is int
     return isinstance(value, str) if key == "group" else type(value) in (int, float) and 0 <= value <= 1
 
 

@@ -4,7 +4,7 @@ whose the parts are."""
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from coarseparts.data.formats.boxed_parts import boxes_of_parts, taken_apart
 from coarseparts.data.formats.coco import objects_of, of_parts, parts_of
 from coarseparts.data.formats.coco_file import identity, of_lists, where_of
 from coarseparts.data.formats.document import Document
-from coarseparts.data.formats.spelling import Spelling
+from coarseparts.data.formats.spelling import spelt_otherwise
 from coarseparts.data.formats.units import Coordinates
 from coarseparts.data.namesakes import renamed
 from coarseparts.data.objects import Counts
 from coarseparts.labels.part_boxes import PartBoxes
+from coarseparts.labels.schema import IGNORE
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import abridged, close_to, listed
 
@@ -84,21 +85,15 @@ def of_document(path: Path, document: Document, parts: tuple[str, ...], names: C
 def _spelt_alike(path: Path, document: Document, parts: tuple[str, ...]) -> tuple[Document, list[Problem]]:
     """The document with parts' names in the place of those that differ from them in capitals, spaces, hyphens and
     underscores alone; and a note on them."""
-    spelling = Spelling(parts)
     named = [one for one in document.categories if isinstance(one, dict) and isinstance(one.get("name"), str)]
-    there = {one["name"] for one in named}
-    meant = {name: parts[i - 1] for name in sorted(there) if (i := spelling.index(name)) and parts[i - 1] not in there}
-    once = Counter(meant.values())
-    meant = {name: part for name, part in meant.items() if once[part] == 1}
+    meant, note = spelt_otherwise({one["name"]: bool(one.get("keypoints")) for one in named}, parts)
     if not meant:
         return document, []
     categories = [
         one | {"name": meant.get(one["name"], one["name"])} if any(one is each for each in named) else one
         for one in document.categories
     ]
-    told = listed(f"{abridged(name)} for {abridged(part)}" for name, part in meant.items())
-    message = f"categories that are spelt otherwise than `parts` are taken for them: {told}"
-    return replace(document, categories=categories), [Problem(str(path), message, "", "note")]
+    return replace(document, categories=categories), [Problem(str(path), note, "", "note")]
 
 
 def _divided(document: Document, parts: Collection[str]) -> tuple[list[dict], list[Any]]:
@@ -116,24 +111,46 @@ def _divided(document: Document, parts: Collection[str]) -> tuple[list[dict], li
 
 
 def _given_away(
-    objects: list[Annotation], whole: list[Annotation], groups: Mapping[str, Any]
+    objects: list[Annotation], whole: list[Annotation], groups: Mapping[str, str]
 ) -> tuple[list[Annotation], list[Annotation]]:
     """The objects, those of an image with part masks of their own where each part of the image is in the group of one
-    of them; and the part masks of the other images. ``groups`` by where a part stands."""
+    of them, or in one that has another's parts, too, and is an object then; what is another's as not labelled; and
+    the part masks of the other images. ``groups`` by where a part stands."""
     of_image: dict[str, dict[str, int]] = defaultdict(dict)
     for position, one in enumerate(objects):
         if one.group and not one.alone:
             of_image[one.image][one.group] = position
+    images = Counter(one.image for one in objects)
     objects, left = list(objects), []
     for one in whole:
         own = of_image[one.image]
+        if not images[one.image] and _are_objects(of_group := _by_group(one, groups)):
+            objects += [replace(one, object_id=f"group {name}", alone=False, group=name) for name in of_group]
+            own = dict(zip(of_group, range(len(objects) - len(of_group), len(objects)), strict=True))
         if not own or any(groups.get(segment.where) not in own for segment in one.part_segments):
             left.append(one)
             continue
         for group, position in own.items():
-            segments = tuple(segment for segment in one.part_segments if groups[segment.where] == group)
-            objects[position] = replace(objects[position], part_segments=segments)
+            drawn = tuple(each for each in one.part_segments if groups[each.where] == group)
+            others = (replace(each, index=IGNORE) for each in one.part_segments if groups[each.where] != group)
+            if drawn:
+                objects[position] = replace(objects[position], part_segments=(*drawn, *others), owned=True)
     return objects, left
+
+
+def _by_group(one: Annotation, groups: Mapping[str, str]) -> dict[str, list[int]]:
+    """The parts of each group of an image, "" of those in none."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for segment in one.part_segments:
+        found[groups.get(segment.where, "")].append(segment.index)
+    return found
+
+
+def _are_objects(of_group: Mapping[str, Sequence[int]]) -> bool:
+    """Whether groups, two at least, are of an object each: of several parts, some of which another one has, too."""
+    parts = [{*own} for own in of_group.values()]
+    several = len(parts) > 1 and "" not in of_group and all(len(own) > 1 for own in parts)
+    return several and len({part for own in parts for part in own}) < sum(map(len, parts))
 
 
 def _told(path: Path, document: Document, parts: Collection[str], others: Iterable[Any]) -> list[Problem]:

@@ -38,6 +38,7 @@ _allowed = MAX_PIXELS
 _LOCK = threading.Lock()
 _ORIENTATION = 0x0112  # the EXIF tag
 _WHITE_IS_0 = 262  # the tag of TIFF that says so by 0
+_EXTRA = 338  # that of channels beside colours, 0 being what nobody says
 
 # What Pillow's decoders raise on damaged files, by experience.
 _DAMAGE = (
@@ -67,9 +68,11 @@ def allowed() -> int:
 
 
 @contextmanager
-def opened(path: str | Path, formats: tuple[str, ...] = FORMATS, reduced: bool = False) -> Iterator[Image.Image]:
+def opened(
+    path: str | Path, formats: tuple[str, ...] = FORMATS, reduced: bool = False, numbers: bool = False
+) -> Iterator[Image.Image]:
     """The image, its header read and its size found acceptable, its pixels not yet decoded; where ``reduced``, one that
-    is too large passes if its format can be decoded at an acceptable size.
+    is too large passes if its format can be decoded at an acceptable size. ``numbers``: it is a mask (``tiff``).
 
     Raises BadInput for a missing, empty, foreign, corrupt or oversized file; also when decoding inside the
     ``with`` block fails. OSError where the machine refuses, of which no image can tell (``limits.is_machines``).
@@ -85,7 +88,7 @@ def opened(path: str | Path, formats: tuple[str, ...] = FORMATS, reduced: bool =
         if (suffix := path.suffix.lower()) in RAW:  # many are TIFFs, of which Pillow would find a thumbnail
             remedy = "export it as JPEG, PNG or TIFF, upright and of full size, and name that file"
             raise BadInput(Problem(str(path), f"is a camera's raw file ({suffix}), which is not read", remedy))
-        with _open(path, formats) as image:
+        with _open(path, formats, numbers) as image:
             if not reduced or _halvings(image) is None:
                 refuse_large(str(path), image.size)
             yield image
@@ -95,7 +98,10 @@ def opened(path: str | Path, formats: tuple[str, ...] = FORMATS, reduced: bool =
 def opened_mask(path: Path) -> Iterator[Image.Image]:
     """``opened``, and an array that NumPy saved. Of what ImageJ shows inverted the numbers are the stored ones."""
     if path.suffix.lower() not in arrays.ARRAYS:
-        with opened(path) as image:
+        with opened(path, numbers=True) as image:
+            if getattr(image, "tag_v2", {}).get(_EXTRA) in (0, (0,)):
+                came = "has channels that are neither colours nor transparency, expected one"
+                raise BadInput(Problem(str(path), came, "save a file for each part, or one of part indices"))
             _as_stored(image)
             yield image
         return
@@ -127,7 +133,7 @@ def open_own(path: Path) -> Image.Image:
     return _open(path, ("PNG",))
 
 
-def _open(path: Path, formats: tuple[str, ...]) -> Image.Image:
+def _open(path: Path, formats: tuple[str, ...], numbers: bool = False) -> Image.Image:
     """The image, its header read. Its size is judged by ``refuse_large``, not by Pillow."""
     phones = _of_phones(path) if formats == FORMATS else ()
     try:
@@ -139,7 +145,8 @@ def _open(path: Path, formats: tuple[str, ...]) -> Image.Image:
                 Image.MAX_IMAGE_PIXELS = bomb
     except UnidentifiedImageError:
         if "TIFF" in formats and tiff.is_tiff(path):
-            return tiff.of_channels(path, lambda size: refuse_large(str(path), size))
+            read = tiff.of_numbers if numbers else tiff.of_channels
+            return read(path, lambda size: refuse_large(str(path), size))
         if phones:
             raise OSError(f"no {phones[0]} image can be found in it") from None
         raise

@@ -14,8 +14,9 @@ from coarseparts.data.accounts import counted
 from coarseparts.data.arrays import ARRAYS
 from coarseparts.data.dataset_file import DatasetFile, Source
 from coarseparts.data.exports import of_document
-from coarseparts.data.formats.annotation import Annotation
+from coarseparts.data.formats.annotation import Annotation, PartSegment
 from coarseparts.data.formats.coco import read_of_parts, read_part_coco
+from coarseparts.data.formats.coco_file import identity, read_lists
 from coarseparts.data.formats.colours import are_numbers, declared
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.index_names import numbers_named
@@ -273,9 +274,10 @@ def _objects_of(source: Source, read_coco: Callable[..., Annotations], labels: L
     """The objects of all COCO files of a source, joined, and the part masks of those that have parts as categories."""
     found: list[Annotation] = []
     problems: list[Problem] = []
+    several = {"several": True} if len(source.coco_files) > 1 and len(_categories(source.coco_files)) > 1 else {}
     for file in source.coco_files:
         try:
-            own, wrong = read_coco(file, coordinates=source.coordinates, photographs=_names_there(source))
+            own, wrong = read_coco(file, coordinates=source.coordinates, photographs=_names_there(source), **several)
         except BadInput as bad:
             own, wrong = [], bad.problems
         found += own
@@ -290,7 +292,46 @@ def _objects_of(source: Source, read_coco: Callable[..., Annotations], labels: L
     counts = Counts.of(outlines + boxes + len(before), outlines, boxes, before, objects)
     named = listed(map(str, source.coco_files))
     labels.recognised.append(Recognised("coco", named, "COCO", len(source.coco_files), counts))
-    return objects + [one for one in found if one.of_image], [*problems, *notes]
+    whole, more = parts_together([one for one in found if one.of_image])
+    return objects + whole, [*problems, *notes, *more]
+
+
+def _categories(files: Iterable[Path]) -> set[str]:
+    """The names of the categories that COCO files use; without files that cannot be read, which is told elsewhere."""
+    found = set()
+    for file in files:
+        try:
+            lists = read_lists(file)
+        except BadInput:
+            continue
+        entries = {key: [one for one in lists[key] if isinstance(one, dict)] for key in ("annotations", "categories")}
+        used = {str(identity(one.get("category_id"))) for one in entries["annotations"]}
+        found |= {str(one.get("name")) for one in entries["categories"] if str(identity(one.get("id"))) in used}
+    return found
+
+
+def parts_together(whole: list[Annotation]) -> tuple[list[Annotation], list[Problem]]:
+    """What several files say of images as a whole, the outlines of an image's parts as one; of a part that several
+    files draw the last one's, which a note says."""
+    of_image: dict[str, list[Annotation]] = defaultdict(list)
+    for one in whole:
+        if one.part_segments:
+            of_image[one.image].append(one)
+    twice: Counter[str] = Counter()
+    found = [one for one in whole if not one.part_segments]
+    for image, own in of_image.items():
+        segments: list[PartSegment] = []
+        for one in reversed(own):
+            drawn = {segment.index for segment in segments}
+            twice[image] += any(segment.index in drawn for segment in one.part_segments)
+            segments = [segment for segment in one.part_segments if segment.index not in drawn] + segments
+        found.append(replace(own[-1], part_segments=tuple(segments)))
+    several = [image for image, count in twice.items() if count]
+    if not several:
+        return found, []
+    message = f"{len(several)} images have outlines of the same parts in other files, too; those of this one are used"
+    note = Problem(of_image[several[0]][-1].file, message, "leave out the file that is not meant", "note")
+    return found, [note]
 
 
 def read_tool(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from coarseparts.data.dataset_file import Crop
-from coarseparts.data.formats.annotation import Annotation
+from coarseparts.data.formats.annotation import Annotation, PartSegment
 from coarseparts.data.formats.drawing import draw_parts
 from coarseparts.data.formats.part_masks import read_part_files
 from coarseparts.data.formats.units import TIGHT, box_iou
@@ -74,12 +74,12 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
             parts, notes = read_part_files(found.part_files, size, schema.parts, found.colours, schema.overlapping)
             problems += notes
         elif found.part_segments:
-            parts = draw_parts(fitted_parts(found.part_segments, canvas, native), size, schema.maps)
+            parts = _drawn(fitted_parts(found.part_segments, canvas, native), size, schema)
     except BadInput as bad:
         problems += bad.problems
     if parts is not None and found.alone and not schema.overlapping:
         problems += _apart_from_parts(found, labels, parts)
-    if parts is not None and not found.alone:
+    if parts is not None and not found.alone and not found.owned:
         own = _region(labels, size)
         own = _pieces(labels, parts) if own is None else own
         # Whose parts they are is not said, and another object's must not count as background either.
@@ -87,10 +87,20 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
     if any(problem.severity == "error" for problem in problems):
         raise BadInput(problems)
     crop = object_crop(size, recipe.crop.margin, parts=parts, **labels) if recipe.crop.to == "object" else None
-    if crop is not None and parts is not None and found.alone and not labels.keys() & {"mask", "box", "part_boxes"}:
+    by_points = not labels.keys() & {"mask", "box", "part_boxes"}
+    if crop is not None and parts is not None and by_points and (found.alone or found.owned):
         crop = with_parts(crop, parts, recipe.crop.margin)
     used = {style: labels[style] for style in STYLES if style in labels and style in recipe.use}
     return Sample(name, image, parts, used, crop), problems
+
+
+def _drawn(segments: Sequence[PartSegment], size: tuple[int, int], schema: Schema) -> np.ndarray:
+    """(H, W) uint8 part map, 255 where parts of another object are alone. Raises BadInput."""
+    own = [segment for segment in segments if segment.index != IGNORE]
+    parts = draw_parts(own, size, schema.maps)
+    if others := [replace(segment, index=1) for segment in segments if segment.index == IGNORE]:
+        parts[(draw_parts(others, size, schema.maps) > 0) & (parts == 0)] = IGNORE
+    return parts
 
 
 def object_crop(

@@ -21,6 +21,9 @@ from coarseparts.system.text import listed, short
 _UPLOAD = re.compile("^[0-9a-f]{8}-")
 """What annotation tools put before the name of a file that is uploaded to them."""
 
+_SERVED = re.compile(r"^(.*/)?\?d=")
+"""What Label Studio puts before the names of the files of its local storage."""
+
 _VERSION = re.compile(r"_([0-9a-z]{2,4})[.]rf[.][0-9a-zA-Z]{8,40}[.][0-9a-z]{2,4}$")
 """How tools that make versions of a data set call the file a.png: a_png.rf.0123abcd.jpg."""
 
@@ -189,21 +192,21 @@ def _paired(
 
 def _written(name: str) -> tuple[Forms, ...]:
     """A path in the forms in which it may have been written, the surest first."""
-    plain = unicodedata.normalize("NFC", name.replace("\\", "/"))
+    plain = unicodedata.normalize("NFC", _SERVED.sub("", name.replace("\\", "/")))
     decoded = unicodedata.normalize("NFC", urllib.parse.unquote(plain))
     pieces = decoded.split("/")
     ends = tuple("/".join(pieces[i:]) for i in range(len(pieces)))
     base = pieces[-1].casefold()
     plainest = _VERSION.sub(r".\1", _UPLOAD.sub("", base.partition("?")[0]))
     bare = () if base.endswith(IMAGES) else (base,)  # frames of a video in CVAT: frame_000001
-    first = (plain,), (decoded,), ends, (base,), (plainest,)
+    first = (plain,), (decoded,), ends, ends, (base,), (plainest,)
     return *first, (_OF_CHANNEL.sub("", plainest),), _cleaned(plainest), bare
 
 
 def _there(file: str) -> tuple[Forms, ...]:
     """A photograph's path in the forms in which it may have been written."""
-    *forms, _ = _written(file)
-    return *forms, (without_suffix(forms[3][0]),)
+    plain, decoded, ends, _, *forms, _ = _written(file)
+    return plain, decoded, ends[:1], ends, *forms, (without_suffix(forms[0][0]),)
 
 
 def _cleaned(name: str) -> Forms:

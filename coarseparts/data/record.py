@@ -98,6 +98,7 @@ def _fingerprint(recipe: Recipe) -> str:
     """sha256 over the identity of the files (path, size, time of last change) and the content of the annotations."""
     found = recipe.annotation
     said = [recipe.image, found.part_files, found.part_segments, found.colours, found.labels, found.alone]
+    said += [found.owned] if found.owned else []
     how: list[object] = [sorted(recipe.use), recipe.unlabelled_unknown, recipe.visible]
     if allowed() != MAX_PIXELS:  # what is larger is read at a reduced size
         how.append(allowed())

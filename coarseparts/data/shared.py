@@ -14,6 +14,7 @@ from coarseparts.data import accounts
 from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.drawing import Outline
+from coarseparts.data.label_sources import parts_together
 from coarseparts.data.objects import join, lie_together
 from coarseparts.data.sources import Found, Said
 from coarseparts.labels import STYLES
@@ -77,7 +78,7 @@ def _brought(
     apart = [name for name, _ in names if name not in own or (name in one_each and len(own[name]) > 1)]
     for name in own.keys() - {*apart}:
         whole = [replace(one, image=name) for one in theirs.pop(image_of[name])[1]]
-        ours[name] = own[name], [*ours[name][1], *whole]
+        ours[name] = own[name], parts_together([*ours[name][1], *whole])[0]
         found[i].account.add(folder / image_of[name], accounts.ELSEWHERE)
     if made := len(names) - len(apart):
         message = f"{those} of {made} same photographs, which become one sample for each object"
@@ -121,6 +122,16 @@ def _drawn(one: Annotation) -> tuple[list[tuple[int, Any]], Any]:
     return [(segment.index, segment.segmentation) for segment in one.part_segments], one.part_files
 
 
+def _of_other_parts(first: Said, second: Said) -> bool:
+    """Whether two sources have outlines of an image's parts as a whole, each of other parts than the other one."""
+    drawn = []
+    for own, whole in (first, second):
+        if any(one.has_parts for one in own) or any(one.part_files for one in whole):
+            return False
+        drawn.append({segment.index for one in whole for segment in one.part_segments})
+    return drawn[0].isdisjoint(drawn[1])
+
+
 def _contradict(first: Said, second: Said) -> bool:
     """Whether two sources say things of a photograph that cannot both be of its objects: two part masks, two labels of
     one kind of one object, or a figure-ground mask of the image where it shows several."""
@@ -129,7 +140,9 @@ def _contradict(first: Said, second: Said) -> bool:
         parts.append(any(one.has_parts for one in (*own, *whole)))
         styles.append([{style for one in said for style in one.labels} for said in (own, whole)])
     (own_styles, whole_styles), (others, of_others) = styles
-    if all(parts) or whole_styles & (others | of_others) or of_others & own_styles:
+    if (all(parts) and not _of_other_parts(first, second)) or of_others & own_styles:
+        return True
+    if whole_styles & (others | of_others):
         return True
     if max(len(first[0]), len(second[0])) > 1 and not all(STYLES[style].of_image for style in whole_styles | of_others):
         return True

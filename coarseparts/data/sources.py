@@ -169,6 +169,7 @@ def joined(objects: list[Annotation], whole: list[Annotation]) -> list[Annotatio
     given = {
         style: label for one in whole for style, label in one.labels.items() if STYLES[style].of_image or not several
     }
+    masks |= {"owned": False} if masks else {}
     return [replace(each, labels={**each.labels, **given}, **masks) for each in objects or whole[:1]]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,38 +77,65 @@ def _swapped(args: Any) -> Any:
     return other if isinstance(args, str) else (other, *others)
 
 
+def of_numbers(path: Path, refuse: Callable[[tuple[int, int]], None]) -> Image.Image:
+    """The first page of a TIFF that Pillow does not know as a mask: of one channel of whole numbers of 64 bits, as
+    programs save labels, or of such that are whole, in mode I. ``refuse`` as in ``of_channels``.
+
+    Raises BadInput where tifffile is missing, and for what else it is.
+    """
+    with _first_page(path, refuse, "save it with 8 or 16 bits: labels.astype(np.uint8)") as page:
+        if page.dtype not in (np.int64, np.uint64, np.float64) or page.samplesperpixel > 1 or page.imagedepth > 1:
+            count = page.samplesperpixel
+            came = f"is a TIFF of {count} channel{'s' * (count > 1)} of {page.dtype}, expected one of whole numbers"
+            raise BadInput(Problem(str(path), came, "save the mask alone, as uint8 or uint16"))
+        values = np.asarray(page.asarray())
+    if not (np.isfinite(values) & (values == np.rint(values)) & (values >= 0) & (values < 2**31)).all():
+        came = f"holds {values.min()}..{values.max()}, expected part indices or 0 and 1"
+        raise BadInput(Problem(str(path), came, "save the mask alone, as whole numbers"))
+    image = Image.fromarray(values.astype(np.int32))
+    image.format = "TIFF"
+    return image
+
+
 def of_channels(path: Path, refuse: Callable[[tuple[int, int]], None]) -> Image.Image:
     """The first page of a TIFF of channels that Pillow does not know: of three and more the first three are red, green
     and blue, of two the first is grey. ``refuse`` raises BadInput for a size (width, height) that is too large.
 
     Raises BadInput where tifffile is missing, or knows it no better.
     """
+    remedy = "save it as RGB or grey with 8 or 16 bits"
+    with _first_page(path, refuse, remedy) as page:
+        count, came = int(page.samplesperpixel), f"{page.samplesperpixel} channels of {page.dtype}"
+        if page.dtype not in (np.uint8, np.uint16) or page.imagedepth > 1 or count > MOST_CHANNELS:
+            raise BadInput(Problem(str(path), f"is a TIFF of {came}, which is not read", remedy))
+        values, last = np.asarray(page.asarray()), page.axes[-1] == "S"
+    values = values if last or values.ndim == 2 else np.moveaxis(values, 0, -1)
+    return _as_picture(values if values.ndim == 3 else values[..., None])
+
+
+@contextmanager
+def _first_page(path: Path, refuse: Callable[[tuple[int, int]], None], remedy: str) -> Iterator[Any]:
+    """tifffile's first page of a file. Raises BadInput where tifffile is missing or cannot read it."""
     try:
         tifffile = importlib.import_module("tifffile")
     except ImportError:
-        message = "is a TIFF of channels that Pillow does not read, for which tifffile is missing"
-        remedy = "install it: pip install 'coarseparts[formats]'; or save it as RGB or grey with 8 or 16 bits"
-        raise BadInput(Problem(str(path), message, remedy)) from None
+        message = "is a TIFF of channels or bits that Pillow does not read, for which tifffile is missing"
+        raise BadInput(
+            Problem(str(path), message, f"install it: pip install 'coarseparts[formats]'; or {remedy}")
+        ) from None
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it finds odd is told below, or does not matter
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages[0]
             refuse((int(page.imagewidth), int(page.imagelength)))
-            count, came = int(page.samplesperpixel), f"{page.samplesperpixel} channels of {page.dtype}"
-            if page.dtype not in (np.uint8, np.uint16) or page.imagedepth > 1 or count > MOST_CHANNELS:
-                remedy = "save it as RGB or grey with 8 or 16 bits"
-                raise BadInput(Problem(str(path), f"is a TIFF of {came}, which is not read", remedy))
-            values, last = np.asarray(page.asarray()), page.axes[-1] == "S"
+            yield page
     except BadInput:
         raise
     except Exception as error:  # tifffile raises what its codecs raise
         if isinstance(error, OSError) and limits.is_machines(error):
             raise
         said = " ".join(str(error).split())[:200] or type(error).__name__
-        message, remedy = f"is a TIFF that cannot be read ({said})", "save it as RGB or grey with 8 or 16 bits"
-        raise BadInput(Problem(str(path), message, remedy)) from None
-    values = values if last or values.ndim == 2 else np.moveaxis(values, 0, -1)
-    return _as_picture(values if values.ndim == 3 else values[..., None])
+        raise BadInput(Problem(str(path), f"is a TIFF that cannot be read ({said})", remedy)) from None
 
 
 def _as_picture(channels: np.ndarray) -> Image.Image:

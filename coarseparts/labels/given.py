@@ -166,6 +166,11 @@ class Canvas:
 _PLAIN = frozenset((float, int, str, bool, type(None)))
 
 
+LATER = "later"
+"""In the metadata of a dataclass's field: it came later, and says nothing where it has its default, so that what was
+made before it is still what it was."""
+
+
 def fingerprint(value: Any) -> str:
     """A text that changes with what a label says, or with the files that say it."""
     kind = type(value)
@@ -183,7 +188,12 @@ def fingerprint(value: Any) -> str:
         except OSError:
             return f"{whole!r}|not there"  # found when it is loaded
     if (fields := getattr(value, "__dataclass_fields__", None)) is not None:
-        return f"({','.join(_each([getattr(value, name) for name in fields]))})"
+        said = (
+            each
+            for name, one in fields.items()
+            if (each := getattr(value, name)) is not one.default or LATER not in one.metadata
+        )
+        return f"({','.join(_each(said))})"
     if isinstance(value, Mapping):
         keys = sorted(value)
         pairs = zip(keys, _each([value[key] for key in keys]), strict=True)

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from test_mask_layouts import BODY, HEAD, PARTS, H, W, errors, photographs, read
 from test_proposal import SIZE, proposed
 from test_proposal import photographs as six_photographs
 
 from coarseparts.data.formats.mask_folder import read_mask
 from coarseparts.data.formats.part_masks import read_part_mask
+from coarseparts.data.proposal.propose import propose
 from coarseparts.system.problems import BadInput
 
 
@@ -141,3 +143,48 @@ def test_large_numbers_are_told_without_much_memory(tmp_path: Path, number: int)
     save(tmp_path / "a.npy", values)
     with pytest.raises(BadInput, match=f"holds the unknown part index {number}"):
         read_part_mask(tmp_path / "a.npy", (W, H), ("head", "body"))
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint64", "uint32", "int32", "uint16", "int8", "float32", "float64"])
+def test_label_images_as_python_programs_save_them(tmp_path: Path, kind: str) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    six_photographs(tmp_path / "photos")
+    (tmp_path / "masks").mkdir()
+    mask = np.zeros(SIZE[::-1], kind)
+    mask[5:15, 5:15], mask[5:15, 15:30] = 1, 2
+    for i in range(1, 7):
+        tifffile.imwrite(tmp_path / "masks" / f"{i}.tif", mask)
+    found, _ = proposed(tmp_path, "photos", "masks", parts=("head", "rump"))
+    assert {one["part_masks"] for one in found["sources"]} == {"masks"}
+    assert np.array_equal(read_part_mask(tmp_path / "masks" / "1.tif", SIZE, ("head", "rump")), mask)
+    tifffile.imwrite(tmp_path / "whole.tif", (mask > 0).astype(kind))
+    assert np.array_equal(read_mask(tmp_path / "whole.tif", SIZE) > 0, mask > 0)
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        (np.ones((*SIZE[::-1], 2), np.uint8), "has channels that are neither colours nor transparency"),
+        (np.ones((*SIZE[::-1], 5), np.uint8), "TIFF of 5 channels of uint8, expected one"),
+        (np.full(SIZE[::-1], 0.5, np.float32), "1.tif, whose numbers are fractions"),
+        (np.full(SIZE[::-1], 0.5), "1.tif, which holds 0.5..0.5, expected part indices"),
+    ],
+)
+def test_why_a_tiff_is_no_mask_is_told(tmp_path: Path, values: np.ndarray, why: str) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    six_photographs(tmp_path / "photos")
+    (tmp_path / "masks").mkdir()
+    for i in range(1, 7):
+        kind = {"photometric": "minisblack", "planarconfig": "contig"} if values.ndim > 2 else {}
+        tifffile.imwrite(tmp_path / "masks" / f"{i}.tif", values, **kind)
+    with pytest.raises(BadInput, match=why):
+        propose([tmp_path / "photos", tmp_path / "masks"], tmp_path / "d.yaml", ("head", "rump"))
+
+
+def test_four_masks_as_the_channels_of_one_image_are_refused(tmp_path: Path) -> None:
+    channels = np.zeros((*SIZE[::-1], 4), np.uint8)
+    for i in range(4):
+        channels[5:15, 8 * i : 8 * i + 8, i] = 255
+    Image.fromarray(channels).save(tmp_path / "a.png")
+    with pytest.raises(BadInput, match="are its four channels a part each"):
+        read_part_mask(tmp_path / "a.png", SIZE, ("a", "b", "c", "d"))

@@ -10,11 +10,15 @@ from documents import documents, objects_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from judges import asked
+from PIL import Image
 from pycocotools import mask as coco_mask
 
+from coarseparts.data.conversion import convert
+from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.formats import cvat
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.drawing import draw
+from coarseparts.data.records import read_dataset
 from coarseparts.system.problems import BadInput
 
 LABELS = """<meta><task><labels>
@@ -226,3 +230,42 @@ print("true")
     found = {names[one["category_id"]]: one for one in document.annotations}
     assert found["head"]["segmentation"] == [[1, 1, 5, 1, 5, 4]] and found["ant"]["bbox"] == [2, 3, 6, 4]
     assert found["head"]["group"] == found["ant"]["group"] == "3"
+
+
+def test_attributes_and_subsets_that_may_be_meant_are_told(tmp_path):
+    shapes = "".join(
+        f'<polygon label="part" points="{x},1;{x + 3},1;{x + 3},5"><attribute name="which">{name}</attribute>'
+        '<attribute name="seen">yes</attribute></polygon>'
+        for x, name in ((1, "head"), (6, "rump"))
+    )
+    notes = [problem for problem in read(tmp_path, shapes).problems if "attribute" in problem.message]
+    assert [f"{note.severity}: {note.message}" for note in notes] == [
+        "note: shapes of the label part differ in the attribute which (head, rump), which is not read"
+    ]
+    path = written(tmp_path, shapes, 'name="a.png" width="20" height="10" subset="Train"')
+    image = '<image id="1" name="b.png" width="20" height="10" subset="Validation"/>'
+    path.write_text(path.read_text().replace("</annotations>", f"{image}</annotations>"))
+    assert any("of the subsets Train (1), Validation (1)" in note.message for note in cvat.read(path).problems)
+
+
+def test_a_part_of_a_higher_z_order_lies_over_smaller_ones(tmp_path):
+    big, small = "0,0;16,0;16,8;0,8", "2,2;6,2;6,6;2,6"
+
+    def parts(z: int, **more) -> np.ndarray:
+        folder = tmp_path / f"{z}"
+        folder.mkdir(exist_ok=True)
+        shapes = f'<polygon label="wing" points="{big}" z_order="{z}"/>'
+        shapes += f'<polygon label="leg" points="{small}" z_order="0"/>'
+        Image.fromarray(np.random.default_rng(1).integers(0, 255, (10, 20, 3), np.uint8)).save(folder / "a.png")
+        written(folder, shapes)
+        if more:
+            convert(folder / "annotations.xml", folder / more["to"], more["to"], folder)
+        labels = more.get("to", "annotations.xml")
+        source = f"{{split: train, images: ., labels: {labels}}}"
+        (folder / "d.yaml").write_text(f"parts: [leg, wing]\nsources: [{source}]\n")
+        (record,) = read_dataset(load_dataset_file(folder / "d.yaml"))[0]
+        return record.load()[0].parts
+
+    assert (parts(0) == 1).sum() == 16, "the smaller one where nothing says otherwise"
+    assert (parts(3) == 1).sum() == 0 and (parts(3) == 2).sum() == 128 and (parts(-1) == 1).sum() == 16
+    assert (parts(3, to="cvat") == 1).sum() == 0, "and back"

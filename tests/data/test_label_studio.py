@@ -182,6 +182,7 @@ def test_predictions_count_where_nobody_annotated_anything(tmp_path):
     [
         ("/data/upload/3/1a2b3c4d-my%20ant.jpg", "1a2b3c4d-my ant.jpg"),
         ("data/upload/1a2b3c4d-ant.jpg", "1a2b3c4d-ant.jpg"),
+        ("T10:20:30.jpg", "T10:20:30.jpg"),
         ("/data/local-files/?d=ants/7/my%20ant.jpg", "ants/7/my ant.jpg"),
         ("http://localhost:8080/data/local-files/?d=ants%5Cant.jpg", "ants/ant.jpg"),
         ("s3://bucket/deep/ant.jpg", "ant.jpg"),

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from coarseparts.data.dataset_file import load_dataset_file
+from coarseparts.data.formats.colours import written
 from coarseparts.data.formats.labelmap import names_of, read_labelmap
 from coarseparts.data.formats.mask_values import doubts
 from coarseparts.data.formats.part_masks import background_elsewhere, read_part_mask
@@ -278,3 +280,17 @@ def test_masks_that_begin_at_1_with_the_background_are_refused_until_the_source_
     assert "1 fills the borders of its masks, and nothing is 0" in error.message
     told = "colours: {background: 1, head: 2, tail: 3}"
     assert told in error.remedy and np.array_equal(loaded(folder, told), INDEX)
+
+
+def test_masks_without_any_background_are_read_as_the_remedy_says(folder: Path) -> None:
+    Image.fromarray(np.where(INDEX == 2, np.uint8(2), np.uint8(1))).save(folder / "masks" / "a.png")
+    _, problems, _ = read_dataset(load_dataset_file(folder / "d.yaml"))
+    (error,) = [p for p in problems if p.severity == "error"]
+    told = "colours: {background: 0, head: 1, tail: 2}"
+    assert f"if the masks are right as they are, `{told}`" in error.remedy
+    assert np.array_equal(loaded(folder, told), np.where(INDEX == 2, 2, 1))
+
+
+def test_names_in_a_remedy_are_in_quotes_where_yaml_needs_them() -> None:
+    names = {"left wing": 1, "no": 2, "a: b": 3, "7": 4, "#1": 5, "höcker": 6, "y": 7, "x": 8}
+    assert yaml.safe_load(written(names).strip("`"))["colours"] == names

@@ -185,3 +185,10 @@ print(json.dumps([os.path.isfile(os.path.join(os.path.dirname(sys.argv[1]), whol
 """
     there, ((label, group, points, pixels),) = asked("labelme", script, tmp_path / "out" / "a.json")
     assert there and (label, group, points) == ("head", 1, [[4, 3], [8, 5]]) and np.array(pixels).shape == (3, 5)
+
+
+def test_files_that_end_in_capitals_are_one_export(tmp_path):
+    for name in ("a", "b"):
+        written(tmp_path, shape(f"eye {name}", "point", [1, 2]), name=f"{name}.JSON", path=f"{name}.png")
+    found = labelme.read(tmp_path)
+    assert [entry["keypoints"] for entry in found.categories] == [["eye a", "eye b"]]

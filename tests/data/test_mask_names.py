@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from test_mask_layouts import HEAD, PARTS, errors, photographs, read, save
 from test_proposal import SIZE, proposed
+from test_proposal import photographs as six_photographs
 
 from coarseparts.data.check import check
 from coarseparts.data.namesakes import ending_of, meant_by_masks
@@ -84,3 +85,55 @@ def test_open_images_masks_are_told(tmp_path: Path, classes: tuple[str, ...]) ->
     assert f"{4 * len(classes)} part masks like this one are Open Images'" in error and "convert them to COCO" in error
     with pytest.raises(BadInput, match=r"masks that are Open Images'.*PHOTOGRAPH_PART\.png"):
         propose([tmp_path / "images", tmp_path / "masks"], tmp_path / "e.yaml", ("head",))
+
+
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("below", ["photos/label", "label"])
+def test_eiseg_s_pictures_of_masks_are_neither_masks_nor_photographs(tmp_path: Path, listed: bool, below: str) -> None:
+    six_photographs(tmp_path / "photos")
+    colours = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0]], np.uint8)
+    mask = np.zeros(SIZE[::-1], np.uint8)
+    mask[5:15, 5:15], mask[5:15, 15:32] = 2, 1
+    for i in range(1, 7):
+        pixels = np.random.default_rng(i).integers(0, 255, (*SIZE[::-1], 4), np.uint8)
+        save(tmp_path / below / f"{i}.png", mask)
+        save(tmp_path / below / f"{i}_pseudo.png", colours[mask])
+        save(tmp_path / below / f"{i}_cutout.png", np.where(mask[..., None] > 0, pixels, np.uint8(255)))
+    if listed:
+        (tmp_path / below / "autosave_label.txt").write_text("1 rump 255 0 0 \n2 head 0 255 0 \n")
+    paths = dict.fromkeys(["photos", below])
+    found, proposal = proposed(tmp_path, *paths, parts=() if listed else ("rump", "head"))
+    assert found["parts"] == ["rump", "head"] and "suffix" not in found["sources"][0]
+    assert {one["images"] for one in found["sources"]} == {"photos"}
+    report = check(tmp_path / "d.yaml")
+    assert report.splits["train"]["parts"] == 5
+    assert report.part_share["train"]["rump"] == pytest.approx(1.7 * report.part_share["train"]["head"], rel=0.1)
+    assert any("12 files ending in _cutout, _pseudo are pictures of masks" in line for line in proposal.assumed)
+    for i in range(1, 7):  # the masks in colours alone
+        (tmp_path / below / f"{i}.png").unlink()
+    (tmp_path / "d.yaml").unlink()
+    names = () if listed else ("rump=#ff0000", "head=#00ff00")
+    for file in tmp_path.glob("d-*.txt"):
+        file.unlink()
+    found, _ = proposed(tmp_path, *paths, parts=names)
+    assert found["parts"] == ["rump", "head"] and found["sources"][0]["suffix"] == "_pseudo"
+    share = check(tmp_path / "d.yaml").part_share["train"]
+    assert share["rump"] == pytest.approx(1.7 * share["head"], rel=0.1)
+
+
+def test_open_images_as_datumaro_writes_them(tmp_path: Path) -> None:
+    six_photographs(tmp_path / "photos")
+    for i in range(1, 7):
+        for number, part in enumerate(("head", "rump")):
+            save(tmp_path / f"masks/{i}_{part}_{number:08}.png", np.full(SIZE[::-1], 255, np.uint8))
+    with pytest.raises(BadInput, match=r"masks that are Open Images'.*call them PHOTOGRAPH_PART.png"):
+        propose([tmp_path / "photos", tmp_path / "masks"], tmp_path / "d.yaml")
+
+
+@pytest.mark.parametrize("ends", ["1-brush-head-0", "3-tag-a b-0"])
+def test_label_studio_s_files_of_brush_masks_name_no_photograph(tmp_path: Path, ends: str) -> None:
+    six_photographs(tmp_path / "photos")
+    for i in range(1, 7):
+        save(tmp_path / "masks" / f"task-{i}-annotation-1{i}-by-{ends}.png", np.full(SIZE[::-1], 255, np.uint8))
+    with pytest.raises(BadInput, match=r"brush masks, which name no photograph.*export them as JSON"):
+        propose([tmp_path / "photos", tmp_path / "masks"], tmp_path / "d.yaml")

@@ -310,3 +310,81 @@ def test_of_several_endings_of_masks_one_is_looked_at(tmp_path):
     masks(tmp_path / "photos", ending="_watershed_mask")
     found, _ = proposed(tmp_path, "photos", parts=("rump=#0000ff", "head=#ff0000"))
     assert {one["suffix"] for one in found["sources"]} == {"_color_mask"}
+
+
+@pytest.mark.parametrize(
+    ("parts", "names", "background"),
+    [((), ["part 2", "part 3"], 1), (("head", "rump"), ["head", "rump"], 1), (("skin", "head", "rump"), None, 0)],
+)
+def test_masks_that_begin_at_1_with_the_background_or_without_any(tmp_path, parts, names, background):
+    photographs(tmp_path / "photos")
+    masks(tmp_path / "masks")
+    for file in sorted((tmp_path / "masks").iterdir()):
+        Image.fromarray(np.asarray(Image.open(file)) + np.uint8(1)).save(file)
+    found, proposal = proposed(tmp_path, "photos", "masks", parts=parts)
+    assert found["parts"] == (names or list(parts))
+    numbers = {part: i for i, part in enumerate(found["parts"], background + 1)}
+    assert found["sources"][0]["colours"] == {"background": background} | numbers
+    assert any("nothing is 0 and 1 fills the borders, so" in line for line in proposal.assumed)
+    share = check(tmp_path / "d.yaml").part_share["train"]
+    assert share[found["parts"][-1]] > 1 and (share["background"] > 50) == bool(background)
+
+
+def test_supervisely_s_masks_with_their_list_of_colours(tmp_path):
+    photographs(tmp_path / "proj" / "ds" / "img")
+    masks(tmp_path / "proj" / "ds" / "masks_machine", (0, 20, 10))
+    photographs(tmp_path / "proj" / "ds" / "masks_human")
+    (tmp_path / "proj" / "obj_class_to_machine_color.json").write_text('{"head": [10, 10, 10], "rump": [20, 20, 20]}')
+    found, proposal = proposed(tmp_path, "proj")
+    assert found["parts"] == ["head", "rump"]
+    assert {one["part_masks"] for one in found["sources"]} == {"proj/ds/masks_machine"}
+    mask = np.asarray(Image.open(tmp_path / "proj" / "ds" / "masks_machine" / "1.png"))
+    share = check(tmp_path / "d.yaml").part_share["train"]
+    assert share["rump"] > 5 and share["head"] > 5 and set(np.unique(mask)) == {0, 10, 20}
+    assert any("masks_human holds pictures called as the photographs are" in line for line in proposal.assumed)
+    (tmp_path / "proj" / "obj_class_to_machine_color.json").write_text('{"head": [10, 10], "rump": 7}')
+    with pytest.raises(BadInput, match=r"are no part indices.*name it by part_masks, and the number of each part"):
+        propose([tmp_path / "proj"], tmp_path / "e.yaml", ("head", "rump"))
+
+
+def test_what_cannot_be_read_as_masks_is_no_folder_of_photographs(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    photographs(tmp_path / "all" / "photos")
+    (tmp_path / "all" / "labels").mkdir()
+    for i in range(1, 7):
+        values = np.random.default_rng(i).random((*SIZE[::-1], 4), np.float32)
+        kind = {"photometric": "minisblack", "planarconfig": "contig"}
+        tifffile.imwrite(tmp_path / "all" / "labels" / f"{i}_Probabilities.tiff", values, **kind)
+    masks(tmp_path / "masks")
+    found, proposal = proposed(tmp_path, "all", "masks", parts=("head", "rump"))
+    assert {one["images"] for one in found["sources"]} == {"all/photos"}
+    assert any("1_Probabilities.tiff, which is a TIFF of 4 channels of float32" in line for line in proposal.assumed)
+
+
+@pytest.mark.parametrize("before", ["mask_", "head-"])
+def test_masks_with_something_before_the_photograph_s_name_are_told(tmp_path, before):
+    photographs(tmp_path / "photos")
+    masks(tmp_path / "masks")
+    for file in sorted((tmp_path / "masks").iterdir()):
+        file.rename(file.with_name(f"{before}{file.name}"))
+    with pytest.raises(BadInput, match=rf"before the photographs' names \({before}1\).*behind, as in 1_{before[:-1]}"):
+        propose([tmp_path / "photos", tmp_path / "masks"], tmp_path / "d.yaml", ("head", "rump"))
+
+
+def test_what_was_taken_for_photographs_is_told_where_there_is_nothing_else(tmp_path):
+    photographs(tmp_path / "photos")
+    photographs(tmp_path / "others")
+    with pytest.raises(BadInput, match=r"taken for photographs: .*photos \(6 images\), .*others \(6 images\)"):
+        propose([tmp_path / "photos", tmp_path / "others"], tmp_path / "d.yaml", ("head", "rump"))
+
+
+def test_nnunet_s_folders_for_testing(tmp_path):
+    for split in ("Tr", "Ts"):
+        photographs(tmp_path / "D" / f"images{split}")
+        masks(tmp_path / "D" / f"labels{split}")
+    (tmp_path / "D" / "dataset.json").write_text('{"labels": {"background": 0, "head": 1, "rump": 2}}')
+    found, _ = proposed(tmp_path, "D")
+    assert {(one["split"], one["images"], one["part_masks"]) for one in found["sources"]} == {
+        (split, f"D/images{ending}", f"D/labels{ending}")
+        for split, ending in (("train", "Tr"), ("val", "Tr"), ("test", "Ts"))
+    }

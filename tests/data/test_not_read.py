@@ -19,7 +19,6 @@ NAMED = [
     ("a.json", '{"project": {"pid": "x", "vid_list": ["1"]}, "metadata": {}}', "VIA 3 .*whose projects are read"),
     ("a.csv", "# Exported using VGG Image Annotator (https://x)\n# Notes:\n", "VIA 3"),
     ("samples.json", '{"samples": [{"filepath": "a.png", "x": {"_cls": "Detections"}}]}', "FiftyOne's own data set"),
-    ("a.csv", "annotation_id,annotator,image,label\n1,1,a.png,[]\n", "Label Studio's table.*export it as JSON"),
     ("a.csv", "track,frame_idx,instance.score,eye.x,eye.y\n", "SLEAP's analysis table"),
     ("a.csv", "filename,width,height,class,xmin,ymin,xmax,ymax\n", "a table of boxes"),
     ("a.json", '{"version": "2.0", "schema_ref": "x", "item": {"slots": []}, "annotations": [{"name": "head"}]}', "V7"),
@@ -55,6 +54,25 @@ NAMED = [
     ("a.json", '{"asset": {"name": "a.png"}, "regions": []}', "VoTT"),
     ("a.json", '[{"image": "a.png", "annotations": [{"label": "b", "coordinates": {"x": 1}}]}]', "CreateML"),
     ("a.json", '[{"version": 0, "tags": [], "shapes": [{"type": "polygon"}], "tracks": []}]', "a backup of CVAT's"),
+    ("part_locs.txt", "1 1 312.0 182.0 1\n1 2 0.0 0.0 0\n", "CUB's tables.*coarseparts prepare cub"),
+    ("a.tps", "LM=2\n1 2\n3 4\nIMAGE=a.jpg\nID=0\n", "tpsDig's landmarks.*y runs upwards"),
+    ("a.json", '[{"file_name": "a", "image_id": 1, "annotations": [{"bbox_mode": 1}]}]', "Detectron2's dictionaries"),
+    ("a.json", '{"images": {"1": "a.jpg"}, "annotations": [{"image_id": 1}], "categories": []}', "Animal-Pose"),
+    ("a.json", '[{"img_path": "a.jpg", "joints": [[1, 2, 1]], "seg": {}}]', "StanfordExtra"),
+    ("a.json", '{"image": {"image_id": 1}, "annotations": [{"predicted_iou": 0.9}]}', "Segment Anything"),
+    ("metadata.jsonl", '{"file_name": "a.jpg", "objects": {"bbox": []}}\n', "Hugging Face"),
+    ("a.nii", "x", "NIfTI's volumes"),
+    ("a.json", '[{"label_hash": "x", "data_units": {}}]', "Encord"),
+    ("a.json", '[{"externalId": "a", "labels": [{"jsonResponse": {"JOB_0": {}}}]}]', "Kili"),
+    ("a.jsonl", '{"image": "a.jpg", "spans": [], "_input_hash": 1}\n', "Prodigy"),
+    ("a.json", '[{"task_id": "x", "params": {}, "response": {"annotations": []}}]', "Scale"),
+    ("a.json", '{"annotations": [{"type": "segment", "datasetId": "x"}], "filename": "/a.jpg"}', "Dataloop"),
+    ("a.json", '{"openlabel": {"metadata": {}}}', "OpenLABEL"),
+    ("a.csv", "classification_id,user_name,annotations,subject_data\n", "Zooniverse"),
+    ("a.xml", '<?xml version="1.0"?><ASAP_Annotations><Annotations/></ASAP_Annotations>', "ASAP"),
+    ("a.json", '[{"@context": "http://www.w3.org/ns/anno.jsonld", "id": "#1"}]', "Web Annotations"),
+    ("a.labeling", '{"interval": {"min": [0, 0], "max": [9, 9], "n": 2}, "labels": {"head": [[1, 2]]}}', "Labkit"),
+    ("a.csv", "ImageID,Source,LabelName,Confidence,XMin\n", "Open Images' tables"),
     ("a.json", '[{"ID": "c", "Labeled Data": "https://", "Label": {"objects": []}}]', "Labelbox"),
 ]
 
@@ -109,7 +127,9 @@ def test_init_says_what_it_passes_over_beside_labels_that_it_reads(tmp_path):
         Image.fromarray(mask).save(tmp_path / "masks" / f"{i}.png")
     (tmp_path / "CollectedData_me.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
     (tmp_path / "export.ndjson").write_text('{"data_row": {}}\n{"data_row": {}}\n')
+    (tmp_path / "points.csv").write_text("frame_idx,node,x,y\n0,eye,1,2\n")
     told = "\n".join(propose([tmp_path], tmp_path / "d.yaml", ("head", "rump")).assumed)
+    assert "points.csv has no format that is known, and is passed over" in told
     assert "CollectedData_me.h5 looks like HDF5" in told and "export.ndjson looks like Labelbox" in told
     (tmp_path / "CollectedData_me.csv").write_text("scorer,me\n")
     assert "HDF5" not in "\n".join(propose([tmp_path], tmp_path / "e.yaml", ("head", "rump")).assumed)

@@ -200,3 +200,30 @@ def test_of_two_objects_with_keypoints_each_has_the_pieces_on_which_its_own_lie(
     assert errors == [] and [areas(record)[:2] for record in records] == [[9, 6], [6, 0]] * 2
     assert [int((record.load()[0].parts == 255).sum()) for record in records] == [6 + 6, 9 + 6 + 6] * 2
     assert any("2 images show several objects with keypoints" in note for note in notes)
+
+
+@pytest.mark.parametrize("files", [{"h": [1], "b": [2], "o": [0]}, {"h": [1], "ob": [0, 2]}, {"hb": [1, 2], "o": [0]}])
+def test_parts_of_an_image_in_several_files_are_all_its_own(tmp_path: Path, files: dict[str, list[int]]) -> None:
+    for name, which in files.items():
+        coco(tmp_path / f"{name}.json", [ALL[i]["of"] for i in which], [ALL[i] for i in which])
+    named = ", ".join(f"{name}.json" for name in files)
+    for order in (named, ", ".join(reversed(named.split(", ")))):
+        records, errors, notes = read(tmp_path, f"coco: [{order}]", for_training=True)
+        assert errors == [] and [sorted(record.has) for record in records] == [["keypoints", "mask", "parts"]] * 2
+        assert all(areas(record) == [32, 64] for record in records)
+        assert not any("not to be seen" in note or "the same parts" in note for note in notes)
+
+
+def test_of_a_part_that_two_files_draw_the_last_one_counts_and_that_is_told(tmp_path: Path) -> None:
+    coco(tmp_path / "a.json", ["head", "body"], ALL[1:])
+    coco(tmp_path / "b.json", ["bee", "head"], [ALL[0], ALL[1] | {"segmentation": [[2, 2, 4, 2, 4, 10, 2, 10]]}])
+    records, errors, notes = read(tmp_path, "coco: [a.json, b.json]", for_training=True)
+    assert errors == [] and all(areas(record) == [16, 64] for record in records)
+    assert any("b.json: 2 images have outlines of the same parts in other files, too" in note for note in notes)
+
+
+def test_several_files_of_one_category_stay_objects(tmp_path: Path) -> None:
+    for name in "ab":
+        coco(tmp_path / f"{name}.json", ["head"], [ALL[1]], images=2)
+    records, _, _ = read(tmp_path, "coco: [a.json, b.json]", parts="head")
+    assert all(record.has == {"mask"} for record in records)

@@ -115,6 +115,34 @@ def test_several_coco_files_of_one_folder_are_joined(tmp_path):
     assert found["sources"][0]["coco"] == ["keypoints.json", "masks.json"] and found["parts"] == ["head", "rump"]
 
 
+def test_names_that_are_spelt_otherwise_are_one_part(tmp_path):
+    photographs(tmp_path / "photos")
+    document = ants()
+    document.categories.extend([{"id": 8, "name": "Head"}, {"id": 9, "name": "rump "}])
+    for entry in document.annotations:
+        if entry["image_id"] % 2:
+            entry["category_id"] = {3: 8, 4: 9}.get(entry["category_id"], entry["category_id"])
+    write_export("coco", document, tmp_path / "export")
+    found, proposal = proposed(tmp_path, "photos", "export")
+    assert [name.lower() for name in found["parts"]] == ["head", "rump"]
+    assert any("spelt otherwise are taken for one part" in line for line in proposal.assumed)
+    counts = check(tmp_path / "d.yaml").part_samples["train"]
+    assert set(counts.values()) == {5}
+
+
+def test_images_for_validation_keep_all_their_labels(tmp_path):
+    photographs(tmp_path / "photos")
+    whole = ants()
+    for name, which in (("cvat", (1, 2)), ("labelme", (3, 4))):
+        own = [entry for entry in whole.annotations if entry["category_id"] in which]
+        write_export(name, replace(whole, annotations=own), tmp_path / name)
+    proposed(tmp_path, "photos", "cvat", "labelme")
+    of_val = check(tmp_path / "d.yaml").splits["val"]
+    assert {name: of_val[name] for name in ("samples", "parts", "keypoints", "mask")} == dict.fromkeys(
+        ("samples", "parts", "keypoints", "mask"), 1
+    )
+
+
 def test_splits_are_told_from_the_names_of_folders(tmp_path):
     for split in ("train", "valid", "test"):
         photographs(tmp_path / "set" / split)

@@ -37,6 +37,8 @@ from coarseparts.data.records import read_dataset
         ("ab.png", "a+b.png"),
         ("IMG-12-1-_jpg.rf.0123456789abcdef.jpg", "IMG 12 (1).jpg"),
         ("film/frame_000001", "frame_000001.PNG"),
+        ("/data/local-files/?d=ants%2Fmy%20ant.jpg", "ants/my ant.jpg"),
+        ("?d=ant.jpg", "ant.jpg"),  # both in Label Studio's COCO
     ],
 )
 def test_a_name_that_one_file_alone_fits_is_that_file(written: str, file: str) -> None:
@@ -57,6 +59,11 @@ def test_a_name_that_one_file_alone_fits_is_that_file(written: str, file: str) -
 def test_where_it_cannot_be_told_nothing_is_taken_for_it(written: list[str], files: list[str]) -> None:
     pairs, several = meant(written, files)
     assert pairs == {} and set(several) == ({"x/a.png"} if len(files) > 1 else set())
+
+
+def test_the_photograph_whose_whole_path_a_name_ends_in_goes_before_those_in_other_folders() -> None:
+    assert meant(["photos/a.png"], ["a.png", "b/a.png"]) == ({"photos/a.png": "a.png"}, {})
+    assert meant(["photos/b/a.png"], ["a.png", "b/a.png"]) == ({"photos/b/a.png": "b/a.png"}, {})
 
 
 def test_the_surest_form_decides(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -96,3 +99,46 @@ def test_an_archive_of_photographs_alone(tmp_path: Path) -> None:
     keys = propose([archive, tmp_path / "down" / "coco.json"], tmp_path / "d.yaml").keys
     assert keys["sources"][0]["images"] == "photos"
     assert Image.open(tmp_path / "photos" / "1.png").size == SIZE and np.asarray(keys["size"]) == 128
+
+
+def test_photographs_that_labelme_s_files_hold_are_written_out_where_there_are_no_others(tmp_path):
+    photographs(tmp_path / "made", suffix=".jpg")
+    document = ants()
+    for image in document.images:
+        image["file_name"] = image["file_name"].replace(".png", ".jpg")
+    write_export("labelme", document, tmp_path).rename(tmp_path / "labels")
+    for i in range(1, 7):
+        file = tmp_path / "labels" / f"{i}.json"
+        data = base64.b64encode((tmp_path / "made" / f"{i}.jpg").read_bytes()).decode()
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"imageData": data}))
+    proposal = propose([tmp_path / "labels"], tmp_path / "d.yaml")
+    assert any("hold their photographs, which are in the folder" in line for line in proposal.assumed)
+    assert {source["images"] for source in proposal.keys["sources"]} == {"labels-photographs"}
+    proposal.write()
+    report = check(tmp_path / "d.yaml")
+    assert not report.errors and report.splits["train"]["parts"] == 5
+    with pytest.raises(BadInput, match=r"is there and would be written over; move it away, or name it, too"):
+        propose([tmp_path / "labels"], tmp_path / "e.yaml")
+    propose([tmp_path / "labels", tmp_path / "labels-photographs"], tmp_path / "e.yaml")
+
+
+def test_archives_that_cannot_be_read_are_told(tmp_path):
+    photographs(tmp_path / "photos")
+    export = write_export("coco", ants(), tmp_path)
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+        archive.add(export, "coco.json")
+    with zipfile.ZipFile(tmp_path / "inner.zip", "w") as archive:
+        archive.write(export, "coco.json")
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as archive:
+        archive.write(tmp_path / "inner.zip", "inner.zip")
+    with zipfile.ZipFile(tmp_path / "odd.zip", "w") as archive:
+        archive.writestr("\u00e4\u00e4.json", "{}")
+    odd = (tmp_path / "odd.zip").read_bytes().replace("\u00e4\u00e4".encode(), b"\x84\x84\x84\x84")
+    (tmp_path / "odd.zip").write_bytes(odd)
+    for name, said in (
+        ("a.tar.gz", "looks like an archive that is no zip.*unpack it"),
+        ("outer.zip", r"holds the archive inner\.zip; unpack it"),
+        ("odd.zip", "cannot be unpacked"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            propose([tmp_path / "photos", tmp_path / name], tmp_path / "d.yaml")

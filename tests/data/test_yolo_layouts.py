@@ -80,3 +80,25 @@ def test_a_stray_file_of_labels_is_not_given_to_an_image_of_another_split(tmp_pa
     (tmp_path / "labels" / "val" / "a.txt").write_text("0 .5 .5 .1 .2")
     found = yolo.read(tmp_path)
     assert len(found.annotations) == 1 and "1 files of labels have no image" in said(found)
+
+
+def test_classes_that_begin_at_1_are_told_with_what_to_write(tmp_path):
+    names = ["head", "rump", "eye"]
+    labels = {"images/a.png": "1 .5 .5 .1 .1\n3 .2 .2 .1 .1", "images/b.png": "2 .5 .5 .1 .1"}
+    (problem,) = read(tmp_path, {"names": names, "nc": 3}, labels).problems
+    assert problem.severity == "error" and "no line has the class 0 (head), and 1 have 3" in problem.message
+    assert "`names: {1: head, 2: rump, 3: eye}`" in problem.remedy
+    found = read(tmp_path, {"names": {1: "head", 2: "rump", 3: "eye"}, "nc": 3}, labels)
+    assert [entry["name"] for entry in found.categories] == ["head", "eye", "rump"] and found.problems == []
+    labels = {name: text.partition("\n3")[0] for name, text in labels.items()}
+    (problem,) = read(tmp_path, {"names": names, "nc": 3}, labels).problems
+    assert problem.severity == "note" and "do the classes begin at 1?" in problem.message
+    assert read(tmp_path, {"names": ["background", *names[1:]], "nc": 3}, labels).problems == []
+    labels["images/a.png"] += "\n0 .5 .5 .1 .1\n3 .5 .5 .1 .1"
+    (problem,) = read(tmp_path, {"names": names, "nc": 3}, labels).problems
+    assert "line 3: class '3' is none of the 3" in problem.message
+
+
+def test_corners_in_pixels_with_a_name_are_told_as_what_they_are(tmp_path):
+    found = read(tmp_path, PLAIN, {"images/a.png": "10.0 10.0 60.0 10.0 60.0 40.0 10.0 40.0 head 0"})
+    assert "is corners and a name (DOTA), expected a class and shares: Roboflow's YOLOv8 OBB" in said(found)

@@ -14,7 +14,7 @@ import numpy as np
 
 from coarseparts.data.formats.labelmap import Colours
 from coarseparts.labels import STYLES
-from coarseparts.labels.given import Given
+from coarseparts.labels.given import LATER, Given
 from coarseparts.system.text import short
 
 LONGEST = 4096
@@ -27,7 +27,7 @@ _NO_NAME = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
 @dataclass(frozen=True)
 class PartSegment:
     """A region of part ``index`` (1..P) as COCO polygons or RLE; ``file``, ``where``, ``size`` and ``of`` as
-    ``labels.given.Given`` has them."""
+    ``labels.given.Given`` has them; those of a higher ``layer`` lie over the others."""
 
     index: int
     segmentation: Any
@@ -35,6 +35,7 @@ class PartSegment:
     where: str
     size: tuple[int, int] | None = None
     of: tuple[int, int] | None = None
+    layer: int = field(default=0, metadata={LATER: True})
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Annotation:
     Part masks, if any, are one of these two: ``part_files``: (index, file) of the parts that an image shows, or one
     file with all of them and 0 as its index, in ``colours`` where a labelmap names them; ``part_segments``. They, a
     mask of a folder and styles that are ``of_image`` are the image's: whose they are where it shows several objects is
-    seen when they are drawn.
+    seen when they are drawn. But ``owned`` part segments are its own, those of index 255 other objects'.
     """
 
     file: str
@@ -64,6 +65,7 @@ class Annotation:
     part_segments: tuple[PartSegment, ...] = ()
     colours: Colours = ()
     group: str = ""
+    owned: bool = False
 
     @property
     def has_parts(self) -> bool:

@@ -42,10 +42,12 @@ def read_coco(
     parts: tuple[str, ...] = (),
     coordinates: Coordinates = None,
     photographs: frozenset[str] = frozenset(),
+    several: bool = False,
 ) -> tuple[list[Annotation], list[Problem]]:
     """The objects of a COCO file and what is wrong with it; an object with an error is left out. Where categories
     besides the objects' are drawn ``parts``, their annotations are no objects: behind these comes an annotation for
-    each image with its ``part_segments``, or with boxes of its parts where these are boxes alone.
+    each image with its ``part_segments``, or with boxes of its parts where these are boxes alone. ``several``: other
+    files say more of the same images, in other categories; so a single category may be a part.
 
     Several annotations of an image are several objects. Visibility is COCO's; the coordinates of a keypoint of
     visibility 0 are set to 0. A keypoint array of zeros, a box of zeros and an empty segmentation count as missing; so
@@ -53,18 +55,18 @@ def read_coco(
     and boxes that in the whole file are nothing but the hull of the keypoints. All of that is noted. Raises BadInput
     when the file is no COCO file.
     """
-    return objects_of(load_coco(path, photographs), parts, coordinates)
+    return objects_of(load_coco(path, photographs, parts), parts, coordinates, several)
 
 
 def objects_of(
-    coco: CocoFile, parts: tuple[str, ...] = (), coordinates: Coordinates = None
+    coco: CocoFile, parts: tuple[str, ...] = (), coordinates: Coordinates = None, several: bool = False
 ) -> tuple[list[Annotation], list[Problem]]:
     """``read_coco`` of a file that is loaded."""
     path, lost = coco.path, habits.Lost()
     divide_crowds(coco, parts)
     gather_points(coco, coordinates)
     name_keypoints(coco)
-    apart = _taken_apart(coco, parts, coordinates)
+    apart = _taken_apart(coco, parts, coordinates, several)
     _say_axes(coco)
     per_image = Counter(entry["image_id"] for entry in coco.annotations)
     objects = []
@@ -152,7 +154,7 @@ def read_part_coco(
     Categories are matched to ``parts`` by name; an image with an error in it is left out. Raises BadInput when the
     file is no COCO file.
     """
-    return parts_of(load_coco(path, photographs), parts, coordinates)
+    return parts_of(load_coco(path, photographs, parts), parts, coordinates)
 
 
 def parts_of(
@@ -163,20 +165,30 @@ def parts_of(
     return _part_masks(coco, parts, coordinates), coco.problems
 
 
-def _part_masks(coco: CocoFile, parts: tuple[str, ...], coordinates: Coordinates) -> list[Annotation]:
+def _part_masks(
+    coco: CocoFile, parts: tuple[str, ...], coordinates: Coordinates, complete: bool = True
+) -> list[Annotation]:
     file, remedy = str(coco.path), "draw the part or remove the annotation"
-    found, broken = _by_image(coco, parts, ("segmentation",), as_segmentation, remedy, complete=True)
+    found, broken = _by_image(coco, parts, ("segmentation",), as_segmentation, remedy, complete)
     said = [value for entries in found.values() for _, value, _ in entries if isinstance(value, list)]
     _say_axes(coco)
     for message, told in habits.holes(said):
         coco.say(message, told, "note")
     corners = [np.array(polygon, np.float64) for polygons in said for polygon in polygons]
     coordinates, _ = _told_units(coco, {"segmentation": (corners, 6)}, coordinates)
+    layers = {
+        where_of(entry["id"], coco.images[entry["image_id"]][0]): entry["layer"]
+        for entry in coco.annotations
+        if type(entry.get("layer")) is int
+    }
     annotations = []
     for image, entries in found.items():
         if image not in broken:
             size = coco.images[coco.named[image]][1]
-            segments = tuple(PartSegment(index, value, file, where, size) for index, value, where in entries)
+            segments = tuple(
+                PartSegment(index, value, file, where, size, layer=layers.get(where, 0))
+                for index, value, where in entries
+            )
             annotations.append(Annotation(file, segments[0].where, image, part_segments=segments))
     return [placed(one, coordinates) for one in annotations]
 
@@ -186,16 +198,17 @@ def _say_axes(coco: CocoFile) -> None:
         coco.say(*told, severity)
 
 
-def _taken_apart(coco: CocoFile, parts: tuple[str, ...], coordinates: Coordinates) -> list[Annotation]:
-    """The part masks of a file that has objects and parts, or several parts, as categories; takes their annotations out
-    of it. Only categories that are drawn count: a box or a point of this name is something else."""
+def _taken_apart(coco: CocoFile, parts: tuple[str, ...], coordinates: Coordinates, several: bool) -> list[Annotation]:
+    """The part masks of a file that has objects and parts, or several parts, as categories, or with ``several`` files
+    has them; takes their annotations out of it. Only categories that are drawn count: a box or a point of this name is
+    something else."""
     names = {key: name for key, (name, _) in coco.categories.items()}
     used = {names[entry["category_id"]] for entry in coco.annotations}
     segmented = (entry for entry in coco.annotations if not is_nothing(entry.get("segmentation")))
     drawn = {name for entry in segmented if (name := names[entry["category_id"]]) in parts}
     boxes = boxes_of_parts(coco, parts)
     of_boxes = {names[entry["category_id"]] for entry in boxes}
-    if len(both := drawn | of_boxes) < 2 and used == both:
+    if len(both := drawn | of_boxes) < 2 and used == both and not several:
         return []
     usable = taken_apart(coco, boxes, parts) if boxes else None
     found = of_parts(usable, parts, PartBoxes, coordinates)[0] if usable else []
@@ -214,7 +227,7 @@ def _taken_apart(coco: CocoFile, parts: tuple[str, ...], coordinates: Coordinate
     told = listed(map(abridged, sorted(drawn)))
     coco.say(f"annotations of the categories {told} are taken for part masks{others}", "", "note")
     categories = {key: said for key, said in coco.categories.items() if said[0] in drawn}
-    return found + _part_masks(replace(coco, annotations=own, categories=categories), parts, coordinates)
+    return found + _part_masks(replace(coco, annotations=own, categories=categories), parts, coordinates, not several)
 
 
 def read_of_parts(
@@ -225,7 +238,7 @@ def read_of_parts(
     Categories are matched to ``parts`` by name. An image with an error in it is left out. Raises BadInput when the file
     is no COCO file.
     """
-    return of_parts(load_coco(path), parts, style, coordinates)
+    return of_parts(load_coco(path, parts=parts), parts, style, coordinates)
 
 
 def of_parts(

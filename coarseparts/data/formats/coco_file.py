@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from coarseparts.data.formats.annotation import inside
 from coarseparts.data.formats.known_by_name import known_by_name
+from coarseparts.data.formats.spelling import spelt_otherwise
 from coarseparts.data.formats.units import MOST
 from coarseparts.data.namesakes import renamed
 from coarseparts.labels.schema import MOST_KEYPOINTS, unfit
@@ -69,14 +70,19 @@ class CocoFile:
         self.problems.append(Problem(str(self.path), message, remedy, severity))  # type: ignore[arg-type]
 
 
-def load_coco(path: Path, photographs: frozenset[str] = frozenset()) -> CocoFile:
+def load_coco(path: Path, photographs: frozenset[str] = frozenset(), parts: Sequence[str] = ()) -> CocoFile:
     """Parse a COCO file. An image whose name leads out of the folder of ``photographs``, as a path of another machine,
-    is the one of these that is meant (``namesakes``). Raises BadInput when it is no JSON or has not the three lists;
-    what is wrong inside them goes to ``problems`` and is left out."""
+    is the one of these that is meant (``namesakes``); a category that spells one of ``parts`` has its name. Raises
+    BadInput when it is no JSON or has not the three lists; what is wrong inside them goes to ``problems`` and is left
+    out."""
     lists = read_lists(path)
     images, told = renamed(lists["images"], photographs, str(path), outside_alone=True)
     coco = of_lists(path, lists | {"images": images})
     coco.problems += told
+    meant, note = spelt_otherwise({name: bool(names) for name, names in coco.categories.values()}, parts)
+    if meant:
+        coco.categories = {key: (meant.get(name, name), names) for key, (name, names) in coco.categories.items()}
+        coco.say(note, "", "note")
     return coco
 
 

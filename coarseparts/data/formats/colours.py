@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +16,9 @@ from coarseparts.data.formats.labelmap import BACKGROUND, BLACK, IGNORED, Colour
 from coarseparts.labels.schema import IGNORE
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import listed, nearest, short
+
+_PLAIN = re.compile(r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[^\W\d][\w -]*\w|[^\W\dynYN]", re.IGNORECASE)
+"""Names that YAML takes for texts."""
 
 EXPECTED = "expected '#ff0000' (in quotes), [red, green, blue] of 0..255, or the number that the pixels hold"
 
@@ -84,5 +89,9 @@ def by_number(values: np.ndarray, colours: Colours, path: Path) -> np.ndarray:
 
 
 def written(colours: Mapping[str, int]) -> str:
-    """What to write into a source for parts and their numbers."""
-    return f"`colours: {{{listed((f'{name}: {number}' for name, number in colours.items()), 300)}}}`"
+    """What to write into a source for parts and their numbers, their names in quotes where YAML needs them."""
+    told = (
+        f"{name if _PLAIN.fullmatch(name) else json.dumps(name, ensure_ascii=False)}: {n}"
+        for name, n in colours.items()
+    )
+    return f"`colours: {{{listed(told, 300)}}}`"

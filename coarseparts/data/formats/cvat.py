@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from coarseparts.data.formats.units import MOST
 from coarseparts.system.documents import DocumentError, load_xml
 from coarseparts.system.files import write_whole
 from coarseparts.system.problems import BadInput, Problem, unreadable
-from coarseparts.system.text import abridged, short
+from coarseparts.system.text import abridged, listed, short
 
 NAME = "CVAT for images"
 
@@ -58,9 +58,35 @@ def read(path: Path) -> Document:
     for label in root.iterfind("meta//labels/label"):
         if label.findtext("parent"):
             builder.category(label.findtext("parent", ""), [label.findtext("name", "")])
-    for image in _once(root.findall("image"), builder):
+    images = list(_once(root.findall("image"), builder))
+    for image in images:
         _add_image(image, builder)
+    _say_attributes(images, builder)
+    subsets = Counter(subset for image in images if (subset := image.get("subset")))
+    if len(subsets) > 1:
+        told = listed(f"{abridged(subset)} ({count:,})" for subset, count in subsets.items())
+        builder.say(f"its images are of the subsets {told}, which say nothing here", "divide them by `only`", "note")
     return builder.document()
+
+
+def _say_attributes(images: list[Element], builder: DocumentBuilder) -> None:
+    """A note on attributes that tell the shapes of one label in an image apart: they may be what was meant."""
+    values: dict[tuple[str, str], set[str]] = defaultdict(set)
+    apart: dict[tuple[str, str], int] = Counter()
+    for image in images:
+        here: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for shape in (shape for shape in image if shape.tag in _FIGURES):
+            for attribute in shape.iterfind("attribute"):
+                here[shape.get("label") or "", attribute.get("name") or ""].append((attribute.text or "").strip())
+        for key, own in here.items():
+            values[key].update(own)
+            apart[key] += len(own) > 1 and len({*own}) == len(own)
+    for (label, name), count in apart.items():
+        if count * 2 > len(images) > 0:
+            told = listed((abridged(value, 40) for value in sorted(values[label, name])), 8)
+            message = f"shapes of the label {abridged(label)} differ in the attribute {abridged(name)} ({told})"
+            remedy = "if these are parts, give the shapes labels of these names"
+            builder.say(f"{message}, which is not read", remedy, "note")
 
 
 def _once(images: list[Element], builder: DocumentBuilder) -> Iterator[Element]:
@@ -127,7 +153,8 @@ def _add_shape(
     elif shape.tag in _FIGURES:
         if _number(shape, "rotation", 0) and shape.tag == "box":
             builder.pass_over("boxes are turned: the upright boxes around them are used")
-        builder.add(image, label, group=group or None, **_FIGURES[shape.tag](shape, size))
+        layer = int(_order(shape)) or None
+        builder.add(image, label, group=group or None, layer=layer, **_FIGURES[shape.tag](shape, size))
     else:
         builder.pass_over(f"shapes of the kind {abridged(shape.tag)} are passed over")
 
@@ -294,7 +321,7 @@ def _figure_of(category: dict) -> str:
 
 def _shapes(entry: dict, category: dict, size: tuple[int, int]) -> Iterator[Element]:
     """The shapes of an annotation. Raises BadInput where its mask is broken."""
-    source = {"source": "auto" if "score" in entry else "manual", "z_order": "0"}
+    source = {"source": "auto" if "score" in entry else "manual", "z_order": str(entry.get("layer", 0))}
     figure = {"label": _figure_of(category), "occluded": "0"} | source
     if any(entry.get("keypoints") or ()):
         skeleton = Element("skeleton", {"label": category["name"]} | source)

@@ -17,7 +17,8 @@ class Document:
     ``images``: id (int), file_name (relative path as the tool names it), width and height (None where not known).
     ``categories``: id, name and, where it has any, keypoints (their names). ``annotations``: id, image_id, category_id
     and, as far as they are there, keypoints (flat: x, y, visibility), segmentation (COCO polygons or RLE), bbox (x, y,
-    width, height), score (0..1), and group: annotations of one image with the same group are one object.
+    width, height), score (0..1), layer (int: those of a higher one lie over the others), and group: annotations of one
+    image with the same group are one object.
     ``problems``: what was wrong or passed over; ``mirror``: keypoints that the format says swap on a flip; ``format``:
     its name, of what ``registry.read_export`` gives.
     """

@@ -5,9 +5,10 @@ pycocotools only fills polygons that have been checked here: it trusts its input
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -27,16 +28,19 @@ RESIZED = "resized"
 
 
 def draw_parts(segments: Iterable[PartSegment], size: tuple[int, int], maps: PartMaps) -> np.ndarray:
-    """(H, W) uint8 part map of an image of ``size`` (width, height). Raises BadInput."""
-    drawn, problems = [], []
+    """(H, W) uint8 part map of an image of ``size`` (width, height), segments of a higher layer over the others. Raises
+    BadInput."""
+    layers: dict[int, list[tuple[int, np.ndarray]]] = defaultdict(list)
+    problems = []
     for segment in segments:
         try:
-            drawn.append((segment.index, draw(segment.segmentation, size)))
+            layers[segment.layer].append((segment.index, draw(segment.segmentation, size)))
         except ValueError as error:
             problems.append(Problem(segment.file, f"{segment.where}: {error}", "draw the part again"))
     if problems:
         raise BadInput(problems)
-    return maps.drawn(drawn, size)
+    first, *others = [maps.drawn(layers[layer], size) for layer in sorted(layers)] or [maps.drawn((), size)]
+    return reduce(maps.joined, others, first)
 
 
 @dataclass(frozen=True)

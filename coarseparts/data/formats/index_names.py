@@ -1,6 +1,6 @@
 """Files beside index masks that say which number is what: Roboflow's ``_classes.csv`` (number, name), nnU-Net's
 ``dataset.json`` (``labels``), and lists of names in the order of the numbers, as labelme's converter to VOC writes them
-(``class_names.txt``)."""
+(``class_names.txt``); EISeg's list (number, name, red, green, blue)."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from coarseparts.system.documents import DocumentError, encoding_of, load_json
 from coarseparts.system.problems import Problem
 from coarseparts.system.text import listed, nearest, short
 
-TABLE, NNUNET, LISTS = "_classes.csv", "dataset.json", ("class_names.txt", "classes.txt")
+TABLE, NNUNET, EISEG, LISTS = "_classes.csv", "dataset.json", "autosave_label.txt", ("class_names.txt", "classes.txt")
 """What these files are called."""
 
 _ROW = re.compile(r"^\s*(\d{1,3})\s*[,;]\s*(.+?)\s*$")
+_OF_EISEG = re.compile(r"^\s*(\d{1,3})\s+(.+?)(?:\s+\d{1,3}){3}\s*$")
 
 
 def index_names(folder: Path) -> tuple[Path | None, dict[int, str]]:
     """The file in a folder of masks, or beside it, and the name of each number; none where there is no such file that
     can be read. A list without a background does not say whether it begins at 0 or 1, and says nothing."""
-    for file in (at / name for name in (TABLE, NNUNET, *LISTS) for at in (folder, folder.parent)):
+    for file in (at / name for name in (TABLE, NNUNET, EISEG, *LISTS) for at in (folder, folder.parent)):
         try:
             lines = file.read_text(encoding=encoding_of(file)).splitlines()[:1000] if file.is_file() else []
         except (OSError, UnicodeDecodeError):
             continue
-        if file.name == TABLE:
-            found = {int(row[1]): row[2] for line in lines if (row := _ROW.match(line))}
+        if file.name in (TABLE, EISEG):
+            form = _ROW if file.name == TABLE else _OF_EISEG
+            found = {int(row[1]): row[2] for line in lines if (row := form.match(line))}
         elif file.name == NNUNET:
             found = _of_labels(file) if lines else {}
         else:

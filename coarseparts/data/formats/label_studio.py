@@ -1,4 +1,4 @@
-"""Label Studio's exports, JSON and JSON-MIN, and pre-annotations that it imports.
+"""Label Studio's exports, JSON, JSON-MIN, CSV and TSV, and pre-annotations that it imports.
 
 Label Studio knows regions of an image, coordinates in percent of it, each with a label; nothing says which of them are
 one object but a region's parent and the relations that a person draws.
@@ -6,6 +6,7 @@ one object but a region's parent and the relations that a person draws.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from coarseparts.data.formats.label_studio_images import drawn_on, image_path
 from coarseparts.data.formats.label_studio_objects import add_objects
 from coarseparts.data.formats.label_studio_regions import KEYPOINT, Drawn, drawn
 from coarseparts.data.formats.label_studio_tasks import write
+from coarseparts.data.formats.table import rows_of
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import abridged, short
 
@@ -24,16 +26,26 @@ __all__ = ["NAME", "read", "recognises", "write"]
 
 NAME = "Label Studio"
 
+WHICH = "the last one that is marked as ground truth, else the last with regions,"
+"""Of several annotations."""
+
 REMEDY = "export the project from Label Studio as JSON or JSON-MIN"
 
 _OF_TASKS = re.compile(rb'"(annotations|predictions|completions)"\s*:\s*\[')
 _OF_ROWS = re.compile(rb'"(annotation_id|original_width|annotator)"\s*:')
 
 
+_OF_TABLE = re.compile(rb"^(?=[^\n]*\bannotation_id\b)[^\n]*\bannotator\b")
+TABLES = (".csv", ".tsv")
+"""How the tables end that hold what JSON-MIN does, lists of regions as JSON in their cells."""
+
+
 def recognises(path: Path) -> bool:
     """Whether a file, or the first JSON file of a folder, begins as an export of Label Studio does."""
     files = _files(path)
     begin = head(files[0]).lstrip() if files else b""
+    if files and files[0].suffix.lower() in TABLES:
+        return bool(_OF_TABLE.search(begin))
     if _OF_TASKS.search(begin):
         told = b'"result"' in begin or (begin.startswith(b"[") and b'"data"' in begin)
         return told and begin[:1] in (b"[", b"{") and b'"categories"' not in begin
@@ -48,8 +60,9 @@ def _files(path: Path) -> list[Path]:
 
 
 def read(path: Path) -> Document:
-    """What an export says. Of several annotations of a task the last one counts that was not cancelled; predictions
-    count where nobody annotated anything in the whole export. Raises BadInput."""
+    """What an export says. Of several annotations of a task that were not cancelled the last one counts that is marked
+    as ground truth, else the last with regions; predictions count where nobody annotated anything in the whole export.
+    Raises BadInput."""
     tasks = [task for file in _files(path) for task in _tasks(file)]
     if not tasks:
         raise BadInput(Problem(str(path), "holds no task", REMEDY))
@@ -78,7 +91,7 @@ def read(path: Path) -> Document:
 
 def _tasks(file: Path) -> Iterator[dict]:
     """The tasks of a file, rows of JSON-MIN as tasks with one annotation. Raises BadInput."""
-    whole = json_of(file, REMEDY)
+    whole = _rows(file) if file.suffix.lower() in TABLES else json_of(file, REMEDY)
     entries = whole if isinstance(whole, list) else [whole]
     odd = [entry for entry in entries if not isinstance(entry, dict)]
     if odd:
@@ -98,6 +111,24 @@ def _tasks(file: Path) -> Iterator[dict]:
         else:
             keys = ", ".join(abridged(str(key)) for key in list(entry)[:8])
             raise BadInput(Problem(str(file), f"holds an object with {keys or 'nothing'}, expected a task", REMEDY))
+
+
+def _rows(file: Path) -> list[dict]:
+    """The rows of a table as JSON-MIN has them. Raises BadInput."""
+    rows = rows_of(file, REMEDY)
+    _, names = next(rows, (0, []))
+    found = []
+    for number, row in rows:
+        entry: dict[str, Any] = dict(zip(names, row, strict=False))
+        for name, cell in entry.items():
+            if cell.lstrip().startswith("[{"):
+                try:
+                    entry[name] = json.loads(cell)
+                except (ValueError, RecursionError):
+                    message = f"row {number}, {abridged(name)}: is no JSON, {short(cell, 60)}"
+                    raise BadInput(Problem(str(file), message, "export it as JSON")) from None
+        found.append(entry)
+    return found
 
 
 def _of_row(row: dict) -> dict:
@@ -129,9 +160,12 @@ def _results(task: dict, annotated: bool, builder: DocumentBuilder) -> Any:
     """The results that count of a task; ``annotated``: there are annotations in the export."""
     finished = _finished(task)
     if len(finished) > 1:
-        builder.pass_over("tasks have several annotations: the last one of each is used")
+        builder.pass_over(f"tasks have several annotations: {WHICH} of each is used")
     if finished:
-        return finished[-1].get("result", [])
+        drawn = [one for one in finished if one.get("result")] or finished
+        return ([one for one in drawn if one.get("ground_truth") is True] or drawn)[-1].get("result", [])
+    if task.get("drafts"):
+        builder.pass_over("tasks have drafts alone: their images count as unlabelled", "submit them, and export again")
     if task.get("annotations") or task.get("completions"):
         builder.pass_over("tasks have cancelled annotations alone: their images count as unlabelled")
     guesses = task.get("predictions")

@@ -95,7 +95,7 @@ def image_path(url: str) -> tuple[str, bool]:
         return local[0].replace("\\", "/").strip("/"), local[0].startswith("/")
     if parts.scheme == "data":
         return "", False
-    if not parts.scheme and not url.startswith("/"):
+    if (not parts.scheme or "://" not in url) and not url.startswith("/"):
         return _UPLOADED.sub("", url.replace("\\", "/")), url.startswith("data/upload/")
     path = unquote(parts.path).strip("/")
     return _UPLOADED.sub("", path), True

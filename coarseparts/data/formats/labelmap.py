@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from coarseparts.labels.schema import IGNORE
-from coarseparts.system.documents import encoding_of
+from coarseparts.system.documents import DocumentError, encoding_of, load_json
 from coarseparts.system.problems import BadInput, Problem, unreadable
 from coarseparts.system.text import listed, nearest, short
 
@@ -22,14 +22,18 @@ IGNORED = ("void", "ignore", "__ignore__", "border", "unlabeled", "unlabelled")
 
 BLACK = (0, 0, 0)
 
-FILES = ("labelmap.txt", "label_colors.txt", "class_dict*.csv")
-"""What lists of colours are called: CVAT's and VOC's, CamVid's, and tables of name, red, green, blue."""
+OF_MACHINES = "obj_class_to_machine_color.json"
+
+FILES = ("labelmap.txt", "label_colors.txt", "class_dict*.csv", "autosave_label.txt", OF_MACHINES)
+"""What lists of colours are called: CVAT's and VOC's, CamVid's, tables of name, red, green, blue, EISeg's, and
+Supervisely's."""
 
 _PLAIN = re.compile(r"(?P<name>[^:]+)::.*")
 """A line that leaves the colour out: it is VOC's own of that place."""
 
 _LINES = {
     "labelmap.txt": (r"(?P<name>[^:]+):\s*RGB\s*(:.*)?", r"\s*,\s*", "name:red,green,blue"),
+    "autosave_label.txt": (r"\d+\s+(?P<name>.+?)\s+RGB", r"\s+", "number name red green blue"),
     "label_colors.txt": (r"RGB[\s,]+(?P<name>.+)", r"[\s,]+", "red green blue name"),
     "": (r"(?P<name>[^,;]+?)\s*[,;]\s*RGB", r"\s*[,;]\s*", "name,red,green,blue"),
 }
@@ -89,9 +93,10 @@ def read_labelmap(folder: Path, parts: tuple[str, ...]) -> tuple[Colours, list[P
 
 
 def labelmap_of(folder: Path) -> Path | None:
-    """The list of colours of a folder of masks, in it or beside it; CamVid's may lie a folder above that, as where each
-    split has a folder."""
-    places = [at / name for at in (folder, folder.parent) for name in FILES] + [folder.parent.parent / FILES[1]]
+    """The list of colours of a folder of masks, in it or beside it; CamVid's and Supervisely's may lie a folder above
+    that, as where each split has a folder."""
+    places = [at / name for at in (folder, folder.parent) for name in FILES]
+    places += [folder.parent.parent / name for name in (FILES[1], OF_MACHINES)]
     return next((file for at in places for file in sorted(at.parent.glob(at.name))), None)
 
 
@@ -104,6 +109,8 @@ def _lines(file: Path) -> list[tuple[int, str, tuple[str, tuple[int, ...]] | Non
     """The number of each line of a list of colours, itself, and its name and colour; None where it is no such line.
     Raises OSError and UnicodeDecodeError."""
     found: list[tuple[int, str, tuple[str, tuple[int, ...]] | None]] = []
+    if file.name == OF_MACHINES:
+        return _of_machines(file)
     table = file.suffix == ".csv"
     for number, line in enumerate(file.read_text(encoding=encoding_of(file)).splitlines()[:10_000], 1):
         line = line.strip()
@@ -115,6 +122,18 @@ def _lines(file: Path) -> list[tuple[int, str, tuple[str, tuple[int, ...]] | Non
             colour = _voc(len(found))
         found.append((number, line, (said["name"].strip(), colour) if said else None))
     return found
+
+
+def _of_machines(file: Path) -> list[tuple[int, str, tuple[str, tuple[int, ...]] | None]]:
+    """The names and colours of Supervisely's file, as ``_lines`` gives them."""
+    try:
+        whole = load_json(file)
+    except DocumentError as error:
+        return [(1, str(error), None)]
+    pairs = whole.items() if isinstance(whole, dict) else ()
+    right = {name: tuple(colour) for name, colour in pairs if isinstance(colour, list) and len(colour) == 3}
+    right = {name: colour for name, colour in right.items() if all(type(n) is int and 0 <= n <= 255 for n in colour)}
+    return [(i, str(name), (name, right[name]) if name in right else None) for i, (name, _) in enumerate(pairs, 1)]
 
 
 def _voc(index: int) -> tuple[int, int, int]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from coarseparts.data.formats.annotation import leads_out
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.document_builder import (
     HEAD,
@@ -60,7 +61,7 @@ def _files(path: Path) -> Iterator[tuple[Path, str]]:
         below = Path(parent)
         folder = below.relative_to(path).as_posix()
         for name in sorted(files):
-            if name.endswith(".json") and not name.startswith("."):
+            if name.lower().endswith(".json") and not name.startswith("."):
                 yield below / name, folder
 
 
@@ -100,6 +101,24 @@ def read(path: Path) -> Document:
     if not found:
         raise BadInput(Problem(str(path), "holds no JSON file of labelme's, with shapes and imagePath", REMEDY))
     return builder.document()
+
+
+def photographs_in(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The name and the bytes of each photograph that a file, or those of a folder, hold themselves, as ``read`` names
+    them; without those that are there. Raises BadInput."""
+    for file, folder in _files(path):
+        if (raw := _read(file)) is None:
+            continue
+        whole = json_of(file, REMEDY, raw)
+        written, data = (whole.get(key) if isinstance(whole, dict) else None for key in ("imagePath", "imageData"))
+        if not isinstance(written, str) or not written.strip() or not isinstance(data, str) or not data:
+            continue
+        name = _near(written, folder)
+        if not leads_out(name) and not ((path if path.is_dir() else path.parent) / name).exists():
+            try:
+                yield name, base64.b64decode(data, validate=True)
+            except binascii.Error:
+                raise BadInput(Problem(str(file), "imageData is no base64", REMEDY)) from None
 
 
 def _add_file(file: Path, whole: dict, folder: str, builder: DocumentBuilder, seen: set[int]) -> None:

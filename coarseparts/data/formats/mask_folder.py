@@ -11,7 +11,8 @@ from PIL import Image
 
 from coarseparts.data.arrays import ARRAYS
 from coarseparts.data.formats.annotation import Annotation
-from coarseparts.data.formats.part_masks import OVERLAY, refuse_doubtful
+from coarseparts.data.formats.mask_names import pictures
+from coarseparts.data.formats.part_masks import OVERLAY, refuse_doubtful, whole_numbers
 from coarseparts.data.images import list_images, opened_mask, stem
 from coarseparts.labels.given import Given
 from coarseparts.labels.mask import HALF
@@ -25,12 +26,14 @@ def find_maps(folder: Path, ending: str = "") -> tuple[dict[str, Path], list[Pro
     """The images and arrays in ``folder`` and below, by their path relative to it without the suffix, and what is wrong
     with them; with an ``ending`` those alone whose stems have it, for photographs lie beside them.
 
-    Hidden ones are passed over, and the overlays that ``predict --overlay`` puts beside its part maps.
+    Hidden ones are passed over, and the pictures of masks that ``predict --overlay`` and EISeg put beside these.
     """
     found: dict[str, Path] = {}
     problems = []
-    for name, path in list_images(folder, ARRAYS):
-        if name.endswith(OVERLAY) or not stem(name).endswith(ending):
+    images = list_images(folder, ARRAYS)
+    looks = {*pictures([path for _, path in images])}
+    for name, path in images:
+        if name.endswith(OVERLAY) or not stem(name).endswith(ending) or path in looks:
             continue
         if stem(name) in found:
             message = f"has the same stem as {found[stem(name)].name}"
@@ -65,15 +68,18 @@ def of_map(path: Path, image: str, style: str) -> Annotation:
 def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
     """(H, W) uint8 soft figure-ground mask 0..255 of an image of ``size`` (width, height).
 
-    Grey levels are taken as they stand, of 16 bits the upper ones; but 0 and 1, or 0 to a few, are numbers of
+    Grey levels are taken as they stand, of more than 8 bits the upper ones; but 0 and 1, or 0 to a few, are numbers of
     objects or parts, and all but 0 is the object. So are colours that are grey, in a JPEG nearly so. Of a
     photograph whose background was cut away, the alpha channel says what is left. Of a palette in colours, index 0 is
     the background and any other the object. Raises BadInput.
     """
     with opened_mask(path) as image:
         refuse_doubtful(image, path)
-        if image.mode == "I;16":
-            deep = np.asarray(image)
+        if image.mode in ("I;16", "I", "F"):
+            deep = whole_numbers(image, path).astype(np.int64)
+            if deep.min() < 0 or deep.max() > 0xFFFF:
+                came = f"holds the numbers {deep.min()}..{deep.max()}"
+                raise BadInput(Problem(str(path), came, "save it as a grey-scale PNG, 255 = object"))
             values = (deep >> 8 if deep.max() > 255 else deep).astype(np.uint8)
         elif image.mode == "RGB" and _is_grey(np.asarray(image), 24 if image.format == "JPEG" else 0):
             values = np.array(image.convert("L"))

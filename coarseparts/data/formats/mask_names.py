@@ -6,17 +6,21 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+_OF_BOXES = (
+    "Open Images' (photograph, class, box): one for each object, of other sizes than photographs; the classes "
+    "stand in a table elsewhere",
+    "scale and unite those of a part, and call them PHOTOGRAPH_PART.png; or convert them to COCO",
+)
+
 _FOREIGN = (
     (
-        re.compile(r"(^|/)task-\d+-annotation-\d+-by-.*-tag-"),
-        "Label Studio's PNGs of brush masks, which name no photograph",
+        re.compile(r"(^|/)task-\d+-annotation-\d+-by-.*-\d+$"),
+        "Label Studio's PNGs or arrays of brush masks, which name no photograph",
         "export them as JSON, and name that by `labels`",
     ),
     (
         re.compile(r"(^|/)[0-9a-f]{16}_[mg][0-9a-z_]+_[0-9a-f]{8}$"),
-        "Open Images' (photograph, class, box): one for each object, of other sizes than photographs; the classes "
-        "stand in a table elsewhere",
-        "scale and unite those of a part, and call them PHOTOGRAPH_PART.png; or convert them to COCO",
+        *_OF_BOXES,
     ),
 )
 """Stems of masks that cannot be read by themselves, what they are, and the remedy."""
@@ -25,9 +29,32 @@ _IDS = re.compile(r"_label(Train)?Ids$|_semantic$")
 """How index masks end beside which others lie: Cityscapes' and Segments.ai's."""
 
 
+_PICTURE = re.compile(r"_(pseudo|cutout)$")
+"""How EISeg's pictures of a mask end: in its colours, and what it cuts out of the photograph."""
+
+
+def pictures(files: Collection[Path], stems: Collection[str] = ()) -> list[Path]:
+    """Those among files that are pictures of masks, of which the masks themselves are there; what is cut out of
+    photographs also where the masks in colours or, of these ``stems``, other files are."""
+    every = {file.stem for file in files}
+
+    def is_picture(name: str) -> bool:
+        bare = _PICTURE.sub("", name)
+        return bare != name and (
+            bare in every or (name.endswith("_cutout") and (f"{bare}_pseudo" in every or bare in stems))
+        )
+
+    return [file for file in files if is_picture(file.stem)]
+
+
 def labelme_s(names: Collection[str]) -> bool:
     """Whether the files of a folder are what labelme makes of one of its own: photograph, mask, names and a picture."""
     return {"img.png", "label.png"} <= {*names}
+
+
+def of_boxes(ends: Collection[str]) -> tuple[str, str] | None:
+    """As ``foreign``, of what masks have behind the photographs' names: classes and boxes, or else None."""
+    return _OF_BOXES if ends and all(re.search(r"[_-][0-9a-f]{8}$", end) for end in ends) else None
 
 
 def foreign(stems: Collection[str]) -> tuple[str, str] | None:

@@ -134,9 +134,14 @@ def _from_1(seen: _Seen, parts: tuple[str, ...]) -> tuple[str, str] | None:
     others = sorted(value for value in seen.values if value not in (1, IGNORE))
     if min(seen.values) != 1 or not others or seen.border[1] <= MOSTLY * seen.border.total():
         return None
-    shifted = written({"background": 1} | dict(zip(parts, others, strict=False)))
     message = "1 fills the borders of its masks, and nothing is 0: is the background 1?"
+    shifted = written({"background": 1} | dict(zip(parts, others, strict=False)))
     as_is = written({"background": 0} | {part: i for i, part in enumerate(parts, 1)})
+    if len(others) > len(parts):
+        return message, f"if so, `parts` lacks names: {len(others)} other numbers are there"
+    if others[-1] > len(parts):
+        named = written({"background": 0, "NAME": 1} | dict(zip(parts, others, strict=False)))
+        return message, f"if so, write {shifted} in this source; if it is a part, name it first in `parts`, and {named}"
     return message, f"if so, write {shifted} in this source; if the masks are right as they are, {as_is}"
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from coarseparts.data import arrays
 from coarseparts.data.formats.colours import are_numbers, by_number
 from coarseparts.data.formats.labelmap import Colours, by_colour, by_nearest, was_compressed
-from coarseparts.data.formats.mask_names import without_part
+from coarseparts.data.formats.mask_names import pictures, without_part
 from coarseparts.data.formats.spelling import Spelling
 from coarseparts.data.images import list_images, opened_mask, orientation_of, stem
 from coarseparts.labels.part_maps import maps_of
@@ -38,12 +38,14 @@ def find_part_masks(folder: Path, ending: str = "", lossy: bool = False) -> tupl
     an ``ending`` those alone whose stems have it, for photographs lie beside them.
 
     Images of another kind are problems: JPEG cannot hold indices, but colours and black and white (``lossy``), and
-    nothing else is expected here. Other files and hidden ones are passed over, and the overlays that ``predict
-    --overlay`` puts beside its part maps.
+    nothing else is expected here. Other files and hidden ones are passed over, and so are pictures of masks: the
+    overlays that ``predict --overlay`` puts beside its part maps, and EISeg's.
     """
     found: dict[str, Path] = {}
     problems = []
     images = [(name, path) for name, path in list_images(folder, arrays.ARRAYS) if stem(name).endswith(ending)]
+    looks = {*pictures([path for _, path in images])}
+    images = [(name, path) for name, path in images if path not in looks]
     masks = {stem(name) for name, _ in images}
     for name, path in images:
         if name.endswith(OVERLAY) and name.removesuffix(OVERLAY) in masks:
@@ -231,7 +233,7 @@ def _pixels(path: Path, expected: str, remedy: str) -> np.ndarray:
         if kind not in _FORMATS or mode not in _INDEXED:
             came = f"a {kind} of mode {mode}, colours instead of {expected}" if kind in _FORMATS else f"a {kind} file"
             raise BadInput(Problem(str(path), f"is {came}", remedy))
-        return _whole_numbers(image, path)
+        return whole_numbers(image, path)
 
 
 def _of_another_size(path: Path, values: np.ndarray, size: tuple[int, int]) -> list[Problem]:
@@ -273,7 +275,7 @@ def _numbers(image: Image.Image, path: Path, colours: Colours) -> np.ndarray:
     if image.mode in ("RGB", "RGBA", "LA") or (image.mode == "P" and colours):
         return _of_colours(np.asarray(image.convert("RGBA")), colours, path)
     if image.mode in _INDEXED:
-        values = _whole_numbers(image, path).astype(np.int64)
+        values = whole_numbers(image, path).astype(np.int64)
         return _of_greys(values, values // _stretched(path), colours, path)
     message = f"is a {image.format} of mode {image.mode}, expected part indices"
     remedy = "save it as a grey-scale or palette PNG, pixel values 0, 1, 2, ... in the order of `parts`"
@@ -295,7 +297,7 @@ def _of_greys(greys: np.ndarray, numbers: np.ndarray, colours: Colours, path: Pa
     raise BadInput(Problem(str(path), message, "say which number is which part by `colours` in this source"))
 
 
-def _whole_numbers(image: Image.Image, path: Path) -> np.ndarray:
+def whole_numbers(image: Image.Image, path: Path) -> np.ndarray:
     """(H, W) the numbers of an image of one channel; those of ImageJ's label images are 32-bit floats. Raises BadInput
     where some are no whole numbers."""
     values = np.asarray(image)
@@ -333,7 +335,12 @@ def _all_grey(image: Image.Image) -> bool:
 
 def _of_colours(pixels: np.ndarray, colours: Colours, path: Path) -> np.ndarray:
     """(H, W) int64 of RGBA pixels: their grey level where all are grey and no colours are known; what is transparent is
-    background."""
+    background. Raises BadInput where several colours are."""
+    hidden = np.unique(pixels[pixels[..., 3] == 0][:, :3], axis=0)
+    if (hidden.min(-1, initial=255) < hidden.max(-1, initial=0)).sum() > 1:
+        message = "has colours where it is transparent: are its four channels a part each?"
+        remedy = "if so, save a file for each part, or one of part indices; if not, save it without transparency"
+        raise BadInput(Problem(str(path), message, remedy))
     seen = np.where(pixels[..., 3:] > 0, pixels[..., :3], 0)
     if not colours and (seen == seen[..., :1]).all():
         return seen[..., 0].astype(np.int64)

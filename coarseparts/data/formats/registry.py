@@ -45,7 +45,7 @@ WRITERS = {
 MOST_FILES = 20_000
 """Files of a folder that are looked at."""
 
-SUFFIXES = (".json", ".xml", ".csv", ".slp", ".yaml", ".yml")
+SUFFIXES = (".json", ".xml", ".csv", ".tsv", ".slp", ".yaml", ".yml")
 """How files end that may be labels."""
 
 
@@ -141,6 +141,8 @@ def _unknown(path: Path, files: Sequence[Path]) -> Problem:
         return Problem(
             str(path), message, "if they are masks, unpack them and name their folder by part_masks or masks"
         )
+    if not files and path.is_dir() and (inner := list(_files_called(path, (".zip",)))):
+        return Problem(str(path), f"holds the archive {abridged(inner[0].name, 200)}", "unpack it, and name that")
     others = list(_files_called(path, UNREAD)) if path.is_dir() and not files else files
     return _not_read(path, others) or Problem(
         str(path), "has no format that is known", f"export it as one of these: {names}"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from coarseparts.system.text import abridged, listed
 
 _SEPARATORS = re.compile(r"[\s_.-]+")
 
@@ -26,3 +28,14 @@ class Spelling:
     def index(self, name: str) -> int | None:
         """The part's index 1..P, None where the name spells none."""
         return self._exact.get(name) or self._plain.get(plain(name))
+
+
+def spelt_otherwise(categories: Mapping[str, bool], parts: Sequence[str]) -> tuple[dict[str, str], str]:
+    """The part that the name of each of some categories spells which is none itself; and a note on them, "" for none.
+    ``categories``: by their names, whether they have keypoints; such is an object where another one has the part's
+    name."""
+    spelling = Spelling(parts)
+    found = {name: parts[i - 1] for name in sorted(categories) if name not in parts and (i := spelling.index(name))}
+    meant = {name: part for name, part in found.items() if not (categories[name] and part in categories)}
+    told = listed(f"{abridged(name)} for {abridged(part)}" for name, part in meant.items())
+    return meant, f"categories that are spelt otherwise than `parts` are taken for them: {told}" if meant else ""

@@ -25,6 +25,7 @@ def rows_of(file: Path, remedy: str, decimal_comma: bool = False) -> Iterator[tu
             lines.seek(0)
             separator = next((mark for mark in first if mark in ",;\t"), ",")
             points = decimal_comma and separator == ";"
+            csv.field_size_limit(max(csv.field_size_limit(), MOST_BYTES))  # a cell may hold all regions of an image
             for number, row in enumerate(csv.reader(lines, delimiter=separator), 1):
                 if any(cell.strip() for cell in row):
                     yield number, [cell.replace(",", ".") for cell in row] if points else row

@@ -38,8 +38,11 @@ def is_archive(path: Path) -> bool:
 
 def files_in(path: Path) -> dict[str, int]:
     """The bytes of each file of a zip archive. Raises OSError and zipfile.BadZipFile."""
-    with zipfile.ZipFile(path) as archive:
-        return {entry.filename: entry.file_size for entry in _entries(archive)}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {entry.filename: entry.file_size for entry in _entries(archive)}
+    except UnicodeError as error:
+        raise zipfile.BadZipFile(str(error)) from None
 
 
 def _entries(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
@@ -64,7 +67,7 @@ def unpacked(path: Path, within: Path | None = None) -> Iterator[Path]:
                 with archive.open(entry) as packed, open(target, "wb") as file:
                     shutil.copyfileobj(packed, file, 2**20)
             yield Path(folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, UnicodeError, OSError) as error:
         if limits.is_machines(error):
             raise
         message = f"cannot be unpacked ({reason(error, 100)})"

@@ -15,6 +15,7 @@ import numpy as np
 
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.document_builder import DocumentBuilder, Keypoints
+from coarseparts.data.formats.labelmap import BACKGROUND
 from coarseparts.data.formats.yolo_folder import label_file, write
 from coarseparts.data.formats.yolo_layout import labels_elsewhere, named_splits, root_of, unused_labels
 from coarseparts.data.images import list_images, probe
@@ -31,6 +32,8 @@ REMEDY = "export again as YOLO with images, or copy them into its folder images:
 
 MOST_BYTES = 20_000_000
 """Bytes of a file of labels, and of a list of names."""
+
+_NUMERIC = re.compile(r"[-+.,\deE]+")
 
 _COMMAS = re.compile(r"-?\d+(,\d+([eE][+-]?\d+)?)?")
 """A number with a comma for its decimal point, or a whole one."""
@@ -173,6 +176,10 @@ def _lines_of(file: Path) -> list[str]:
         raise BadInput(Problem(str(file), "is no text in UTF-8", REMEDY)) from None
 
 
+class _NoClass(ValueError):
+    """A line's class has no name."""
+
+
 @dataclass(frozen=True)
 class _Polygon:
     """A polygon, (n, 2) corners in pixels: whether they all are boxes is known when all have been read."""
@@ -188,6 +195,8 @@ class _Lines:
     def __init__(self, config: Config, builder: DocumentBuilder):
         self._config, self._builder = config, builder
         self._polygons: list[_Polygon] = []
+        self._classes: set[int] = set()
+        self._beyond: list[tuple[Path, str]] = []
 
     def of_image(self, name: str, file: Path, labels: Path) -> None:
         """Adds an image and what its file of labels says, if there is one."""
@@ -207,6 +216,8 @@ class _Lines:
                 continue
             try:
                 self._add(image, size, self._words(line))
+            except _NoClass as error:
+                self._beyond.append((labels, f"line {number}: {error}"))
             except ValueError as error:
                 self._builder.say(f"line {number}: {error}", "correct the line, or export again", file=labels)
 
@@ -214,6 +225,8 @@ class _Lines:
         """What stands in a line, decimal commas as points. Raises ValueError where its numbers are parted by something
         else than spaces."""
         words = line.split()
+        if len(words) in (9, 10) and not _NUMERIC.fullmatch(words[8]):
+            raise ValueError("is corners and a name (DOTA), expected a class and shares: Roboflow's YOLOv8 OBB")
         if "," in line and all(_COMMAS.fullmatch(word) for word in words):
             self._builder.pass_over("lines have decimal commas, which are read as points")
             return [word.replace(",", ".") for word in words]
@@ -224,8 +237,10 @@ class _Lines:
     def _add(self, image: int, size: tuple[int, int], words: list[str]) -> None:
         """Adds the object of a line. Raises ValueError."""
         numbers = [_number(word) for word in words]
+        if numbers[0] % 1 == 0:
+            self._classes.add(int(numbers[0]))
         if numbers[0] not in self._config.names:
-            raise ValueError(f"class {short(words[0])} is none of the {len(self._config.names)} that data.yaml names")
+            raise _NoClass(f"class {short(words[0])} is none of the {len(self._config.names)} that data.yaml names")
         number = int(numbers[0])
         category, rest = self._config.names[number], numbers[1:]
         shares = np.array(rest[:4] if self._config.shape else rest[: len(rest) // 2 * 2])
@@ -268,6 +283,7 @@ class _Lines:
 
     def add(self) -> None:
         """Adds the polygons, once all are known: as boxes where all of them are (turned) rectangles."""
+        self._say_classes()
         boxes = len(self._polygons) > 0 and all(map(_is_rectangle, (one.corners for one in self._polygons)))
         boxes = boxes and not self._config.outlines
         if boxes:
@@ -284,6 +300,21 @@ class _Lines:
                 self._builder.add(one.image, one.category, bbox=[*low.tolist(), *(high - low).tolist()])
             else:
                 self._builder.add(one.image, one.category, segmentation=[one.corners.ravel().tolist()])
+
+    def _say_classes(self) -> None:
+        """Problems of lines whose class has no name, and of classes that seem to begin at 1."""
+        names, beyond = self._config.names, self._beyond
+        count = len(names)
+        named = 0 in names and (beyond or (count > 2 and names[0].lower() not in BACKGROUND))
+        if named and self._classes == {*range(1, count + bool(beyond))}:
+            right = ", ".join(f"{i}: {abridged(names.get(i - 1, '?'))}" for i in range(1, count + 1))
+            lacking = f", and {len(beyond):,} have {count}, which has no name" if beyond else ""
+            message = f"no line has the class 0 ({abridged(names[0])}){lacking}: do the classes begin at 1?"
+            remedy = f"if so, write `names: {{{right}}}` into data.yaml"
+            self._builder.say(message, remedy, "error" if beyond else "note")
+            beyond = []
+        for file, message in beyond:
+            self._builder.say(message, "correct the line, or export again", file=file)
 
 
 def _number(word: str) -> float:

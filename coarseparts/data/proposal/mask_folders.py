@@ -9,14 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from coarseparts.data.formats.index_names import index_names
-from coarseparts.data.formats.labelmap import Colours as Labelmap
-from coarseparts.data.formats.labelmap import names_of, read_labelmap, was_compressed
-from coarseparts.data.formats.mask_names import foreign, index_masks, labelme_s, without_part
-from coarseparts.data.formats.part_masks import JPEGS, OVERLAY
-from coarseparts.data.images import opened_mask
+from coarseparts.data.formats.labelmap import names_of
+from coarseparts.data.formats.mask_names import foreign, index_masks, labelme_s, of_boxes, pictures, without_part
+from coarseparts.data.formats.part_masks import JPEGS
 from coarseparts.data.namesakes import behind, ending_of
 from coarseparts.data.proposal.mask_colours import (
     Colours,
@@ -29,23 +25,13 @@ from coarseparts.data.proposal.mask_colours import (
     told,
     written,
 )
+from coarseparts.data.proposal.mask_kinds import FEW, SAYS_MASK, Kind, is_painted, kind_of, some, why_unread
+from coarseparts.data.proposal.mask_numbers import LOOKED_AT, Numbers, numbers_in, with_numbers
 from coarseparts.data.proposal.survey import split_of
-from coarseparts.system.problems import BadInput
 from coarseparts.system.text import listed
 
-Kind = Literal["photographs", "figures", "indices", "colours", "instances"]
-
-GLANCE, LOOKED_AT, COLOURED = 6, 300, 60
-"""Files of a folder from which its kind is told; from which its part indices are; and the colours of its parts."""
-
-FEW = 64
-"""Values or colours that a mask has at most."""
-
-INSTANCES = ("segmentationobject", "instance", "panoptic")
-"""How folders of masks begin in which a value is an object and no part: VOC's, KITTI's, COCO's."""
-
-_SAYS_MASK = ("mask", "segment", "silhouette", "seg_", "matte")
-
+COLOURED = 60
+"""Files of a folder from which the colours of its parts are told."""
 
 _BESIDE = ("_mask", "-mask", "_masks", "_seg", "_segmentation", "_parts", "_labels", "_label")
 """How the stems of masks end that lie beside their photographs."""
@@ -55,7 +41,8 @@ _BESIDE = ("_mask", "-mask", "_masks", "_seg", "_segmentation", "_parts", "_labe
 class Masks:
     """A folder of masks. ``images``: the folder of their photographs; ``key``: of a source; ``parts``: the parts' names
     as the folder tells them; ``indices``: the largest part index, of masks whose parts have no names; ``suffix`` as in
-    a source; ``palette``: of masks in colours that nothing names, and ``colours``, when they are named."""
+    a source; ``palette``: of masks in colours that nothing names, and ``colours``, when they are named; ``numbers``: of
+    masks in which nothing is 0 and 1 fills the borders."""
 
     folder: Path
     images: Path
@@ -64,7 +51,8 @@ class Masks:
     indices: int = 0
     suffix: str = ""
     palette: Palette | None = None
-    colours: Colours | None = None
+    colours: Colours | Numbers | None = None
+    numbers: tuple[int, ...] = ()
 
 
 def find_masks(
@@ -82,6 +70,7 @@ def find_masks(
     folders = {folder: [file for file in files if file not in beside[folder]] for folder, files in folders.items()}
     folders = {folder: files or beside.pop(folder) for folder, files in folders.items()}
     said: list[str] = []
+    folders = {**_without_pictures(folders, said)}
     for folder, files in folders.items():
         if len(own := index_masks(files)) < len(files):
             said.append(f"{folder}: the index masks are used, {len(files) - len(own)} other files are passed over")
@@ -94,15 +83,24 @@ def find_masks(
         elif own:
             folders[folder], kinds[folder] = own, kind_of(folder, own)
     painted = Counter(
-        folder.parent for folder, kind in kinds.items() if kind == "colours" and _is_painted(folders[folder])
+        folder.parent for folder, kind in kinds.items() if kind == "colours" and is_painted(folders[folder])
     )
     for folder, kind in kinds.items():
-        if kind == "colours" and painted[folder.parent] > 1 and _is_painted(folders[folder]):
+        if kind == "colours" and painted[folder.parent] > 1 and is_painted(folders[folder]):
             kinds[folder] = "figures"  # a part in a colour of its own
     if made := [folder for folder, files in folders.items() if labelme_s([file.name for file in files])]:
         said.append(f"{made[0]} (and {len(made) - 1} more) is what labelme makes of a JSON: name those instead")
     photographs = [folder for folder, kind in kinds.items() if kind == "photographs"]
     stems = {folder: {file.stem for file in folders[folder]} for folder in photographs}
+    like = [folder for folder in photographs if _are_masks(folder, folders[folder], stems)]
+    for folder in like:
+        why, remedy = why_unread(folders[folder])
+        lossy = any(file.suffix.lower() in JPEGS for file in folders[folder])
+        why = why or f"{'JPEGs' if lossy else 'pictures'} called as the photographs are"
+        remedy = remedy or "save them as PNG, or name the folder by part_masks with colours"
+        said.append(f"{folder} holds {why}, and is passed over: if these are masks, {remedy}")
+    photographs = [folder for folder in photographs if folder not in like]
+    stems = {folder: stems[folder] for folder in photographs}
     found: list[Masks] = []
     for folder, every in beside.items():
         files = index_masks(every)
@@ -144,13 +142,21 @@ def find_masks(
             said.append(f"{folder} tells objects apart and not parts, and is passed over")
             continue
         _add(_masks_of(folder, kind, folders[folder], stems), found, said)
-    like = [folder for folder in photographs if _are_lossy_masks(folder, stems)]
-    said += [
-        f"{folder} holds JPEGs called as the photographs are, and is passed over: if these are masks, save "
-        "them as PNG, or name the folder by part_masks with colours"
-        for folder in like
-    ]
-    return found, [folder for folder in photographs if folder not in like], _summed(said)
+    return found, photographs, _summed(said)
+
+
+def _without_pictures(folders: Mapping[Path, Sequence[Path]], said: list[str]) -> dict[Path, Sequence[Path]]:
+    """The folders without the pictures of masks that lie beside these, or beside the photographs; which is ``said``."""
+    every = {file.stem for files in folders.values() for file in files}
+    found: dict[Path, Sequence[Path]] = {}
+    for folder, files in folders.items():
+        looks = pictures(files, every)
+        if looks:
+            ends = listed(sorted({f"_{file.stem.rpartition('_')[2]}" for file in looks}))
+            said.append(f"{folder}: {len(looks)} files ending in {ends} are pictures of masks, and are passed over")
+        if own := [file for file in files if file not in looks]:
+            found[folder] = own
+    return found
 
 
 def _beside_others(folder: Path, files: Sequence[Path]) -> list[Path]:
@@ -180,19 +186,21 @@ def _summed(said: list[str]) -> list[str]:
     return [*(line for line in said if line not in alike), more]
 
 
-def _are_lossy_masks(folder: Path, stems: Mapping[Path, Collection[str]]) -> bool:
-    """Whether a folder is called as masks are, and its files as most photographs of another folder."""
-    if not any(word in folder.name.lower() for word in _SAYS_MASK):
-        return False
-    return any(
-        other != folder and len({*own} & {*stems[folder]}) * 2 > len(stems[folder]) for other, own in stems.items()
-    )
+def _are_masks(folder: Path, files: Sequence[Path], stems: Mapping[Path, Collection[str]]) -> bool:
+    """Whether a folder of what seems to be photographs is called as masks are, and its files as most photographs of
+    another folder; or these begin so, and cannot be read."""
+    own, others = stems[folder], [names for other, names in stems.items() if other != folder]
+    if any(word in folder.name.lower() for word in SAYS_MASK):
+        return any(len({*own} & {*names}) * 2 > len(own) for names in others)
+    begin = any(sum(behind(name, names) is not None for name in own) * 2 > len(own) for names in others)
+    return begin and bool(why_unread(files)[0])
 
 
 def with_names(masks: Sequence[Masks], given: Sequence[str], drawn: Collection[str], said: list[str]) -> list[Masks]:
     """The masks, those in colours with the names of these: as ``given``, or after the colours, which is ``said``; those
     are passed over that may be of whole objects, and those beside other labels of parts (``drawn``), where the names
     are not given. Raises BadInput where that cannot be told."""
+    masks = with_numbers(masks, named_colours(given)[0], drawn, said)
     palettes = [one.palette for one in masks if one.palette is not None]
     if not palettes:
         return list(masks)
@@ -263,54 +271,6 @@ def _without(photograph: str, name: str) -> str:
     return (behind(name, (photograph,)) and name[len(photograph) + 1 :]) or name
 
 
-def kind_of(folder: Path, files: Sequence[Path]) -> Kind:
-    """What a folder of images holds, from a glance at some: photographs unless all of them look like masks."""
-    if folder.name.lower().startswith(INSTANCES):
-        return "instances"
-    named = any(word in folder.name.lower() for word in _SAYS_MASK)
-    colours, _ = read_labelmap(folder, names_of(folder))
-    glance = [one for file in _some(files, GLANCE) if (one := _look(file, named, colours)) is not None]
-    if not glance or "photographs" in glance:
-        return "photographs"
-    return "colours" if "colours" in glance else "indices" if "indices" in glance else "figures"
-
-
-def _is_painted(files: Sequence[Path]) -> bool:
-    """Whether masks have one colour, on black or transparent, that no list names."""
-    palette = None if names_of(files[0].parent) else palette_of(_some(files, GLANCE))
-    return palette is not None and palette.background == (0, 0, 0) and len(palette.parts) == 1
-
-
-def _some(files: Sequence[Path], count: int) -> list[Path]:
-    files = [file for file in files if not file.name.endswith(OVERLAY)]
-    return [files[i * len(files) // count] for i in range(count)] if len(files) > count else list(files)
-
-
-def _look(file: Path, named: bool, labelled: Labelmap) -> Kind | None:
-    """What one file looks like, in the colours that a labelmap names, if there is one; None where it cannot be read."""
-    if file.suffix.lower() in JPEGS and not labelled:
-        return "photographs"
-    try:
-        with opened_mask(file) as image:
-            if image.mode in ("RGB", "RGBA") or (image.mode == "P" and labelled):
-                colours = image.convert("RGB").getcolors(FEW)
-                if colours is None:
-                    lossy = file.suffix.lower() in JPEGS and was_compressed(np.asarray(image.convert("RGB")), labelled)
-                    return "colours" if lossy else "photographs"
-                grey = all(len(set(colour)) == 1 for _, colour in colours)  # type: ignore[arg-type]
-                return "figures" if grey and {c[0] for _, c in colours} <= {0, 255} else "colours"  # type: ignore[index]
-            if image.mode not in ("P", "L", "1", "I", "I;16", "LA"):
-                return "photographs"
-            if image.mode == "LA" and (np.asarray(image.getchannel("A")) < 128).any():
-                return "figures"
-            values = np.unique(np.asarray(image.convert("L") if image.mode == "LA" else image))
-    except BadInput:
-        return None
-    if len(values) > FEW:
-        return "figures" if named else "photographs"  # soft
-    return "figures" if set(values.tolist()) <= {0, 1} or set(values.tolist()) <= {0, 255} else "indices"
-
-
 def _masks_of(
     folder: Path, kind: Kind, files: Sequence[Path], stems: Mapping[Path, Collection[str]]
 ) -> list[Masks] | str:
@@ -318,56 +278,60 @@ def _masks_of(
     if (why := foreign([file.stem for file in files])) is not None:
         return f"{folder} holds masks that are {why[0]}, passed over: {why[1]}"
     of = _photographs_of(files, stems)
+    if not of and (pair := _preceded(files, {stem for own in stems.values() for stem in own})):
+        mask, photograph = pair
+        way = f"put that behind, as in {photograph}_{mask.removesuffix(photograph).strip('_-. ')}"
+        return f"{folder} holds masks with something before the photographs' names ({mask}), and is passed over: {way}"
     if not of:
         return f"{folder} {_OF_NONE}"
     if kind != "figures":  # which may be parts, of another ending each
         files = [file for file in files if file.stem.endswith(of[0][1])]
         kind = kind_of(folder, files)
     key: Literal["part_masks", "masks"] = "part_masks"
-    parts, indices = names_of(folder), 0
+    parts, indices, numbers = names_of(folder), 0, tuple[int, ...]()
     if kind == "figures":
         ends = _ends(files, {stem for images, _ in of for stem in stems[images]})
         if ends is None:
             return f"{folder} holds masks with another ending for each file, which names no part, and is passed over"
+        if (why := of_boxes(ends)) is not None:
+            return f"{folder} holds masks that are {why[0]}, passed over: {why[1]}"
         if len(ends) > 1:
             return [Masks(folder, images, key, tuple(ends)) for images, _ in of]
         key, parts = "masks", ()
     elif kind == "colours" and not parts:
-        if (palette := palette_of(_some(files, COLOURED))) is None:
+        if (palette := palette_of(some(files, COLOURED))) is None:
             return f"{folder} holds masks in more colours than parts have, and no labelmap.txt; it is passed over"
         return [Masks(folder, images, key, suffix=suffix, palette=palette) for images, suffix in of]
     elif not parts:
-        values = _indices(files)
+        values, numbers = numbers_in(files)
         if max(values) > 2 * len(values):
             told = listed(map(str, sorted(values)))
-            return f"{folder} holds the values {told}, which are no part indices 1, 2, 3, ..., and is passed over"
+            came = f"{folder} holds the values {told}, which are no part indices 1, 2, 3, ..., and is passed over"
+            return f"{came}: name it by part_masks, and the number of each part under colours"
         indices = max(values)
         named = index_names(folder)[1]
         names = [named.get(index, "") for index in range(1, indices + 1)]
         if all(names) and len(set(names)) == len(names):
             parts = tuple(names)
-            indices = 0
-    return [Masks(folder, images, key, parts, indices, suffix) for images, suffix in of]
+            indices, numbers = 0, ()
+    return [Masks(folder, images, key, parts, indices, suffix, numbers=numbers) for images, suffix in of]
 
 
-def _indices(files: Sequence[Path]) -> set[int]:
-    """The part indices in some masks, and 0; 255 is what is not labelled."""
-    found = {0}
-    for file in _some(files, LOOKED_AT):
-        try:
-            with opened_mask(file) as image:
-                values = np.asarray(image)
-        except BadInput:
-            continue
-        found.update(np.unique(values[values < 255]).tolist())
-    return found
+def _preceded(files: Sequence[Path], stems: Collection[str]) -> tuple[str, str] | None:
+    """The stem of a mask and that of its photograph, which it ends in behind "_", "-" or "."; None where not most are
+    called so."""
+    pairs = []
+    for name in (file.stem for file in some(files, LOOKED_AT)):
+        ends = (name[i + 1 :] for i in range(len(name)) if name[i] in "_-.")
+        pairs += [(name, end) for end in ends if end in stems][:1]
+    return pairs[0] if len(pairs) * 2 > len(some(files, LOOKED_AT)) else None
 
 
 def _photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]]) -> list[tuple[Path, str]]:
     """The folders of photographs of whose stems the masks are, that of the most of them first, and the ending that most
     masks have behind them; none where at most a few masks have a photograph. Of folders whose photographs are called
     alike the nearest ones count."""
-    left = [file.stem for file in _some(files, LOOKED_AT)]
+    left = [file.stem for file in some(files, LOOKED_AT)]
     name, few = files[0].parent.name, len(left) // 10
     stems = {folder: _without_ending(own, left) for folder, own in stems.items()}
     near = {folder: len(Path(os.path.commonpath([folder, files[0].parent])).parts) for folder in stems}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,10 @@ from coarseparts.data.proposal.survey import Survey, survey
 from coarseparts.data.proposal.unpacking import unpacked_beside
 from coarseparts.data.record import Record
 from coarseparts.data.records import Contents, read_contents
-from coarseparts.data.sources import joined, read_source
+from coarseparts.data.sources import read_source
 from coarseparts.system.documents import dump_yaml
 from coarseparts.system.files import write_whole
-from coarseparts.system.problems import BadInput, Problem, capped, unwritable
+from coarseparts.system.problems import SHOWN, BadInput, Problem, capped, unwritable
 from coarseparts.system.text import abridged, close_to, listed, readable
 
 EVERY = 5
@@ -94,6 +94,7 @@ def propose(paths: Sequence[Path], out: Path, parts: tuple[str, ...] = ()) -> Pr
     assumed += [_passed_over(path, told) for path, told in found.passed_over.items()]
     assumed += [readable(f"{one} says the same as {other}, and is passed over") for one, other in found.twice.items()]
     assumed += [readable(f"{told.file} {told.message}, and passed over; {told.remedy}") for told in found.not_read]
+    assumed += [readable(f"{told.file} {told.message}, and is passed over") for told in found.unknown]
     parts, _ = named_colours(parts)
     names = _part_names(paths, parts, there.drawn, there.masks, assumed, found.told)
     keys: dict[str, Any] = {"parts": list(names)}
@@ -129,7 +130,8 @@ def _there(paths: Sequence[Path], parts: tuple[str, ...]) -> _There:
     masks = one_of_each(with_names(masks, parts, drawn.parts, said), stems, said)
     sources = proposed_sources(found.exports, masks, {folder: found.folders[folder] for folder in photographs})
     if not sources:
-        seen = f"; there are {sum(map(len, found.folders.values())):,} images" if found.folders else ""
+        counts = (f"{folder} ({len(found.folders[folder]):,} images)" for folder in photographs)
+        seen = f"; taken for photographs: {listed(counts, SHOWN)}" if photographs else ""
         message = f"nothing here is an export of labels or a folder of masks that belongs to photographs{seen}"
         remedy = "name the export or the folder of the masks, too"
         raise BadInput([Problem(listed(map(str, paths)), "; ".join([message, *said]), remedy), *capped(found.told)])
@@ -171,6 +173,7 @@ def _part_names(
     if largest > 1 and len(drawn.parts) == 1 and not drawn.wholes:  # one category beside masks of several parts
         drawn = Drawn([], drawn.parts)
     names |= dict.fromkeys(drawn.parts)
+    names = _once(names, assumed)
     where = listed(readable(one.folder) for one in folders if one.indices)
     if largest and names:
         message = f"has part indices up to {largest}, and other labels name the parts {listed(map(abridged, names))}"
@@ -187,6 +190,19 @@ def _part_names(
         assumed.append(f"{listed(map(abridged, drawn.wholes))}: whole objects, for they cover what else is drawn")
     assumed.append(f"parts: {listed(map(abridged, names))}; they do not overlap, where they do the smaller is on top")
     return tuple(names)
+
+
+def _once(names: Collection[str], assumed: list[str]) -> dict[str, None]:
+    """The names, of those that differ in capitals, spaces, hyphens and underscores alone the first, if there is one
+    without spaces around it that; which is told."""
+    first: dict[str, str] = {}
+    for name in sorted(names, key=lambda name: name != name.strip()):
+        first.setdefault(plain(name) or name, name)
+    alike = {name: other for name in names if (other := first[plain(name) or name]) != name}
+    if alike:
+        told = listed(f"{abridged(name)!r} for {abridged(other)!r}" for name, other in alike.items())
+        assumed.append(f"names that are spelt otherwise are taken for one part: {told}")
+    return dict.fromkeys(first[plain(name) or name] for name in names)
 
 
 def _refuse_misspelt(given: Sequence[str], drawn: Sequence[str]) -> None:
@@ -265,17 +281,16 @@ def _divided(
     base = Path(os.path.abspath(proposal.path)).parent
     val = _for_validation(sources, records, proposal.assumed)
     for i, source in enumerate(sources):
-        own = {r.image: "parts" in r.has for r in records if r.source == i and r.image is not None}
+        own = {r.image for r in records if r.source == i and r.image is not None}
         if any(other is not source and other.images == source.images for other in sources):  # of which it shares some
-            said = read_source(dataset, i, read_coco).said
-            own = {source.images / name: any(one.has_parts for one in joined(*said[name])) for name in said}
-        if not val & own.keys() or source.split != "train":
+            own = {source.images / name for name in read_source(dataset, i, read_coco).said}
+        if not val & own or source.split != "train":
             done.append({"split": source.split} | _keys(source, base))
             continue
         number = "" if len(sources) == 1 else f"-{i}"
         images = {
-            "train": [image for image in own if image not in val],
-            "val": [image for image in own if image in val and own[image]],
+            "train": own - val,
+            "val": own & val,
         }
         for split, chosen in images.items():
             if chosen:

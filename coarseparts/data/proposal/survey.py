@@ -7,11 +7,12 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from types import ModuleType
 
 from coarseparts.data.arrays import ARRAYS
-from coarseparts.data.formats import deeplabcut, labelme, yolo, yolo_layout
+from coarseparts.data.formats import deeplabcut, index_names, labelmap, labelme, yolo, yolo_layout
 from coarseparts.data.formats.document import Document, contents_of
 from coarseparts.data.formats.document_builder import head
 from coarseparts.data.formats.known_by_name import UNREAD
@@ -22,9 +23,9 @@ from coarseparts.data.suffixes import IMAGES
 from coarseparts.system.problems import BadInput, Problem, errors, unreadable
 
 SPLITS = {
-    **dict.fromkeys(("train", "training", "train2017"), "train"),
+    **dict.fromkeys(("train", "training", "train2017", "imagestr", "labelstr"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev", "val2017"), "val"),
-    **dict.fromkeys(("test", "testing", "test2017"), "test"),
+    **dict.fromkeys(("test", "testing", "test2017", "imagests", "labelsts"), "test"),
 }
 """Names of folders that say which split is in them."""
 
@@ -32,6 +33,9 @@ TOGETHER = (labelme, deeplabcut)
 """Formats whose files in several folders are one export."""
 
 _WORDS = re.compile("[_.-]")
+
+_LISTS = (index_names.TABLE, index_names.NNUNET, *labelmap.FILES)
+"""What lists are called that name the parts of masks, and are no labels."""
 
 MOST_PATHS = 200_000
 """Files below the folders that are named."""
@@ -200,7 +204,7 @@ def _exports_below(folder: Path, files: Sequence[Path], unknown: list[Path]) -> 
             found[file] = split
         elif file.suffix.lower() == ".zip" and is_archive(file):
             found[file] = split
-        else:
+        elif not any(fnmatch(file.name, name) for name in _LISTS):
             unknown.append(file)
     unknown += [file for file in files if file.name.lower().endswith(UNREAD) and file.with_suffix(".csv") not in labels]
     for (_, split), own in several.items():

@@ -1,0 +1,96 @@
+"""What a folder of images holds, from a look at some of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from coarseparts.data.formats.labelmap import Colours as Labelmap
+from coarseparts.data.formats.labelmap import names_of, read_labelmap, was_compressed
+from coarseparts.data.formats.part_masks import JPEGS, OVERLAY
+from coarseparts.data.images import opened_mask
+from coarseparts.data.proposal.mask_colours import palette_of
+from coarseparts.system.problems import BadInput
+
+Kind = Literal["photographs", "figures", "indices", "colours", "instances"]
+
+GLANCE = 6
+"""Files of a folder from which its kind is told."""
+
+FEW = 64
+"""Values or colours that a mask has at most."""
+
+INSTANCES = ("segmentationobject", "instance", "panoptic")
+"""How folders of masks begin in which a value is an object and no part: VOC's, KITTI's, COCO's."""
+
+SAYS_MASK = ("mask", "segment", "silhouette", "seg_", "matte")
+"""What is in the names of folders that hold masks."""
+
+
+def kind_of(folder: Path, files: Sequence[Path]) -> Kind:
+    """What a folder of images holds, from a glance at some: photographs unless all of them look like masks."""
+    if folder.name.lower().startswith(INSTANCES):
+        return "instances"
+    named = any(word in folder.name.lower() for word in SAYS_MASK)
+    colours, _ = read_labelmap(folder, names_of(folder))
+    glance = [one for file in some(files, GLANCE) if (one := _look(file, named, colours)) is not None]
+    if not glance or "photographs" in glance:
+        return "photographs"
+    return "colours" if "colours" in glance else "indices" if "indices" in glance else "figures"
+
+
+def is_painted(files: Sequence[Path]) -> bool:
+    """Whether masks have one colour, on black or transparent, that no list names."""
+    palette = None if names_of(files[0].parent) else palette_of(some(files, GLANCE))
+    return palette is not None and palette.background == (0, 0, 0) and len(palette.parts) == 1
+
+
+def some(files: Sequence[Path], count: int) -> list[Path]:
+    """So many of the files, evenly spread, without the overlays that ``predict --overlay`` writes."""
+    files = [file for file in files if not file.name.endswith(OVERLAY)]
+    return [files[i * len(files) // count] for i in range(count)] if len(files) > count else list(files)
+
+
+def why_unread(files: Sequence[Path]) -> tuple[str, str]:
+    """What keeps files from being masks that are no JPEGs, in words, and the remedy; "" where that is not known."""
+    for file in (file for file in some(files, GLANCE) if file.suffix.lower() not in JPEGS):
+        try:
+            with opened_mask(file) as image:
+                if _has_fractions(image):
+                    return f"{file.name}, whose numbers are fractions", "save them as whole numbers"
+        except BadInput as bad:
+            return f"{file.name}, which {bad.problems[0].message}", bad.problems[0].remedy
+    return "", ""
+
+
+def _has_fractions(image: Image.Image) -> bool:
+    return image.mode == "F" and not bool((np.asarray(image) == np.rint(np.asarray(image))).all())
+
+
+def _look(file: Path, named: bool, labelled: Labelmap) -> Kind | None:
+    """What one file looks like, in the colours that a labelmap names, if there is one; None where it cannot be read."""
+    if file.suffix.lower() in JPEGS and not labelled:
+        return "photographs"
+    try:
+        with opened_mask(file) as image:
+            if image.mode in ("RGB", "RGBA") or (image.mode == "P" and labelled):
+                colours = image.convert("RGB").getcolors(FEW)
+                if colours is None:
+                    lossy = file.suffix.lower() in JPEGS and was_compressed(np.asarray(image.convert("RGB")), labelled)
+                    return "colours" if lossy else "photographs"
+                grey = all(len(set(colour)) == 1 for _, colour in colours)  # type: ignore[arg-type]
+                return "figures" if grey and {c[0] for _, c in colours} <= {0, 255} else "colours"  # type: ignore[index]
+            if image.mode not in ("P", "L", "1", "I", "I;16", "I;16B", "F", "LA") or _has_fractions(image):
+                return "photographs"
+            if image.mode == "LA" and (np.asarray(image.getchannel("A")) < 128).any():
+                return "figures"
+            values = np.unique(np.asarray(image.convert("L") if image.mode == "LA" else image))
+    except BadInput:
+        return None
+    if len(values) > FEW:
+        return "figures" if named else "photographs"  # soft
+    return "figures" if set(values.tolist()) <= {0, 1} or set(values.tolist()) <= {0, 255} else "indices"

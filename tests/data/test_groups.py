@@ -1,0 +1,68 @@
+"""Parts by the groups, sources and names under which tools keep them: whose they are, and that they are one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_exports import ants, samples, square
+
+from coarseparts.data.formats.registry import write_export
+
+
+@pytest.mark.parametrize("name", ["cvat", "labelme", "via", "coco"])
+def test_a_part_of_a_group_on_which_no_keypoint_lies_is_its_object_s_and_others_are_not_labelled(tmp_path, name):
+    whole = ants(several=True)
+    own = [entry for entry in whole.annotations if entry["category_id"] != 2]  # nothing but groups says whose
+    for entry in (entry for entry in own if "keypoints" in entry):
+        entry["keypoints"][3:] = [entry["keypoints"][0] + 1, 7, 2]  # both on the head
+    export = write_export(name, replace(whole, annotations=own), tmp_path / "out")
+    found, problems = samples(tmp_path, export)
+    assert len(found) == 4 and not [p for p in problems if p.severity == "error"], problems
+    for sample in found:
+        x = 2 if sample.labels["keypoints"][0, 0] < 20 else 22
+        assert np.array_equal(sample.parts == 1, square(x, 3, 6))
+        assert np.array_equal(sample.parts == 2, square(x + 7, 7, 7))
+        other = 24 - x
+        assert np.array_equal(sample.parts == 255, square(other, 3, 6) | square(other + 7, 7, 7)), "no background"
+        assert sample.crop[2] >= x + 14, "the crop holds all parts"
+
+
+@pytest.mark.parametrize("name", ["cvat", "labelme"])
+def test_groups_of_parts_alone_are_objects_where_they_have_the_same_parts(tmp_path, name):
+    whole = ants(several=True)
+    own = [entry for entry in whole.annotations if entry["category_id"] > 2]
+    found, problems = samples(tmp_path, write_export(name, replace(whole, annotations=own), tmp_path / "out"))
+    assert len(found) == 4 and not [p for p in problems if p.severity == "error"], problems
+    for x, sample in zip((2, 22, 2, 22), sorted(found, key=lambda one: one.name), strict=True):
+        assert np.array_equal(sample.parts == 1, square(x, 3, 6)) and sample.crop[0] <= x < sample.crop[2] < x + 20
+        assert np.array_equal(sample.parts == 255, square(24 - x, 3, 6) | square(31 - x, 7, 7))
+    for number, entry in enumerate(own):  # a group for each part says nothing
+        entry["group"] = f"g{number}"
+    found, _ = samples(tmp_path, write_export(name, replace(whole, annotations=own), tmp_path / "apart"))
+    assert len(found) == 2 and all((sample.parts == 255).sum() == 0 for sample in found)
+
+
+def test_parts_of_the_same_photographs_in_the_exports_of_two_sources_are_one_sample(tmp_path):
+    whole = ants()
+    for name, used in (("a", (1, 3)), ("b", (2, 4))):
+        own = [entry for entry in whole.annotations if entry["category_id"] in used]
+        write_export("cvat", replace(whole, annotations=own), tmp_path / name)
+    found, problems = samples(tmp_path, tmp_path / "a", more="}, {split: train, images: images, labels: b")
+    assert not [p for p in problems if p.severity == "error"], problems
+    assert len(found) == 2 and any("which become one sample for each object" in p.message for p in problems)
+    for sample in found:
+        assert np.array_equal(sample.parts == 1, square(2, 3, 6)) and np.array_equal(sample.parts == 2, square(9, 7, 7))
+        assert {"keypoints", "mask"} <= set(sample.labels)
+
+
+@pytest.mark.parametrize("key", ["labels", "coco"])
+def test_several_categories_that_spell_one_part_are_that_part(tmp_path, key):
+    document = ants()
+    document.categories.append({"id": 9, "name": " HEAD"})
+    document.annotations[2]["category_id"] = 9
+    found, problems = samples(tmp_path, write_export("coco", document, tmp_path / "out"), key=key)
+    assert not [p for p in problems if p.severity == "error"], problems
+    assert len(found) == 2 and all(np.array_equal(sample.parts == 1, square(2, 3, 6)) for sample in found)
+    assert any("HEAD for head" in problem.message for problem in problems)
