@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from coarseparts.system.documents import encoding_of
 from coarseparts.system.problems import BadInput, Problem, unreadable
 from coarseparts.system.text import listed
 
@@ -59,7 +60,7 @@ def read_sheet(file: Path, columns: Sequence[str], named: str, remedy: str, most
     try:
         if (size := file.stat().st_size) > most_bytes:
             raise BadInput(Problem(str(file), f"has {size:,} bytes, expected at most {most_bytes:,}", remedy))
-        lines = file.read_bytes().decode("utf-8-sig").splitlines()
+        lines = file.read_text(encoding_of(file)).splitlines()
     except OSError as error:
         raise BadInput(unreadable(file, error, named)) from None
     except UnicodeDecodeError:

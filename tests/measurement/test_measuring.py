@@ -165,6 +165,9 @@ def test_a_scale_file_is_read_as_a_spreadsheet_of_any_country_saves_it(tmp_path,
     file.write_text(with_line(file, "c.jpg", 7.25, "mm"), encoding="utf-8")
     scale, _ = read_scale(file, [*images, ("c.jpg", tmp_path / "c.jpg")])
     assert [scale.of(name) for name in ("a é.jpg", "b.jpg", "c.jpg")] == [first, second, 7.25]
+    file.write_text(lines, encoding="utf-16")  # as "Unicode text" of Excel
+    file.write_text(with_line(file, "c.jpg", 7.25, "mm"), encoding="utf-8")
+    assert read_scale(file, [*images, ("c.jpg", tmp_path / "c.jpg")])[0].of("a é.jpg") == first
 
 
 def test_one_line_may_be_for_all_images_that_have_none(tmp_path):
