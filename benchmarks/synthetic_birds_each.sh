@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 seeds=${1:-0,1,2} python=${PYTHON:-.venv/bin/python} name=benchmarks/synthetic_birds_each out=runs/each
 for k in $(seq "$(tr , '\n' <<< "$seeds" | wc -l)"); do
     PYTHONPATH=$PWD "$python" -m coarseparts benchmark synthetic-birds --labels-each one,all \
-        --methods em,fine-tuning,multi-task,point-sup,distillation,frozen-probe,upper-bound \
+        --methods em,fine-tuning,point-sup,distillation,frozen-probe,upper-bound \
         --seeds "$(cut -d, -f"-$k" <<< "$seeds")" --out "$out" 2>&1 | tee "$name.log"
     cp "$out/results.csv" "$name.csv"
     cp "$out/margins.csv" "${name}_margins.csv"

@@ -18,8 +18,8 @@ from coarseparts.report.tables import markdown, part_tables, result_tables, to_m
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
 HEADS = {
-    "30 part masks, one label each, from weights": "one label each",
-    "30 part masks, all labels, from weights": "all labels",
+    "30 part masks, one label each, from random": "one label each",
+    "30 part masks, all labels, from random": "all labels",
 }
 """Conditions as the README names them, whose text says the rest."""
 
