@@ -335,3 +335,12 @@ def test_a_name_of_a_part_that_is_misspelt_is_told_before_anything_is_written(tm
     with pytest.raises(BadInput, match=r"--parts haed: no category is called so; did you mean head\?"):
         propose(given, tmp_path / "d.yaml", ("haed", "rump"))
     assert propose(given, tmp_path / "d.yaml", ("Head", "rump")).keys["parts"] == ["Head", "rump"]
+
+
+def test_the_size_where_no_photograph_can_be_read(tmp_path: Path) -> None:
+    masks(tmp_path / "masks")
+    (tmp_path / "images").mkdir()
+    for i in range(1, 7):
+        (tmp_path / f"images/{i}.jpg").write_text("broken")
+    made = propose([tmp_path / "images", tmp_path / "masks"], tmp_path / "d.yaml")
+    assert "size: 256 pixels, for no photograph tells how large its object is" in made.assumed

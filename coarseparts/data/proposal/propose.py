@@ -252,8 +252,11 @@ def _size(records: Sequence[Record], assumed: list[str]) -> int:
                 sides.append(float(max(probe(image))))
             except BadInput:
                 continue  # told by check
-    median = float(np.median(sides)) if sides else 0.0
-    size = next((size for size in SIZES if size >= median), SIZES[-1]) if sides else SIZES[-1]
+    if not sides:
+        assumed.append(f"size: {SIZES[-1]} pixels, for no photograph tells how large its object is")
+        return SIZES[-1]
+    median = float(np.median(sides))
+    size = next((size for size in SIZES if size >= median), SIZES[-1])
     assumed.append(f"size: {size} pixels, for the longer side of the {of} is {median:.0f} (median)")
     return size
 
