@@ -274,10 +274,11 @@ def _objects_of(source: Source, read_coco: Callable[..., Annotations], labels: L
     """The objects of all COCO files of a source, joined, and the part masks of those that have parts as categories."""
     found: list[Annotation] = []
     problems: list[Problem] = []
-    several = {"several": True} if len(source.coco_files) > 1 and len(_categories(source.coco_files)) > 1 else {}
+    several = len(source.coco_files) > 1 and len(_categories(source.coco_files)) > 1
+    there = _names_there(source)
     for file in source.coco_files:
         try:
-            own, wrong = read_coco(file, coordinates=source.coordinates, photographs=_names_there(source), **several)
+            own, wrong = read_coco(file, coordinates=source.coordinates, photographs=there, several=several)
         except BadInput as bad:
             own, wrong = [], bad.problems
         found += own
