@@ -110,10 +110,17 @@ def cells() -> list[Cell]:
         teachers += [Cell("birds", "em", 1, 1, 9, changes=itself | up)]
     teachers += [Cell("birds", "upper-bound", 1, None, 9, changes={"rate_decay": 0.25})]
     teachers += [Cell("ants", "em", 1, 1, 0, r18, 64, changes=itself | {"rate_decay": 0.5})]
-    steps = {"em.refine": 20, "em.refine_rate": 0.1}
-    remarks = [Cell("birds", "em", 1, 1, changes=own) for own in (steps, steps | {"em.langevin": True})]
-    remarks += [Cell("birds", "em", 1, 1, changes={"posteriors": "inferred"})]
-    remarks += [Cell("birds", "em", 1, 1, bare=bare) for bare in (400, 4000)]
+    small = {"rate_decay": 0.5, "part_batch": 8, "batch": 8, "em_epoch_steps": 125, "epoch_steps": 16}
+    teachers += [Cell("birds", "upper-bound", 1, None, 9, changes=small)]
+    teachers += [Cell("birds", "fine-tuning", 1, 1, 9, changes=own) for own in ({"rate_decay": 0.5}, small)]
+    fewer = {"batch": 8, "labelled_batch": 4, "em_epoch_steps": 125}
+    teachers += [Cell("birds", "em", 1, 1, 9, changes={"rate_decay": 0.5} | itself | fewer)]
+    now = itself | {"rate_decay": 0.5}
+    steps = now | {"em.refine": 20, "em.refine_rate": 0.1}
+    remarks = [Cell("birds", "em", 1, 1, 9, changes=own) for own in (steps, steps | {"em.langevin": True})]
+    remarks += [Cell("birds", "em", 1, 1, 9, changes=now | {"posteriors": "inferred"})]
+    same = {400: 9, 4000: 3}  # epochs, of so many more images: about the same number of steps
+    remarks += [Cell("birds", "em", 1, 1, 9, bare=k, changes=now | {"em_epochs": n}) for k, n in same.items()]
     return [*ants[:2], longer[0], *ants[2:8], *longer[1:], *cars, *ants[8:], *teachers, *remarks]
 
 
@@ -182,6 +189,7 @@ def settings_of(cell: Cell, weights: Path, toy: bool) -> Any:
         given["encoder"] = "resnet10"
     plain = settings("default", {})
     given |= {"em.consistency": 0.0, "rate_decay": 0.0}
+    given |= {"batch": 16, "labelled_batch": 8, "part_batch": 16, "epoch_steps": 8, "em_epoch_steps": 64}
     given["em_epochs"] = plain.em_epochs * cell.times
     given["part_average"] = AVERAGES[0]
     if toy:

@@ -21,7 +21,7 @@ try() { # METHOD OPTIONS...
     sed "s/^/$number,$method,/" "$folder/sweep.csv" >> benchmarks/tuning.csv
 }
 # Rounds 1 to 4 were before there was an average of the posterior, and all five before the last one's own finds.
-before=(--set multi_task.mask=1.0 --set point_sup.mask=1.0)
+before+=(--set multi_task.mask=1.0 --set point_sup.mask=1.0)
 first=("${before[@]}" --set random_start_factor=3.0 --set em.dice=0.2 --set em.average=0)
 second=("${before[@]}" --set random_start_factor=3.0 --set em.average=0)
 third=("${before[@]}" --set random_start_factor=6.0 --set em.average=0)

@@ -90,12 +90,12 @@ class Settings(BaseModel):
     posterior_epochs: int = Field(default=30, gt=0, description="posterior, before EM")
     label_epochs: int = Field(default=10, gt=0, description="label models, before EM")
     em_epochs: int = Field(default=12, gt=0, description="EM, passes over the coarse images")
-    epoch_steps: int = Field(default=8, gt=0, description="least steps of an epoch before EM, for small sets")
-    em_epoch_steps: int = Field(default=64, gt=0, description="least steps of an epoch of EM, for small sets")
+    epoch_steps: int = Field(default=16, gt=0, description="least steps of an epoch before EM, for small sets")
+    em_epoch_steps: int = Field(default=128, gt=0, description="least steps of an epoch of EM, for small sets")
     label_steps: int = Field(default=20, gt=0, description="steps of a label model's epoch")
-    part_batch: int = Field(default=16, gt=0, description="part-labelled images a step, before EM")
-    batch: int = Field(default=16, gt=0, description="b: coarse images a step")
-    labelled_batch: int = Field(default=8, gt=0, description="bp: part-labelled images a step, in EM")
+    part_batch: int = Field(default=8, gt=0, description="part-labelled images a step, before EM")
+    batch: int = Field(default=8, gt=0, description="b: coarse images a step")
+    labelled_batch: int = Field(default=4, gt=0, description="bp: part-labelled images a step, in EM")
     label_dropout: float = Field(default=0.2, ge=0, lt=1, description="chance to hide a label, posterior before EM")
 
     patience: float = Field(
@@ -161,7 +161,9 @@ _PAPER = {  # sections 5 and 5.2, Appendix B: what all rows of Table 2 share
     "posterior_epochs": 90,
     "label_epochs": 100,  # 90 on generated and 10 on true parts; ours mixes the two
     "em_epochs": 40,
+    "epoch_steps": 8,
     "em_epoch_steps": 1,
+    "part_batch": 16,
     "batch": 32,
     "labelled_batch": 4,
     "label_dropout": 0.0,

@@ -19,7 +19,7 @@ PACE = Pace(supervised=1.0, em=4.0, measured=2.0)
 @pytest.fixture
 def task(tmp_path):
     """8 part masks and 24 coarse images, with the default's epochs and batches of 8."""
-    return Task.of(toy_store(tmp_path / "store"), resolve(settings(changes={"batch": 8}), "cpu"), part_limit=8)
+    return Task.of(toy_store(tmp_path / "store"), resolve(settings(), "cpu"), part_limit=8)
 
 
 @pytest.mark.parametrize("minutes", [4, 12, 20, 60, 300])
@@ -34,13 +34,13 @@ def test_what_is_planned_fits_into_the_minutes_and_fills_most_of_them(task, minu
 def test_more_minutes_are_more_epochs_of_every_stage_up_to_ten_times_the_settings(task):
     some, more, most = (planned(task, minutes, PACE) for minutes in (60, 120, 1e6))
     assert all(some[key] < more[key] < most[key] for key in EPOCHS)
-    assert most == {key: 10 * getattr(task.settings, key) for key in EPOCHS} | {"em_epoch_steps": 64}
+    assert most == {key: 10 * getattr(task.settings, key) for key in EPOCHS} | {"em_epoch_steps": 128}
 
 
 def test_a_short_training_has_fewer_steps_an_epoch_rather_than_one_epoch(task):
     short = planned(task, 6, PACE)
     assert short["em_epochs"] == plan.STAGES
-    assert 3 <= short["em_epoch_steps"] < 64, "each coarse image is seen: 24 in batches of 8"
+    assert 3 <= short["em_epoch_steps"] < 128, "each coarse image is seen: 24 in batches of 8"
 
 
 def test_less_than_an_epoch_of_every_stage_is_refused_with_the_least(task):
@@ -49,7 +49,7 @@ def test_less_than_an_epoch_of_every_stage_is_refused_with_the_least(task):
 
 
 def test_asking_both_models_after_each_epoch_takes_its_time(tmp_path):
-    store, chosen = toy_store(tmp_path / "store"), resolve(settings(changes={"batch": 8}), "cpu")
+    store, chosen = toy_store(tmp_path / "store"), resolve(settings(), "cpu")
     alike = Task.of(store, chosen, part_limit=8)
     one_each = Task.of(store, chosen, part_limit=8, labels_each=1)
     kinds = len(one_each.styles)
