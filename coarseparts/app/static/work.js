@@ -9,8 +9,8 @@ const IDLE = 30000; // milliseconds without a touch that count as a pause, not a
 export class Work {
   /** about: the server's answer for this image; session: the server's for the run. */
   constructor(session, about) {
-    const { id, name, width, height, status, revision, labels, reason } = about;
-    Object.assign(this, { session, id, name, width, height, status, revision, reason });
+    const { id, name, width, height, status, revision, labels, reason, pixels } = about;
+    Object.assign(this, { session, id, name, width, height, status, revision, reason, pixels });
     this.keypoints = this.#placeable(labels.keypoints);
     this.box = labels.box ?? null;
     this.mask = null; // Uint8Array of 0 and 255
@@ -149,13 +149,14 @@ export class Work {
 
   /** What this browser keeps until it is saved. */
   kept() {
-    const { name, width, height, revision, mask, parts, known, edited, seconds } = this;
+    const { name, width, height, revision, pixels, mask, parts, known, edited, seconds } = this;
     return {
       ...this.labels,
       name,
       width,
       height,
       revision,
+      pixels,
       mask,
       parts,
       known,
