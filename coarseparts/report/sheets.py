@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coarseparts.system.documents import encoding_of, separator_of
-from coarseparts.system.problems import BadInput, Problem, unreadable
+from coarseparts.system.problems import BadInput, Problem, capped, unreadable
 from coarseparts.system.text import listed
 
 _GROUPED = re.compile(r"[1-9]\d{0,2}([.,]\d{3})+")
@@ -71,6 +71,11 @@ def read_sheet(file: Path, columns: Sequence[str], named: str, remedy: str, most
     found = list(reader.fieldnames or ())
     if absent := [column for column in columns if column not in found]:
         raise BadInput(Problem(str(file), f"lacks the column{'s' * (len(absent) > 1)} {listed(absent)}", remedy))
+    if long := [number for row, number in rows if any(cell.strip() for cell in row.get(None) or ())]:
+        quotes = f"put a number or a name with a {'comma' if separator == ',' else repr(separator)} in it in quotes"
+        raise BadInput(
+            capped(Problem(str(file), f"line {number} has more cells than the heading", quotes) for number in long)
+        )
     cells = [(number, {name: row.get(name) or "" for name in found}) for row, number in rows]
     return Sheet(found, [line for line in cells if any(line[1].values())], separator)
 

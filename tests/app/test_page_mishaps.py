@@ -114,6 +114,8 @@ def test_work_on_a_photograph_that_another_one_replaced_is_kept_and_told(open_pa
     page.says("Not saved; your work stays in this browser. It is another photograph.")
     page.page.reload()
     page.settled().says("bird_00000.png is not the photograph that you worked on under this name. Look whether")
+    page.page.reload()
+    page.settled().says("bird_00000.png is not the photograph that you worked on")
     page.press("Control+s")  # whoever has looked may
     page.state("corrected")
     assert (saved(app)[150, 20:60] == 1).all()

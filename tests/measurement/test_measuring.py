@@ -183,6 +183,7 @@ def test_a_scale_file_is_read_and_all_that_is_wrong_with_it_is_told(tmp_path):
         ("a.jpg,1_0,mm", "line 2"),
         ("a.jpg", "line 2"),
         ("a.jpg,10,", "line 2"),
+        ("a.jpg,10,mm\nb.jpg,12,5,mm", "line 3 has more cells than the heading; put a number or a name with a comma"),
     ):
         file.write_text(f"image,pixels_per_unit,unit\n{lines}\n")
         with pytest.raises(BadInput) as told:

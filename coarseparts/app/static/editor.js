@@ -118,7 +118,7 @@ export class Editor extends EventTarget {
         await storage.forget(this.key, work.name, kept.window);
       }
       tell(`Your work on ${work.name} that was not saved is here again.`);
-      if (kept.pixels && kept.pixels !== about.pixels)
+      if (work.drawnOn !== about.pixels)
         this.#warn(`${work.name} is not the photograph that you worked on under this name. ${LOOK}`);
       const since = kept.revision !== about.revision;
       if (since) this.#warn(`Somebody saved ${work.name} since. Yours is kept; saving will ask which one stays.`);
@@ -264,6 +264,7 @@ export class Editor extends EventTarget {
         pixels,
       });
       work.dirty = work.version !== version; // drawn on while it was being saved
+      work.drawnOn = pixels; // whoever saves has looked
       return saved;
     };
     const failed = () => {
