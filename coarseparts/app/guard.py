@@ -103,7 +103,8 @@ class Guard:
         host = headers.get("host", "")
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         if name.lower() not in self.hosts:
-            raise Refused(421, "This server does not answer to that name; open the link that it printed.")
+            called = short(name.lower())
+            raise Refused(421, f"This server does not answer to the name {called}; ask it by one that --name gives it.")
         origin = headers.get("origin")
         if origin is not None and origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
             raise Refused(403, "Requests from the pages of other sites are not answered.")
@@ -137,6 +138,8 @@ class Guard:
         return found is not None and self._is_token(found.value)
 
     def _limited(self, headers: Headers, receive: Receive) -> Receive:
+        if (coding := headers.get("content-encoding", "identity").lower()) != "identity":
+            raise Refused(415, f"The request's body is encoded as {short(coding)}; send it as it is.")
         length = headers.get("content-length", "0")
         if not length.isdigit() or len(length) > 18 or int(length) > self.most_bytes:
             raise Refused(413, f"The request is larger than {self.most_bytes // 2**20} MiB.")

@@ -30,6 +30,7 @@ from coarseparts.inference.label_files import read_labels
 from coarseparts.inference.model import Model
 from coarseparts.system.documents import DocumentError, load_xml
 from coarseparts.system.problems import BadInput, errors
+from coarseparts.system.text import listed, short
 
 TOLERANCE = 0.5
 """Pixels by which a polygon may differ from the part's outline."""
@@ -161,7 +162,10 @@ def _meant(url: str, photographs: Mapping[str, Path]) -> tuple[str, Path]:
     """The photograph that an address means: of that relative path, or else of that name. Raises Refused."""
     name, _ = image_path(url)
     if name not in photographs:
-        pairs, _ = meant([name], photographs)
+        pairs, several = meant([name], photographs)
+        if name in several:
+            alike = listed(map(short, several[name]), 3)
+            raise Refused(422, f"The task's image may be any of {alike}: name its folder in the task, too.")
         name = pairs.get(name, "")
     if name not in photographs:
         raise Refused(404, "The task's image is in none of the folders that this server was given with --images.")

@@ -80,8 +80,7 @@ def page_app(workspace: Workspace, answers: Answers, title: str = "", retrain: s
     def described(number: int = Depends(number_of)) -> dict[str, Any]:
         pixels = ""
         with suppress(Refused):  # what is wrong with it is told as its reason
-            array = opened(workspace, answers, number)
-            pixels = fingerprint(array) if workspace.entry(number).pixels else ""
+            pixels = fingerprint(opened(workspace, answers, number))
         about = workspace.described(number, pixels)
         about["labels"]["keypoints"] = {k: v for k, v in about["labels"]["keypoints"].items() if k in keypoints}
         return about
@@ -218,12 +217,14 @@ def look(workspace: Workspace, answers: Answers, number: int, given: Labels) -> 
 def _save(workspace: Workspace, answers: Answers, number: int, given: Correction) -> dict[str, Any]:
     schema, entry = workspace.schema, workspace.entry(number)
     workspace.usable(entry)
-    pixels = ""
+    pixels = given.pixels
     try:
         pixels = fingerprint(opened(workspace, answers, number))
     except Refused:  # the photograph went while it was worked on; the work need not
         if entry.size is None:
             raise
+    if given.pixels not in ("", pixels):
+        raise Refused(412, "The photograph is not the one that was opened any more; open it again and look.")
     assert entry.size is not None
     if unknown := given.labels.keypoints.keys() - set(schema.keypoints):
         raise Refused(422, f"There is no keypoint {min(unknown)!r}.")

@@ -6,6 +6,7 @@ import base64
 import binascii
 import io
 import json
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
@@ -56,6 +57,7 @@ class Correction(_Strict):
     seconds: float = Field(default=0, ge=0, le=10**7, allow_inf_nan=False)
     author: Name = ""
     window: Window = ""
+    pixels: Annotated[str, Field(max_length=64)] = Field(default="", description="of the photograph, as it was told")
 
 
 class Status(_Strict):
@@ -110,7 +112,7 @@ class Shapes(BaseModel):
 
     model: Name = ""
     image: Plane
-    params: dict[str, Any] = {}
+    params: dict[str, Any] | None = None
 
 
 class Tasks(BaseModel):
@@ -159,7 +161,7 @@ async def read_photograph(request: Request) -> Photograph:
     """A picture with labels: all in JSON, or as a form sends it, a file ``image`` and a text ``labels``. Raises
     Refused."""
     kind = request.headers.get("content-type", "").lower()
-    if kind.startswith("image/"):
+    if kind.startswith(("image/", "application/octet-stream")):
         raise Refused(415, "A picture is sent in a form, as its file image, or in JSON, in base64 as image.")
     if not kind.startswith("multipart/form-data"):
         return await read(request, Photograph)
@@ -192,7 +194,7 @@ def _checked(value: Any, kind: type[Body]) -> Body:
 def parsed(raw: bytes, what: str = "its body") -> Any:
     """What a body of JSON, or ``what`` else of a request, says. Raises Refused."""
     try:
-        return json.loads(raw.decode("utf-8"))
+        return json.loads(raw.decode(json.detect_encoding(raw)))
     except (ValueError, RecursionError):
         raise Refused(400, f"The request is not understood: {what} is no JSON.") from None
 
@@ -215,7 +217,7 @@ def picture_of(text: str, formats: tuple[str, ...], most_pixels: int) -> Image.I
     more pixels."""
     code = text.partition(",")[2] if text.startswith("data:") else text
     try:
-        raw = base64.b64decode(code, validate=True)
+        raw = base64.b64decode(re.sub("[\r\n]", "", code), validate=True)  # programs write it in lines of 76
         picture = Image.open(io.BytesIO(raw), formats=formats)
         if picture.size[0] * picture.size[1] > most_pixels:
             raise Refused(413, f"A picture has {picture.size[0]}x{picture.size[1]} pixels, more than {most_pixels:,}.")

@@ -150,6 +150,7 @@ class Workspace:
             "reason": entry.reason,
             "labels": shown,
             "corrected": self.files.of(entry.name)[0].is_file(),
+            "pixels": pixels,
             "another": bool(pixels and entry.pixels) and pixels != entry.pixels,
             "held_by": self._holder(number),
         }

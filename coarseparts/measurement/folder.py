@@ -94,7 +94,8 @@ def measure(
     found = photographs(there, told)
     read = _labels(model, there, found, labels)
     points = names_of_points(model.schema) if "keypoints" in read.styles() else ()
-    formulas = [parse(text, members(model.schema.parts), points) for text in ratios]
+    plain = names_of(model.schema.parts, points=points)
+    formulas = [f for text in ratios if (f := parse(text, members(model.schema.parts), points)).text not in plain]
     lengths, notes = read_scale(None if scale is None else path_of("scale", scale), found)
     if not skip_bad:
         refuse_bad(there, found, read.objects, read.problems, "measured")

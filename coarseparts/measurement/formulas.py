@@ -31,12 +31,15 @@ Powers = tuple[int, int]
 @dataclass(frozen=True)
 class Formula:
     """``text`` as it was written; ``of(values)`` is nan where a value is missing, or a divisor 0. ``dimension``: the
-    power of a length that it is measured in, 0 of a ratio; ``degrees``: likewise that of an angle."""
+    power of a length that it is measured in, 0 of a ratio; ``degrees``: likewise that of an angle. ``signed``: whether
+    it may be below 0; ``turns``: whether it is a direction, or the angle between two, the same after 180 degrees."""
 
     text: str
     of: Compute
     dimension: int
     degrees: int = 0
+    signed: bool = False
+    turns: bool = False
 
 
 def parse(text: str, parts: tuple[str, ...], points: tuple[str, ...] = ()) -> Formula:
@@ -45,11 +48,12 @@ def parse(text: str, parts: tuple[str, ...], points: tuple[str, ...] = ()) -> Fo
     if len(text) > LONGEST:
         raise _refused(text, f"has {len(text):,} characters, expected at most {LONGEST}")
     reader = _Reader(text, parts, points)
+    signs = set(reader.tokens) & set("+-*/")
     of, powers = reader.sum()
     if reader.here:
         came = short(reader.here.removeprefix('"'))
         raise _refused(text, f"has {came} where an operator or the end was expected")
-    return Formula(text.strip(), of, *powers)
+    return Formula(text.strip(), of, *powers, signed="-" in signs, turns=powers == (0, 1) and signs <= {"+", "-"})
 
 
 def distance(first: str, second: str) -> str:

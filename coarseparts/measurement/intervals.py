@@ -2,7 +2,8 @@
 
 Each validation image gives a score, how far a value from the predicted parts lies from the same one of the true part
 masks; a new image's error is, in 90 % of cases, no larger than the scores' quantile. Lengths, areas and ratios are
-compared by their quotient, so that an interval is wider for larger objects, places relative to the object's size.
+compared by their quotient, so that an interval is wider for larger objects; what may be below 0 by its difference, in
+sizes of the object where it is a length; directions by the angle between them.
 Likewise for what is unusual about an image: it is flagged where hardly a validation image is as strange.
 """
 
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from coarseparts.measurement.formulas import Formula
-from coarseparts.measurement.shapes import COLOURS
+from coarseparts.measurement.shapes import COLOURS, PLACES
 from coarseparts.measurement.traits import WHOLE, with_formulas
 
 COVERED = 0.9
@@ -48,10 +49,10 @@ class Calibration:
 
     def scores(self, name: str, formulas: Sequence[Formula] = ()) -> list[float]:
         """How far off each image's value is, of those where it could be measured in both."""
-        found = []
+        found, way = [], _way(name, formulas)
         for predicted, true in self.pairs:
             both = with_formulas(predicted, formulas), with_formulas(true, formulas)
-            score = _score(name, both[0].get(name, math.nan), both[1].get(name, math.nan), _size(both[0]))
+            score = way.score(both[0].get(name, math.nan), both[1].get(name, math.nan), _size(both[0]))
             if not math.isnan(score):
                 found.append(score)
         return found
@@ -60,10 +61,12 @@ class Calibration:
         self, names: Sequence[str], formulas: Sequence[Formula] = ()
     ) -> Callable[[Mapping[str, float]], dict[str, tuple[float, float]]]:
         """A function from an image's values to (low, high) of each that has an interval."""
-        quantiles = {name: quantile(self.scores(name, formulas)) for name in names if not name.endswith(".pieces")}
+        written = {formula.text for formula in formulas}
+        ranged = [name for name in names if name in written or not name.endswith(".pieces")]
+        known = {name: (_way(name, formulas), quantile(self.scores(name, formulas))) for name in ranged}
 
         def of(values: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-            every = {name: _around(name, values[name], q, _size(values)) for name, q in quantiles.items()}
+            every = {name: way.around(values[name], q, _size(values)) for name, (way, q) in known.items()}
             return {name: each for name, each in every.items() if all(map(math.isfinite, each))}
 
         return of
@@ -100,28 +103,42 @@ def quantile(scores: Sequence[float], covered: float = COVERED) -> float:
     return sorted(scores)[rank - 1] if rank <= len(scores) else math.inf
 
 
-def _score(name: str, value: float, true: float, size: float) -> float:
-    """How far ``value`` is from ``true``; nan where one is missing."""
-    kind = name.rpartition(".")[2]
-    if kind == "orientation":
-        return abs((value - true + 90) % 180 - 90)
-    if kind in COLOURS:
-        return abs(value - true)
-    if kind.startswith("centroid_"):
-        return abs(value - true) / size if size > 0 else math.nan
-    return abs(math.log(value / true)) if value > 0 and true > 0 else math.nan
+@dataclass(frozen=True)
+class _Way:
+    """How values are compared: by their quotient, or by their difference, which is divided by the ``power`` of the
+    object's size; ``turns``: of directions, which come back after 180 degrees; ``bounds`` of what there is."""
+
+    power: int | None = None
+    turns: bool = False
+    bounds: tuple[float, float] = (-math.inf, math.inf)
+
+    def score(self, value: float, true: float, size: float) -> float:
+        """How far ``value`` is from ``true``; nan where one is missing."""
+        if self.turns:
+            return abs((value - true + 90) % 180 - 90)
+        if self.power is not None:
+            return abs(value - true) / size**self.power if size > 0 else math.nan
+        return abs(math.log(value / true)) if value > 0 and true > 0 else math.nan
+
+    def around(self, value: float, q: float, size: float) -> tuple[float, float]:
+        """(low, high) around a value whose score is at most ``q``; not finite where there is none."""
+        if self.turns:
+            return (value - q, value + q) if q < 90 else (math.nan, math.nan)
+        if self.power is not None:
+            far = q * size**self.power if size > 0 else math.nan
+            low, high = self.bounds
+            return (max(low, value - far), min(high, value + far)) if math.isfinite(far) else (math.nan, math.nan)
+        return (value * math.exp(-q), value * math.exp(q)) if value > 0 and q < 50 else (math.nan, math.nan)
 
 
-def _around(name: str, value: float, q: float, size: float) -> tuple[float, float]:
-    """(low, high) around a value whose score is at most ``q``; not finite where there is none."""
+def _way(name: str, formulas: Sequence[Formula]) -> _Way:
+    for formula in formulas:
+        if formula.text == name:
+            return _Way(formula.dimension if formula.signed else None, formula.turns)
     kind = name.rpartition(".")[2]
-    if kind == "orientation":
-        return (value - q, value + q) if q < 90 else (math.nan, math.nan)
     if kind in COLOURS:
-        return max(0.0, value - q), min(255.0, value + q) if math.isfinite(q) else math.inf
-    if kind.startswith("centroid_"):
-        return value - q * size, value + q * size
-    return (value * math.exp(-q), value * math.exp(q)) if value > 0 and q < 50 else (math.nan, math.nan)
+        return _Way(0, bounds=(0.0, 255.0))
+    return _Way(1 if kind in PLACES else None, kind == "orientation")
 
 
 def _size(values: Mapping[str, float]) -> float:

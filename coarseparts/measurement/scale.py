@@ -14,7 +14,7 @@ from coarseparts.data.images import opened
 from coarseparts.report.sheets import Sheet, number_of, read_sheet
 from coarseparts.system.limits import is_machines
 from coarseparts.system.problems import BadInput, Problem, capped
-from coarseparts.system.text import csv_cell, from_csv_cell, listed, readable, short
+from coarseparts.system.text import csv_cell, from_csv_cell, listed, readable, short, strangers
 
 NUMBER = "pixels_per_unit"
 COLUMNS = ("image", NUMBER, "unit")
@@ -61,11 +61,23 @@ def read_scale(given: str | Path | None, images: Iterable[tuple[str, Path]]) -> 
     missing = [Problem(str(given), f"has no line for {name}", _REMEDY) for name, _ in images if name not in found]
     if missing:
         raise BadInput(capped(missing))
-    units = list(dict.fromkeys(found[name][1] for name, _ in images))
+    units = list({_spelt(found[name][1]): found[name][1] for name, _ in reversed(images)}.values())[::-1]
     if len(units) > 1:
         message = f"has the units {listed(map(short, units))}, expected one"
         raise BadInput(Problem(str(given), message, "state all images in the same unit"))
-    return Scale(units[0] if units else "px", {name: found[name][0] for name, _ in images}), []
+    scale = Scale(units[0] if units else "px", {name: found[name][0] for name, _ in images})
+    plain = [_plain(name) for name, _ in images]
+    if lines.keys() >= set(plain):
+        return scale, []
+    # Some took the line for all others, though a line may have been meant for them.
+    message = f"has a line for {{}}, which is none of these images; it is not used, the one for {OTHERS} is"
+    strange = strangers([name for name in lines if name != OTHERS], plain)
+    return scale, [Problem(str(given), message.format(name), near, "note") for name, near in strange]
+
+
+def _spelt(unit: str) -> str:
+    """A unit however its micro is written: there are two such letters, and u stands for them."""
+    return unicodedata.normalize("NFKC", unit).replace("\N{GREEK SMALL LETTER MU}", "u")
 
 
 def with_line(file: Path, name: str, pixels_per_unit: float, unit: str) -> str:

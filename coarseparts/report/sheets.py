@@ -9,12 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from coarseparts.system.documents import encoding_of
-from coarseparts.system.problems import BadInput, Problem, unreadable
+from coarseparts.system.documents import encoding_of, separator_of
+from coarseparts.system.problems import BadInput, Problem, capped, unreadable
 from coarseparts.system.text import listed
-
-SEPARATORS = (",", ";", "\t")
-"""Of cells; the second one where people write decimal commas."""
 
 _GROUPED = re.compile(r"[1-9]\d{0,2}([.,]\d{3})+")
 """A whole number as some write it, 1.234 or 1,234 for 1234; others mean a little more than 1 by it."""
@@ -23,7 +20,7 @@ _GROUPED = re.compile(r"[1-9]\d{0,2}([.,]\d{3})+")
 @dataclass(frozen=True)
 class Sheet:
     """``columns``, the number and the cells of each line that is not empty, and the ``separator`` of cells, of
-    ``SEPARATORS``."""
+    ``documents.SEPARATORS``."""
 
     columns: list[str]
     lines: list[tuple[int, dict[str, str]]]
@@ -54,7 +51,7 @@ class Sheet:
 
 
 def read_sheet(file: Path, columns: Sequence[str], named: str, remedy: str, most_bytes: int = 100_000_000) -> Sheet:
-    """A table with a heading that has ``columns``: the separator is the one by which it has most of them.
+    """A table with a heading that has ``columns``.
 
     ``named``: what to do where there is no such file, ``remedy`` where it is no such table. Raises BadInput."""
     try:
@@ -65,22 +62,20 @@ def read_sheet(file: Path, columns: Sequence[str], named: str, remedy: str, most
         raise BadInput(unreadable(file, error, named)) from None
     except UnicodeDecodeError:
         raise BadInput(Problem(str(file), "is not text in UTF-8", "save it as CSV in UTF-8")) from None
-
-    def parted(separator: str) -> csv.DictReader[str]:
-        return csv.DictReader(lines, delimiter=separator, skipinitialspace=True)
-
-    def known(separator: str) -> int:
-        return len(set(columns) & set(parted(separator).fieldnames or ()))
-
     try:
-        separator = max(SEPARATORS, key=known)
-        reader = parted(separator)
+        separator = separator_of(next(filter(str.strip, lines), ""), columns)
+        reader = csv.DictReader(lines, delimiter=separator, skipinitialspace=True)
         rows = [(row, reader.line_num) for row in reader]
     except csv.Error as error:
         raise BadInput(Problem(str(file), f"is no CSV ({error})", remedy)) from None
     found = list(reader.fieldnames or ())
     if absent := [column for column in columns if column not in found]:
         raise BadInput(Problem(str(file), f"lacks the column{'s' * (len(absent) > 1)} {listed(absent)}", remedy))
+    if long := [number for row, number in rows if any(cell.strip() for cell in row.get(None) or ())]:
+        quotes = f"put a number or a name with a {'comma' if separator == ',' else repr(separator)} in it in quotes"
+        raise BadInput(
+            capped(Problem(str(file), f"line {number} has more cells than the heading", quotes) for number in long)
+        )
     cells = [(number, {name: row.get(name) or "" for name in found}) for row, number in rows]
     return Sheet(found, [line for line in cells if any(line[1].values())], separator)
 
@@ -93,7 +88,7 @@ def number_of(text: str, decimal: str) -> float:
             return math.nan
         text = f"{whole.replace('.', '')}{comma and '.'}{rest}"
     try:
-        value = float(text)
+        value = math.nan if "_" in text else float(text)  # Python's own way of writing numbers, nobody else's
     except ValueError:
         return math.nan
     return value if math.isfinite(value) else math.nan

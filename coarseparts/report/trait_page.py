@@ -31,7 +31,8 @@ class Distribution:
 
     def shown(self) -> dict[str, Any] | None:
         """As the template takes it; None where nothing is known."""
-        known = np.array([value for value in self.values if math.isfinite(value)])
+        # Rounded: what differs by less is noise of the computation, too narrow for bars.
+        known = np.array([float(f"{value:.6g}") for value in self.values if math.isfinite(value)])
         if not len(known):
             return None
         low, median, high = np.quantile(known, (0.05, 0.5, 0.95)).tolist()

@@ -15,7 +15,7 @@ from coarseparts.inference.model import Model, load
 from coarseparts.report.csv_files import write_csv
 from coarseparts.selection.orders import ORDERS
 from coarseparts.selection.seconds import PART_MASK
-from coarseparts.selection.views import SIMULATED, Views, views_of
+from coarseparts.selection.views import Views, views_of
 from coarseparts.system.problems import BadInput, Problem
 
 NOTHING = 0.002
@@ -82,7 +82,7 @@ def choose(
     if by == "disagreement" and not (model.has_posterior and _any_label(store, model, rows)):
         message = "disagreement is between part model and posterior, and there is no posterior or no coarse label"
         raise BadInput(Problem(f"--by {by}", message, "choose another way, or a run of method em"))
-    styles = [style for style in SIMULATED if style in model.styles and kinds and model.has_posterior]
+    styles = [style for style in model.styles if style in seconds and kinds and model.has_posterior]
     views = views_of(model, store, rows, styles, progress)
     shown = views[views.foreground >= NOTHING]
     if left_out := len(rows) - len(shown.rows):

@@ -18,9 +18,6 @@ from coarseparts.inference.predict import BATCH, embedded, log_parts
 SMALLEST = 4.0
 """Pixels by which a part's mean is drawn towards 0, so that a part of which hardly a pixel is seen does not count."""
 
-SIMULATED = ("mask", "keypoints", "box", "part_boxes")
-"""The label styles that can be told from parts."""
-
 
 @dataclass(frozen=True)
 class Views:
@@ -52,8 +49,8 @@ def views_of(
     gains: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Views:
-    """What a model sees in some rows of a store of its size, batch by batch. ``gains``: the styles, of ``SIMULATED``
-    and the model's, whose labels are tried; each takes another look."""
+    """What a model sees in some rows of a store of its size, batch by batch. ``gains``: styles of the
+    model whose labels can be told from parts (``LabelStyle.likeliest``) and are tried; each takes another look."""
     device = str(next(model.networks.part_model.parameters()).device)
     for module in model.networks.trained:
         module.eval()
@@ -99,7 +96,7 @@ def _entropy(log_y: Tensor) -> Tensor:
 def _with(model: Model, batch: Batch, style: str, log_y: Tensor) -> Batch:
     """The batch with a label of a style that it lacks, the likeliest one of such parts."""
     told = model.networks.styles[style].likeliest(log_y)
-    assert told is not None  # of ``SIMULATED``
+    assert told is not None
     label, has = batch.labels[style].float(), batch.present[style]
     told = torch.where(has.reshape(-1, *[1] * (told.dim() - 1)), label, told.to(label))
     return replace(batch, labels=batch.labels | {style: told}, present=batch.present | {style: torch.ones_like(has)})

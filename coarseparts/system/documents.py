@@ -1,11 +1,12 @@
-"""JSON, YAML and XML that strangers wrote: read as they mean it, or refused in a line; never a crash, never a bomb."""
+"""JSON, YAML, XML and tables that strangers wrote: read as they mean it, or refused in a line; no crash, no bomb."""
 
 from __future__ import annotations
 
+import csv
 import gc
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ MOST_XML = 500_000_000
 MOST_DIGITS = 40
 """A number of more digits is no number of pixels, images or epochs, whatever it counts."""
 
+SEPARATORS = (",", ";", "\t")
+"""Of a table's cells; the second one where people write decimal commas."""
+
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 _DIGITS = bytes(ord("0" if chr(byte) in "0123456789" else " ") for byte in range(256))
@@ -45,6 +49,18 @@ def encoding_of(path: Path) -> str:
     redirections in PowerShell do, else in UTF-8, with or without one. Raises OSError."""
     with path.open("rb") as file:
         return "utf-16" if file.read(2) in _UTF_16 else "utf-8-sig"
+
+
+def separator_of(heading: str, columns: Collection[str] = ()) -> str:
+    """What parts a table's cells, by its first line: of ``SEPARATORS`` outside quotes the one by which most of
+    ``columns`` are found, of several the first; a comma where there is none."""
+    bare = re.sub(r'"[^"]*"', "", heading)
+    there = [mark for mark in dict.fromkeys(bare) if mark in SEPARATORS] or [SEPARATORS[0]]
+
+    def known(separator: str) -> int:
+        return len({*columns} & {*next(csv.reader([heading], delimiter=separator, skipinitialspace=True), [])})
+
+    return max(there, key=known) if columns else there[0]
 
 
 def in_utf_8(begin: bytes) -> bytes:

@@ -43,6 +43,7 @@ class FakeApp:
         self.url = ""
         self.delays: list[float] = []  # seconds that the next answers take
         self.scales: list[dict] = []
+        self.pixels = "those"  # what tells the photographs from others
 
     def session(self) -> dict:
         hues = colours(len(self.parts)).tolist()
@@ -92,7 +93,7 @@ class FakeApp:
         labels = {"keypoints": {}, "box": None, "mask": i % DRAWN == 1}
         corrected, held_by = state["status"] == "corrected", self.holder.get(i)
         known = {"revision": state["revision"], "labels": labels, "corrected": corrected, "held_by": held_by}
-        return {**self.listed(i), "width": self.size, "height": self.size, **known}
+        return {**self.listed(i), "width": self.size, "height": self.size, "pixels": self.pixels, **known}
 
     def answer(self, i: int, labels: dict) -> dict:
         """The true parts; without labels the first part is missed, so that a label shows."""
@@ -108,6 +109,8 @@ class FakeApp:
 
     def save(self, i: int, body: dict) -> tuple[int, dict]:
         state = self.state[i]
+        if body.get("pixels", self.pixels) != self.pixels:
+            return 412, {"error": "It is another photograph."}
         if body["revision"] != state["revision"]:
             return 409, {"error": "Somebody saved this image.", "revision": state["revision"]}
         state.update(status=body["status"], revision=state["revision"] + 1)

@@ -105,6 +105,21 @@ def test_another_photograph_under_a_name_is_told_and_other_bytes_of_the_same_are
     assert ask("GET", "/api/images/1")[1]["another"] is False
 
 
+def test_work_on_a_photograph_is_not_saved_for_another_one_that_took_its_place(served, images: Path) -> None:
+    space, ask = served
+    body = {"parts": png(ONES), "status": "corrected", "revision": 0}
+    body["pixels"] = ask("GET", "/api/images/0")[1]["pixels"]
+    whole = (images / "bird_0.png").read_bytes()
+    Image.open(images / "bird_1.png").save(images / "bird_0.png")
+    status, answer = ask("PUT", "/api/images/0/parts", body)
+    assert (status, "not the one that was opened" in answer["error"]) == (412, True)
+    assert not space.out.exists()
+    (images / "bird_0.png").unlink()  # it is gone: that the parts are its own is still known
+    assert ask("PUT", "/api/images/0/parts", body)[0] == 200
+    (images / "bird_0.png").write_bytes(whole)
+    assert ask("GET", "/api/images/0")[1]["another"] is False
+
+
 def test_a_photograph_that_is_written_anew_is_seen_anew(served, images: Path) -> None:
     _, ask = served
     whole = (images / "bird_1.png").read_bytes()

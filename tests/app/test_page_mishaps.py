@@ -105,6 +105,34 @@ def test_trying_again_never_saves_another_image(open_page, app: FakeApp) -> None
     assert [state["status"] for state in app.state[:2]] == ["accepted", "new"]
 
 
+def test_work_on_a_photograph_that_another_one_replaced_is_kept_and_told(open_page, app: FakeApp) -> None:
+    page = open_page()
+    page.part("beak")
+    page.drag((20, 150), (60, 150), size=SIZE)
+    app.pixels = "others"
+    page.press("Control+s")
+    page.says("Not saved; your work stays in this browser. It is another photograph.")
+    page.page.reload()
+    page.settled().says("bird_00000.png is not the photograph that you worked on under this name. Look whether")
+    page.page.reload()
+    page.settled().says("bird_00000.png is not the photograph that you worked on")
+    page.press("Control+s")  # whoever has looked may
+    page.state("corrected")
+    assert (saved(app)[150, 20:60] == 1).all()
+
+
+def test_the_grid_shows_the_image_that_one_comes_from(open_page, app: FakeApp) -> None:
+    app.state *= 50
+    page = open_page(None, viewport={"width": 320, "height": 256})
+    page.press("End", "Enter")
+    page.settled()
+    page.press("l")
+    last = page.page.locator('.tile button[aria-label^="bird_00299.png"]')
+    last.wait_for()
+    page.page.wait_for_function("document.activeElement.ariaLabel?.startsWith('bird_00299')")
+    assert 0 < last.bounding_box()["y"] < 256
+
+
 def test_who_draws_while_it_is_saved_is_not_taken_for_somebody_else(open_page, app: FakeApp) -> None:
     page = open_page()
 

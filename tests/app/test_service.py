@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from html import escape
 from pathlib import Path
@@ -204,6 +206,17 @@ def test_nothing_but_the_given_folders_is_read(client, url: str) -> None:
     assert second["result"], "the others go on"
 
 
+def test_a_name_that_several_photographs_have_is_not_guessed(model, images: Path, tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(images / "bird_0.png", tmp_path / folder)
+    with serving(service_app(Answers(model), "birds", [tmp_path]), token=None, page=False) as port:
+        body = {"tasks": [task("/data/upload/1/0123abcd-bird_0.png"), task("one/bird_0.png")], "label_config": CONFIG}
+        twice, once = ask(port, "POST", "/predict", body)[1]["results"]
+    assert twice["result"] == [] and "may be any of 'one/bird_0.png', 'two/bird_0.png'" in twice["error"]
+    assert once["result"]
+
+
 def test_polygons_go_where_an_interface_has_no_brush() -> None:
     only = CONFIG.replace("BrushLabels", "Brush")
     (controls,) = Controls.of(only, birds.SCHEMA.parts)
@@ -353,6 +366,24 @@ def test_an_upright_picture_is_looked_at(client, model) -> None:
     picture.save(file, "PNG", exif=exif)
     _, answer = client("POST", "/v1/parts", {"image": base64.b64encode(file.getvalue()).decode()})
     assert (answer["width"], answer["height"]) == (48, 64)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_what_programs_do_to_json_and_base64_is_seen_through(client, images: Path, encoding: str) -> None:
+    raw = (images / "bird_0.png").read_bytes()
+    _, plain = client("POST", "/v1/parts", {"image": base64.b64encode(raw).decode()})
+    body = json.dumps({"image": base64.encodebytes(raw).decode()}).encode(encoding)
+    status, answer = client("POST", "/v1/parts", body)
+    assert (status, answer["parts"]) == (200, plain["parts"])
+
+
+def test_a_request_that_is_compressed_or_goes_elsewhere_is_told_the_remedy(client) -> None:
+    status, answer = client("POST", "/v1/parts", gzip.compress(b"{}"), Content_Encoding="gzip")
+    assert status == 415 and "encoded as 'gzip'; send it as it is" in answer["error"]
+    status, answer = client("GET", "/health", Host="labels.example:9090")
+    assert status == 421 and "the name 'labels.example'; ask it by one that --name gives it" in answer["error"]
+    status, answer = client("POST", "/v1/parts", b"\x89PNG", Content_Type="application/octet-stream")
+    assert status == 415 and "in a form" in answer["error"]
 
 
 def test_with_a_token_every_tools_way_to_say_it_is_known(model) -> None:

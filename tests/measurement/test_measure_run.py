@@ -55,6 +55,13 @@ def test_a_formula_that_is_no_list_is_not_taken_letter_by_letter(run):
         coarseparts.measure(run, run / "photos", ratios="head.area / body.area", device="cpu")
 
 
+def test_a_formula_that_is_a_column_already_is_that_column(run):
+    ratios = [" head.red", "head.orientation"]
+    table = coarseparts.measure(run, run / "photos", ratios=ratios, intervals=False, device="cpu")
+    assert table.names == coarseparts.measure(run, run / "photos", intervals=False, device="cpu").names
+    assert table.units["head.red"] == "0-255"
+
+
 def test_a_model_without_its_data_says_how_to_measure_without_intervals(run):
     with pytest.raises(BadInput, match=r"name a dataset file as data \(--data\); or do without .* \(--no-intervals\)"):
         coarseparts.measure(run, run / "photos", device="cpu")

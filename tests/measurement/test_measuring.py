@@ -45,6 +45,38 @@ def test_intervals_hold_the_true_values_of_nine_in_ten_images_that_were_held_out
         assert 0.85 <= np.mean(held) <= 0.95, name
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "head.red - tail.red",
+        "1000 * head.red",
+        "head.length - tail.length",
+        "head.area - tail.area",
+        "head.length / head.pieces",
+        "head.orientation - tail.orientation",
+        "2 * head.orientation",
+    ],
+)
+def test_intervals_of_any_formula_hold_the_true_value_and_the_one_that_was_measured(text):
+    rng = np.random.default_rng(0)
+    pairs = []
+    for _ in range(1200):
+        true = {f"{part}.{name}": rng.uniform(20, 60) for part in PARTS for name in ("length", "red")}
+        true |= {f"{part}.area": rng.uniform(200, 900) for part in PARTS} | {"object.area": 2000.0, "head.pieces": 2.0}
+        true |= {f"{part}.orientation": rng.uniform(0, 180) for part in PARTS}
+        pairs.append(({name: abs(value + rng.normal(0, 3)) for name, value in true.items()}, true))
+    formula = parse(text, (*PARTS, "object"))
+    around = Calibration(pairs[:600]).intervals([text], [formula])
+    held = []
+    for predicted, true in pairs[600:]:
+        said = formula.of(predicted)
+        low, high = around({**predicted, text: said})[text]
+        assert low <= said <= high
+        away = formula.of(true) + 180.0 * np.arange(-1, 2) * formula.turns
+        held.append(((low <= away) & (away <= high)).any())
+    assert 0.86 <= np.mean(held) <= 0.94
+
+
 def test_a_quantile_of_continuous_scores_covers_85_to_95_percent():
     rng = np.random.default_rng(1)
     covered = [np.mean(rng.exponential(size=500) <= quantile(list(rng.exponential(size=200)))) for _ in range(50)]
@@ -56,6 +88,21 @@ def test_too_few_validation_images_give_no_interval():
     rng = np.random.default_rng(0)
     few = Calibration([measured(rng) for _ in range(8)])
     assert few.intervals(["head.length", "head.red", "head.centroid_x", "head.orientation"])(measured(rng)[0]) == {}
+
+
+def test_an_image_without_the_object_has_no_interval_whatever_the_formula():
+    rng = np.random.default_rng(0)
+    texts = [
+        "head.length / (head.area - tail.area)",
+        "head.length - tail.length",
+        "1 / head.area",
+        "head.red - tail.red",
+    ]
+    formulas = [parse(text, (*PARTS, "object")) for text in texts]
+    nothing = values_of({name: np.zeros((60, 120), bool) for name in PARTS}, np.zeros((60, 120, 3), np.uint8))
+    nothing |= {formula.text: formula.of(nothing) for formula in formulas}
+    around = Calibration([measured(rng) for _ in range(40)]).intervals(list(nothing), formulas)
+    assert around(nothing) == {} and all(math.isnan(nothing[text]) for text in texts)
 
 
 def test_what_is_unlike_the_training_images_is_flagged_and_hardly_any_other_image():
@@ -133,8 +180,10 @@ def test_a_scale_file_is_read_and_all_that_is_wrong_with_it_is_told(tmp_path):
         ("a.jpg,0,mm\nb.jpg,-1,mm", "line 3"),
         ("a.jpg,nan,mm", "line 2"),
         ("a.jpg,1e999,mm", "line 2"),
+        ("a.jpg,1_0,mm", "line 2"),
         ("a.jpg", "line 2"),
         ("a.jpg,10,", "line 2"),
+        ("a.jpg,10,mm\nb.jpg,12,5,mm", "line 3 has more cells than the heading; put a number or a name with a comma"),
     ):
         file.write_text(f"image,pixels_per_unit,unit\n{lines}\n")
         with pytest.raises(BadInput) as told:
@@ -179,6 +228,29 @@ def test_one_line_may_be_for_all_images_that_have_none(tmp_path):
     file.write_text("image,pixels_per_unit,unit\n*,10,mm\nb.jpg,2.5,cm\n")
     with pytest.raises(BadInput, match="the units"):
         read_scale(file, images)
+
+
+@pytest.mark.parametrize("written", ["B.JPG", "sub\\b.jpg", "b.jpg", "photos/sub/b.jpg"])
+def test_a_line_for_no_image_is_told_where_the_scale_of_all_others_is_taken(tmp_path, written):
+    images = [(name, tmp_path / name) for name in ("a.jpg", "sub/b.jpg")]
+    file = tmp_path / "scale.csv"
+    file.write_text(f"image,pixels_per_unit,unit\n*,10,mm\na.jpg,3,mm\n{written},2.5,mm\n")
+    scale, (note,) = read_scale(file, images)
+    assert scale.of("sub/b.jpg") == 10 and note.severity == "note"
+    assert "none of these images; it is not used, the one for * is" in note.message and written[-5:] in note.message
+    file.write_text(f"image,pixels_per_unit,unit\na.jpg,3,mm\nsub/b.jpg,4,mm\n{written[:-4]}_2,2.5,mm\n")
+    assert read_scale(file, images)[1] == []  # all have their own
+
+
+def test_a_unit_is_the_same_however_its_micro_is_written(tmp_path):
+    images = [(name, tmp_path / name) for name in ("a.jpg", "b.jpg", "c.jpg")]
+    file = tmp_path / "scale.csv"
+    file.write_text(
+        "image,pixels_per_unit,unit\na.jpg,1,\N{MICRO SIGN}m\nb.jpg,2,\N{GREEK SMALL LETTER MU}m\nc.jpg,3,um\n",
+        encoding="utf-8",
+    )
+    scale, _ = read_scale(file, images)
+    assert (scale.unit, [scale.of(name) for name, _ in images]) == ("\N{MICRO SIGN}m", [1, 2, 3])
 
 
 def test_a_number_of_a_table_with_tabs_may_have_either_sign(tmp_path):

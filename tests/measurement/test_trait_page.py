@@ -56,3 +56,24 @@ def test_the_page_shows_distributions_flags_and_pictures_and_needs_nothing_else(
         ("object", UNLIKE, "1"),
         ("tail", "several pieces", "1"),
     ]
+
+
+def test_a_formula_is_compared_whatever_it_ends_with_and_however_it_is_signed(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    names = ("head.length / head.red", "head.length - tail.length")
+    several = []
+    for i in range(12):
+        ratio, difference = float(rng.normal(5, 0.1)), float(rng.normal(0, 1))
+        several.append(Measured(f"{i}.jpg", dict(zip(names, (ratio, difference), strict=True)), {}, {}))
+    several[4].values[names[0]], several[7].values[names[1]] = 9.0, -30.0
+    several[8].values[names[1]] = 1e-6  # near 0, which is where most are
+    table = Measurements(("head", "tail"), names, dict.fromkeys(names, ""), several)
+    found = {one.measured.image: [name for name, *_ in one.far] for one in outliers(table, 5)}
+    assert found == {"4.jpg": [names[0]], "7.jpg": [names[1]]}
+    assert "-30" in write_page(tmp_path / "traits.html", table, "t").read_text()
+
+
+def test_values_that_differ_by_the_noise_of_computing_have_a_distribution(tmp_path: Path) -> None:
+    several = [Measured(f"{i}.jpg", {"head.width": 0.3 if i % 2 else 0.1 + 0.2}, {}, {}) for i in range(60)]
+    table = Measurements(("head",), ("head.width",), {"head.width": "mm"}, several)
+    assert "<figcaption>width" in write_page(tmp_path / "traits.html", table, "t").read_text()

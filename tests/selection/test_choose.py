@@ -12,9 +12,11 @@ from PIL import Image
 from coarseparts import Model
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds
+from coarseparts.labels import STYLES
+from coarseparts.labels.style import LabelStyle
 from coarseparts.selection.choose import choose
-from coarseparts.selection.seconds import SECONDS
-from coarseparts.selection.views import SIMULATED, views_of
+from coarseparts.selection.seconds import PART_MASK, SECONDS
+from coarseparts.selection.views import views_of
 from coarseparts.system.problems import BadInput
 from coarseparts.training.networks import build, resolve
 from coarseparts.training.settings import settings
@@ -74,7 +76,7 @@ def test_disagreement_without_coarse_labels_is_refused(data):
 
 def test_a_view_has_no_disagreement_and_no_gain_where_there_is_nothing_to_gain():
     drawn = birds.render(4, size=32, seed=4)
-    styles = list(SIMULATED)
+    styles = [style for style in SECONDS if style != PART_MASK]
     there = {name: np.array([True, True, False, False]) for name in ("mask", "keypoints", "box")}
     store = Store.from_arrays(birds.SCHEMA, **drawn, splits="train", present=there)
     seen = views_of(model_of(styles), store, np.arange(4), styles)
@@ -94,3 +96,8 @@ def test_a_queue_is_written_as_it_is_told(data, tmp_path):
     assert [each["image"] for each in json.loads(json.dumps(queue.as_json()))["next"]] == [
         x.image for x in queue.chosen
     ]
+
+
+def test_what_takes_how_long_is_known_of_every_label_that_can_be_told_from_parts():
+    told = {name for name, style in STYLES.items() if style.likeliest is not LabelStyle.likeliest}
+    assert SECONDS.keys() - {PART_MASK} == told

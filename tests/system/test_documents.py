@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coarseparts.system.documents import DocumentError, dump_yaml, load_json, load_yaml, parse_yaml
+from coarseparts.system.documents import DocumentError, dump_yaml, load_json, load_yaml, parse_yaml, separator_of
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
@@ -107,3 +107,21 @@ def test_what_is_dumped_shows_all_its_letters_and_is_read_back(value):
 def test_letters_stay_letters():
     assert dump_yaml({"name": "Käfer 虫"}) == "name: Käfer 虫\n"
     assert "\u202e" not in dump_yaml({"name": "a\u202eb"})
+
+
+@pytest.mark.parametrize(
+    ("heading", "columns", "separator"),
+    [
+        ("image,label", (), ","),
+        ("scorer;Ada, L.;Ada, L.\n", (), ";"),
+        ('"x, y"\timage\tunit', (), "\t"),
+        ("Name, first;image;unit", ("image", "unit"), ";"),
+        ("Weight; net,image,unit", ("image", "unit"), ","),
+        ("image; unit", ("image", "unit"), ";"),
+        ("image", ("image",), ","),
+        ("", ("image",), ","),
+        ("a;b", ("image",), ";"),
+    ],
+)
+def test_the_separator_of_a_table_is_told_by_its_heading(heading, columns, separator):
+    assert separator_of(heading, columns) == separator

@@ -118,6 +118,8 @@ export class Editor extends EventTarget {
         await storage.forget(this.key, work.name, kept.window);
       }
       tell(`Your work on ${work.name} that was not saved is here again.`);
+      if (work.drawnOn !== about.pixels)
+        this.#warn(`${work.name} is not the photograph that you worked on under this name. ${LOOK}`);
       const since = kept.revision !== about.revision;
       if (since) this.#warn(`Somebody saved ${work.name} since. Yours is kept; saving will ask which one stays.`);
       return;
@@ -247,7 +249,7 @@ export class Editor extends EventTarget {
       return this.#refuse("The model is still looking for the parts; save when they are shown.");
     work.touch();
     const send = async () => {
-      const { revision, seconds, version } = work;
+      const { revision, seconds, version, pixels } = work;
       const status = work.edited ? "corrected" : "accepted";
       const author = storage.setting("author", this.session.author ?? "");
       const [parts, labels] = await Promise.all([work.partsToSend(), work.labelsToSend()]);
@@ -259,8 +261,10 @@ export class Editor extends EventTarget {
         seconds,
         author,
         window: this.window,
+        pixels,
       });
       work.dirty = work.version !== version; // drawn on while it was being saved
+      work.drawnOn = pixels; // whoever saves has looked
       return saved;
     };
     const failed = () => {

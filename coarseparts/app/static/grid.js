@@ -94,7 +94,7 @@ export class Grid {
   #draw() {
     const { columns, scroller, listing } = this;
     if (!scroller.clientWidth) return; // not shown
-    this.box.style.height = `${Math.ceil(listing.total / columns) * TILE[1]}px`;
+    this.#stretch();
     const width = String(Math.floor(scroller.clientWidth / columns));
     const focused = this.box.contains(document.activeElement);
     const first = Math.max(0, Math.floor(scroller.scrollTop / TILE[1]) - BEYOND) * columns;
@@ -110,6 +110,11 @@ export class Grid {
     for (let index = first; index < last; index++) if (!this.tiles.has(index)) this.#add(index, columns);
     if (focused && !this.box.contains(document.activeElement))
       this.tiles.get(this.active)?.querySelector("button").focus();
+  }
+
+  // As high as all tiles, drawn or not: what is lower cannot be scrolled to.
+  #stretch() {
+    this.box.style.height = `${Math.ceil(this.listing.total / this.columns) * TILE[1]}px`;
   }
 
   // All that a tile shows: where this is the same, so is the tile.
@@ -194,6 +199,7 @@ export class Grid {
   async focus(index) {
     this.active = Math.max(0, Math.min(this.listing.total - 1, index));
     await this.listing.load(this.active).catch(() => {});
+    this.#stretch(); // it may not have been drawn since the list was fetched
     const top = Math.floor(this.active / this.columns) * TILE[1];
     const { scrollTop, clientHeight } = this.scroller;
     if (top < scrollTop) this.scroller.scrollTop = top;

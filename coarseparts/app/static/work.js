@@ -9,10 +9,11 @@ const IDLE = 30000; // milliseconds without a touch that count as a pause, not a
 export class Work {
   /** about: the server's answer for this image; session: the server's for the run. */
   constructor(session, about) {
-    const { id, name, width, height, status, revision, labels, reason } = about;
-    Object.assign(this, { session, id, name, width, height, status, revision, reason });
+    const { id, name, width, height, status, revision, labels, reason, pixels } = about;
+    Object.assign(this, { session, id, name, width, height, status, revision, reason, pixels });
     this.keypoints = this.#placeable(labels.keypoints);
     this.box = labels.box ?? null;
+    this.drawnOn = pixels; // which photograph the work is of, where another one took its place
     this.mask = null; // Uint8Array of 0 and 255
     this.parts = new Uint8Array(width * height); // indices, or a bit for each part where parts overlap
     this.known = false; // whether the parts are anybody's yet: the model's, the saved ones, or drawn ones
@@ -149,13 +150,14 @@ export class Work {
 
   /** What this browser keeps until it is saved. */
   kept() {
-    const { name, width, height, revision, mask, parts, known, edited, seconds } = this;
+    const { name, width, height, revision, drawnOn, mask, parts, known, edited, seconds } = this;
     return {
       ...this.labels,
       name,
       width,
       height,
       revision,
+      drawnOn,
       mask,
       parts,
       known,
@@ -168,8 +170,8 @@ export class Work {
   /** Takes what this browser kept. Returns false, and takes nothing, where it was another image's. */
   restore(kept) {
     if (kept.name !== this.name || kept.width !== this.width || kept.height !== this.height) return false;
-    const { mask, parts, known, corrected, seconds, revision } = kept;
-    Object.assign(this, { mask, parts, known, corrected, seconds, revision });
+    const { mask, parts, known, corrected, seconds, revision, drawnOn = this.pixels } = kept;
+    Object.assign(this, { mask, parts, known, corrected, seconds, revision, drawnOn });
     this.labels = { ...kept, keypoints: this.#placeable(kept.keypoints) };
     this.#changed();
     return true;

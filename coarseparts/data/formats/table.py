@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from coarseparts.system.documents import encoding_of
+from coarseparts.system.documents import encoding_of, separator_of
 from coarseparts.system.problems import BadInput, Problem, unreadable
 
 MOST_BYTES = 500_000_000
@@ -23,7 +23,7 @@ def rows_of(file: Path, remedy: str, decimal_comma: bool = False) -> Iterator[tu
         with open(file, encoding=encoding_of(file), newline="") as lines:
             first = lines.readline()
             lines.seek(0)
-            separator = next((mark for mark in first if mark in ",;\t"), ",")
+            separator = separator_of(first)
             points = decimal_comma and separator == ";"
             csv.field_size_limit(max(csv.field_size_limit(), MOST_BYTES))  # a cell may hold all regions of an image
             for number, row in enumerate(csv.reader(lines, delimiter=separator), 1):
