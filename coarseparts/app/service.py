@@ -91,6 +91,8 @@ def service_app(answers: Answers, name: str, folders: Sequence[Path] = ()) -> Fa
         """This page."""
         return HTMLResponse(page(app.openapi()))
 
+    @app.head("/health", include_in_schema=False)  # as load balancers ask
+    @app.head("/", include_in_schema=False)
     @app.get("/health")
     @app.get("/")
     def health() -> dict[str, Any]:

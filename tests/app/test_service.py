@@ -79,6 +79,7 @@ def of_results(results: list[dict[str, Any]]) -> np.ndarray:
 
 def test_the_tools_find_the_model(client) -> None:
     assert client("GET", "/health")[1]["status"] == "UP"
+    assert client("HEAD", "/health")[0] == 200
     assert client("POST", "/setup", {"project": "1", "schema": CONFIG}) == (200, {"model_version": "birds"})
     _, models = client("GET", "/v1/models")
     assert models["success"] and list(models["data"]) == ["birds"]
