@@ -110,6 +110,11 @@ class Source(BaseModel):
     labels: Some | None = Field(
         default=None, description="export of an annotation tool: a file, folder or zip, its format told from content"
     )
+    objects: tuple[str, ...] | None = Field(
+        default=None,
+        description="categories of coco or labels that are objects, others that are no parts being left out; default: "
+        "all others",
+    )
     of_styles: dict[str, Some] = Field(default_factory=dict, alias=_COLLECTED, description="by key of OF_STYLES")
     join: Literal["place", "id", "none"] = Field(
         default="place",
@@ -188,6 +193,8 @@ class Source(BaseModel):
             wrong.append("colours belongs to part_masks; name their folder")
         if {"part_masks", "part_coco"} <= set(given):
             wrong.append("part_masks and part_coco exclude each other; make them two sources")
+        if self.objects is not None and not {"labels", "coco"} & set(given):
+            wrong.append("objects belongs to coco or labels; remove it")
         if {"labels", "coco"} <= set(given):
             wrong.append("labels and coco exclude each other: labels reads COCO, too; make them two sources")
         if wrong:
