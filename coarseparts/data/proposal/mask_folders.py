@@ -13,7 +13,7 @@ from coarseparts.data.formats.index_names import index_names
 from coarseparts.data.formats.labelmap import names_of
 from coarseparts.data.formats.mask_names import foreign, index_masks, labelme_s, of_boxes, pictures, without_part
 from coarseparts.data.formats.part_masks import JPEGS
-from coarseparts.data.namesakes import behind, ending_of
+from coarseparts.data.namesakes import behind, ending_of, without_upload
 from coarseparts.data.proposal.mask_colours import (
     Colours,
     Palette,
@@ -333,6 +333,7 @@ def _photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]]
     alike the nearest ones count."""
     left = [file.stem for file in some(files, LOOKED_AT)]
     name, few = files[0].parent.name, len(left) // 10
+    left, stems = _alike(left, stems)
     stems = {folder: _without_ending(own, left) for folder, own in stems.items()}
     near = {folder: len(Path(os.path.commonpath([folder, files[0].parent])).parts) for folder in stems}
 
@@ -360,6 +361,27 @@ def _photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]]
         left = [each for each in left if each not in ends[best]]
         own.remove(best)
     return [(folder, suffix) for folder, suffix in found if suffix == found[0][1]]
+
+
+def _alike(names: list[str], stems: Mapping[Path, Collection[str]]) -> tuple[list[str], dict[Path, Collection[str]]]:
+    """The masks' names and the photographs' stems as they are; where none of them fit, without capitals, or also
+    without what tools put before the names of uploads, of the one or the other."""
+
+    def as_it_is(name: str) -> str:
+        return name
+
+    def plain(name: str) -> str:
+        return name.casefold()
+
+    def uploaded(name: str) -> str:
+        return without_upload(name.casefold())
+
+    for of_mask, of_photograph in ((as_it_is, as_it_is), (plain, plain), (uploaded, plain), (plain, uploaded)):
+        found = {folder: {of_photograph(name) for name in own} for folder, own in stems.items()}
+        masks = [of_mask(name) for name in names]
+        if any(behind(name, own) is not None for own in found.values() for name in masks):
+            return masks, {**found}
+    return names, {**stems}
 
 
 def _without_ending(stems: Collection[str], names: Sequence[str]) -> Collection[str]:
