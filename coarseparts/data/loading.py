@@ -195,11 +195,12 @@ def _apart_from_parts(found: Annotation, labels: Mapping[str, np.ndarray], parts
         return []
     extent, scale = _extent(shown), np.array(parts.shape[::-1]) / 100
     sides, messages, in_percent = extent[2:] - extent[:2], [], ""
-    apart = (mask := labels.get("mask")) is not None and (mask >= HALF).any() and not (shown & (mask >= HALF)).any()
+    drawn = labels["mask"] >= HALF if "mask" in labels else np.zeros(0, bool)
+    places = [box for box in (labels.get("box"), _extent(drawn) if drawn.any() else None) if box is not None]
+    apart = any((np.minimum(box[2:], extent[2:]) <= np.maximum(box[:2], extent[:2])).any() for box in places)
     if (box := labels.get("box")) is not None:
         common = np.minimum(box[2:], extent[2:]) - np.maximum(box[:2], extent[:2])
         share = float(np.prod(np.maximum(common, 0) / sides))
-        apart = apart or share == 0
         if share < AGREEMENT:
             messages.append(f"the box holds {100 * share:.0f} % of the box around the part masks")
             fits = box.max() <= 100 and box_iou(box * np.tile(scale, 2), extent) >= TIGHT
