@@ -12,7 +12,7 @@ from typing import Any
 
 from coarseparts.data.accounts import counted
 from coarseparts.data.arrays import ARRAYS
-from coarseparts.data.dataset_file import DatasetFile, Source
+from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.exports import of_document
 from coarseparts.data.formats.annotation import Annotation, PartSegment
 from coarseparts.data.formats.coco import read_of_parts, read_part_coco
@@ -23,10 +23,11 @@ from coarseparts.data.formats.labelmap import Colours, labelmap_of, read_labelma
 from coarseparts.data.formats.mask_folder import find_maps, of_map
 from coarseparts.data.formats.mask_layouts import find_in_layout
 from coarseparts.data.formats.mask_values import doubts, inverted
-from coarseparts.data.formats.part_masks import PartFiles
+from coarseparts.data.formats.part_files import PartFiles
 from coarseparts.data.images import image_names, list_images, stem
 from coarseparts.data.namesakes import meant, meant_by_masks, taken_for
 from coarseparts.data.objects import Counts, joined_as
+from coarseparts.data.source_keys import Source
 from coarseparts.data.source_paths import kind
 from coarseparts.data.twice import drawn_over
 from coarseparts.labels import STYLES

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from coarseparts.data.dataset_file import Crop
 from coarseparts.data.formats.annotation import Annotation, PartSegment
 from coarseparts.data.formats.drawing import draw_parts
 from coarseparts.data.formats.part_masks import read_part_files
@@ -16,6 +15,7 @@ from coarseparts.data.formats.units import TIGHT, box_iou
 from coarseparts.data.images import orientation, read_photograph
 from coarseparts.data.sample import Sample
 from coarseparts.data.scaling import fitted, fitted_parts
+from coarseparts.data.source_keys import Crop
 from coarseparts.labels import STYLES
 from coarseparts.labels.given import Canvas
 from coarseparts.labels.mask import HALF

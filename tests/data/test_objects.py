@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coarseparts.data.dataset_file import Crop, load_dataset_file
+from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.records import read_dataset
+from coarseparts.data.source_keys import Crop
 from coarseparts.inference.label_files import read_labels
 from coarseparts.labels.schema import Schema
 

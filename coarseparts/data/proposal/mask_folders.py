@@ -12,7 +12,7 @@ from typing import Literal
 from coarseparts.data.formats.index_names import index_names
 from coarseparts.data.formats.labelmap import names_of
 from coarseparts.data.formats.mask_names import foreign, index_masks, labelme_s, of_boxes, pictures, without_part
-from coarseparts.data.formats.part_masks import JPEGS
+from coarseparts.data.formats.part_files import JPEGS
 from coarseparts.data.namesakes import behind, ending_of, without_upload
 from coarseparts.data.proposal.mask_colours import (
     Colours,
