@@ -95,6 +95,14 @@ def test_nor_is_it_where_the_file_states_a_smaller_image(tmp_path: Path) -> None
     assert found["parts"] == ["head", "rump"] and "was made on 30x20 pixels" in report.errors[0].message
 
 
+def test_photographs_of_few_grey_levels_are_known_by_the_labels_that_name_them(tmp_path: Path) -> None:
+    write(tmp_path / "scans", on_windows, ("ant", "head", "rump"))
+    for file in (tmp_path / "scans" / "photos").iterdir():  # as scanners save drawings
+        Image.open(file).convert("1").save(file)
+    found, report = proposed(tmp_path / "scans")
+    assert found["sources"][0]["images"] == "photos" and report.splits["train"]["parts"] == 3
+
+
 @pytest.mark.parametrize("parts", [(), ("head", "rump")])
 def test_what_is_drawn_beside_the_objects_is_neither_part_nor_object(tmp_path: Path, parts: tuple[str, ...]) -> None:
     write(tmp_path / "ants", lambda content: None, ("ant", "head", "rump", "leaf"))

@@ -56,10 +56,11 @@ class Masks:
 
 
 def find_masks(
-    folders: Mapping[Path, Sequence[Path]], arrays: Mapping[Path, Sequence[Path]]
+    folders: Mapping[Path, Sequence[Path]], arrays: Mapping[Path, Sequence[Path]], named: Collection[str] = ()
 ) -> tuple[list[Masks], list[Path], list[str]]:
     """The folders of masks among those of images and of NumPy's ``arrays``, as far as photographs of their stems are
-    there; the folders of photographs; and what was passed over, in words."""
+    there; the folders of photographs; and what was passed over, in words. ``named``: files that exports call
+    photographs, which may look like masks."""
     beside = {
         folder: [
             *_beside_others(folder, files),
@@ -82,6 +83,7 @@ def find_masks(
             said.append(f"{folder} holds {len(own)} arrays that are no masks, or lie among images, and are passed over")
         elif own:
             folders[folder], kinds[folder] = own, kind_of(folder, own)
+    kinds |= dict.fromkeys(_named_alone(folders, kinds, named), "photographs")
     painted = Counter(
         folder.parent for folder, kind in kinds.items() if kind == "colours" and is_painted(folders[folder])
     )
@@ -143,6 +145,14 @@ def find_masks(
             continue
         _add(_masks_of(folder, kind, folders[folder], stems), found, said)
     return found, photographs, _summed(said)
+
+
+def _named_alone(
+    folders: Mapping[Path, Sequence[Path]], kinds: Mapping[Path, Kind], named: Collection[str]
+) -> list[Path]:
+    """The folder that looks like one of masks, if it is the only one of which exports name most files."""
+    own = [folder for folder, files in folders.items() if sum(file.name in named for file in files) * 2 > len(files)]
+    return own if len(own) == 1 and kinds[own[0]] != "photographs" else []
 
 
 def _without_pictures(folders: Mapping[Path, Sequence[Path]], said: list[str]) -> dict[Path, Sequence[Path]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,7 +126,9 @@ class _There:
 def _there(paths: Sequence[Path], parts: tuple[str, ...]) -> _There:
     """Raises BadInput where no photographs belong to what is there."""
     found = survey(paths)
-    masks, photographs, said = find_masks(found.folders, found.arrays)
+    entries = [one for export in found.exports for one in export.document.images if isinstance(one, dict)]
+    files = {re.split(r"[\\/]", name)[-1] for one in entries if isinstance(name := one.get("file_name"), str)}
+    masks, photographs, said = find_masks(found.folders, found.arrays, files)
     drawn = drawn_categories(found.exports)
     stems = {folder: {file.stem for file in found.folders[folder]} for folder in photographs}
     masks = one_of_each(with_names(masks, parts, drawn.parts, said), stems, said)
