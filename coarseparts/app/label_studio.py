@@ -19,13 +19,13 @@ import numpy as np
 from coarseparts.app.errors import Refused
 from coarseparts.app.requests import picture_of
 from coarseparts.data import loading
-from coarseparts.data.dataset_file import Crop
 from coarseparts.data.formats import label_studio_rle
 from coarseparts.data.formats.label_studio_images import addresses, image_path
 from coarseparts.data.formats.outlines import outer_rings, simplified
 from coarseparts.data.images import allowed, read_photograph, stem
 from coarseparts.data.namesakes import meant
 from coarseparts.data.sample import Sample
+from coarseparts.data.source_keys import Crop
 from coarseparts.inference.label_files import read_labels
 from coarseparts.inference.model import Model
 from coarseparts.system.documents import DocumentError, load_xml

@@ -6,9 +6,10 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 
-from coarseparts.data.dataset_file import DatasetFile, Source
+from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.images import image_names, stem
 from coarseparts.data.namesakes import meant, meant_by_masks
+from coarseparts.data.source_keys import Source
 
 Elsewhere = Mapping[str, Collection[str]]
 """By the path of labels: the photographs, relative to their folders, of other sources that name it, too."""

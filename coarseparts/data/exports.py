@@ -42,9 +42,17 @@ class Export:
     counts: Counts = field(default_factory=Counts)
 
 
-def of_document(path: Path, document: Document, parts: tuple[str, ...], names: Collection[str], join: Join) -> Export:
+def of_document(
+    path: Path,
+    document: Document,
+    parts: tuple[str, ...],
+    names: Collection[str],
+    join: Join,
+    objects: tuple[str, ...] | None = None,
+) -> Export:
     """What the export ``path`` says of photographs ``names``, relative to their folder. Outlines and masks of a
-    category with a part's name are part masks, and everything else is coarse labels, joined by ``join``."""
+    category with a part's name are part masks, and everything else is coarse labels, joined by ``join``; or what is of
+    the categories ``objects`` alone."""
     found = Export(problems=list(document.problems))
     images, notes = renamed(document.images, names, str(path))
     document, told = _spelt_alike(path, document, parts)
@@ -55,7 +63,8 @@ def of_document(path: Path, document: Document, parts: tuple[str, ...], names: C
     try:
         coco = of_lists(path, {"images": images, "annotations": others, "categories": document.categories})
         pixels: Coordinates = "pixels" if document.format in IN_PIXELS else None
-        found.objects, problems = objects_of(coco, coordinates=pixels)
+        wanted = None if objects is None else (*objects, *parts)  # keypoints may be called as parts are
+        found.objects, problems = objects_of(coco, coordinates=pixels, objects=wanted)
         found.problems += problems
         drawn = of_lists(path, {"images": images, "annotations": own, "categories": categories})
         if (boxes := boxes_of_parts(drawn, parts)) and (usable := taken_apart(drawn, boxes, parts)):
@@ -77,7 +86,7 @@ def of_document(path: Path, document: Document, parts: tuple[str, ...], names: C
         if isinstance(group := entry.get("group"), str)
     }
     found.objects, found.whole = _given_away(found.objects, whole, groups)
-    told = _told(path, document, parts, others)
+    told = _told(path, document, parts, coco.annotations)
     found.problems += told if drawn.annotations else [note for note in told if note.remedy]
     return found
 

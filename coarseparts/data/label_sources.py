@@ -12,11 +12,10 @@ from typing import Any
 
 from coarseparts.data.accounts import counted
 from coarseparts.data.arrays import ARRAYS
-from coarseparts.data.dataset_file import DatasetFile, Source
+from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.exports import of_document
 from coarseparts.data.formats.annotation import Annotation, PartSegment
 from coarseparts.data.formats.coco import read_of_parts, read_part_coco
-from coarseparts.data.formats.coco_file import identity, read_lists
 from coarseparts.data.formats.colours import are_numbers, declared
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.index_names import numbers_named
@@ -24,11 +23,13 @@ from coarseparts.data.formats.labelmap import Colours, labelmap_of, read_labelma
 from coarseparts.data.formats.mask_folder import find_maps, of_map
 from coarseparts.data.formats.mask_layouts import find_in_layout
 from coarseparts.data.formats.mask_values import doubts, inverted
-from coarseparts.data.formats.part_masks import PartFiles
+from coarseparts.data.formats.part_files import PartFiles
 from coarseparts.data.images import image_names, list_images, stem
 from coarseparts.data.namesakes import meant, meant_by_masks, taken_for
 from coarseparts.data.objects import Counts, joined_as
+from coarseparts.data.source_keys import Source
 from coarseparts.data.source_paths import kind
+from coarseparts.data.twice import drawn_over
 from coarseparts.labels import STYLES
 from coarseparts.labels.part_boxes import PartBoxes
 from coarseparts.system import limits
@@ -272,17 +273,24 @@ def _names_there(source: Source) -> frozenset[str]:
 
 def _objects_of(source: Source, read_coco: Callable[..., Annotations], labels: Labels) -> Annotations:
     """The objects of all COCO files of a source, joined, and the part masks of those that have parts as categories."""
-    found: list[Annotation] = []
-    problems: list[Problem] = []
-    several = len(source.coco_files) > 1 and len(_categories(source.coco_files)) > 1
     there = _names_there(source)
-    for file in source.coco_files:
-        try:
-            own, wrong = read_coco(file, coordinates=source.coordinates, photographs=there, several=several)
-        except BadInput as bad:
-            own, wrong = [], bad.problems
-        found += own
-        problems += wrong
+
+    def read(several: bool) -> Annotations:
+        found: list[Annotation] = []
+        problems: list[Problem] = []
+        for file in source.coco_files:
+            how = {"several": several, "objects": source.objects}
+            try:
+                own, wrong = read_coco(file, coordinates=source.coordinates, photographs=there, **how)
+            except BadInput as bad:
+                own, wrong = [], bad.problems
+            found += own
+            problems += wrong
+        return found, problems
+
+    found, problems = read(several=len(source.coco_files) > 1)
+    if len(source.coco_files) > 1 and _of_one_part(found):  # which is what the objects are called, in all files
+        found, problems = read(several=False)
     objects = [one for one in found if not one.of_image]
     if len(source.coco_files) > 1:
         count = Counter(one.image for one in objects)
@@ -297,41 +305,37 @@ def _objects_of(source: Source, read_coco: Callable[..., Annotations], labels: L
     return objects + whole, [*problems, *notes, *more]
 
 
-def _categories(files: Iterable[Path]) -> set[str]:
-    """The names of the categories that COCO files use; without files that cannot be read, which is told elsewhere."""
-    found = set()
-    for file in files:
-        try:
-            lists = read_lists(file)
-        except BadInput:
-            continue
-        entries = {key: [one for one in lists[key] if isinstance(one, dict)] for key in ("annotations", "categories")}
-        used = {str(identity(one.get("category_id"))) for one in entries["annotations"]}
-        found |= {str(one.get("name")) for one in entries["categories"] if str(identity(one.get("id"))) in used}
-    return found
+def _of_one_part(found: Iterable[Annotation]) -> bool:
+    """Whether annotations are outlines and boxes of one part, and of nothing else."""
+    indices: set[int] = set()
+    for one in found:
+        if not one.of_image:
+            return False
+        indices |= {segment.index for segment in one.part_segments}
+        indices |= {each.index for given in one.labels.values() for each in given.value}
+    return len(indices) == 1
 
 
 def parts_together(whole: list[Annotation]) -> tuple[list[Annotation], list[Problem]]:
-    """What several files say of images as a whole, the outlines of an image's parts as one; of a part that several
-    files draw the last one's, which a note says."""
+    """What several files say of images as a whole, the outlines of an image's parts as one; of those of a part that lie
+    over each other in several files the last one's, which a note says."""
     of_image: dict[str, list[Annotation]] = defaultdict(list)
     for one in whole:
         if one.part_segments:
             of_image[one.image].append(one)
-    twice: Counter[str] = Counter()
+    twice: dict[str, None] = {}
     found = [one for one in whole if not one.part_segments]
     for image, own in of_image.items():
         segments: list[PartSegment] = []
         for one in reversed(own):
-            drawn = {segment.index for segment in segments}
-            twice[image] += any(segment.index in drawn for segment in one.part_segments)
-            segments = [segment for segment in one.part_segments if segment.index not in drawn] + segments
+            left = [each for each in one.part_segments if not drawn_over(each, segments)]
+            twice |= {image: None} if len(left) < len(one.part_segments) else {}
+            segments = left + segments
         found.append(replace(own[-1], part_segments=tuple(segments)))
-    several = [image for image, count in twice.items() if count]
-    if not several:
+    if not twice:
         return found, []
-    message = f"{len(several)} images have outlines of the same parts in other files, too; those of this one are used"
-    note = Problem(of_image[several[0]][-1].file, message, "leave out the file that is not meant", "note")
+    message = f"{len(twice)} images have outlines of the same parts in other files, too; those of this one are used"
+    note = Problem(of_image[next(iter(twice))][-1].file, message, "leave out the file that is not meant", "note")
     return found, [note]
 
 
@@ -348,7 +352,7 @@ def read_tool(
         return bad.problems
     labels.mirror |= dict.fromkeys(document.mirror)
     names = image_names(folder)
-    found = of_document(path, document, dataset.parts, names, joined_as(source.join))
+    found = of_document(path, document, dataset.parts, names, joined_as(source.join), source.objects)
     labels.recognised.append(Recognised("labels", str(path), document.format or "an export", 1, found.counts))
     labels.add(labels.objects, found.objects)
     if PartBoxes.name not in source.by_style:  # those that are named by themselves count alone

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from coarseparts.data.dataset_file import Crop
 from coarseparts.data.formats.annotation import Annotation, PartSegment
 from coarseparts.data.formats.drawing import draw_parts
 from coarseparts.data.formats.part_masks import read_part_files
@@ -16,6 +15,7 @@ from coarseparts.data.formats.units import TIGHT, box_iou
 from coarseparts.data.images import orientation, read_photograph
 from coarseparts.data.sample import Sample
 from coarseparts.data.scaling import fitted, fitted_parts
+from coarseparts.data.source_keys import Crop
 from coarseparts.labels import STYLES
 from coarseparts.labels.given import Canvas
 from coarseparts.labels.mask import HALF
@@ -34,6 +34,12 @@ before the crop's own margin, where keypoints are all there is to crop by. Our o
 NEAR = 3
 """Pixels between a keypoint and the piece of the part masks that is taken to be its object's: tips are clicked just
 beyond the outline."""
+
+
+_OBJECTS = "name the categories that are objects by `objects: [...]` in this source"
+
+LEAST = 0.1
+"""Share of a connected piece of the part masks that lies in an object whose parts they may be, at least."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +88,14 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
     if parts is not None and not found.alone and not found.owned:
         own = _region(labels, size)
         own = _pieces(labels, parts) if own is None else own
-        # Whose parts they are is not said, and another object's must not count as background either.
-        parts[~own & (parts > 0)] = IGNORE
+        if _has_some(own, parts):
+            # Whose parts they are is not said, and another object's must not count as background either.
+            parts[~own & (parts > 0)] = IGNORE
+        elif labels:
+            message = f"{found.where}: none of the part masks of its image lies in it: its parts count as not labelled"
+            remedy = f"label them, too, if they can be seen; if it is something else, {_OBJECTS}"
+            problems.append(Problem(found.file, message, remedy, "note"))
+            parts = None
     if any(problem.severity == "error" for problem in problems):
         raise BadInput(problems)
     crop = object_crop(size, recipe.crop.margin, parts=parts, **labels) if recipe.crop.to == "object" else None
@@ -177,15 +189,19 @@ def _contradictions(found: Annotation, labels: Mapping[str, np.ndarray]) -> list
 
 def _apart_from_parts(found: Annotation, labels: Mapping[str, np.ndarray], parts: np.ndarray) -> list[Problem]:
     """Notes of a box or keypoints that are elsewhere than the object's parts, which fill it; an error where they
-    are theirs in percent."""
+    are theirs in percent, and where a box or mask has nothing of them."""
     shown = (parts > 0) & (parts != IGNORE)
     if not shown.any():
         return []
     extent, scale = _extent(shown), np.array(parts.shape[::-1]) / 100
     sides, messages, in_percent = extent[2:] - extent[:2], [], ""
+    drawn = labels["mask"] >= HALF if "mask" in labels else np.zeros(0, bool)
+    places = [box for box in (labels.get("box"), _extent(drawn) if drawn.any() else None) if box is not None]
+    apart = any((np.minimum(box[2:], extent[2:]) <= np.maximum(box[:2], extent[:2])).any() for box in places)
     if (box := labels.get("box")) is not None:
         common = np.minimum(box[2:], extent[2:]) - np.maximum(box[:2], extent[:2])
-        if (share := float(np.prod(np.maximum(common, 0) / sides))) < AGREEMENT:
+        share = float(np.prod(np.maximum(common, 0) / sides))
+        if share < AGREEMENT:
             messages.append(f"the box holds {100 * share:.0f} % of the box around the part masks")
             fits = box.max() <= 100 and box_iou(box * np.tile(scale, 2), extent) >= TIGHT
             in_percent = "the box is that of" if fits else ""
@@ -200,6 +216,11 @@ def _apart_from_parts(found: Annotation, labels: Mapping[str, np.ndarray], parts
     if in_percent:
         message = f"{found.where}: {in_percent} the part masks if coordinates are percent, not if they are pixels"
         return [Problem(found.file, message, "write `coordinates: percent` in this source")]
+    if apart:
+        message = f"{found.where}: lies elsewhere than the part masks of its image, of which it has nothing"
+        remedy = f"if it is something else, {_OBJECTS}, or remove it; if it is the object, its coordinates are not "
+        remedy += "those of the part masks"
+        return [Problem(found.file, message, remedy)]
     remedy = "do both belong to this object, and are the coordinates pixels of this image?"
     return [Problem(found.file, f"{found.where}: {message}", remedy, "note") for message in messages]
 
@@ -223,6 +244,20 @@ def _pieces(labels: Mapping[str, np.ndarray], parts: np.ndarray) -> np.ndarray:
     x, y = np.clip(points[points[:, 2] > 0, :2].astype(int), 0, np.array(parts.shape[::-1]) - 1).T
     near = away[y, x] <= NEAR
     return np.isin(pieces, pieces[rows[y, x], columns[y, x]][near])
+
+
+def _has_some(own: np.ndarray, parts: np.ndarray) -> bool:
+    """Whether the parts (H, W) of an image of several objects are also those of one that is where ``own`` (H, W) says:
+    a tenth of one of their connected pieces lies in it, and not merely the tip of a neighbour's leg."""
+    shown = (parts > 0) & (parts != IGNORE)
+    within = int((shown & own).sum())
+    if not 0 < within < LEAST * shown.sum():
+        return within > 0
+    from scipy import ndimage
+
+    pieces, count = ndimage.label(shown, np.ones((3, 3)))
+    sizes, inside = (np.bincount(pieces[where], minlength=count + 1)[1:] for where in (shown, shown & own))
+    return bool((inside >= LEAST * sizes).any())
 
 
 def _region(labels: Mapping[str, np.ndarray], size: tuple[int, int]) -> np.ndarray | None:

@@ -116,8 +116,9 @@ def renamed(
 
 def meant_by_masks(masks: Iterable[str], photographs: Collection[str]) -> dict[str, str]:
     """The stem of the photograph for which each mask's stem, which is none, was written: that of the photograph
-    ``a.jpg`` for ``a.jpg`` (``a.jpg.png``), that of ``a.jpg.png`` for ``a``, that of ``a_0000.png`` for ``a``; and that
-    of ``a_left.png`` for ``a`` where all photographs, two at least, end so."""
+    ``a.jpg`` for ``a.jpg`` (``a.jpg.png``), that of ``a.jpg.png`` for ``a``, that of ``a_0000.png`` for ``a``; else one
+    that differs in capitals, or in that one of both has what tools put before the names of uploaded files; and that of
+    ``a_left.png`` for ``a`` where all photographs, two at least, end so."""
     by_stem = {without_suffix(name): name for name in photographs}
     masks = dict.fromkeys(masks)  # in their order
     left = {name for stem, name in by_stem.items() if stem not in masks}
@@ -219,11 +220,20 @@ def _cleaned(name: str) -> Forms:
 
 
 def _of_mask(stem: str) -> tuple[Forms, ...]:
-    return ((unicodedata.normalize("NFC", stem),),) * 4
+    whole = unicodedata.normalize("NFC", stem)
+    plain = whole.casefold()
+    return *(((whole,),) * 4), (plain,), (without_upload(plain),), (plain,)
 
 
 def _of_photograph(name: str) -> tuple[Forms, ...]:
     whole = unicodedata.normalize("NFC", name)
     stem = without_suffix(whole)
     inner = without_suffix(stem) if stem.lower().endswith(IMAGES) else stem
-    return (stem,), (whole,), (inner,), (stem.removesuffix(CHANNEL),)
+    plain = stem.casefold()
+    return (stem,), (whole,), (inner,), (stem.removesuffix(CHANNEL),), (plain,), (plain,), (without_upload(plain),)
+
+
+def without_upload(name: str) -> str:
+    """A path without what annotation tools put before the name of a file that is uploaded to them."""
+    folder, slash, base = name.rpartition("/")
+    return folder + slash + _UPLOAD.sub("", base)

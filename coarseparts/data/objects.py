@@ -12,6 +12,7 @@ import numpy as np
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.drawing import Outline
 from coarseparts.data.formats.units import box_iou
+from coarseparts.data.twice import objects_once
 from coarseparts.labels.given import Given
 from coarseparts.system.problems import SHOWN, Problem
 from coarseparts.system.text import abridged, listed
@@ -137,8 +138,9 @@ def joined_as(how: str) -> Callable[[list[Annotation]], Objects]:
         objects, problems = grouped(found)
         if how == "id":
             return objects, problems
+        objects, twice = objects_once(objects)
         objects, notes = join(objects)
-        return objects, [*problems, *notes]
+        return objects, [*problems, *twice, *notes]
 
     return (lambda found: (found, [])) if how == "none" else all_ways
 

@@ -10,11 +10,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from coarseparts.data import loading
-from coarseparts.data.dataset_file import Crop, DatasetFile
+from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.images import MAX_PIXELS, allowed, stem
 from coarseparts.data.loading import Recipe
 from coarseparts.data.sample import Sample
+from coarseparts.data.source_keys import Crop
 from coarseparts.data.synthetic import WORLDS, boxes_of_parts
 from coarseparts.labels import STYLES
 from coarseparts.labels.given import fingerprint

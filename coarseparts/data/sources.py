@@ -13,7 +13,7 @@ from pathlib import Path
 
 from coarseparts.data import accounts
 from coarseparts.data.accounts import Account
-from coarseparts.data.dataset_file import DatasetFile, Source
+from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.elsewhere import elsewhere, masked_elsewhere, named_elsewhere
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.document import Document
@@ -24,6 +24,7 @@ from coarseparts.data.images import list_images, stem
 from coarseparts.data.label_sources import Annotations, Labels, Recognised, is_file, read_labels, read_tool, unlistable
 from coarseparts.data.namesakes import Namesakes, Spellings
 from coarseparts.data.scaling import doubts
+from coarseparts.data.source_keys import Source
 from coarseparts.data.source_paths import kind
 from coarseparts.data.suffixes import passed_over
 from coarseparts.labels import STYLES

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from coarseparts.data.dataset_file import Crop
 from coarseparts.data.images import decode, opened, pixels, refuse_large
 from coarseparts.data.loading import object_crop
 from coarseparts.data.sample import Sample
+from coarseparts.data.source_keys import Crop
 from coarseparts.labels import STYLES
 from coarseparts.labels.given import Canvas, Given
 from coarseparts.labels.schema import Schema

@@ -19,10 +19,10 @@ import numpy as np
 
 from coarseparts.data import loading
 from coarseparts.data.crops import square_crop
-from coarseparts.data.dataset_file import Crop
 from coarseparts.data.images import list_images, read_photograph, stem
 from coarseparts.data.loading import Recipe
 from coarseparts.data.sample import Sample
+from coarseparts.data.source_keys import Crop
 from coarseparts.data.source_paths import kind
 from coarseparts.data.suffixes import passed_over
 from coarseparts.inference.journal import Journal, digest, held, refuse_company

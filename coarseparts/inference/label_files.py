@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from coarseparts.data.dataset_file import Crop
 from coarseparts.data.exports import of_document
 from coarseparts.data.formats import coco_document
 from coarseparts.data.formats.annotation import Annotation
@@ -20,6 +19,7 @@ from coarseparts.data.label_sources import respelled
 from coarseparts.data.loading import Recipe
 from coarseparts.data.namesakes import Spellings, meant, taken_for
 from coarseparts.data.objects import joined_as
+from coarseparts.data.source_keys import Crop
 from coarseparts.data.source_paths import FILES, FOLDERS, OF_STYLES, kind
 from coarseparts.data.sources import joined
 from coarseparts.labels import STYLES

@@ -16,7 +16,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
-from coarseparts.data.dataset_file import STRIDE, Crop, describe
+from coarseparts.data.dataset_file import STRIDE, describe
+from coarseparts.data.source_keys import Crop
 from coarseparts.data.source_paths import kind
 from coarseparts.inference.arguments import Box, Keypoints, Mask, PartBoxes, Photograph, each_of, sample_of
 from coarseparts.inference.parts import Parts

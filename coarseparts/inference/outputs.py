@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 from coarseparts.data.formats import coco_document
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.document_builder import rle
-from coarseparts.data.formats.part_masks import OVERLAY
+from coarseparts.data.formats.part_files import OVERLAY
 from coarseparts.data.images import open_own, stem
 from coarseparts.labels.schema import Schema
 from coarseparts.report.overlay import overlay

@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from coarseparts.data.dataset_file import Crop
 from coarseparts.data.loading import object_crop
 from coarseparts.data.records import Record
 from coarseparts.data.sample import Sample
+from coarseparts.data.source_keys import Crop
 from coarseparts.inference.evaluate import dataset_of, records_of
 from coarseparts.inference.journal import digest
 from coarseparts.inference.model import Model

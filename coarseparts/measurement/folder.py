@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from coarseparts.data.dataset_file import Crop
 from coarseparts.data.sample import Sample
+from coarseparts.data.source_keys import Crop
 from coarseparts.inference.folder import Summary, label_notes, open_photograph, photographs, refuse_bad
 from coarseparts.inference.label_files import Labels, read_labels
 from coarseparts.inference.model import Model, load

@@ -19,7 +19,7 @@ WIDE[5:12, 10:55] = HIGH[10:38, 20:30] = True
 def outline(mask: np.ndarray) -> list[float]:
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     x0, y0, x1, y1 = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-    return [float(number) for number in (x0, y0, x1, y0, x1, y1, x0, y1)]
+    return [float(number) for number in (x0, y0, x1, y0, x1, y1, (x0 + x1) / 2, y1)]
 
 
 def runs(flat: np.ndarray) -> list[int]:

@@ -175,13 +175,37 @@ def test_names_inside_the_folder(tmp_path, name, clean):
 
 def test_duplicates(tmp_path):
     whole = content()
-    whole["images"] += [{"id": 1, "file_name": "b.jpg"}, {"id": 2, "file_name": "a b.jpg"}]
+    again = {"id": 2, "file_name": "a b.jpg", "width": 9, "height": 6}
+    whole["images"] += [{"id": 1, "file_name": "b.jpg"}, again]
     whole["annotations"] *= 2
     objects, problems = read(tmp_path, whole)
     assert len(objects) == 1
     said = [p.message for p in problems]
     assert "image id 1 stands twice" in said[0] and "listed twice, with the ids 1 and 2" in said[1]
     assert "annotation id 5 stands twice" in said[2]
+
+
+def test_an_image_that_is_listed_once_more_is_one_image(tmp_path):
+    whole = content(keypoints=None)
+    whole["images"].append({"id": "2", "file_name": "a b.jpg"})
+    whole["annotations"].append({"id": 6, "image_id": 2.0, "category_id": 1, "bbox": [5, 1, 2, 2]})
+    objects, problems = read(tmp_path, whole)
+    assert [(one.image, one.alone) for one in objects] == [("a b.jpg", False)] * 2
+    assert [p.message for p in problems] == ["1 images are listed twice, with an id each, and taken for one each"]
+
+
+@pytest.mark.parametrize("key", ["path", "image_path", "filename", "coco_url"])
+def test_names_of_images_under_other_keys(tmp_path, key):
+    whole = content()
+    whole["images"][0][key] = whole["images"][0].pop("file_name")
+    (found,), problems = read(tmp_path, whole)
+    assert problems == [] and found.image == "a b.jpg"
+
+
+@pytest.mark.parametrize("pairs", [[[1, 1], [5, 1], [5, 4], [1, 4]], [[[1, 1], [5, 1], [5, 4], [1, 4]], SQUARE[0]]])
+def test_polygons_of_pairs(tmp_path, pairs):
+    (found,), problems = read(tmp_path, content(segmentation=pairs))
+    assert problems == [] and found.label("mask").segmentation == SQUARE[:1] * (1 + (len(pairs) == 2))
 
 
 def test_several_objects_and_crowds(tmp_path):

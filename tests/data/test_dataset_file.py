@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from coarseparts.data.dataset_file import Crop, DatasetFile, load_dataset_file, training_problems
+from coarseparts.data.dataset_file import DatasetFile, load_dataset_file, training_problems
+from coarseparts.data.source_keys import Crop
 from coarseparts.system.problems import BadInput
 
 GOOD = """

@@ -14,12 +14,13 @@ from documents import rle
 from PIL import Image
 
 from coarseparts.data.check import check
-from coarseparts.data.dataset_file import Crop, load_dataset_file
+from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.registry import WRITERS, read_export, write_export
 from coarseparts.data.formats.unpacked import unpacked
 from coarseparts.data.records import read_dataset
 from coarseparts.data.sample import Sample
+from coarseparts.data.source_keys import Crop
 from coarseparts.inference.label_files import read_labels
 from coarseparts.labels.schema import Schema
 from coarseparts.system.problems import BadInput, Problem

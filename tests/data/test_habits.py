@@ -47,6 +47,58 @@ def test_keypoints_without_coordinates_are_not_labelled(tmp_path: Path) -> None:
     assert notes(problems) == ["keypoints that have no coordinates are taken as not labelled: 'tail' in 2 of 2 objects"]
 
 
+def test_the_nan_of_a_table_is_nothing(tmp_path: Path) -> None:
+    nan = float("nan")
+    content = json.loads(coco(tmp_path / "c.json", [5, 6, 2, 7, 8, 2, 9, 9, 2]).read_text())
+    content["annotations"][0] |= {"iscrowd": nan, "area": nan, "bbox": nan, "num_keypoints": nan}
+    content["categories"].append({"id": 2, "name": "leaf", "keypoints": nan, "skeleton": nan})
+    (tmp_path / "c.json").write_text(json.dumps(content))
+    (found,), problems = read_coco(tmp_path / "c.json")
+    assert problems == [] and found.labels.keys() == {"keypoints"}
+
+
+def test_keypoints_that_another_category_alone_names_are_called_so(tmp_path: Path) -> None:
+    content = json.loads(
+        coco(tmp_path / "c.json", [5, 6, 2, 7, 8, 2, 9, 9, 2], [1, 2, 2, 3, 4, 2, 0, 0, 0]).read_text()
+    )
+    content["annotations"][1]["category_id"] = 2
+    content["categories"].append({"id": 2, "name": "bee"})
+    (tmp_path / "c.json").write_text(json.dumps(content))
+    objects, problems = read_coco(tmp_path / "c.json")
+    assert [one.keypoint_names for one in objects] == [tuple(NAMES)] * 2
+    assert "the categories bee do not name their keypoints" in notes(problems)[0]
+    content["categories"].append({"id": 3, "name": "fly", "keypoints": ["a", "b", "c"]})  # which of the two it is?
+    (tmp_path / "c.json").write_text(json.dumps(content))
+    assert read_coco(tmp_path / "c.json")[0][1].keypoint_names == ("keypoint_0", "keypoint_1", "keypoint_2")
+
+
+def rectangles(count: int, scale: float = 1.0, closed: bool = False) -> dict[str, Any]:
+    """A COCO file of objects whose outlines are their boxes, drawn."""
+    entries = []
+    for i in range(count):
+        x, y, w, h = (scale * v for v in (3 + i, 4, 20.5, 9 + i))
+        corners = [x, y, x + w, y, x + w, y + h, x, y + h]
+        entries.append({"id": i, "image_id": i, "category_id": 1, "bbox": [x, y, w, h], "segmentation": [corners]})
+        entries[i]["segmentation"][0] += corners[:2] * closed
+    images = [{"id": i, "file_name": f"{i}.png", "width": 40, "height": 40} for i in range(count)]
+    return {"images": images, "annotations": entries, "categories": [{"id": 1, "name": "ant"}]}
+
+
+@pytest.mark.parametrize("how", [{}, {"closed": True}, {"scale": 1 / 40}])
+def test_outlines_that_are_the_boxes_are_no_masks(tmp_path: Path, how: dict[str, Any]) -> None:
+    content = rectangles(4, **how)
+    (tmp_path / "c.json").write_text(json.dumps(content))
+    objects, problems = read_coco(tmp_path / "c.json")
+    assert [set(one.labels) for one in objects] == [{"box"}] * 4
+    assert notes(problems)[0] == "all outlines of ant are rectangles, their boxes, and taken for boxes alone"
+    found, problems = read_coco(tmp_path / "c.json", ("ant", "head"), several=True)
+    assert all(set(one.labels) == {"part_boxes"} for one in found) and len(found) == 4
+    corners = content["annotations"][2]["segmentation"][0]
+    corners[2:2] = [corners[0] + 0.5 * content["annotations"][2]["bbox"][2], corners[1]]  # drawn by hand, one is
+    (tmp_path / "c.json").write_text(json.dumps(content))
+    assert [set(one.labels) for one in read_coco(tmp_path / "c.json")[0]] == [{"mask", "box"}] * 4
+
+
 @pytest.mark.parametrize("corner", [[0, 0, 2], [-1, -1, 2], [0, -1, 1]])
 def test_keypoints_in_the_corner_are_not_labelled(tmp_path: Path, corner: list[int]) -> None:
     objects, problems = read_coco(coco(tmp_path / "c.json", [5, 6, 2, 0, 9, 2, *corner], [5, 6, 2, 7, 8, 2, 9, 9, 2]))
@@ -99,6 +151,7 @@ def test_regions_of_parts_with_iscrowd_are_regions(tmp_path: Path) -> None:
     places = [(0, 1, 1), (0, 2, "1"), (1, 1, 1), (1, 1, 1), (1, 2, 0), (2, 1, "0")]  # image, category, iscrowd
     entries = [
         {"id": i, "image_id": image, "category_id": category, "iscrowd": crowd, "segmentation": rle}
+        | ({"segmentation": {"size": [4, 4], "counts": [9, 2, 5]}} if i == 3 else {})
         for i, (image, category, crowd) in enumerate(places)
     ]
     categories = [{"id": 1, "name": "head"}, {"id": 2, "name": "tail"}]
@@ -136,6 +189,7 @@ def test_categories_that_are_all_crowds_are_brush_masks_and_others_crowds(tmp_pa
     places = [(0, 1, 1), (0, 1, 1), (1, 1, 1), (1, 2, 1), (1, 2, 1), (0, 2, 0)]  # image, category, iscrowd
     entries = [
         {"id": i, "image_id": image, "category_id": category, "iscrowd": crowd, "segmentation": rle}
+        | ({"segmentation": {"size": [4, 4], "counts": [9, 2, 5]}} if i == 3 else {})
         for i, (image, category, crowd) in enumerate(places)
     ]
     file = tmp_path / "p.json"

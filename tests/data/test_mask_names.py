@@ -12,8 +12,10 @@ from test_proposal import SIZE, proposed
 from test_proposal import photographs as six_photographs
 
 from coarseparts.data.check import check
+from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.namesakes import ending_of, meant_by_masks
 from coarseparts.data.proposal.propose import propose
+from coarseparts.data.records import read_dataset
 from coarseparts.system.problems import BadInput
 
 
@@ -137,3 +139,30 @@ def test_label_studio_s_files_of_brush_masks_name_no_photograph(tmp_path: Path, 
         save(tmp_path / "masks" / f"task-{i}-annotation-1{i}-by-{ends}.png", np.full(SIZE[::-1], 255, np.uint8))
     with pytest.raises(BadInput, match=r"brush masks, which name no photograph.*export them as JSON"):
         propose([tmp_path / "photos", tmp_path / "masks"], tmp_path / "d.yaml")
+
+
+@pytest.mark.parametrize(
+    ("photograph", "mask"),
+    [("1a2b3c4d-{}.png", "{}.png"), ("{}.png", "0{}b3c4d5-{}.png"), ("Ant_{}.PNG", "ant_{}.png")],
+)
+def test_uploads_and_capitals_on_one_side_alone(tmp_path: Path, photograph: str, mask: str) -> None:
+    six_photographs(tmp_path / "ants" / "photos")
+    for i in range(1, 7):
+        file = tmp_path / "ants" / "photos" / f"{i}.png"
+        file.rename(file.with_name(photograph.format(i)))
+        parts = np.zeros(SIZE[::-1], np.uint8)
+        parts[5:15, 5 : 6 + i], parts[5:15, 20:30] = 1, 2
+        save(tmp_path / "ants" / "masks" / mask.format(i, i), parts)
+    found, _ = proposed(tmp_path, "ants", parts=("head", "rump"))
+    assert found["sources"][0]["part_masks"] == "ants/masks" and "suffix" not in found["sources"][0]
+    records, problems, _ = read_dataset(load_dataset_file(tmp_path / "d.yaml"))
+    areas = {Path(str(record.image)).name: int((record.load()[0].parts == 1).sum()) for record in records}
+    assert areas == {photograph.format(i): 10 * (1 + i) for i in range(1, 7)}
+    assert any("part masks are not named as their photographs are" in problem.message for problem in problems)
+
+
+def test_a_mask_of_the_same_name_comes_before_one_of_an_upload() -> None:
+    assert meant_by_masks(["a", "1a2b3c4d-a"], ["a.png", "b.png"]) == {}
+    assert meant_by_masks(["1a2b3c4d-a", "5a2b3c4d-a"], ["a.png"]) == {}, "which of the two?"
+    assert meant_by_masks(["x/1a2b3c4d-a"], ["x/a.png", "y/a.png"]) == {"x/1a2b3c4d-a": "x/a"}
+    assert meant_by_masks(["20240503-1"], ["20240504-1.png"]) == {}, "dates look like what is put before uploads"

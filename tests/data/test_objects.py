@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coarseparts.data.dataset_file import Crop, load_dataset_file
+from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.records import read_dataset
+from coarseparts.data.source_keys import Crop
 from coarseparts.inference.label_files import read_labels
 from coarseparts.labels.schema import Schema
 
@@ -93,7 +94,7 @@ def test_what_lies_elsewhere_is_another_object(tmp_path: Path) -> None:
 def test_the_lone_object_of_an_image_has_its_part_mask(tmp_path: Path) -> None:
     (tmp_path / "masks").mkdir()
     parts = np.zeros((60, 60), np.uint8)
-    parts[0:4, 0:4] = 1  # beyond the figure: of several objects it would be another's
+    parts[0:8, 0:8] = 1  # also beyond the figure: of several objects it would be another's
     Image.fromarray(parts).save(tmp_path / "masks" / "0.png")
     read(tmp_path, figure(5, 5), skeleton(5, 5), more=", part_masks: masks")
     (record,), _, _ = read_dataset(load_dataset_file(tmp_path / "d.yaml"))
@@ -124,5 +125,22 @@ def test_a_mask_a_box_and_a_skeleton_apart_are_one_object(tmp_path: Path) -> Non
 
 def test_boxes_that_fit_one_mask_alike_stay_apart(tmp_path: Path) -> None:
     box = {"image_id": 0, "category_id": 2, "bbox": [5, 5, 10, 10]}
-    found, joins = read(tmp_path, figure(5, 5), box, box)
+    found, joins = read(tmp_path, figure(5, 5), box, box | {"bbox": [4, 4, 12, 11]})
     assert len(found) == 3 and joins == ["1 images have boxes that fit several masks, or the other way round: 0.png"]
+
+
+@pytest.mark.parametrize("outline", [True, False])
+def test_the_object_of_which_no_part_is_labelled_has_no_part_mask(tmp_path: Path, outline: bool) -> None:
+    (tmp_path / "masks").mkdir()
+    parts = np.zeros((60, 60), np.uint8)
+    parts[6:14, 6:14] = 1
+    parts[14, 14:31] = 1  # an antenna that reaches into the other one's box
+    Image.fromarray(parts).save(tmp_path / "masks" / "0.png")
+    read(tmp_path, figure(5, 5, outline=outline), figure(30, 10, outline=outline), more=", part_masks: masks")
+    records, _, _ = read_dataset(load_dataset_file(tmp_path / "d.yaml"))
+    (first, _), (second, problems) = (record.load() for record in records)
+    assert first.parts is not None and (first.parts == 1).sum() > 64
+    assert second.parts is None and set(second.labels) == {"box"} | ({"mask"} if outline else set())
+    assert [problem.message.partition(": ")[2] for problem in problems] == [
+        "none of the part masks of its image lies in it: its parts count as not labelled"
+    ]

@@ -74,6 +74,31 @@ def test_parts_alone_are_no_objects(tmp_path: Path) -> None:
     assert errors == [] and [record.has for record in records] == [{"parts"}] * 2
 
 
+@pytest.mark.parametrize("key", ["coco", "labels"])
+def test_categories_that_are_neither_parts_nor_named_as_objects_are_left_out(tmp_path: Path, key: str) -> None:
+    leaf = {"of": "leaf", "bbox": [0, 0, 2, 2]}
+    coco(tmp_path / "c.json", ["bee", "head", "body", "leaf"], [*ALL, leaf])
+    records, errors, notes = read(tmp_path, f"{key}: c.json, objects: [Bee]")
+    assert errors == [] and [sorted(record.has) for record in records] == [["keypoints", "mask", "parts"]] * 2
+    assert any("categories that are none of `objects` are left out: leaf (2)" in note for note in notes)
+    records, _, _ = read(tmp_path, f"{key}: c.json")
+    assert len(records) == 4
+    _, (error,), _ = read(tmp_path, f"{key}: c.json, objects: [beee]")
+    assert "category bee is none of `objects` and `parts`; did you mean beee?" in error
+    records, errors, _ = read(tmp_path, f"{key}: c.json, objects: []")
+    assert errors == [] and [record.has for record in records] == [{"parts"}] * 2
+    with pytest.raises(ValueError, match="objects belongs to coco or labels"):
+        read(tmp_path, "part_coco: c.json, objects: [bee]")
+
+
+def test_what_lies_elsewhere_than_the_parts_is_not_their_object(tmp_path: Path) -> None:
+    coco(tmp_path / "c.json", ["scale", "head", "body"], [{"of": "scale", "bbox": [0, 11, 9, 1]}, *ALL[1:]])
+    records, errors, _ = read(tmp_path, "coco: c.json")
+    assert errors == []
+    with pytest.raises(ValueError, match=r"lies elsewhere than the part masks .* `objects: \[...\]`"):
+        records[0].load()
+
+
 def test_an_object_that_is_called_as_its_only_part_stays_an_object(tmp_path: Path) -> None:
     coco(tmp_path / "c.json", ["bee"], ALL[:1])
     records, errors, _ = read(tmp_path, "coco: c.json", parts="bee")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from coarseparts.data.formats.part_masks import find_part_masks, is_smoothed, read_part_mask
+from coarseparts.data.formats.part_files import find_part_masks
+from coarseparts.data.formats.part_masks import is_smoothed, read_part_mask
 from coarseparts.system.problems import BadInput
 
 PARTS = ("head", "thorax", "eye")

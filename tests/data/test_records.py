@@ -134,8 +134,8 @@ def test_the_crop_goes_by_what_is_there():
 def test_limit_takes_the_first_by_file_name(world):
     for name in ("c.jpg", "a.jpg", "b.jpg"):
         world.photo(name)
-        world.label(name)
-    world.label("d.jpg")  # beyond the limit: not missed
+        world.label(name, segmentation=None)
+    world.label("d.jpg", segmentation=None)  # beyond the limit: not missed
     records, problems, _ = read_dataset(dataset(world.source(masks=False, limit=2)))
     assert [r.name for r in records] == ["a", "b"]
     assert [p.message for p in problems] == ["sources[0]: limit: 2 leaves out 1 of 3 images"]

@@ -26,7 +26,7 @@ def objects(box=lambda x0, y0, x1, y1: [x0, y0, x1 - x0, y1 - y0], scale=(1.0, 1
         entry = {"id": i, "image_id": i, "category_id": 1, "bbox": box(*corners)}
         entry["keypoints"] = [x, y, 2, right, y, 2, x, y + 0.7 * (bottom - y), 2]
         if polygons:
-            entry["segmentation"] = [[x, y, right, y, right, bottom, x, bottom]]
+            entry["segmentation"] = [[x, y, right, y, right, bottom, (x + right) / 2, bottom]]
         whole["images"].append({"id": i, "file_name": f"{i}.png", "width": WIDTH, "height": HEIGHT})
         whole["annotations"].append(entry)
     return whole
@@ -49,7 +49,15 @@ def test_boxes_as_coco_has_them_are_in_order(tmp_path, polygons):
 @pytest.mark.parametrize("polygons", [True, False])
 def test_boxes_that_are_corners_are_told(tmp_path, polygons):
     ((severity, message),) = problems(tmp_path, objects(as_corners, polygons=polygons))
-    assert severity == "note" and "corners" in message and "of 6 boxes" in message
+    assert severity == "error" and "corners" in message and "of 6 boxes" in message
+
+
+def test_boxes_that_are_centres_are_told(tmp_path):
+    def as_centres(x0, y0, x1, y1):
+        return [(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0]
+
+    ((severity, message),) = problems(tmp_path, objects(as_centres))
+    assert severity == "error" and "only if they are centres" in message and "6 of 6 boxes" in message
 
 
 def test_boxes_of_truncated_objects_are_no_corners():

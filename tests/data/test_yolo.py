@@ -395,3 +395,19 @@ def test_decimal_commas_are_read_and_told(tmp_path):
 def test_other_signs_between_numbers_are_told(tmp_path, line, says):
     found = read(tmp_path, PLAIN, {"images/a.png": line})
     assert found.annotations == [] and says in said(found) and "a.txt" in said(found)
+
+
+def test_photographs_of_which_some_lie_in_a_folder_images_come_back(tmp_path):
+    names = ["images/a.png", "b.png", "x/images/c.png"]
+    images = [{"id": i, "file_name": name, "width": 40, "height": 30} for i, name in enumerate(names)]
+    entries = [{"id": i, "image_id": i, "category_id": 1, "bbox": [2 + i, 3, 10, 9]} for i in range(len(names))]
+    yolo.write(Document(images, [{"id": 1, "name": "ant"}], entries), tmp_path / "out")
+    for name in names:
+        (tmp_path / "out/images" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30)).save(tmp_path / "out/images" / name)
+    found = yolo.read(tmp_path / "out")
+    assert found.problems == []
+    of = {image["id"]: image["file_name"] for image in found.images}
+    assert {of[one["image_id"]]: round(one["bbox"][0]) for one in found.annotations} == {
+        f"images/{name}": 2 + i for i, name in enumerate(names)
+    }

@@ -13,7 +13,7 @@ from PIL import Image
 from coarseparts.cli import options
 from coarseparts.data.exports import of_document
 from coarseparts.data.formats.drawing import draw_parts
-from coarseparts.data.formats.part_masks import find_part_masks
+from coarseparts.data.formats.part_files import find_part_masks
 from coarseparts.data.formats.registry import read_export
 from coarseparts.data.images import MAX_PIXELS, allow, list_images, stem
 from coarseparts.data.objects import grouped

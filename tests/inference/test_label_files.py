@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from coarseparts.data.dataset_file import Crop
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.registry import write_export
+from coarseparts.data.source_keys import Crop
 from coarseparts.inference.label_files import Labels, read_labels
 from coarseparts.labels.schema import Schema
 from coarseparts.system.problems import BadInput, errors

@@ -16,7 +16,8 @@ from coarseparts.data.build import build_store
 from coarseparts.data.check import check
 from coarseparts.data.crops import crop_and_resize
 from coarseparts.data.dataset_file import load_dataset_file
-from coarseparts.data.formats.part_masks import find_part_files, read_part_files
+from coarseparts.data.formats.part_files import find_part_files
+from coarseparts.data.formats.part_masks import read_part_files
 from coarseparts.data.sample import Sample
 from coarseparts.data.store import Store
 from coarseparts.data.synthetic import birds

@@ -17,7 +17,7 @@ from coarseparts.data.formats import habits, units
 from coarseparts.data.formats.annotation import Annotation, PartSegment
 from coarseparts.data.formats.axes import other_way_round
 from coarseparts.data.formats.boxed_parts import boxes_of_parts, taken_apart
-from coarseparts.data.formats.coco_file import Broken, CocoFile, divide_crowds, load_coco, where_of
+from coarseparts.data.formats.coco_file import Broken, CocoFile, divide_crowds, leave_out_others, load_coco, where_of
 from coarseparts.data.formats.coco_values import (
     as_box,
     as_keypoints,
@@ -27,9 +27,11 @@ from coarseparts.data.formats.coco_values import (
     is_nothing,
 )
 from coarseparts.data.formats.keypoint_numbers import name_keypoints
+from coarseparts.data.formats.point_categories import CATEGORY as GATHERED
 from coarseparts.data.formats.point_categories import gather_points
 from coarseparts.data.formats.units import Coordinates
 from coarseparts.data.scaling import placed
+from coarseparts.data.twice import parts_once
 from coarseparts.labels import LabelStyle
 from coarseparts.labels.given import Given, OfPart
 from coarseparts.labels.part_boxes import PartBoxes
@@ -43,11 +45,13 @@ def read_coco(
     coordinates: Coordinates = None,
     photographs: frozenset[str] = frozenset(),
     several: bool = False,
+    objects: tuple[str, ...] | None = None,
 ) -> tuple[list[Annotation], list[Problem]]:
     """The objects of a COCO file and what is wrong with it; an object with an error is left out. Where categories
     besides the objects' are drawn ``parts``, their annotations are no objects: behind these comes an annotation for
     each image with its ``part_segments``, or with boxes of its parts where these are boxes alone. ``several``: other
     files say more of the same images, in other categories; so a single category may be a part.
+    ``objects``: the categories of objects, those that are neither these nor parts being left out; None for all.
 
     Several annotations of an image are several objects. Visibility is COCO's; the coordinates of a keypoint of
     visibility 0 are set to 0. A keypoint array of zeros, a box of zeros and an empty segmentation count as missing; so
@@ -55,21 +59,27 @@ def read_coco(
     and boxes that in the whole file are nothing but the hull of the keypoints. All of that is noted. Raises BadInput
     when the file is no COCO file.
     """
-    return objects_of(load_coco(path, photographs, parts), parts, coordinates, several)
+    return objects_of(load_coco(path, photographs, parts), parts, coordinates, several, objects)
 
 
 def objects_of(
-    coco: CocoFile, parts: tuple[str, ...] = (), coordinates: Coordinates = None, several: bool = False
+    coco: CocoFile,
+    parts: tuple[str, ...] = (),
+    coordinates: Coordinates = None,
+    several: bool = False,
+    objects: tuple[str, ...] | None = None,
 ) -> tuple[list[Annotation], list[Problem]]:
     """``read_coco`` of a file that is loaded."""
     path, lost = coco.path, habits.Lost()
     divide_crowds(coco, parts)
     gather_points(coco, coordinates)
+    if objects is not None:
+        leave_out_others(coco, (*objects, *parts, GATHERED))
     name_keypoints(coco)
     apart = _taken_apart(coco, parts, coordinates, several)
     _say_axes(coco)
     per_image = Counter(entry["image_id"] for entry in coco.annotations)
-    objects = []
+    found = []
     for entry in coco.annotations:
         image, size = coco.images[entry["image_id"]]
         where = where_of(entry["id"], image)
@@ -92,15 +102,15 @@ def objects_of(
             alone = per_image[entry["image_id"]] == 1 and entry["image_id"] not in coco.incomplete
             key, group = readable(entry["id"]), entry.get("group")
             of = group if isinstance(group, str) else ""
-            objects.append(Annotation(str(path), where, image, key, alone, names, labels, group=of))
-    objects = _in_pixels(coco, objects, coordinates)
-    drawn = [one.label("mask").segmentation for one in objects if "mask" in one.labels]
-    for message, remedy in (*lost.notes(), *habits.all_hidden(objects), *habits.holes(drawn)):
+            found.append(Annotation(str(path), where, image, key, alone, names, labels, group=of))
+    found = _in_pixels(coco, found, coordinates)
+    drawn = [one.label("mask").segmentation for one in found if "mask" in one.labels]
+    for message, remedy in (*lost.notes(), *habits.all_hidden(found), *habits.holes(drawn)):
         coco.say(message, remedy, "note")
-    hulls = habits.hulls(objects)
+    hulls = habits.hulls(found)
     for message, remedy in hulls:
         coco.say(message, remedy, "note")
-    return (habits.without_boxes(objects) if hulls else objects) + apart, coco.problems
+    return (habits.without_boxes(found) if hulls else found) + apart, coco.problems
 
 
 def _in_pixels(coco: CocoFile, objects: list[Annotation], coordinates: Coordinates) -> list[Annotation]:
@@ -115,7 +125,7 @@ def _in_pixels(coco: CocoFile, objects: list[Annotation], coordinates: Coordinat
     coordinates, doubtful = _told_units(coco, kinds, coordinates)
     if of_box and not doubtful and coordinates is None:
         for message, remedy in units.corners(*zip(*of_box, strict=True)):
-            coco.say(message, remedy, "note")
+            coco.say(message, remedy)
     return [placed(one, coordinates) for one in objects]
 
 
@@ -181,15 +191,22 @@ def _part_masks(
         for entry in coco.annotations
         if type(entry.get("layer")) is int
     }
-    annotations = []
+    groups = {where_of(one["id"], coco.images[one["image_id"]][0]): str(one.get("group")) for one in coco.annotations}
+    annotations, twice = [], 0
     for image, entries in found.items():
         if image not in broken:
             size = coco.images[coco.named[image]][1]
+            once = parts_once([((index, groups[where]), value) for index, value, where in entries])
+            twice += len(entries) - len(once)
+            entries = [entries[at] for at in once]
             segments = tuple(
                 PartSegment(index, value, file, where, size, layer=layers.get(where, 0))
                 for index, value, where in entries
             )
             annotations.append(Annotation(file, segments[0].where, image, part_segments=segments))
+    if twice:
+        message = f"{twice:,} outlines of parts are drawn twice, and the later ones are used"
+        coco.say(message, "leave out those that are not meant", "note")
     return [placed(one, coordinates) for one in annotations]
 
 
@@ -266,7 +283,7 @@ def of_parts(
     coordinates, doubtful = _told_units(coco, {style.coco: (values, 2 if boxes else 6)}, coordinates)
     if not doubtful and coordinates is None:
         for message, remedy in units.corners(boxes, sizes, [None] * len(boxes)):
-            coco.say(message, remedy, "note")
+            coco.say(message, remedy)
     return [placed(one, coordinates) for one in annotations], coco.problems
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pycocotools import mask as coco_mask
 
-from coarseparts.data.formats.coco_file import read_lists
+from coarseparts.data.formats.coco_lists import read_lists
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.document_builder import HEAD, head, write_json
 

@@ -6,28 +6,21 @@ The JSON is parsed here rather than by pycocotools, which trusts its input: a ma
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from coarseparts.data.formats.annotation import inside
-from coarseparts.data.formats.known_by_name import known_by_name
-from coarseparts.data.formats.spelling import spelt_otherwise
+from coarseparts.data.formats.coco_lists import CROWDED, MOST_ANNOTATIONS, read_lists
+from coarseparts.data.formats.habits import are_boxes
+from coarseparts.data.formats.spelling import plain, spelt_otherwise
 from coarseparts.data.formats.units import MOST
 from coarseparts.data.namesakes import renamed
 from coarseparts.labels.schema import MOST_KEYPOINTS, unfit
-from coarseparts.system.documents import DocumentError, load_json
-from coarseparts.system.problems import BadInput, Problem, capped, unreadable
-from coarseparts.system.text import abridged, short
-
-MOST_ANNOTATIONS = 10_000
-"""Annotations of one image."""
-
-LARGE = 20_000_000
-"""Bytes of a file that is glanced at before it is parsed."""
-
+from coarseparts.system.problems import BadInput, Problem, capped
+from coarseparts.system.text import abridged, close_to, listed, short
 
 _AS_FLOAT = re.compile(r"^(-?\d{1,15})\.0+$")
 """A whole number that went through a table with gaps, as a text."""
@@ -50,8 +43,9 @@ class CocoFile:
     """A COCO file's entries that make sense by themselves: ``images`` id -> (relative path, (width, height) or None),
     ``named`` relative path -> id, ``categories`` id -> (name, keypoint names), ``annotations`` with a known image and
     category, without ``crowds`` (``_keep_regions``). Ids are texts (``identity``). ``broken_...``: ids of entries with
-    an error; ``incomplete``: ids of images of which an annotation is left out because of one; ``points``: how many
-    annotations became keypoints of another one."""
+    an error; ``incomplete``: ids of images of which an annotation is left out because of one; ``same``: ids of
+    images that are listed once more, and those that they have here; ``points``: how many annotations became keypoints
+    of another one."""
 
     path: Path
     images: dict[str, tuple[str, tuple[int, int] | None]] = field(default_factory=dict)
@@ -62,6 +56,7 @@ class CocoFile:
     broken_images: set[str] = field(default_factory=set)
     incomplete: set[str] = field(default_factory=set)
     broken_categories: set[str] = field(default_factory=set)
+    same: dict[str, str] = field(default_factory=dict)
     points: int = 0
     problems: list[Problem] = field(default_factory=list)
 
@@ -92,6 +87,9 @@ def of_lists(path: Path, lists: Mapping[str, list]) -> CocoFile:
     _refuse_crowding(path, lists["annotations"])
     for i, entry in enumerate(lists["images"]):
         _add_image(coco, i, entry)
+    if coco.same:
+        message = f"{len(coco.same):,} images are listed twice, with an id each, and taken for one each"
+        coco.say(message, "", "note")
     for i, entry in enumerate(lists["categories"]):
         _add_category(coco, i, entry)
     named = {name for _, names in coco.categories.values() for name in names}
@@ -99,53 +97,22 @@ def of_lists(path: Path, lists: Mapping[str, list]) -> CocoFile:
         came = f"has {len(named):,} names of keypoints in all its categories, expected at most {MOST_KEYPOINTS:,}"
         raise BadInput(Problem(str(path), came, "is the list of names the right one? export the file again"))
     _keep_usable(coco, lists["annotations"])
+    _without_drawn_boxes(coco)
     return coco
 
 
-def read_lists(path: Path) -> dict[str, list]:
-    """The three lists of a COCO file as they stand, their entries unchecked. Raises BadInput."""
-    remedy = "export it again as COCO JSON with images, annotations and categories"
-    try:
-        _refuse_unread(path)
-        raw = load_json(path)
-    except OSError as error:
-        raise BadInput(unreadable(path, error, "name an existing file")) from None
-    except DocumentError as error:
-        raise BadInput(_named(path) or Problem(str(path), str(error), remedy)) from None
-    if not isinstance(raw, dict):
-        came = f"holds a {type(raw).__name__}"
-        raise BadInput(_named(path) or Problem(str(path), f"{came}, expected a COCO object", remedy))
-    annotations = raw.get("annotations")
-    if isinstance(annotations, list) and any(isinstance(one, dict) and "segments_info" in one for one in annotations):
-        message = "is COCO panoptic, whose segments are in PNG files, which is not read"
-        raise BadInput(Problem(str(path), message, "convert it to instances, as panopticapi does"))
-    wrong = [key for key in ("images", "annotations", "categories") if not isinstance(raw.get(key), list)]
-    if wrong:
-        raise BadInput(_named(path) or Problem(str(path), f"has no list {', '.join(wrong)}", remedy))
-    return raw
-
-
-def _named(path: Path) -> Problem | None:
-    """The problem of a file of another format that is known by name."""
-    told = known_by_name(path)
-    return told and Problem(str(path), f"looks like {told[0]}, which is not read", f"export it as {told[1]}")
-
-
-_CROWDED = "is image_id right? export the file again, or divide the image"
-
-
-def _refuse_unread(path: Path) -> None:
-    """Raises BadInput where so many annotations stand beside so few images that one of them must have too many: a
-    glance at a large file, of which the parsing alone would take longer than anybody waits for a refusal."""
-    if path.stat().st_size < LARGE:
-        return
-    raw = path.read_bytes()
-    annotations, images = raw.count(b'"image_id"'), raw.count(b'"file_name"')
-    if annotations > MOST_ANNOTATIONS * max(images, 1):
-        came = (
-            f"has {annotations:,} annotations on {images:,} images, expected at most {MOST_ANNOTATIONS:,} of an image"
-        )
-        raise BadInput(Problem(str(path), came, _CROWDED))
+def _without_drawn_boxes(coco: CocoFile) -> None:
+    """Takes the outlines of the categories away whose are their boxes (``habits.are_boxes``); a note says of which."""
+    of_category: dict[str, list[dict]] = defaultdict(list)
+    for entry in coco.annotations:
+        of_category[entry["category_id"]].append(entry)
+    boxed = {key for key, own in of_category.items() if are_boxes(own)}
+    if boxed:
+        coco.annotations = [
+            one | {"segmentation": None} if one["category_id"] in boxed else one for one in coco.annotations
+        ]
+        names = listed(abridged(coco.categories[key][0]) for key in boxed)
+        coco.say(f"all outlines of {names} are rectangles, their boxes, and taken for boxes alone", "", "note")
 
 
 def _refuse_crowding(path: Path, annotations: list) -> None:
@@ -160,7 +127,7 @@ def _refuse_crowding(path: Path, annotations: list) -> None:
     if crowded:
         at_most = f"expected at most {MOST_ANNOTATIONS:,}"
         told = (f"image {abridged(image)} has {count:,} annotations, {at_most}" for image, count in crowded)
-        raise BadInput(capped(Problem(str(path), message, _CROWDED) for message in told))
+        raise BadInput(capped(Problem(str(path), message, CROWDED) for message in told))
 
 
 def _add_image(coco: CocoFile, i: int, entry: Any) -> None:
@@ -169,10 +136,14 @@ def _add_image(coco: CocoFile, i: int, entry: Any) -> None:
         return
     try:
         name = inside(entry.get("file_name"))
-        if key in coco.images:
-            coco.say(f"image id {key} stands twice ({coco.images[key][0]}, {name})", "renumber one")
+        if key in coco.images or key in coco.same:
+            coco.say(f"image id {key} stands twice ({coco.images[coco.same.get(key, key)][0]}, {name})", "renumber one")
+        elif name in coco.named and len({coco.images[coco.named[name]][1], _stated_size(entry)} - {None}) > 1:
+            message = f"image {name} is listed twice, with the ids {coco.named[name]} and {key}, and two sizes"
+            coco.say(message, "keep one entry")
         elif name in coco.named:
-            coco.say(f"image {name} is listed twice, with the ids {coco.named[name]} and {key}", "keep one entry")
+            coco.same[key] = coco.named[name]
+            return
         else:
             coco.named[name] = key
             coco.images[key] = (name, _stated_size(entry))
@@ -203,7 +174,7 @@ def _add_category(coco: CocoFile, i: int, entry: Any) -> None:
         return
     name = entry.get("name", key)
     name = identity(name) if isinstance(name, int | float) else name
-    names = [] if entry.get("keypoints") is None else entry["keypoints"]
+    names = [] if _is_none(entry.get("keypoints")) else entry["keypoints"]
     where = f"categories[{i}]"
     if key in coco.categories:
         coco.say(f"category id {key} stands twice", "renumber one")
@@ -225,6 +196,11 @@ def _add_category(coco: CocoFile, i: int, entry: Any) -> None:
     coco.broken_categories.add(key)
 
 
+def _is_none(value: Any) -> bool:
+    """Whether nothing is said: null, or NaN as tables have it in its place."""
+    return value is None or value != value
+
+
 def _keep_usable(coco: CocoFile, annotations: list) -> None:
     """Adds the annotations whose ids make sense, those ids as the dictionaries of images and categories have them."""
     lost = 0
@@ -237,8 +213,9 @@ def _keep_usable(coco: CocoFile, annotations: list) -> None:
         if not isinstance(entry, dict):
             continue
         image, category = identity(entry.get("image_id")), identity(entry.get("category_id"))
+        image = coco.same.get(image, image) if image is not None else None
         where = f"annotation {abridged(key or '')}"
-        crowd = entry.get("iscrowd", 0)
+        crowd = 0 if _is_none(entry.get("iscrowd")) else entry["iscrowd"]
         crowd = {"0": 0, "1": 1}.get(crowd) if isinstance(crowd, str) else crowd
         if key is None:
             pass
@@ -251,10 +228,8 @@ def _keep_usable(coco: CocoFile, annotations: list) -> None:
             coco.say(f"{where}: category {short(entry.get('category_id'))} is not listed", "list it under categories")
         elif (image, key) in seen:
             coco.say(f"annotation id {abridged(key)} stands twice at image {abridged(image)}", "renumber one")
-        elif (crowd is None and entry["iscrowd"] is not None) or type(crowd) not in (int, float, bool, type(None)):
+        elif type(crowd) not in (int, float, bool) or crowd not in (0, 1):
             coco.say(f"{where}: iscrowd is {short(entry['iscrowd'])}", "expected 0 or 1")
-        elif crowd not in (None, 0, 1):
-            coco.say(f"{where}: iscrowd is {short(crowd)}", "expected 0 or 1")
         else:
             seen.add((image, key))
             kept = entry | {"id": key, "image_id": image, "category_id": category}
@@ -294,6 +269,25 @@ def divide_crowds(coco: CocoFile, parts: Collection[str]) -> None:
     if left := len(coco.crowds) - len(own):
         coco.say(f"{left} annotations are crowds (iscrowd) and left out", "", "note")
     coco.crowds = []
+
+
+def leave_out_others(coco: CocoFile, kept: Sequence[str]) -> None:
+    """Takes the annotations of the categories out that are not called as one of ``kept``; a note says of which, and an
+    error which one of these a category was probably meant to be."""
+    called = set(map(plain, kept))
+    gone = {key: name for key, (name, _) in coco.categories.items() if plain(name) not in called}
+    left = [entry for entry in coco.annotations if entry["category_id"] not in gone]
+    counts = Counter(gone[entry["category_id"]] for entry in coco.annotations if entry["category_id"] in gone)
+    coco.annotations = left
+    named = {plain(name) for name, _ in coco.categories.values()}
+    lacking = [name for name in kept if plain(name) not in named]
+    for name in counts:
+        if near := close_to(name, lacking):
+            message = f"category {abridged(name)} is none of `objects` and `parts`"
+            coco.say(message, f"did you mean {abridged(near)}? Write the names as the file has them")
+    if counts:
+        told = listed(f"{abridged(name)} ({count:,})" for name, count in counts.items())
+        coco.say(f"annotations of categories that are none of `objects` are left out: {told}", "", "note")
 
 
 def _id_of(coco: CocoFile, where: str, entry: Any, default: str | None = None) -> str | None:

@@ -124,7 +124,7 @@ def as_segmentation(value: Any) -> Any:
             came = f"{len(counts):,} counts"
             raise Broken(f"segmentation is an RLE of {came}, expected at most {MOST_RUNS:,}", "draw it again")
         return {"size": size, "counts": counts}
-    value = unquoted(value)
+    value = _in_a_row(unquoted(value))
     if isinstance(value, list) and all(type(number) in (int, float) for number in value):
         value = [value]  # a polygon by itself
     if not isinstance(value, list) or not all(isinstance(polygon, list) for polygon in value):
@@ -136,6 +136,22 @@ def as_segmentation(value: Any) -> Any:
         numbers = _finite(polygon, "a polygon")
         if numbers.size < 6 or numbers.size % 2:
             raise Broken(f"a polygon of {numbers.size} numbers, expected at least 3 points (x, y)", remedy)
+    return value
+
+
+def _in_a_row(value: Any) -> Any:
+    """Polygons with their points in a row, x, y, x, y, ..., where each is a pair, of one polygon or of several."""
+
+    def is_pairs(points: Any) -> bool:
+        whole = isinstance(points, list) and len(points) > 2
+        return whole and all(
+            isinstance(one, list) and len(one) == 2 and _NUMBERS >= {*map(type, one)} for one in points
+        )
+
+    if is_pairs(value):
+        return [number for point in value for number in point]
+    if isinstance(value, list) and any(map(is_pairs, value)):
+        return [[number for point in one for number in point] if is_pairs(one) else one for one in value]
     return value
 
 

@@ -21,6 +21,13 @@ HULLS = 3
 """Objects whose boxes are the hulls of their keypoints, from which on that is taken for a habit of the file."""
 
 
+RECTANGLES = 4
+"""Annotations of a category whose outlines are their boxes, from which on that is taken for a habit of the file."""
+
+MOST_SLACK = 0.005
+"""Share of a box's longer side by which such an outline may differ from it."""
+
+
 @dataclass
 class Lost:
     """Keypoints of a file that are taken as not labelled, by name: how many lie in a corner, how many have no
@@ -91,6 +98,30 @@ def _has_hole(polygons: Sequence[Sequence[float]]) -> bool:
         area * areas[outer] < 0 and (low > extents[outer][0]).all() and (high < extents[outer][1]).all()
         for area, (low, high) in zip(areas, extents, strict=True)
     )
+
+
+def are_boxes(entries: Sequence[dict[str, Any]]) -> bool:
+    """Whether the outlines of all entries of COCO annotations, ``RECTANGLES`` at least, are their boxes, drawn: tools
+    that know boxes alone write them as both."""
+    return len(entries) >= RECTANGLES and all(_is_box(one.get("segmentation"), one.get("bbox")) for one in entries)
+
+
+def _is_box(segmentation: Any, box: Any) -> bool:
+    numbers: Any = segmentation[0] if isinstance(segmentation, list) and len(segmentation) == 1 else None
+    if not all(isinstance(said, list) and _ARE_NUMBERS.issuperset(map(type, said)) for said in (numbers, box)):
+        return False
+    if len(box) != 4 or len(numbers) not in (8, 10) or not np.isfinite([*box, *numbers]).all():
+        return False
+    x0, y0, x1, y1 = box[0], box[1], box[0] + box[2], box[1] + box[3]
+    corners = np.array(numbers, np.float64).reshape(-1, 2)
+    slack = max(1.0, MOST_SLACK * max(box[2:])) if max(x1, y1) > 1 else MOST_SLACK
+    on_x, on_y = (np.abs(corners[:, axis, None] - sides) <= slack for axis, sides in ((0, (x0, x1)), (1, (y0, y1))))
+    if not (on_x.any(1) & on_y.any(1)).all():
+        return False
+    return len({(int(x), int(y)) for x, y in zip(on_x.argmax(1), on_y.argmax(1), strict=True)}) == 4
+
+
+_ARE_NUMBERS = frozenset((int, float))
 
 
 def without_boxes(objects: Sequence[Annotation]) -> list[Annotation]:

@@ -14,8 +14,8 @@ from coarseparts.system.text import abridged, listed
 
 def name_keypoints(coco: CocoFile) -> None:
     """Names the keypoints of categories that have numbers of keypoints and no names, where all objects of a category
-    have as many: keypoint_0, keypoint_1, ..., or as the category where there is one; a note tells it. Those that the
-    objects name themselves are called so."""
+    have as many: keypoint_0, keypoint_1, ..., or as the category where there is one; or as those of another category,
+    where all that name some name these, as many. Notes tell it. Those that objects name themselves are called so."""
     counts: dict[str, set[float]] = defaultdict(set)
     named: dict[str, dict[str, None]] = defaultdict(dict)
     for entry in coco.annotations:
@@ -28,6 +28,13 @@ def name_keypoints(coco: CocoFile) -> None:
     for key, own in named.items():
         coco.categories[key] = (coco.categories[key][0], tuple(own))
     of = {key: int(min(own)) for key, own in counts.items() if len(own) == 1 and min(own) % 1 == 0}
+    others = [*dict.fromkeys(names for _, names in coco.categories.values() if names)]
+    if len(others) == 1 and (alike := [key for key, count in of.items() if count == len(others[0])]):
+        coco.categories |= {key: (coco.categories[key][0], others[0]) for key in alike}
+        of = {key: count for key, count in of.items() if key not in alike}
+        told = listed(abridged(coco.categories[key][0]) for key in alike)
+        message = f"the categories {told} do not name their keypoints; they are taken for those that another one names"
+        coco.say(message, "name them in each category's list `keypoints`", "note")
     for key, count in of.items():
         name = coco.categories[key][0]
         prefix = "keypoint_" if len(set(of.values())) == 1 else f"{name} keypoint_"

@@ -12,7 +12,8 @@ from PIL import Image
 from coarseparts.data.arrays import ARRAYS
 from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.mask_names import pictures
-from coarseparts.data.formats.part_masks import OVERLAY, refuse_doubtful, whole_numbers
+from coarseparts.data.formats.part_files import OVERLAY
+from coarseparts.data.formats.part_masks import refuse_doubtful, whole_numbers
 from coarseparts.data.images import list_images, opened_mask, stem
 from coarseparts.labels.given import Given
 from coarseparts.labels.mask import HALF

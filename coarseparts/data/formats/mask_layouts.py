@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from coarseparts.data.arrays import ARRAYS
-from coarseparts.data.formats.part_masks import PartFiles, find_part_files
+from coarseparts.data.formats.part_files import PartFiles, find_part_files
 from coarseparts.data.formats.spelling import Spelling
 from coarseparts.data.images import list_images, stem
 from coarseparts.data.suffixes import IMAGES

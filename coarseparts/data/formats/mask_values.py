@@ -12,7 +12,8 @@ import numpy as np
 
 from coarseparts.data.formats.colours import written
 from coarseparts.data.formats.labelmap import Colours
-from coarseparts.data.formats.part_masks import PartFiles, numbers_of, part_in
+from coarseparts.data.formats.part_files import PartFiles
+from coarseparts.data.formats.part_masks import numbers_of, part_in
 from coarseparts.labels.schema import IGNORE
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import listed, short

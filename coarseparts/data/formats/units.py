@@ -71,33 +71,48 @@ def percent(
 def corners(
     boxes: Sequence[np.ndarray], sizes: Sequence[tuple[int, int] | None], outlines: Sequence[np.ndarray | None]
 ) -> list[Finding]:
-    """Whether most boxes (x0, y0, x1, y1), read as x, y, width, height, make sense only if they were corners.
+    """Whether most boxes (x0, y0, x1, y1), read as x, y, width, height, make sense only if they were corners, or if
+    their x and y were the centre's.
 
     ``sizes``: (width, height) of each box's image, ``outlines``: (n, 2) points of the object's outline, where known.
-    A box speaks for corners if it reaches beyond its image, or misses its outline, and would not as corners.
+    A box speaks for corners if it reaches beyond its image, or misses its outline, and would not as corners; for
+    centres as its outline does.
     """
-    votes = [_vote(*said) for said in zip(boxes, sizes, outlines, strict=True)]
-    for_corners, against = votes.count(1), votes.count(-1)
-    if not for_corners or for_corners < len(votes) / 2 or against * 10 > for_corners:
-        return []
-    message = f"{for_corners} of {len(votes)} boxes fit their image and object only if they are corners, x0, y0, x1, y1"
-    return [(message, "COCO's bbox is [x, y, width, height]: export again if these are corners")]
+    remedy = "COCO's bbox is [x, y, width, height], from the upper left corner: export again if these are others"
+    for called, vote in (("corners, x0, y0, x1, y1", _for_corners), ("centres, x, y, width, height", _for_centres)):
+        votes = [vote(*said) for said in zip(boxes, sizes, outlines, strict=True)]
+        count, against = votes.count(1), votes.count(-1)
+        if count and count >= len(votes) / 2 and against * 10 <= count:
+            message = f"{count} of {len(votes)} boxes fit their image and object only if they are {called}"
+            return [(message, remedy)]
+    return []
 
 
-def _vote(box: np.ndarray, size: tuple[int, int] | None, outline: np.ndarray | None) -> int:
+def _for_corners(box: np.ndarray, size: tuple[int, int] | None, outline: np.ndarray | None) -> int:
     """1 for corners, -1 against, 0 for neither."""
     x, y, right, bottom = box.tolist()
     other = np.array([x, y, right - x, bottom - y])
     if other[2] <= x or other[3] <= y:
         return -1
     if outline is not None:
-        extent = np.concatenate([outline.min(0), outline.max(0)])
-        as_it_is, as_corners = box_iou(box, extent), box_iou(other, extent)
-        return int(as_corners >= TIGHT > as_it_is) - int(as_it_is >= TIGHT > as_corners)
+        return _better(other, box, outline)
     if size is not None:
         beyond = max(right - size[0], bottom - size[1])
         return int(beyond > 1.5 and other[2] <= size[0] + 1.5 and other[3] <= size[1] + 1.5)
     return 0
+
+
+def _for_centres(box: np.ndarray, size: tuple[int, int] | None, outline: np.ndarray | None) -> int:
+    """1 for centres, -1 against, 0 for neither."""
+    half = np.tile((box[2:] - box[:2]) / 2, 2)
+    return 0 if outline is None else _better(box - half, box, outline)
+
+
+def _better(other: np.ndarray, box: np.ndarray, outline: np.ndarray) -> int:
+    """1 where the ``other`` box alone is that of an outline, -1 where ``box`` alone is."""
+    extent = np.concatenate([outline.min(0), outline.max(0)])
+    as_it_is, otherwise = box_iou(box, extent), box_iou(other, extent)
+    return int(otherwise >= TIGHT > as_it_is) - int(as_it_is >= TIGHT > otherwise)
 
 
 def box_iou(a: np.ndarray, b: np.ndarray) -> float:

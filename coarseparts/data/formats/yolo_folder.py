@@ -100,6 +100,7 @@ def _files(document: Document, kind: str, entries: list[dict]) -> Iterator[tuple
         config["flip_idx"] = [names.index(swapped[n]) if swapped.get(n) in names else i for i, n in enumerate(names)]
         config["kpt_names"] = {i: names for i in config["names"]}
     yield "data.yaml", dump_yaml(config)
+    all_inside = all("images" in PurePosixPath(image["file_name"]).parts[:-1] for image in document.images)
     by_image: dict[int, list[dict]] = defaultdict(list)
     for entry in entries:
         by_image[entry["image_id"]].append(entry)
@@ -114,7 +115,7 @@ def _files(document: Document, kind: str, entries: list[dict]) -> Iterator[tuple
             shares = " ".join(np.format_float_positional(n, DIGITS, trim="-") for n in numbers)
             lines.append(f"{categories[entry['category_id']]} {shares}\n")
         at = PurePosixPath(image["file_name"])
-        yield str(label_file(at if "images" in at.parts[:-1] else "images" / at)), "".join(lines)
+        yield str(label_file(at if all_inside else "images" / at)), "".join(lines)
 
 
 def _box(entry: dict, size: tuple[int, int], own: list[str], names: list[str]) -> list[float]:

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from coarseparts.data.formats.annotation import Annotation
-from coarseparts.data.formats.part_masks import check_indices, find_part_masks, read_part_mask
+from coarseparts.data.formats.part_files import find_part_masks
+from coarseparts.data.formats.part_masks import check_indices, read_part_mask
 from coarseparts.data.images import decode, list_images, opened, probe, stem
 from coarseparts.data.prepare.archives import SPLITS
 from coarseparts.data.prepare.output import Item, Made

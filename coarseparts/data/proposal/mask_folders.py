@@ -12,8 +12,8 @@ from typing import Literal
 from coarseparts.data.formats.index_names import index_names
 from coarseparts.data.formats.labelmap import names_of
 from coarseparts.data.formats.mask_names import foreign, index_masks, labelme_s, of_boxes, pictures, without_part
-from coarseparts.data.formats.part_masks import JPEGS
-from coarseparts.data.namesakes import behind, ending_of
+from coarseparts.data.formats.part_files import JPEGS
+from coarseparts.data.namesakes import behind, ending_of, without_upload
 from coarseparts.data.proposal.mask_colours import (
     Colours,
     Palette,
@@ -56,10 +56,11 @@ class Masks:
 
 
 def find_masks(
-    folders: Mapping[Path, Sequence[Path]], arrays: Mapping[Path, Sequence[Path]]
+    folders: Mapping[Path, Sequence[Path]], arrays: Mapping[Path, Sequence[Path]], named: Collection[str] = ()
 ) -> tuple[list[Masks], list[Path], list[str]]:
     """The folders of masks among those of images and of NumPy's ``arrays``, as far as photographs of their stems are
-    there; the folders of photographs; and what was passed over, in words."""
+    there; the folders of photographs; and what was passed over, in words. ``named``: files that exports call
+    photographs, which may look like masks."""
     beside = {
         folder: [
             *_beside_others(folder, files),
@@ -82,6 +83,7 @@ def find_masks(
             said.append(f"{folder} holds {len(own)} arrays that are no masks, or lie among images, and are passed over")
         elif own:
             folders[folder], kinds[folder] = own, kind_of(folder, own)
+    kinds |= dict.fromkeys(_named_alone(folders, kinds, named), "photographs")
     painted = Counter(
         folder.parent for folder, kind in kinds.items() if kind == "colours" and is_painted(folders[folder])
     )
@@ -143,6 +145,14 @@ def find_masks(
             continue
         _add(_masks_of(folder, kind, folders[folder], stems), found, said)
     return found, photographs, _summed(said)
+
+
+def _named_alone(
+    folders: Mapping[Path, Sequence[Path]], kinds: Mapping[Path, Kind], named: Collection[str]
+) -> list[Path]:
+    """The folder that looks like one of masks, if it is the only one of which exports name most files."""
+    own = [folder for folder, files in folders.items() if sum(file.name in named for file in files) * 2 > len(files)]
+    return own if len(own) == 1 and kinds[own[0]] != "photographs" else []
 
 
 def _without_pictures(folders: Mapping[Path, Sequence[Path]], said: list[str]) -> dict[Path, Sequence[Path]]:
@@ -333,6 +343,7 @@ def _photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]]
     alike the nearest ones count."""
     left = [file.stem for file in some(files, LOOKED_AT)]
     name, few = files[0].parent.name, len(left) // 10
+    left, stems = _alike(left, stems)
     stems = {folder: _without_ending(own, left) for folder, own in stems.items()}
     near = {folder: len(Path(os.path.commonpath([folder, files[0].parent])).parts) for folder in stems}
 
@@ -360,6 +371,27 @@ def _photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]]
         left = [each for each in left if each not in ends[best]]
         own.remove(best)
     return [(folder, suffix) for folder, suffix in found if suffix == found[0][1]]
+
+
+def _alike(names: list[str], stems: Mapping[Path, Collection[str]]) -> tuple[list[str], dict[Path, Collection[str]]]:
+    """The masks' names and the photographs' stems as they are; where none of them fit, without capitals, or also
+    without what tools put before the names of uploads, of the one or the other."""
+
+    def as_it_is(name: str) -> str:
+        return name
+
+    def plain(name: str) -> str:
+        return name.casefold()
+
+    def uploaded(name: str) -> str:
+        return without_upload(name.casefold())
+
+    for of_mask, of_photograph in ((as_it_is, as_it_is), (plain, plain), (uploaded, plain), (plain, uploaded)):
+        found = {folder: {of_photograph(name) for name in own} for folder, own in stems.items()}
+        masks = [of_mask(name) for name in names]
+        if any(behind(name, own) is not None for own in found.values() for name in masks):
+            return masks, {**found}
+    return names, {**stems}
 
 
 def _without_ending(stems: Collection[str], names: Sequence[str]) -> Collection[str]:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from coarseparts.data.formats.labelmap import Colours as Labelmap
 from coarseparts.data.formats.labelmap import names_of, read_labelmap, was_compressed
-from coarseparts.data.formats.part_masks import JPEGS, OVERLAY
+from coarseparts.data.formats.part_files import JPEGS, OVERLAY
 from coarseparts.data.images import opened_mask
 from coarseparts.data.proposal.mask_colours import palette_of
 from coarseparts.system.problems import BadInput

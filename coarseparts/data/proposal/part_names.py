@@ -6,13 +6,16 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from coarseparts.data.formats.annotation import Annotation, PartSegment
+from coarseparts.data.formats.annotation import Annotation, PartSegment, leads_out
 from coarseparts.data.formats.coco import objects_of, parts_of
 from coarseparts.data.formats.coco_file import identity, of_lists
+from coarseparts.data.formats.document_builder import plain_path
 from coarseparts.data.formats.drawing import draw
+from coarseparts.data.formats.habits import are_boxes
 from coarseparts.data.images import MAX_PIXELS
 from coarseparts.data.proposal.survey import Export
 from coarseparts.labels.schema import unfit
@@ -24,8 +27,14 @@ COVERS = 0.9
 HOLDS = 0.8
 """Share of an image's keypoints that lie in what is drawn of an object, at least."""
 
+BEYOND = 1.25
+"""Share of an image's size, from which on what is drawn beyond it was drawn in a larger one."""
+
 LOOKED_AT = 40
-"""Images in which categories are compared, those with the most of them."""
+"""Images of each category in which it is compared with others, those with the most categories."""
+
+NEAR = 2
+"""Pixels between outlines that touch each other, as they are compared."""
 
 SIDE = 256
 """Pixels of the longer side at which outlines are compared."""
@@ -33,17 +42,20 @@ SIDE = 256
 
 @dataclass
 class Drawn:
-    """Categories that are drawn (outlines or masks): ``parts`` and ``wholes``, each in the order of the exports."""
+    """Categories that are drawn (outlines or masks): ``parts``, ``wholes``, and what lies ``beside`` these, each in the
+    order of the exports."""
 
     parts: list[str] = field(default_factory=list)
     wholes: list[str] = field(default_factory=list)
+    beside: list[str] = field(default_factory=list)
 
 
 def drawn_categories(exports: Iterable[Export]) -> Drawn:
-    """The categories of exports that are drawn. One that in most images covers all that else is drawn and holds the
-    keypoints is an object; so is one beside which nothing is drawn and no keypoint is set."""
+    """The categories of exports that are drawn. One that in most images covers all that touches it and holds the
+    keypoints is an object; so is one beside which nothing is drawn and no keypoint is set. Where there are objects, one
+    that in most images touches none of them lies beside them."""
     segments: dict[str, list[tuple[str, PartSegment]]] = defaultdict(list)
-    points: dict[str, list[np.ndarray]] = defaultdict(list)
+    points: dict[str, list[tuple[Any, np.ndarray]]] = defaultdict(list)
     names: dict[str, None] = {}
     for export in exports:
         own = _names_drawn(export)
@@ -52,13 +64,33 @@ def drawn_categories(exports: Iterable[Export]) -> Drawn:
             segments[_image(one)] += [(own[segment.index - 1], segment) for segment in one.part_segments]
         for one in _skeletons(export):
             if (keypoints := one.keypoints) is not None:
-                points[_image(one)].append(keypoints[keypoints[:, 2] > 0, :2])
+                points[_image(one)].append((one.labels["keypoints"].of, keypoints[keypoints[:, 2] > 0, :2]))
     votes: dict[str, Counter[bool]] = defaultdict(Counter)
-    for image in sorted(segments, key=lambda image: -len({name for name, _ in segments[image]}))[:LOOKED_AT]:
-        for name, covers in _covering(segments[image], points.get(image, [])).items():
+    touching: list[dict[str, set[str]]] = []
+    for image in _looked_at({image: {name for name, _ in own} for image, own in segments.items()}):
+        units = {segment.of for _, segment in segments[image]}
+        placed = [xy for of, xy in points.get(image, []) if of in units]  # in the same units
+        touched: dict[str, set[str]] = {}
+        touching.append(touched)
+        for name, covers in _covering(segments[image], placed, touched).items():
             votes[name][covers] += 1
     whole = [name for name in names if votes[name][True] > votes[name][False]]
-    return Drawn([name for name in names if name in votes and name not in whole], whole)
+    there = [of for of in touching if not of.keys().isdisjoint(whole)]
+    near = Counter((name, not own.isdisjoint(whole)) for of in there for name, own in of.items())
+    beside = [name for name in names if whole and name not in whole and near[name, False] > near[name, True]]
+    return Drawn([name for name in names if name not in (*whole, *beside)], whole, beside)
+
+
+def _looked_at(drawn: Mapping[str, Collection[str]]) -> list[str]:
+    """The images, of those with the most categories first, in which each category comes ``LOOKED_AT`` times, if it
+    does so often. ``drawn``: categories by image."""
+    count: Counter[str] = Counter()
+    found = []
+    for image in sorted(drawn, key=lambda image: -len(drawn[image])):
+        if any(count[name] < LOOKED_AT for name in drawn[image]):
+            count.update(drawn[image])
+            found.append(image)
+    return found
 
 
 def _image(one: Annotation) -> str:
@@ -66,10 +98,29 @@ def _image(one: Annotation) -> str:
     return one.image.rpartition("/")[2]
 
 
+def _inside(images: Sequence[Any]) -> list[Any]:
+    """The entries of images, those whose names lead out of their folder without its beginning: which photographs are
+    meant does not matter here."""
+    found = []
+    for one in images:
+        if isinstance(one, dict) and isinstance(name := one.get("file_name"), str) and leads_out(name):
+            one = one | {"file_name": re.sub(r"^(\.\.?/)+", "", plain_path(name)[0])}
+        found.append(one)
+    return found
+
+
+def _entries_drawn(export: Export) -> list[dict[str, Any]]:
+    """The annotations with outlines, without those of categories whose outlines are boxes."""
+    of_category: dict[str | None, list[dict[str, Any]]] = defaultdict(list)
+    for one in export.document.annotations:
+        if isinstance(one, dict) and one.get("segmentation"):
+            of_category[identity(one.get("category_id"))].append(one)
+    return [one for own in of_category.values() if not are_boxes(own) for one in own]
+
+
 def _names_drawn(export: Export) -> tuple[str, ...]:
     document = export.document
-    drawn = [one for one in document.annotations if isinstance(one, dict) and one.get("segmentation")]
-    used = {identity(one.get("category_id")) for one in drawn}
+    used = {identity(one.get("category_id")) for one in _entries_drawn(export)}
     named = [one for one in document.categories if isinstance(one, dict) and identity(one.get("id")) in used]
     names = dict.fromkeys(one["name"] for one in named if isinstance(one.get("name"), str))
     return tuple(name for name in names if not unfit(name))
@@ -79,8 +130,8 @@ def _masks(export: Export, names: tuple[str, ...]) -> list[Annotation]:
     """What is drawn of categories ``names`` in each image; none where the export cannot be used, which ``check``
     tells."""
     document = export.document
-    drawn = [one for one in document.annotations if isinstance(one, dict) and one.get("segmentation")]
-    lists = {"images": document.images, "annotations": drawn, "categories": document.categories}
+    drawn = _entries_drawn(export)
+    lists = {"images": _inside(document.images), "annotations": drawn, "categories": document.categories}
     try:
         return parts_of(of_lists(export.path, lists), names)[0] if names else []
     except BadInput:
@@ -90,21 +141,27 @@ def _masks(export: Export, names: tuple[str, ...]) -> list[Annotation]:
 def _skeletons(export: Export) -> list[Annotation]:
     document = export.document
     placed = [one for one in document.annotations if isinstance(one, dict) and one.get("keypoints")]
-    lists = {"images": document.images, "annotations": placed, "categories": document.categories}
+    lists = {"images": _inside(document.images), "annotations": placed, "categories": document.categories}
     try:
         return objects_of(of_lists(export.path, lists))[0]
     except BadInput:
         return []
 
 
-def _covering(segments: Sequence[tuple[str, PartSegment]], points: Sequence[np.ndarray]) -> dict[str, bool]:
-    """For each category that is drawn in an image, whether it covers all else that is said of it."""
+def _covering(
+    segments: Sequence[tuple[str, PartSegment]], points: Sequence[np.ndarray], touched: dict[str, set[str]]
+) -> dict[str, bool]:
+    """For each category that is drawn in an image, whether it covers all else that is said of it and touches it; to
+    ``touched`` is added which others these are."""
+    from scipy import ndimage  # here, for it takes a third of a second to import
+
     masks, scale = _small_masks(segments)
+    wider = {name: ndimage.binary_dilation(mask, iterations=NEAR) for name, mask in masks.items()}
     found = {}
     for name, mask in masks.items():
-        others = [other for key, other in masks.items() if key != name]
-        rest = np.logical_or.reduce(others) if others else np.zeros_like(mask)
-        covers = not rest.any() or bool(mask[rest].mean() >= COVERS)
+        touched[name] = {other for other in masks if other != name and (wider[name] & masks[other]).any()}
+        rest = np.logical_or.reduce([np.zeros_like(mask), *(masks[other] for other in touched[name])])
+        covers = bool(mask[rest].mean() >= COVERS) if rest.any() else len(masks) == 1
         found[name] = covers and _holds(mask, [xy * scale for xy in points])
     return found
 
@@ -142,15 +199,16 @@ def _small_masks(segments: Sequence[tuple[str, PartSegment]]) -> tuple[dict[str,
 
 
 def _size(segment: PartSegment) -> tuple[int, int] | None:
-    """(width, height) of the image of a segment as it says, or as far as its corners reach; None where it is too
-    large."""
-    size = segment.size
-    if size is None and isinstance(segment.segmentation, dict):
+    """(width, height) of the image of a segment as it says, or as far as its corners reach where they are far beyond
+    it; None where it is too large."""
+    if isinstance(segment.segmentation, dict):
         rows, columns = segment.segmentation["size"]
         size = (columns, rows)
-    elif size is None:
+    else:
         corners = np.concatenate([np.array(one, np.float64).reshape(-1, 2) for one in segment.segmentation])
-        width, height = np.ceil(np.clip(corners.max(0), 1, MAX_PIXELS)).astype(int).tolist()
+        reach = np.ceil(np.clip(corners.max(0), 1, MAX_PIXELS)).astype(int)
+        said = np.array(segment.of or segment.size or (1, 1))
+        width, height = np.where(reach > BEYOND * said, reach, said).tolist()
         size = (width, height)
     return size if 0 < size[0] * size[1] <= MAX_PIXELS else None
 

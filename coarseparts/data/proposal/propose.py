@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,6 +102,7 @@ def propose(paths: Sequence[Path], out: Path, parts: tuple[str, ...] = ()) -> Pr
     if pairs := mirrored(names):
         keys["mirror"] = [list(pair) for pair in pairs]
         assumed.append(f"parts swap on a flip: {_told(pairs)}")
+    _leave_out(_undeclared(there.drawn, parts), names, there.sources, assumed)
     dataset = _dataset(out, keys, there.sources)
     contents = read_contents(dataset)
     _add_keypoint_pairs(keys, found, contents, assumed)
@@ -124,7 +126,9 @@ class _There:
 def _there(paths: Sequence[Path], parts: tuple[str, ...]) -> _There:
     """Raises BadInput where no photographs belong to what is there."""
     found = survey(paths)
-    masks, photographs, said = find_masks(found.folders, found.arrays)
+    entries = [one for export in found.exports for one in export.document.images if isinstance(one, dict)]
+    files = {re.split(r"[\\/]", name)[-1] for one in entries if isinstance(name := one.get("file_name"), str)}
+    masks, photographs, said = find_masks(found.folders, found.arrays, files)
     drawn = drawn_categories(found.exports)
     stems = {folder: {file.stem for file in found.folders[folder]} for folder in photographs}
     masks = one_of_each(with_names(masks, parts, drawn.parts, said), stems, said)
@@ -166,7 +170,7 @@ def _part_names(
     folders = [one for one in masks if one.key == "part_masks"]
     if given:
         if not folders:  # whose indices may be called anything
-            _refuse_misspelt(given, [*drawn.parts, *drawn.wholes])
+            _refuse_misspelt(given, [*drawn.parts, *drawn.wholes, *drawn.beside])
         return given
     names = dict.fromkeys(name for one in folders for name in one.parts)
     largest = max((one.indices for one in folders), default=0)
@@ -190,6 +194,30 @@ def _part_names(
         assumed.append(f"{listed(map(abridged, drawn.wholes))}: whole objects, for they cover what else is drawn")
     assumed.append(f"parts: {listed(map(abridged, names))}; they do not overlap, where they do the smaller is on top")
     return tuple(names)
+
+
+def _undeclared(drawn: Drawn, given: Sequence[str]) -> list[str]:
+    """The drawn categories that are neither parts nor objects: what lies beside objects; and where some of the parts
+    that the user has ``given`` are drawn, what else is drawn within objects."""
+    named = set(map(plain, given))
+    others = [name for name in drawn.parts if plain(name) not in named]
+    others = others if named and len(others) < len(drawn.parts) else []
+    return [*others, *(name for name in drawn.beside if plain(name) not in named)]
+
+
+def _leave_out(
+    others: Sequence[str], parts: Sequence[str], sources: Sequence[ProposedSource], assumed: list[str]
+) -> None:
+    """Says in the sources of categories that are neither objects nor ``parts`` which are objects."""
+    named = set(map(plain, parts))
+    for source in sources:
+        categories = [one for export in source.exports for one in export.document.categories if isinstance(one, dict)]
+        names = dict.fromkeys(name for one in categories if isinstance(name := one.get("name"), str))
+        if names.keys() & {*others}:
+            source.objects = tuple(name for name in names if name not in others and plain(name) not in named)
+    if others:
+        told = listed(map(abridged, others))
+        assumed.append(f"{told}: neither named as parts nor drawn within or around some, and left out by `objects`")
 
 
 def _once(names: Collection[str], assumed: list[str]) -> dict[str, None]:

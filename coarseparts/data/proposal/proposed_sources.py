@@ -24,12 +24,14 @@ _UPLOAD = re.compile("^[0-9a-f]{8}-")
 
 @dataclass
 class ProposedSource:
-    """A source: the folder of its photographs, its split, its labels."""
+    """A source: the folder of its photographs, its split, its labels; the categories of these that are ``objects``,
+    where others are neither these nor parts."""
 
     images: Path
     split: str
     exports: list[Export] = field(default_factory=list)
     masks: list[Masks] = field(default_factory=list)
+    objects: tuple[str, ...] | None = None
 
     def keys(self) -> dict[str, Any]:
         """As a dataset file says it, paths as they were found; without its split."""
@@ -38,6 +40,8 @@ class ProposedSource:
             keys["labels"] = self.exports[0].path
         elif self.exports:
             keys["coco"] = [export.path for export in self.exports]
+        if self.objects is not None:
+            keys["objects"] = list(self.objects)
         for masks in self.masks:
             keys[masks.key] = masks.folder
             keys |= {"suffix": masks.suffix} if masks.suffix else {}

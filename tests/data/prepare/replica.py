@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from coarseparts.data.dataset_file import Crop
 from coarseparts.data.loading import Recipe, load
 from coarseparts.data.prepare.archives import Archives
+from coarseparts.data.source_keys import Crop
 from coarseparts.data.synthetic.anatomy import PARTS
 from coarseparts.labels import STYLES
 
