@@ -34,6 +34,10 @@ from coarseparts.system.problems import BadInput, Problem, capped, errors, requi
 CHUNK = 64
 """Synthetic images rendered at a time."""
 
+READING = 1
+"""Version of what files are read as; raised whenever some are read as something else, so that no store of before is
+taken for what they say now."""
+
 KEEP_EVERY = 20.0
 """Seconds of work that a killed build may lose."""
 
@@ -233,7 +237,7 @@ def _raise_errors(problems: list[Problem], skip_bad: bool) -> None:
 
 
 def _key(records: list[Record], schema: Schema, size: int) -> str:
-    digest = hashlib.sha256(f"{FORMAT}|{size}|{schema.model_dump_json()}\n".encode())
+    digest = hashlib.sha256(f"{FORMAT}.{READING}|{size}|{schema.model_dump_json()}\n".encode())
     for r in records:
         digest.update(f"{r.name}|{r.source}|{r.split}|{sorted(r.has)}|{r.fingerprint}\n".encode())
     return digest.hexdigest()[:24]
