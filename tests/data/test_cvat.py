@@ -269,3 +269,13 @@ def test_a_part_of_a_higher_z_order_lies_over_smaller_ones(tmp_path):
     assert (parts(0) == 1).sum() == 16, "the smaller one where nothing says otherwise"
     assert (parts(3) == 1).sum() == 0 and (parts(3) == 2).sum() == 128 and (parts(-1) == 1).sum() == 16
     assert (parts(3, to="cvat") == 1).sum() == 0, "and back"
+
+
+def test_attributes_say_that_points_are_hidden_and_shapes_outside_are_not_there(tmp_path):
+    points = '<points label="{}" points="1.5,2.5"><attribute name="{}">{}</attribute></points>'
+    told = [("tail", "occluded", "true"), ("head", "visibility", "visible"), ("leg", "state", "Not visible")]
+    skeleton = f'<skeleton label="ant">{"".join(points.format(*each) for each in told)}</skeleton>'
+    outside = '<polygon label="rump" outside="1" points="1,1;5,1;5,5"/>'
+    found = read(tmp_path, skeleton + outside + points.format("eye", "Hidden", "false"))
+    assert [entry["keypoints"][2::3] for entry in found.annotations] == [[2, 1, 1], [2]]
+    assert "1 shapes of tracks are outside their image" in str(found.problems[0])

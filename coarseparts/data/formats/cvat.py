@@ -15,6 +15,7 @@ from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.document_builder import DocumentBuilder, Keypoints, head
 from coarseparts.data.formats.shapes import LoosePoint, add_points, cut_out, ellipse, placed, turned
 from coarseparts.data.formats.units import MOST
+from coarseparts.data.formats.visibility import says_hidden
 from coarseparts.system.documents import DocumentError, load_xml
 from coarseparts.system.files import write_whole
 from coarseparts.system.problems import BadInput, Problem, unreadable
@@ -137,7 +138,9 @@ def _add_shape(
     """Adds a shape to the document, a loose point to ``points``. Raises ValueError."""
     label, group = shape.get("label") or "", shape.get("group_id", "0")
     group = "" if group == "0" else group
-    if shape.tag == "skeleton":
+    if shape.get("outside") == "1":
+        builder.pass_over("shapes of tracks are outside their image: they are not there")
+    elif shape.tag == "skeleton":
         if keypoints := _skeleton(shape):
             builder.add(image, label, keypoints, group=group or None)
         else:
@@ -174,7 +177,9 @@ def _skeleton(shape: Element) -> Keypoints:
 
 
 def _visibility(shape: Element) -> int:
-    return 1 if shape.get("occluded") == "1" else 2
+    """1 where a point is occluded, or an attribute of it says so, else 2."""
+    said = ((each.get("name") or "", [each.text or ""]) for each in shape.iterfind("attribute"))
+    return 1 if shape.get("occluded") == "1" or any(says_hidden(*each) for each in said) else 2
 
 
 def _polygon(shape: Element, size: tuple[int, int]) -> dict:
