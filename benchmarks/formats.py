@@ -6,8 +6,8 @@ Made-up ants are written by each tool's own library and read by us; written by u
 written and read by us. Masks have to agree by an IoU of 0.99, keypoints and boxes within half a pixel, visibilities and
 groups in all. Then exports of 5,000 images with 10,000 annotations are read and joined to objects, in a process each,
 the photographs being there: seconds, CPU seconds, memory beyond what the process held before. ``--judges``: Pythons
-that have datumaro, labelme, label-studio-sdk, sleap-io, pandas or pycocotools, in environments of their own; who is not
-there is not asked. ``--quick``: no speed.
+that have datumaro, labelme, label-studio-sdk, cvat-sdk, sleap-io, supervision, pandas or pycocotools, in environments
+of their own; who is not there is not asked. ``--quick``: no speed.
 
 Prints what was found and, last, the table of docs/coverage.md. Exit status 1 where something that a format has a place
 for did not arrive.
@@ -93,6 +93,13 @@ FORMATS = (
         speed="cvat",
     ),
     Format(
+        "CVAT for images, masks",
+        "cvat",
+        ("cvat_masks_written", "cvat_sdk", lambda fact: fact.label == "body"),
+        ("cvat_masks_read", "cvat_sdk", lambda fact: fact.label == "body"),
+        kept=lambda fact: fact.label == "body",
+    ),
+    Format(
         "labelme",
         "labelme",
         ("labelme_written", "labelme", _all),
@@ -118,7 +125,16 @@ FORMATS = (
         below="pose",
         speed="yolo-pose",
     ),
-    Format("YOLO segment", "yolo", kept=_masks, grouped=False, below="segment", speed="yolo-segment"),
+    Format(
+        "YOLO segment",
+        "yolo",
+        ("yolo_segment_written", "supervision", lambda fact: fact.label in PARTS),
+        ("yolo_segment_read", "supervision", _masks),
+        kept=_masks,
+        grouped=False,
+        below="segment",
+        speed="yolo-segment",
+    ),
     Format(
         "DeepLabCut",
         writes=("deeplabcut_written", "pandas", _posed),
@@ -275,7 +291,7 @@ def _written(one: Format, judges: Sequence[str], place: Path) -> str:
     if one.reads is None or not one.export:
         return ""
     question, library, wanted = one.reads
-    folder = _told(place / f"out {one.export} {one.below}")
+    folder = _told(place / f"out {one.name}")
     whole = document(IMAGES)
     for image in whole.images:
         image["path"] = str(folder / "images" / image["file_name"])
@@ -297,7 +313,7 @@ def _round_trip(one: Format, place: Path) -> tuple[str, str]:
     if not one.export:
         return "not written", ""
     whole = document(IMAGES)
-    out = write_export(one.export, whole, place / f"round {one.export} {one.below}")
+    out = write_export(one.export, whole, place / f"round {one.name}")
     if one.below:
         out = out / one.below
         (out / "images").mkdir()

@@ -8,6 +8,7 @@ from test_yolo import PLAIN, folder, read, said
 from coarseparts.data.formats import yolo
 from coarseparts.data.formats.registry import read_export
 from coarseparts.data.proposal.survey import survey
+from coarseparts.system.problems import BadInput
 
 SQUARE = "0 .1 .2 .2 .2 .2 .4 .1 .4"
 
@@ -102,3 +103,15 @@ def test_classes_that_begin_at_1_are_told_with_what_to_write(tmp_path):
 def test_corners_in_pixels_with_a_name_are_told_as_what_they_are(tmp_path):
     found = read(tmp_path, PLAIN, {"images/a.png": "10.0 10.0 60.0 10.0 60.0 40.0 10.0 40.0 head 0"})
     assert "is corners and a name (DOTA), expected a class and shares: Roboflow's YOLOv8 OBB" in said(found)
+
+
+def test_the_file_called_data_counts_among_several(tmp_path):
+    folder(tmp_path, PLAIN, {"images/a.png": "0 .5 .5 .1 .2"})
+    (tmp_path / "args.yaml").write_text("task: segment\ntrain: x\nnames: [another]\n")
+    assert yolo.read(tmp_path).categories[0]["name"] == PLAIN["names"][0]
+
+
+def test_a_file_that_says_how_many_classes_there_are_and_not_their_names_is_told(tmp_path):
+    folder(tmp_path, {"nc": 2, "train": "images"}, {"images/a.png": "0 .5 .5 .1 .2"})
+    with pytest.raises(BadInput, match="names is None, expected a list of names"):
+        yolo.read(tmp_path)
