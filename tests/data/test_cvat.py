@@ -186,6 +186,29 @@ print(json.dumps([[a.type.name, a.group, a.image.tolist() if a.type.name == "mas
     assert (np.array(pixels, bool) == mask).all() and points == [1, 1, 5, 1, 5, 4]
 
 
+def test_cvat_s_own_library_decodes_the_masks_that_are_written_and_what_it_encodes_is_read(tmp_path):
+    mask = np.random.default_rng(0).random((10, 20)) < 0.5
+    code = {"size": [10, 20], "counts": coco_mask.encode(np.asfortranarray(mask, np.uint8))["counts"].decode()}
+    entry = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": code}
+    image = {"id": 1, "file_name": "a.png", "width": 20, "height": 10}
+    cvat.write(Document([image], [{"id": 1, "name": "head"}], [entry]), tmp_path / "annotations.xml")
+    script = """
+import json, sys
+from xml.etree import ElementTree
+from cvat_sdk.masks import decode_mask, encode_mask
+one = next(ElementTree.parse(sys.argv[1]).getroot().iter("mask"))
+left, top, width, height = (int(one.get(key)) for key in ("left", "top", "width", "height"))
+runs = [int(run) for run in one.get("rle").split(",")]
+mask = decode_mask([*runs, left, top, left + width - 1, top + height - 1], image_width=20, image_height=10)
+print(json.dumps([mask.tolist(), [int(number) for number in encode_mask(mask)]]))
+"""
+    pixels, (*runs, left, top, right, bottom) = asked("cvat_sdk", script, tmp_path / "annotations.xml")
+    assert (np.array(pixels) == mask).all()
+    place = f'left="{left}" top="{top}" width="{right - left + 1}" height="{bottom - top + 1}"'
+    (again,) = read(tmp_path, f'<mask label="head" rle="{", ".join(map(str, runs))}" {place}/>').annotations
+    assert (draw(again["segmentation"], (20, 10)) == mask).all()
+
+
 @settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_damage_is_told_and_never_a_crash(tmp_path_factory, data):
