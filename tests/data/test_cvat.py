@@ -302,3 +302,12 @@ def test_attributes_say_that_points_are_hidden_and_shapes_outside_are_not_there(
     found = read(tmp_path, skeleton + outside + points.format("eye", "Hidden", "false"))
     assert [entry["keypoints"][2::3] for entry in found.annotations] == [[2, 1, 1], [2]]
     assert "1 shapes of tracks are outside their image" in str(found.problems[0])
+
+
+def test_points_of_several_skeletons_that_are_called_by_the_same_numbers_are_told(tmp_path):
+    skeletons = '<skeleton label="{}"><points label="1" points="1,2"/><points label="{}" points="3,4"/></skeleton>'
+    found = read(tmp_path, skeletons.format("front", "2") + skeletons.format("back", "3"))
+    (note,) = found.problems
+    assert note.severity == "note" and "the skeletons front, back have points called 1, taken" in note.message
+    named = skeletons.replace('1"', 'eye"')
+    assert not read(tmp_path, named.format("male", "tail") + named.format("female", "tail")).problems

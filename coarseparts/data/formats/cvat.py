@@ -59,6 +59,7 @@ def read(path: Path) -> Document:
     for label in root.iterfind("meta//labels/label"):
         if label.findtext("parent"):
             builder.category(label.findtext("parent", ""), [label.findtext("name", "")])
+    _say_numbers(root, builder)
     images = list(_once(root.findall("image"), builder))
     for image in images:
         _add_image(image, builder)
@@ -68,6 +69,20 @@ def read(path: Path) -> Document:
         told = listed(f"{abridged(subset)} ({count:,})" for subset, count in subsets.items())
         builder.say(f"its images are of the subsets {told}, which say nothing here", "divide them by `only`", "note")
     return builder.document()
+
+
+def _say_numbers(root: Element, builder: DocumentBuilder) -> None:
+    """A note on skeletons of several labels whose points have the numbers that CVAT gives them for names: those of one
+    number are taken for the same keypoint."""
+    numbers: dict[str, set[str]] = defaultdict(set)
+    for skeleton in root.iterfind("image/skeleton"):
+        own = {point.get("label") or "" for point in skeleton.iterfind("points")}
+        numbers[skeleton.get("label") or ""] |= {name for name in own if name.isdecimal()}
+    shared = {name for name, count in Counter(name for own in numbers.values() for name in own).items() if count > 1}
+    if shared:
+        labels = listed(abridged(label) for label, own in numbers.items() if own & shared)
+        message = f"the skeletons {labels} have points called {listed(sorted(shared))}, taken for the same keypoints"
+        builder.say(message, "if they are others, give the points names of their own in CVAT", "note")
 
 
 def _say_attributes(images: list[Element], builder: DocumentBuilder) -> None:
