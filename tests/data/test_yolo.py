@@ -395,30 +395,3 @@ def test_decimal_commas_are_read_and_told(tmp_path):
 def test_other_signs_between_numbers_are_told(tmp_path, line, says):
     found = read(tmp_path, PLAIN, {"images/a.png": line})
     assert found.annotations == [] and says in said(found) and "a.txt" in said(found)
-
-
-def test_supervision_reads_the_outlines_that_are_written(tmp_path):
-    """It draws an outline's border, too: at 32 times the size, where that is thin."""
-    document = example()
-    yolo.write(document, tmp_path / "out")
-    put_images(document, tmp_path / "out/segment")
-    drawn = [entry for entry in yolo.read(tmp_path / "out/segment").annotations if "segmentation" in entry]
-    width, height = document.images[0]["width"], document.images[0]["height"]
-    script = """
-import json, os, sys
-from PIL import Image
-from supervision import DetectionDataset
-folder, width, height = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-os.mkdir(folder + "/large")
-Image.new("RGB", (32 * width, 32 * height)).save(folder + "/large/" + sys.argv[4])
-labels = [folder + "/labels", folder + "/data.yaml"]
-((_, _, found),) = DetectionDataset.from_yolo(folder + "/large", *labels, force_masks=True)
-masks = [mask.reshape(height, 32, width, 32).mean((1, 3)) >= 0.5 for mask in found.mask]
-print(json.dumps([mask.tolist() for mask in masks]))
-"""
-    given = (tmp_path / "out/segment", width, height, document.images[0]["file_name"])
-    masks = np.array(asked("supervision", script, *given))
-    assert len(masks) == len(drawn) > 0
-    for mask, entry in zip(masks, drawn, strict=True):
-        own = draw(entry["segmentation"], (width, height))
-        assert (mask & own).sum() >= 0.97 * (mask | own).sum()
