@@ -350,7 +350,7 @@ def yolo_segment_written(folder):
         for one in own:
             for polygon in one.get("segmentation", ()):
                 canvas = Image.new("1", size)
-                ImageDraw.Draw(canvas).polygon([number * LARGER for number in polygon], fill=1)
+                ImageDraw.Draw(canvas).polygon([number * LARGER for number in polygon], fill=1, outline=0)
                 masks.append(np.asarray(canvas))
                 labels += [one["of"]["name"]] if one["of"]["name"] not in labels else []
                 classes.append(labels.index(one["of"]["name"]))
