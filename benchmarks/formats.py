@@ -1,13 +1,14 @@
 """Labels in and out, as other tools' libraries judge them, and how fast they are read.
 
-    python benchmarks/formats.py --judges PYTHON,PYTHON [--quick] [--out FOLDER]
+    python benchmarks/formats.py --judges PYTHON,PYTHON [--quick] [--out FOLDER] [--only NAME --log FILE]
 
 Made-up ants are written by each tool's own library and read by us; written by us and read by the library;
 written and read by us. Masks have to agree by an IoU of 0.99, keypoints and boxes within half a pixel, visibilities and
 groups in all. Then exports of 5,000 images with 10,000 annotations are read and joined to objects, in a process each,
 the photographs being there: seconds, CPU seconds, memory beyond what the process held before. ``--judges``: Pythons
-that have datumaro, labelme, label-studio-sdk, sleap-io, pandas or pycocotools, in environments of their own; who is not
-there is not asked. ``--quick``: no speed.
+that have datumaro, labelme, label-studio-sdk, cvat-sdk, sleap-io, supervision, pandas or pycocotools, in environments
+of their own; who is not there is not asked. ``--quick``: no speed. ``--only NAME;NAME --log FILE``: some formats, with
+the other rows of an earlier log's table.
 
 Prints what was found and, last, the table of docs/coverage.md. Exit status 1 where something that a format has a place
 for did not arrive.
@@ -93,6 +94,13 @@ FORMATS = (
         speed="cvat",
     ),
     Format(
+        "CVAT for images, masks",
+        "cvat",
+        ("cvat_masks_written", "cvat_sdk", lambda fact: fact.label == "body"),
+        ("cvat_masks_read", "cvat_sdk", lambda fact: fact.label == "body"),
+        kept=lambda fact: fact.label == "body",
+    ),
+    Format(
         "labelme",
         "labelme",
         ("labelme_written", "labelme", _all),
@@ -118,7 +126,16 @@ FORMATS = (
         below="pose",
         speed="yolo-pose",
     ),
-    Format("YOLO segment", "yolo", kept=_masks, grouped=False, below="segment", speed="yolo-segment"),
+    Format(
+        "YOLO segment",
+        "yolo",
+        ("yolo_segment_written", "supervision", lambda fact: fact.label in PARTS),
+        ("yolo_segment_read", "supervision", _masks),
+        kept=_masks,
+        grouped=False,
+        below="segment",
+        speed="yolo-segment",
+    ),
     Format(
         "DeepLabCut",
         writes=("deeplabcut_written", "pandas", _posed),
@@ -143,6 +160,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--judges", default="", help="Pythons with other tools' libraries, separated by commas")
     parser.add_argument("--quick", action="store_true", help="judge only: no speed")
+    parser.add_argument("--only", default="", help="formats, separated by semicolons; needs --log")
+    parser.add_argument("--log", type=Path, help="an earlier log, from whose table the rows of other formats are")
     parser.add_argument("--out", type=Path, help="folder of the exports that are timed, kept")
     given = parser.parse_args(arguments)
     judges = [judge for judge in given.judges.split(",") if judge]
@@ -150,17 +169,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{processor()}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
     places = [path for judge in judges for path in _packages(judge)]
     sys.path += places  # last: SLEAP's projects are read through sleap-io, and all else is our own environment's
-    rows, failed = [], False
+    rows, failed = _earlier(given.log), False
+    only = [name.strip() for name in given.only.split(";") if name.strip()] or [one.name for one in FORMATS]
     with tempfile.TemporaryDirectory() as place:
-        for one in FORMATS:
+        for one in (one for one in FORMATS if one.name in only):
             own = Path(place)
             cells = [_read(one, judges, own), _written(one, judges, own), *_round_trip(one, own)]
             failed |= any(cell.startswith("NO") for cell in cells)
             cells.append(_timed(one, given.out or Path(place) / "speed", places) if not given.quick else "")
-            rows.append([one.name, *cells])
+            before = rows.get(one.name, [])
+            rows[one.name] = [*cells[:-1], cells[-1] or (before[-1] if before else "")]
     print()
-    print("\n".join(table(rows)))
+    print("\n".join(table([[one.name, *rows[one.name]] for one in FORMATS if one.name in rows])))
     return int(failed)
+
+
+def _earlier(log: Path | None) -> dict[str, list[str]]:
+    """The rows of the table in an earlier log, by their formats; of ``--quick`` runs its speeds stay."""
+    lines = log.read_text().splitlines() if log else []
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| ")]
+    return {name: cells for name, *cells in rows if any(name == one.name for one in FORMATS)}
 
 
 HEADS = ("format", "we read", "we write", "round trip", "what is lost", "10,000 annotations")
@@ -275,7 +303,7 @@ def _written(one: Format, judges: Sequence[str], place: Path) -> str:
     if one.reads is None or not one.export:
         return ""
     question, library, wanted = one.reads
-    folder = _told(place / f"out {one.export} {one.below}")
+    folder = _told(place / f"out {one.name}")
     whole = document(IMAGES)
     for image in whole.images:
         image["path"] = str(folder / "images" / image["file_name"])
@@ -297,7 +325,7 @@ def _round_trip(one: Format, place: Path) -> tuple[str, str]:
     if not one.export:
         return "not written", ""
     whole = document(IMAGES)
-    out = write_export(one.export, whole, place / f"round {one.export} {one.below}")
+    out = write_export(one.export, whole, place / f"round {one.name}")
     if one.below:
         out = out / one.below
         (out / "images").mkdir()

@@ -315,6 +315,86 @@ def yolo_read(folder):
             yield fact(image, "ant", "points", number, named)
 
 
+LARGER = 32  # supervision draws an outline's border, too: at this size it is thin
+
+
+def yolo_segment_read(folder):
+    from PIL import Image
+    from supervision import DetectionDataset
+
+    data, large = f"{folder}/yolo/segment", f"{folder}/large"
+    os.makedirs(large)
+    for image, _ in truth(folder):
+        size = (image["width"] * LARGER, image["height"] * LARGER)
+        Image.new("RGB", size).save(f"{large}/{image['file_name']}")
+    found = DetectionDataset.from_yolo(large, f"{data}/labels", f"{data}/data.yaml", force_masks=True)
+    for path, _, drawn in found:
+        for mask, label in zip(drawn.mask if len(drawn) else (), drawn.class_id, strict=True):
+            height, width = np.array(mask.shape) // LARGER
+            small = mask.reshape(height, LARGER, width, LARGER).mean((1, 3)) >= 0.5
+            yield of_mask(os.path.basename(path), found.classes[label], "", small)
+
+
+def yolo_segment_written(folder):
+    from PIL import Image, ImageDraw
+    from supervision import DetectionDataset, Detections
+
+    labels, images, drawn = [], [], {}
+    os.makedirs(f"{folder}/out/images")
+    for image, own in truth(folder):
+        path, size = f"{folder}/large/{image['file_name']}", (image["width"] * LARGER, image["height"] * LARGER)
+        os.makedirs(f"{folder}/large", exist_ok=True)
+        Image.new("RGB", size).save(path)
+        Image.new("RGB", (image["width"], image["height"])).save(f"{folder}/out/images/{image['file_name']}")
+        masks, classes = [], []
+        for one in own:
+            for polygon in one.get("segmentation", ()):
+                canvas = Image.new("1", size)
+                ImageDraw.Draw(canvas).polygon([number * LARGER for number in polygon], fill=1, outline=0)
+                masks.append(np.asarray(canvas))
+                labels += [one["of"]["name"]] if one["of"]["name"] not in labels else []
+                classes.append(labels.index(one["of"]["name"]))
+        ys, xs = ([np.nonzero(mask)[axis] for mask in masks] for axis in (0, 1))
+        boxes = np.array([[x.min(), y.min(), x.max(), y.max()] for x, y in zip(xs, ys, strict=True)], float)
+        drawn[path] = Detections(xyxy=boxes, mask=np.array(masks), class_id=np.array(classes))
+        images.append(path)
+    DetectionDataset(labels, images, drawn).as_yolo(None, f"{folder}/out/labels", f"{folder}/out/data.yaml")
+
+
+def cvat_masks_read(folder):
+    from xml.etree import ElementTree
+
+    from cvat_sdk.masks import decode_mask
+
+    for image in ElementTree.parse(f"{folder}/annotations.xml").getroot().iter("image"):
+        size = {f"image_{side}": int(image.get(side)) for side in ("width", "height")}
+        for mask in image.iter("mask"):
+            left, top, width, height = (int(mask.get(key)) for key in ("left", "top", "width", "height"))
+            runs = [int(run) for run in mask.get("rle").split(",")]
+            drawn = decode_mask([*runs, left, top, left + width - 1, top + height - 1], **size)
+            yield of_mask(image.get("name"), mask.get("label"), mask.get("group_id"), drawn)
+
+
+def cvat_masks_written(folder):
+    from xml.etree.ElementTree import Element, ElementTree, SubElement
+
+    from cvat_sdk.masks import encode_mask
+
+    root = Element("annotations")
+    SubElement(root, "version").text = "1.1"
+    for number, (image, own) in enumerate(truth(folder)):
+        about = {"id": number, "name": image["file_name"], "width": image["width"], "height": image["height"]}
+        below = SubElement(root, "image", {key: str(value) for key, value in about.items()})
+        for one in own:
+            if "runs" in one:
+                *runs, left, top, right, bottom = map(int, encode_mask(mask_of(one)))
+                place = {"left": left, "top": top, "width": right - left + 1, "height": bottom - top + 1}
+                said = place | {"label": one["of"]["name"], "group_id": one["number"], "rle": ", ".join(map(str, runs))}
+                SubElement(below, "mask", {key: str(value) for key, value in said.items()})
+    os.makedirs(f"{folder}/out")
+    ElementTree(root).write(f"{folder}/out/annotations.xml")
+
+
 def deeplabcut_written(folder):
     import pandas as pd
 

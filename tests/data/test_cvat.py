@@ -186,6 +186,29 @@ print(json.dumps([[a.type.name, a.group, a.image.tolist() if a.type.name == "mas
     assert (np.array(pixels, bool) == mask).all() and points == [1, 1, 5, 1, 5, 4]
 
 
+def test_cvat_s_own_library_decodes_the_masks_that_are_written_and_what_it_encodes_is_read(tmp_path):
+    mask = np.random.default_rng(0).random((10, 20)) < 0.5
+    code = {"size": [10, 20], "counts": coco_mask.encode(np.asfortranarray(mask, np.uint8))["counts"].decode()}
+    entry = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": code}
+    image = {"id": 1, "file_name": "a.png", "width": 20, "height": 10}
+    cvat.write(Document([image], [{"id": 1, "name": "head"}], [entry]), tmp_path / "annotations.xml")
+    script = """
+import json, sys
+from xml.etree import ElementTree
+from cvat_sdk.masks import decode_mask, encode_mask
+one = next(ElementTree.parse(sys.argv[1]).getroot().iter("mask"))
+left, top, width, height = (int(one.get(key)) for key in ("left", "top", "width", "height"))
+runs = [int(run) for run in one.get("rle").split(",")]
+mask = decode_mask([*runs, left, top, left + width - 1, top + height - 1], image_width=20, image_height=10)
+print(json.dumps([mask.tolist(), [int(number) for number in encode_mask(mask)]]))
+"""
+    pixels, (*runs, left, top, right, bottom) = asked("cvat_sdk", script, tmp_path / "annotations.xml")
+    assert (np.array(pixels) == mask).all()
+    place = f'left="{left}" top="{top}" width="{right - left + 1}" height="{bottom - top + 1}"'
+    (again,) = read(tmp_path, f'<mask label="head" rle="{", ".join(map(str, runs))}" {place}/>').annotations
+    assert (draw(again["segmentation"], (20, 10)) == mask).all()
+
+
 @settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_damage_is_told_and_never_a_crash(tmp_path_factory, data):
@@ -269,3 +292,22 @@ def test_a_part_of_a_higher_z_order_lies_over_smaller_ones(tmp_path):
     assert (parts(0) == 1).sum() == 16, "the smaller one where nothing says otherwise"
     assert (parts(3) == 1).sum() == 0 and (parts(3) == 2).sum() == 128 and (parts(-1) == 1).sum() == 16
     assert (parts(3, to="cvat") == 1).sum() == 0, "and back"
+
+
+def test_attributes_say_that_points_are_hidden_and_shapes_outside_are_not_there(tmp_path):
+    points = '<points label="{}" points="1.5,2.5"><attribute name="{}">{}</attribute></points>'
+    told = [("tail", "occluded", "true"), ("head", "visibility", "visible"), ("leg", "state", "Not visible")]
+    skeleton = f'<skeleton label="ant">{"".join(points.format(*each) for each in told)}</skeleton>'
+    outside = '<polygon label="rump" outside="1" points="1,1;5,1;5,5"/>'
+    found = read(tmp_path, skeleton + outside + points.format("eye", "Hidden", "false"))
+    assert [entry["keypoints"][2::3] for entry in found.annotations] == [[2, 1, 1], [2]]
+    assert "1 shapes of tracks are outside their image" in str(found.problems[0])
+
+
+def test_points_of_several_skeletons_that_are_called_by_the_same_numbers_are_told(tmp_path):
+    skeletons = '<skeleton label="{}"><points label="1" points="1,2"/><points label="{}" points="3,4"/></skeleton>'
+    found = read(tmp_path, skeletons.format("front", "2") + skeletons.format("back", "3"))
+    (note,) = found.problems
+    assert note.severity == "note" and "the skeletons front, back have points called 1, taken" in note.message
+    named = skeletons.replace('1"', 'eye"')
+    assert not read(tmp_path, named.format("male", "tail") + named.format("female", "tail")).problems

@@ -183,3 +183,11 @@ print("{}")
     }
     one = deeplabcut.read(tmp_path / "CollectedData_one.csv")
     assert objects_of(one)["labeled-data/film/img0.png"] == [([], [("head", (1.5, 2, 2)), ("tail", (3, 4, 2))])]
+
+
+def test_empty_columns_that_a_spreadsheet_saved_say_nothing(tmp_path):
+    rows = [*ONE, ["labeled-data/film/img1.png", 1.5, 2, 30, 40.25]]
+    plain = deeplabcut.read(table(tmp_path, *rows))
+    assert deeplabcut.read(table(tmp_path, *([*row, "", "", ""] for row in rows))).annotations == plain.annotations
+    with pytest.raises(BadInput, match="has no row bodyparts"):
+        deeplabcut.read(table(tmp_path, ["scorer", "", ""], ["coords", "", ""]))

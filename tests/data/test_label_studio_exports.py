@@ -1,12 +1,15 @@
 """Label Studio's tables, and tasks with several annotations or drafts."""
 
+import base64
 import csv
 import json
 
 import pytest
 from test_label_studio import box, read, said, task
+from test_proposal import SIZE, photographs
 
 from coarseparts.data.formats.registry import read_export
+from coarseparts.data.proposal.propose import propose
 from coarseparts.system.problems import BadInput
 
 
@@ -53,3 +56,79 @@ def test_drafts_that_nobody_submitted_are_told(tmp_path):
     draft = {"annotations": [], "drafts": [{"result": [box("b", "ant", 10, 20, 30, 40)]}]}
     found = read(tmp_path, task() | draft, task(box("b", "ant", 10, 20, 30, 40), image="b.jpg"))
     assert "1 tasks have drafts alone" in said(found) and len(found.annotations) == 1
+
+
+def bare(key: str, x: float, said_by: str = "", *words: str) -> list[dict]:
+    """A keypoint without a label, and what a control for each region says of it."""
+    own = {"id": key, "type": "keypoint", "original_width": 200, "original_height": 100, "to_name": "image"}
+    value = {"x": x, "y": 20, "width": 0.5}
+    return [own | {"value": value}, *(own | {"type": said_by, "value": value | {said_by: [word]}} for word in words)]
+
+
+def test_regions_without_a_label_are_called_as_their_choice_or_text_says(tmp_path):
+    named = [*bare("a", 10, "choices", "eye", "Occluded"), *bare("b", 30, "text", "tail")]
+    found = read(tmp_path, task(*named, *bare("c", 50), *bare("d", 60, "choices", "x", "y")))
+    (points,) = found.annotations
+    assert found.categories[0]["keypoints"] == ["eye", "tail"] and points["keypoints"] == [20, 20, 1, 60, 20, 2]
+    assert "2 regions have no label: they are called as" in said(found)
+    assert "2 keypoints have no label: passed over; give each a label" in said(found)
+
+
+def annotated(*people: tuple[int, str], image: str = "a.jpg") -> dict:
+    """A task of which several people drew a label each."""
+    drawn = [(who, [box(f"{image}{who}", label, 10 * who, 20, 10, 40)]) for who, label in people]
+    annotations = [{"id": who, "completed_by": who, "result": result} for who, result in drawn]
+    return task(image=image) | {"annotations": annotations}
+
+
+def test_annotations_of_people_who_drew_other_labels_each_are_all_used(tmp_path):
+    names = ("a.jpg", "b.jpg")
+    found = read(tmp_path, *(annotated((1, "head"), (2, "rump"), image=name) for name in names))
+    assert len(found.annotations) == 4 and "2 tasks have several annotations, of other labels each" in said(found)
+    found = read(tmp_path, annotated((1, "head"), (2, "rump")), annotated((1, "head"), (2, "head"), image="b.jpg"))
+    assert len(found.annotations) == 2 and "2 tasks have several annotations: the last one" in said(found)
+    assert len(read(tmp_path, annotated((1, "head"), (2, "rump"))).annotations) == 1
+
+
+def test_rows_of_one_task_are_its_annotations(tmp_path):
+    drawn = {"x": 10, "y": 20, "width": 30, "height": 40, "original_width": 200, "original_height": 100}
+    rows = [
+        {"image": f"{i}.jpg", "id": i, "annotator": who, "annotation_id": 9 * i + who, "created_at": f"2024-0{who}"}
+        | {"boxes": [drawn | {"rectanglelabels": [label]}]}
+        for i in (1, 2)
+        for who, label in ((1, "head"), (2, "rump"))
+    ]
+    (tmp_path / "min.json").write_text(json.dumps(rows))
+    found = read_export(tmp_path / "min.json")
+    assert len(found.images) == 2 and [one["name"] for one in found.categories] == ["head", "rump"]
+    for row in rows:
+        row["boxes"][0]["rectanglelabels"] = [f"by {row['annotator']}", "head"]
+    (tmp_path / "min.json").write_text(json.dumps(rows))
+    found = read_export(tmp_path / "min.json")
+    assert [one["name"] for one in found.categories] == ["by 2", "head"] and len(found.annotations) == 4
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/tasks/12/resolve/?fileuri=" + base64.b64encode(b"s3://bucket/ants/ant.jpg").decode(),
+        "/tasks/12/presign/?fileuri=" + base64.b64encode(b"gs://bucket/ant.jpg").decode(),
+        "/storage-data/uploaded/?filepath=upload/12/ant.jpg",
+        "https://host/get?file=ant.jpg&size=2",
+    ],
+)
+def test_addresses_that_name_the_image_in_their_query(tmp_path, url):
+    assert read(tmp_path, task(box("b", "ant", 1, 2, 3, 4), image=url)).images[0]["file_name"] == "ant.jpg"
+    assert "names no image file" in said(read(tmp_path, task(image="/tasks/1/resolve/?fileuri=a")))
+
+
+def test_a_storage_s_files_without_a_suffix(tmp_path):
+    photographs(tmp_path / "photos")
+    (tmp_path / "target").mkdir()
+    outline = {"points": [[0, 0], [50, 0], [50, 90]], "polygonlabels": ["head"]}
+    region = {"id": "p", "type": "polygonlabels", "original_width": SIZE[0], "original_height": SIZE[1]}
+    for i in range(1, 7):
+        one = {"id": i, "result": [region | {"value": outline}], "task": {"id": i, "data": {"image": f"{i}.png"}}}
+        (tmp_path / "target" / f"{i}").write_text(json.dumps(one))
+    keys = propose([tmp_path / "photos", tmp_path / "target"], tmp_path / "d.yaml", ("head",)).keys
+    assert keys["parts"] == ["head"] and keys["sources"][0]["labels"] == "target"

@@ -192,3 +192,46 @@ def test_files_that_end_in_capitals_are_one_export(tmp_path):
         written(tmp_path, shape(f"eye {name}", "point", [1, 2]), name=f"{name}.JSON", path=f"{name}.png")
     found = labelme.read(tmp_path)
     assert [entry["keypoints"] for entry in found.categories] == [["eye a", "eye b"]]
+
+
+@pytest.mark.parametrize(
+    ("more", "visibility"),
+    [
+        ({"flags": {"Not visible": True}}, 1),
+        ({"flags": {"visible": False}}, 1),
+        ({"flags": {"visible": True, "invisible": False}}, 2),
+        ({"attributes": {"visibility": "occluded"}}, 1),
+        ({"description": "hidden"}, 1),
+        ({"difficult": True}, 1),
+        ({"difficult": False, "description": "hidden half", "flags": {"occluded": False}}, 2),
+    ],
+)
+def test_however_it_is_said_that_a_point_cannot_be_seen(tmp_path, more, visibility):
+    written(tmp_path, shape("eye", "point", [3, 4], **more))
+    assert labelme.read(tmp_path).annotations[0]["keypoints"] == [3, 4, visibility]
+
+
+def test_the_photograph_in_a_file_says_how_large_it_is_where_nothing_else_does(tmp_path):
+    file = written(tmp_path, shape("head", "polygon", [1, 1], [5, 1], [5, 5]))
+    upright, turned = (photograph(tmp_path, orientation) for orientation in (1, 6))
+    for data, size in ((upright, (30, 20)), (turned, (None, None)), ("damaged", (None, None)), (None, (None, None))):
+        about = json.loads(file.read_text()) | {"imageHeight": None, "imageWidth": None, "imageData": data}
+        file.write_text(json.dumps(about))
+        (image,) = labelme.read(tmp_path).images
+        assert (image["width"], image["height"]) == size
+
+
+def photograph(folder: Path, orientation: int) -> str:
+    image, tags = Image.new("RGB", (30, 20)), Image.Exif()
+    tags[0x0112] = orientation
+    image.save(folder / "photograph.jpg", exif=tags)
+    return base64.b64encode((folder / "photograph.jpg").read_bytes()).decode()
+
+
+def test_turned_rectangles_groups_of_whole_floats_and_masks_of_another_size(tmp_path):
+    corners = [2, 4], [6, 2], [8, 5], [4, 7]
+    mask = shape("tail", "mask", [1, 1], [4, 3], mask=picture(np.ones((6, 8), bool)))
+    written(tmp_path, shape("ant", "oriented_rectangle", *corners, group_id=1.0), shape("eye", "point", [3, 4]), mask)
+    found = labelme.read(tmp_path)
+    assert found.annotations[0]["segmentation"] == [[2, 4, 6, 2, 8, 5, 4, 7]] and found.annotations[0]["group"] == "1"
+    assert "shape 3: its mask has 8x6 pixels, and its box 3x2" in str(found.problems[0])

@@ -1,5 +1,6 @@
 """SLEAP's projects: what people labelled, with the masks and boxes of each animal; needs sleap-io, or says so."""
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image
 
 from coarseparts.data.formats import sleap
 from coarseparts.data.formats.drawing import draw
+from coarseparts.data.proposal.propose import propose
 from coarseparts.system.lazy import Lazy
 from coarseparts.system.problems import BadInput, errors
 
@@ -204,3 +206,29 @@ def test_names_that_are_no_texts_are_damage(sio, tmp_path, name):
         file["metadata"].attrs["json"] = np.bytes_(json.dumps(tree))
     with pytest.raises(BadInput, match="is damaged"):
         sleap.read(tmp_path / "a.slp")
+
+
+def test_photographs_that_a_project_holds_are_written_out_where_they_are_not_there(sio, tmp_path):
+    own, colours = skeleton(sio), [(200, 10, 20), (10, 200, 20), (10, 20, 200)]
+    film = images(sio, *(f"frames/{i}.png" for i in range(3)))
+    for i, colour in enumerate(colours):
+        pixels = np.random.default_rng(i).integers(0, 255, (40, 60, 3), np.uint8)
+        pixels[5, 5] = colour
+        Image.fromarray(pixels).save(f"frames/{i}.png")
+    frames = [sio.LabeledFrame(film, i, [instance(sio, own, (1, 2), (3, 4), (5, 6))]) for i in (0, 2)]
+    sio.Labels(frames).save("ants.pkg.slp", embed="user")
+    path = tmp_path / "ants.pkg.slp"
+    assert list(sleap.photographs_in(path)) == []
+    for file in Path("frames").iterdir():
+        file.unlink()
+    found = dict(sleap.photographs_in(path))
+    assert list(found) == [image["file_name"] for image in sleap.read(path).images] == ["frames/0.png", "frames/2.png"]
+    for number, data in zip((0, 2), found.values(), strict=True):
+        assert Image.open(io.BytesIO(data)).getpixel((5, 5)) == colours[number]
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for i in (0, 2):
+        Image.fromarray(np.eye(40, 60, dtype=np.uint8)).save(masks / f"{i}.png")
+    proposal = propose([path, masks], tmp_path / "d.yaml", ("head",))
+    assert proposal.keys["sources"][0]["images"] == "ants.pkg-photographs/frames"
+    assert proposal.keys["sources"][0]["labels"] == "ants.pkg.slp"

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import yaml
-from test_yolo import PLAIN, folder, read, said
+from judges import asked
+from test_yolo import PLAIN, example, folder, put_images, read, said
 
 from coarseparts.data.formats import yolo
+from coarseparts.data.formats.drawing import draw
 from coarseparts.data.formats.registry import read_export
 from coarseparts.data.proposal.survey import survey
+from coarseparts.system.problems import BadInput
 
 SQUARE = "0 .1 .2 .2 .2 .2 .4 .1 .4"
 
@@ -102,3 +105,42 @@ def test_classes_that_begin_at_1_are_told_with_what_to_write(tmp_path):
 def test_corners_in_pixels_with_a_name_are_told_as_what_they_are(tmp_path):
     found = read(tmp_path, PLAIN, {"images/a.png": "10.0 10.0 60.0 10.0 60.0 40.0 10.0 40.0 head 0"})
     assert "is corners and a name (DOTA), expected a class and shares: Roboflow's YOLOv8 OBB" in said(found)
+
+
+def test_the_file_called_data_counts_among_several(tmp_path):
+    folder(tmp_path, PLAIN, {"images/a.png": "0 .5 .5 .1 .2"})
+    (tmp_path / "args.yaml").write_text("task: segment\ntrain: x\nnames: [another]\n")
+    assert yolo.read(tmp_path).categories[0]["name"] == PLAIN["names"][0]
+
+
+def test_a_file_that_says_how_many_classes_there_are_and_not_their_names_is_told(tmp_path):
+    folder(tmp_path, {"nc": 2, "train": "images"}, {"images/a.png": "0 .5 .5 .1 .2"})
+    with pytest.raises(BadInput, match="names is None, expected a list of names"):
+        yolo.read(tmp_path)
+
+
+def test_supervision_reads_the_outlines_that_are_written(tmp_path):
+    """It draws an outline's border, too: at 32 times the size, where that is thin."""
+    document = example()
+    yolo.write(document, tmp_path / "out")
+    put_images(document, tmp_path / "out/segment")
+    drawn = [entry for entry in yolo.read(tmp_path / "out/segment").annotations if "segmentation" in entry]
+    width, height = document.images[0]["width"], document.images[0]["height"]
+    script = """
+import json, os, sys
+from PIL import Image
+from supervision import DetectionDataset
+folder, width, height = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+os.mkdir(folder + "/large")
+Image.new("RGB", (32 * width, 32 * height)).save(folder + "/large/" + sys.argv[4])
+labels = [folder + "/labels", folder + "/data.yaml"]
+((_, _, found),) = DetectionDataset.from_yolo(folder + "/large", *labels, force_masks=True)
+masks = [mask.reshape(height, 32, width, 32).mean((1, 3)) >= 0.5 for mask in found.mask]
+print(json.dumps([mask.tolist() for mask in masks]))
+"""
+    given = (tmp_path / "out/segment", width, height, document.images[0]["file_name"])
+    masks = np.array(asked("supervision", script, *given))
+    assert len(masks) == len(drawn) > 0
+    for mask, entry in zip(masks, drawn, strict=True):
+        own = draw(entry["segmentation"], (width, height))
+        assert (mask & own).sum() >= 0.97 * (mask | own).sum()

@@ -15,6 +15,7 @@ from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.document_builder import DocumentBuilder, Keypoints, head
 from coarseparts.data.formats.shapes import LoosePoint, add_points, cut_out, ellipse, placed, turned
 from coarseparts.data.formats.units import MOST
+from coarseparts.data.formats.visibility import says_hidden
 from coarseparts.system.documents import DocumentError, load_xml
 from coarseparts.system.files import write_whole
 from coarseparts.system.problems import BadInput, Problem, unreadable
@@ -58,6 +59,7 @@ def read(path: Path) -> Document:
     for label in root.iterfind("meta//labels/label"):
         if label.findtext("parent"):
             builder.category(label.findtext("parent", ""), [label.findtext("name", "")])
+    _say_numbers(root, builder)
     images = list(_once(root.findall("image"), builder))
     for image in images:
         _add_image(image, builder)
@@ -67,6 +69,20 @@ def read(path: Path) -> Document:
         told = listed(f"{abridged(subset)} ({count:,})" for subset, count in subsets.items())
         builder.say(f"its images are of the subsets {told}, which say nothing here", "divide them by `only`", "note")
     return builder.document()
+
+
+def _say_numbers(root: Element, builder: DocumentBuilder) -> None:
+    """A note on skeletons of several labels whose points have the numbers that CVAT gives them for names: those of one
+    number are taken for the same keypoint."""
+    numbers: dict[str, set[str]] = defaultdict(set)
+    for skeleton in root.iterfind("image/skeleton"):
+        own = {point.get("label") or "" for point in skeleton.iterfind("points")}
+        numbers[skeleton.get("label") or ""] |= {name for name in own if name.isdecimal()}
+    shared = {name for name, count in Counter(name for own in numbers.values() for name in own).items() if count > 1}
+    if shared:
+        labels = listed(abridged(label) for label, own in numbers.items() if own & shared)
+        message = f"the skeletons {labels} have points called {listed(sorted(shared))}, taken for the same keypoints"
+        builder.say(message, "if they are others, give the points names of their own in CVAT", "note")
 
 
 def _say_attributes(images: list[Element], builder: DocumentBuilder) -> None:
@@ -137,7 +153,9 @@ def _add_shape(
     """Adds a shape to the document, a loose point to ``points``. Raises ValueError."""
     label, group = shape.get("label") or "", shape.get("group_id", "0")
     group = "" if group == "0" else group
-    if shape.tag == "skeleton":
+    if shape.get("outside") == "1":
+        builder.pass_over("shapes of tracks are outside their image: they are not there")
+    elif shape.tag == "skeleton":
         if keypoints := _skeleton(shape):
             builder.add(image, label, keypoints, group=group or None)
         else:
@@ -174,7 +192,9 @@ def _skeleton(shape: Element) -> Keypoints:
 
 
 def _visibility(shape: Element) -> int:
-    return 1 if shape.get("occluded") == "1" else 2
+    """1 where a point is occluded, or an attribute of it says so, else 2."""
+    said = ((each.get("name") or "", [each.text or ""]) for each in shape.iterfind("attribute"))
+    return 1 if shape.get("occluded") == "1" or any(says_hidden(*each) for each in said) else 2
 
 
 def _polygon(shape: Element, size: tuple[int, int]) -> dict:

@@ -103,6 +103,8 @@ def _columns(file: Path, rows: Iterator[tuple[int, list[str]]]) -> _Columns:
     if lacking or set(header) - set(HEADER):
         message = f"has no row {listed(lacking or ['coords'])} on top, expected {listed(HEADER)}"
         raise BadInput(Problem(str(file), message, REMEDY))
+    filled = max(i for row in header.values() for i, cell in enumerate(row, 1) if cell)
+    header = {name: row[:filled] for name, row in header.items()}  # spreadsheets save empty columns behind the last
     coords = [cell.lower() for cell in header["coords"]]
     if "likelihood" in coords:
         message = "holds predictions on a video (likelihood), expected labels of frames"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ _OF_TASKS = re.compile(rb'"(annotations|predictions|completions)"\s*:\s*\[')
 _OF_ROWS = re.compile(rb'"(annotation_id|original_width|annotator)"\s*:')
 
 
+_OF_ANNOTATION = ("annotation_id", "annotator", "created_at", "updated_at", "lead_time")
+"""What a row of JSON-MIN says of its annotation, and not of its task."""
+
 _OF_TABLE = re.compile(rb"^(?=[^\n]*\bannotation_id\b)[^\n]*\bannotator\b")
 TABLES = (".csv", ".tsv")
 """How the tables end that hold what JSON-MIN does, lists of regions as JSON in their cells."""
@@ -49,13 +53,17 @@ def recognises(path: Path) -> bool:
     if _OF_TASKS.search(begin):
         told = b'"result"' in begin or (begin.startswith(b"[") and b'"data"' in begin)
         return told and begin[:1] in (b"[", b"{") and b'"categories"' not in begin
+    if begin.startswith(b"{"):  # an annotation in a storage of its own
+        return all(key in begin for key in (b'"result"', b'"task"', b'"original_width"', b'"data"'))
     return begin.startswith(b"[") and len(set(_OF_ROWS.findall(begin))) >= 2
 
 
 def _files(path: Path) -> list[Path]:
-    """The JSON files that ``path`` stands for: itself, or those of a folder, a task each."""
+    """The JSON files that ``path`` stands for: itself, or those of a folder, a task each; Label Studio calls those that
+    it writes to a storage by numbers, some versions without a suffix."""
     if path.is_dir():
-        return sorted(file for file in path.glob("*.json") if not file.name.startswith("."))
+        files = [file for file in path.iterdir() if not file.name.startswith(".") and file.is_file()]
+        return sorted(file for file in files if file.suffix == ".json" or file.name.isdecimal())
     return [path]
 
 
@@ -96,6 +104,7 @@ def _tasks(file: Path) -> Iterator[dict]:
     odd = [entry for entry in entries if not isinstance(entry, dict)]
     if odd:
         raise BadInput(Problem(str(file), f"holds {short(odd[0])} instead of a task", REMEDY))
+    rows: list[dict] = []
     for entry in entries:
         if isinstance(guesses := entry.get("predictions"), list):  # where it has annotations, the server sends numbers
             entry = entry | {"predictions": [one for one in guesses if type(one) is not int]}
@@ -107,10 +116,24 @@ def _tasks(file: Path) -> Iterator[dict]:
         elif isinstance(entry.get("task"), dict) and isinstance(entry.get("result"), list):
             yield {**entry["task"], "annotations": [entry]}  # an annotation in a storage of its own
         elif "data" in entry or "annotation_id" in entry or "annotator" in entry:
-            yield _of_row(entry)
+            rows.append(_of_row(entry))
         else:
             keys = ", ".join(abridged(str(key)) for key in list(entry)[:8])
             raise BadInput(Problem(str(file), f"holds an object with {keys or 'nothing'}, expected a task", REMEDY))
+    yield from _of_one_task(rows)
+
+
+def _of_one_task(rows: list[dict]) -> list[dict]:
+    """The tasks of rows, of which each is an annotation: those of one id and data are one task's."""
+    found: dict[str, dict] = {}
+    for number, row in enumerate(rows):
+        data = {key: value for key, value in row["data"].items() if key not in _OF_ANNOTATION}
+        key = f"row {number}" if row.get("id") is None else json.dumps([row["id"], data], sort_keys=True, default=str)
+        if key in found:
+            found[key]["annotations"] += row.get("annotations", [])
+        else:
+            found[key] = row
+    return list(found.values())
 
 
 def _rows(file: Path) -> list[dict]:
@@ -146,7 +169,8 @@ def _of_row(row: dict) -> dict:
         for key, value in row.items()
         if isinstance(value, str) or (isinstance(value, list) and all(isinstance(one, str) for one in value))
     }
-    return {"id": row.get("id"), "data": data, "annotations": [{"result": regions}]}
+    about = {"completed_by": row.get("annotator"), "created_at": row.get("created_at")}
+    return {"id": row.get("id"), "data": data, "annotations": [about | {"result": regions}]}
 
 
 def _finished(task: dict) -> list[dict]:
@@ -156,9 +180,35 @@ def _finished(task: dict) -> list[dict]:
     return sorted(kept, key=lambda entry: str(entry.get("created_at") or ""))
 
 
-def _results(task: dict, annotated: bool, builder: DocumentBuilder) -> Any:
-    """The results that count of a task; ``annotated``: there are annotations in the export."""
+def _drew_apart(tasks: Iterable[dict]) -> bool:
+    """Whether several people annotated tasks, two at least, and each drew labels that nobody else did."""
+    of: dict[str, set[str]] = defaultdict(set)
+    several = 0
+    for task in tasks:
+        own = [one for one in _finished(task) if one.get("result")]
+        if len(own) < 2:
+            continue
+        several += 1
+        if len({str(one.get("completed_by")) for one in own}) < len(own) or any(one.get("ground_truth") for one in own):
+            return False
+        for one in own:
+            of[str(one.get("completed_by"))] |= _labels(one["result"])
+    return several > 1 and all(of.values()) and sum(map(len, of.values())) == len(set().union(*of.values()))
+
+
+def _labels(results: Any) -> set[str]:
+    values = [one["value"] for one in results if isinstance(one, dict) and isinstance(one.get("value"), dict)]
+    lists = [each for value in values for key, each in value.items() if key.endswith("labels")]
+    return {str(label) for each in lists if isinstance(each, list) for label in each}
+
+
+def _results(task: dict, annotated: bool, apart: bool, builder: DocumentBuilder) -> Any:
+    """The results that count of a task; ``annotated``: there are annotations in the export; ``apart``: as
+    ``_drew_apart`` says."""
     finished = _finished(task)
+    if apart and len(own := [one["result"] for one in finished if one.get("result")]) > 1:
+        builder.pass_over("tasks have several annotations, of other labels each: all are used")
+        return [result for each in own for result in each]
     if len(finished) > 1:
         builder.pass_over(f"tasks have several annotations: {WHICH} of each is used")
     if finished:
@@ -178,14 +228,15 @@ def _results(task: dict, annotated: bool, builder: DocumentBuilder) -> Any:
     return guesses[-1].get("result", [])
 
 
-def _named(tasks: Iterable[dict], annotated: bool, builder: DocumentBuilder) -> Iterator[tuple[str, Any, str]]:
+def _named(tasks: list[dict], annotated: bool, builder: DocumentBuilder) -> Iterator[tuple[str, Any, str]]:
     """(the image's name, the results drawn on it, how messages call the task) of the tasks that have an image. Paths
     of a server or of another machine are shortened to the file's name where that tells the images apart."""
     found = []
+    apart = _drew_apart(tasks)
     for i, task in enumerate(tasks):
         where = f"task {abridged(str(task.get('id', i)))}"
         try:
-            pages = drawn_on(task.get("data"), _results(task, annotated, builder))
+            pages = drawn_on(task.get("data"), _results(task, annotated, apart, builder))
         except ValueError as error:
             builder.say(
                 f"{where} {error}", "call the Image control as its value in the task is called, and export JSON again"

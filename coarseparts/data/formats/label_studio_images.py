@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -11,6 +12,7 @@ from coarseparts.data.formats.document_builder import plain_path
 from coarseparts.system.text import abridged, listed
 
 _UPLOADED = re.compile(r"^data/upload/(\d+/)?")
+_STORED = re.compile(r"^upload/(\d+/)?")
 _IMAGE = re.compile(r"\.(jpe?g|png|tiff?|bmp|webp|gif|heic|heif|avif|jp2)$", re.IGNORECASE)
 _NAMES = ("image", "img", "photo", "picture")
 
@@ -88,7 +90,10 @@ def image_path(url: str) -> tuple[str, bool]:
         return plain_path(url)
     try:
         parts = urlsplit(url)
-        local = parse_qs(parts.query).get("d", []) if "local-files" in parts.path else []
+        queries = parse_qs(parts.query)
+        local = queries.get("d", []) if "local-files" in parts.path else []
+        if stored := queries.get("fileuri"):  # /tasks/1/resolve/?fileuri=..., an address of a cloud's in base64
+            return image_path(base64.b64decode(stored[0]).decode())
     except ValueError:
         return "", False
     if local:
@@ -98,4 +103,7 @@ def image_path(url: str) -> tuple[str, bool]:
     if (not parts.scheme or "://" not in url) and not url.startswith("/"):
         return _UPLOADED.sub("", url.replace("\\", "/")), url.startswith("data/upload/")
     path = unquote(parts.path).strip("/")
+    named = [one for values in queries.values() for one in values if _IMAGE.search(one)]
+    if len(named) == 1 and not _IMAGE.search(path):
+        path = _STORED.sub("", named[0].replace("\\", "/").strip("/"))
     return _UPLOADED.sub("", path), True

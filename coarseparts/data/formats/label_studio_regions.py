@@ -17,13 +17,11 @@ from pycocotools import mask as coco_mask
 
 from coarseparts.data.formats import label_studio_rle
 from coarseparts.data.formats.document_builder import DocumentBuilder, finite, rle
+from coarseparts.data.formats.visibility import is_hidden
 from coarseparts.data.images import MAX_PIXELS
 from coarseparts.system.text import abridged, short
 
 KEYPOINT, BOX, POLYGON, MASK = "keypoint", "box", "polygon", "mask"
-
-HIDDEN = {"hidden", "occluded", "invisible", "not visible"}
-"""A keypoint is hidden where a choice or a note of its region says so: Label Studio has no visibility."""
 
 AROUND = 64
 """Corners of the polygon that an ellipse becomes."""
@@ -123,12 +121,26 @@ def _region(key: str, entries: list[dict], builder: DocumentBuilder) -> Region |
     said += [text for note in notes for text in _texts(note.get("text"))]
     labels = [text for name, each in value.items() if name.endswith("labels") for text in _texts(each)]
     parent = next((entry["parentID"] for entry in entries if entry.get("parentID")), None)
+    if not labels and (labels := _called(entries)):
+        builder.pass_over("regions have no label: they are called as their choice or text says")
     score = finite(first.get("score"))
     region = Region(key, KEYPOINT, None, list(dict.fromkeys(labels)), None if parent is None else str(parent))
-    region.hidden = any(text.strip().casefold() in HIDDEN for text in said)
+    region.hidden = any(map(is_hidden, said))
     region.score = None if score is None or not 0 <= score <= 1 else score
     region.kind, region.value = shape(value, _size(first), builder)
+    if region.kind == KEYPOINT and not labels:
+        builder.pass_over("keypoints have no label: passed over", "give each a label")
+        return None
     return region
+
+
+def _called(entries: list[dict]) -> list[str]:
+    """What the only choice or text of a region calls it, but for what they say of its visibility; [] where there are
+    several."""
+    values = [entry["value"].get(key) for entry in entries for key in ("choices", "text")]
+    said = [text for value in values for text in _texts(value)]
+    said = [text for text in said if not is_hidden(text) and text.strip().casefold() != "visible"]
+    return said if len(said) == 1 else []
 
 
 def _texts(value: Any) -> list[str]:

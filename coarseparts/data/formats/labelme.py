@@ -27,6 +27,7 @@ from coarseparts.data.formats.document_builder import (
     write_json,
 )
 from coarseparts.data.formats.shapes import LoosePoint, add_points, cut_out, ellipse, placed
+from coarseparts.data.formats.visibility import is_hidden, says_hidden
 from coarseparts.data.images import MAX_PIXELS, pixels, stem
 from coarseparts.data.suffixes import IMAGES
 from coarseparts.labels.schema import unfit
@@ -42,8 +43,12 @@ _SHAPES = re.compile(rb'"shapes"\s*:\s*\[')
 _OF_LABELME = re.compile(rb'"(shape_type|imagePath|imageData)"\s*:')
 _SUFFIXES = tuple(each for suffix in IMAGES for each in (suffix, suffix.upper()))
 
-HIDDEN = ("hidden", "occluded")
-"""Flags of a point that say that it cannot be seen."""
+HIDDEN = "hidden"
+"""The flag that is written to a point that cannot be seen."""
+
+
+ORIENTATION = 0x0112
+"""The tag of a photograph that says how to turn it."""
 
 
 def recognises(path: Path) -> bool:
@@ -124,6 +129,7 @@ def photographs_in(path: Path) -> Iterator[tuple[str, bytes]]:
 def _add_file(file: Path, whole: dict, folder: str, builder: DocumentBuilder, seen: set[int]) -> None:
     path = whole.get("imagePath")
     size = tuple(value for key in ("imageWidth", "imageHeight") if type(value := whole.get(key)) is int and value > 0)
+    size = size if len(size) == 2 else _size_within(whole.get("imageData"))
     if not isinstance(path, str) or not path.strip():
         builder.say(f"imagePath is {short(path)}, expected a file's name", REMEDY, file=file)
         return
@@ -142,6 +148,16 @@ def _add_file(file: Path, whole: dict, folder: str, builder: DocumentBuilder, se
         except ValueError as error:
             builder.say(f"shape {number}: {error}", REMEDY, file=file)
     add_points(builder, image, name, points)
+
+
+def _size_within(data: Any) -> tuple[int, ...]:
+    """(width, height) of the photograph that a file holds, which says nothing else of it before labelme 4; () where it
+    holds none that is upright."""
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(data or "")), formats=("JPEG", "PNG", "BMP", "TIFF")) as picture:
+            return picture.size if picture.getexif().get(ORIENTATION, 1) == 1 else ()
+    except (OSError, TypeError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return ()
 
 
 def _near(path: str, folder: str) -> str:
@@ -182,17 +198,24 @@ def _add_shape(
     label, kind, group = shape.get("label"), shape.get("shape_type") or "polygon", shape.get("group_id")
     if not isinstance(label, str) or unfit(label):
         raise ValueError(f"label is {short(label)}, expected a name")
+    group = int(group) if type(group) is float and group % 1 == 0 else group
     if type(group) not in (int, str, type(None)):
         raise ValueError(f"group_id is {short(group)}, expected a whole number or null")
     group = "" if group is None else str(group)
     if kind == "point":
-        flags = shape.get("flags")
-        hidden = isinstance(flags, dict) and any(flags.get(flag) is True for flag in HIDDEN)
-        points.append((label, (*_corners(shape, 1)[0].tolist(), 1 if hidden else 2), group))
+        points.append((label, (*_corners(shape, 1)[0].tolist(), 1 if _is_hidden(shape) else 2), group))
     elif isinstance(kind, str) and kind in _FIGURES:
         builder.add(image, label, group=group or None, **_FIGURES[kind](shape, size))
     else:
         builder.pass_over(f"shapes of the kind {abridged(str(kind))} are passed over")
+
+
+def _is_hidden(shape: dict) -> bool:
+    """Whether a point cannot be seen: a flag, an attribute or its description says so, or it is marked as difficult,
+    which is how X-AnyLabeling says it."""
+    said = [each for name in ("flags", "attributes") if isinstance(each := shape.get(name), dict)]
+    told = any(says_hidden(str(key), [value]) for each in said for key, value in each.items())
+    return told or is_hidden(shape.get("description")) or shape.get("difficult") is True
 
 
 def _polygon(shape: dict, size: tuple[int, ...]) -> dict:
@@ -217,7 +240,8 @@ def _rectangle(shape: dict, size: tuple[int, ...]) -> dict:
 
 def _mask(shape: dict, size: tuple[int, ...]) -> dict:
     """A picture in base64, whose upper left pixel is the first point."""
-    left, top = np.round(_corners(shape, 1)[0]).astype(int).tolist()
+    corners = _corners(shape, 1)
+    left, top = np.round(corners[0]).astype(int).tolist()
     if len(size) != 2:
         raise ValueError("is a mask, of an image without imageWidth and imageHeight")
     try:
@@ -229,12 +253,16 @@ def _mask(shape: dict, size: tuple[int, ...]) -> dict:
             mask = np.asarray(picture) > 0 if plain else pixels(picture, "mask")[0].max(-1) > 0
     except (binascii.Error, OSError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"its mask cannot be read ({reason(error, 100)})") from None
+    box = np.round(corners.max(0) - corners.min(0)).astype(int).tolist()
+    if len(corners) == 2 and max(abs(own - side) for own, side in zip(mask.shape[::-1], box, strict=True)) > 2:
+        raise ValueError(f"its mask has {mask.shape[1]}x{mask.shape[0]} pixels, and its box {box[0]}x{box[1]}")
     return {"segmentation": placed(mask, left, top, (size[0], size[1]))}
 
 
 _FIGURES: dict[str, Callable[[dict, tuple[int, ...]], dict]] = {
     "polygon": _polygon,
     "rotation": _polygon,
+    "oriented_rectangle": _polygon,
     "circle": _circle,
     "rectangle": _rectangle,
     "mask": _mask,
@@ -295,7 +323,7 @@ def _shapes_of(entry: dict, category: dict, size: tuple[int, int]) -> Iterator[d
     numbers = np.array(entry.get("keypoints") or [], np.float64).reshape(-1, 3)
     for name, (x, y, visibility) in zip(category.get("keypoints", ()), numbers.tolist(), strict=False):
         if visibility:
-            hidden = {"flags": {HIDDEN[0]: True}} if visibility == 1 else {}
+            hidden = {"flags": {HIDDEN: True}} if visibility == 1 else {}
             yield {"label": name, "shape_type": "point", "points": [[x, y]]} | hidden
     label, outline = category["name"], entry.get("segmentation")
     if isinstance(outline, dict):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from coarseparts.data.formats.annotation import leads_out
 from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.document_builder import (
     DocumentBuilder,
@@ -57,14 +60,40 @@ def read(path: Path) -> Document:
     names = {id(skeleton): skeleton.name or NAMELESS for skeleton in labels.skeletons}
     for skeleton in labels.skeletons:
         builder.category(names[id(skeleton)], skeleton.node_names)
-    paths = {id(video): [plain_path(name) for name in _sequence(video)] for video in labels.videos}
-    apart = told_apart([path for own in paths.values() for path in own])
-    names_of = {video: [apart[path] for path, _ in own] for video, own in paths.items()}
+    names_of = _names(labels)
     for frame in labels.labeled_frames:
         image = builder.image(_image(frame, names_of.get(id(frame.video), []), builder), _size(frame.video))
         if image is not None:
             _add(frame, image, labelled, names, builder)
     return builder.document(_mirror(labels))
+
+
+def photographs_in(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The name and the bytes, as PNG, of each labelled frame that a project (.pkg.slp) holds itself, as ``read`` names
+    them; without those that are there. Raises BadInput."""
+    labels, builder = _loaded(path), DocumentBuilder(path)
+    names_of = _names(labels)
+    for frame in labels.labeled_frames:
+        about = frame.video.backend_metadata
+        name = _image(frame, names_of.get(id(frame.video), []), builder)
+        if not about.get("has_embedded_images") or leads_out(name) or (path.parent / name).exists():
+            continue
+        try:
+            film = sleap_io.Video.from_filename(str(path), dataset=about["dataset"])
+            picture, file = np.asarray(film[frame.frame_idx]), io.BytesIO()
+            Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture).save(file, "PNG")
+        except Exception as error:  # of whatever kind a damaged file makes sleap-io raise
+            raise BadInput(
+                Problem(str(path), f"frame {frame.frame_idx}: is damaged: {reason(error)}", REMEDY)
+            ) from None
+        yield name, file.getvalue()
+
+
+def _names(labels: Any) -> dict[int, list[str]]:
+    """What the images of each video are called, by its ``id()``; [] of a film."""
+    paths = {id(video): [plain_path(name) for name in _sequence(video)] for video in labels.videos}
+    apart = told_apart([path for own in paths.values() for path in own])
+    return {video: [apart[path] for path, _ in own] for video, own in paths.items()}
 
 
 def _loaded(path: Path) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from coarseparts.data.formats.archive_names import name_entries
 from coarseparts.system import limits
 from coarseparts.system.problems import BadInput, Problem, capped
 from coarseparts.system.text import abridged, reason
@@ -37,7 +38,7 @@ def is_archive(path: Path) -> bool:
 
 
 def files_in(path: Path) -> dict[str, int]:
-    """The bytes of each file of a zip archive. Raises OSError and zipfile.BadZipFile."""
+    """The bytes of each file of a zip archive. Raises OSError, zipfile.BadZipFile and BadInput."""
     try:
         with zipfile.ZipFile(path) as archive:
             return {entry.filename: entry.file_size for entry in _entries(archive)}
@@ -46,8 +47,14 @@ def files_in(path: Path) -> dict[str, int]:
 
 
 def _entries(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    """The files in an archive, under their names; without what macOS puts beside them. Raises BadInput."""
+    entries = _as_stored(archive)
+    name_entries(archive, entries)
     return [entry for entry in entries if not entry.filename.startswith(_NO_FILE)]
+
+
+def _as_stored(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    return [entry for entry in archive.infolist() if not entry.filename.endswith(("/", "\\"))]
 
 
 @contextmanager
@@ -58,8 +65,7 @@ def unpacked(path: Path, within: Path | None = None) -> Iterator[Path]:
     made = tempfile.TemporaryDirectory(prefix="coarseparts-", dir=within, ignore_cleanup_errors=True)
     try:
         with made as folder, zipfile.ZipFile(path) as archive:
-            entries = _entries(archive)
-            if problems := _problems(path, entries):
+            if problems := _problems(path, _as_stored(archive)) or _problems(path, entries := _entries(archive)):
                 raise BadInput(capped(problems))
             for entry in entries:
                 target = Path(folder, entry.filename)

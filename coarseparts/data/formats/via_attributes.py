@@ -11,6 +11,7 @@ from typing import Any
 from coarseparts.data.formats.document_builder import DocumentBuilder
 from coarseparts.data.formats.shapes import NAMELESS
 from coarseparts.data.formats.spelling import plain
+from coarseparts.data.formats.visibility import WORDS, is_hidden, says_hidden
 from coarseparts.labels.schema import unfit
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import abridged, listed
@@ -27,8 +28,7 @@ _IDS |= {f"{word}id" for word in (*_IDS, "object", "animal", "specimen")}
 _OBJECTS = {"id", "number", "object", "animal", "specimen"}
 """Attributes that are the same in regions of one object; the latter may as well be something else."""
 
-_HIDDEN = {"hidden", "occluded", "invisible", "notvisible"}
-_SEEN = {"visible", "visibility", "state", *_HIDDEN}
+_SEEN = {"visible", "visibility", "state", *WORDS}
 _ASIDE = {"comment", "comments", "note", "notes", "remark", "remarks", "description", "quality", "imagequality"}
 _ASIDE |= {"confidence", "score", "difficult", "truncated", "annotator", "date", *_SEEN}
 """Attributes that are no names."""
@@ -66,11 +66,8 @@ class Naming:
     def hidden(self, attributes: Attributes) -> bool:
         """Whether a point cannot be seen: an attribute says so, or is called so."""
         for key, value in attributes.items():
-            said = {plain(text) for text in _values(value, {})}
-            word = plain(key)
-            if (said & _HIDDEN and word not in _PARTS | _LABELS) or (word in _HIDDEN and said & {"yes", "true", "1"}):
-                return True
-            if word == "visible" and said & {"no", "false", "0"}:
+            own = [text for text in _values(value, {}) if plain(key) not in _PARTS | _LABELS or not is_hidden(text)]
+            if says_hidden(key, own):
                 return True
         return False
 

@@ -17,6 +17,9 @@ from coarseparts.system.text import listed
 LISTS = ("classes.txt", "obj.names")
 """Where the names of classes stand, a line each, in folders without data.yaml."""
 
+YAMLS = ("data", "dataset")
+"""What the file is mostly called that names the classes; others beside it are of trainings."""
+
 NO_LABELS = (*LISTS, "train.txt", "val.txt", "valid.txt", "test.txt", "train.list", "notes.txt")
 
 
@@ -40,6 +43,7 @@ def _names_in(folder: Path, path: Path) -> Path | None:
     """What names the classes in a folder, that of a data set to which ``path`` belongs; None where nothing does."""
     names = sorted(os.listdir(folder))
     yamls = [folder / name for name in names if name.lower().endswith((".yaml", ".yml"))]
+    yamls.sort(key=lambda file: file.stem.lower() not in YAMLS)
     if found := next((file for file in yamls[:20] if _is_yaml(file)), None):
         return found
     lists = (folder / below / name for below in ("", "labels") for name in LISTS)
@@ -83,11 +87,12 @@ def _has(folder: Path, names: tuple[str, ...]) -> bool:
 
 
 def _is_yaml(path: Path) -> bool:
-    """Whether a file begins as data.yaml does: names of classes, and where the images are or how many classes."""
+    """Whether a file begins as data.yaml does: names of classes, or how many, and where the images are."""
     if path.suffix.lower() not in (".yaml", ".yml"):
         return False
     keys = {line.partition(b":")[0].strip() for line in head(path).split(b"\n") if b":" in line[:40]}
-    return b"names" in keys and bool(keys & {b"nc", b"train", b"val", b"test", b"path", b"kpt_shape"})
+    places = keys & {b"train", b"val", b"test", b"path", b"kpt_shape"}
+    return bool((b"names" in keys and places | keys & {b"nc"}) or (b"nc" in keys and places))
 
 
 def unused_labels(under: Path, seen: set[Path]) -> set[Path]:

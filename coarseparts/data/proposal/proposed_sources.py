@@ -17,6 +17,7 @@ from coarseparts.data.namesakes import meant
 from coarseparts.data.proposal.mask_folders import Masks
 from coarseparts.data.proposal.survey import Export, split_of
 from coarseparts.system.problems import BadInput, Problem
+from coarseparts.system.text import abridged, listed
 
 _UPLOAD = re.compile("^[0-9a-f]{8}-")
 """What tools put before the names of uploads."""
@@ -68,7 +69,10 @@ def proposed_sources(
     for export in exports:
         own = _photographs_of(export, photographs)
         if not own:
-            message = f"none of the {len(export.document.images)} photographs that it names is there"
+            names = listed(
+                (abridged(str(one.get("file_name")), 60) for one in export.document.images if isinstance(one, dict)), 2
+            )
+            message = f"none of the {len(export.document.images)} photographs that it names is there: {names}"
             remedy = "name their folder, too; or the archive in which they are, which is unpacked then"
             problems.append(Problem(str(export.path), message, remedy))
         for split, images in own.items():

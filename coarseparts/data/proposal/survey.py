@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from coarseparts.data.arrays import ARRAYS
-from coarseparts.data.formats import deeplabcut, index_names, labelmap, labelme, yolo, yolo_layout
+from coarseparts.data.formats import deeplabcut, index_names, label_studio, labelmap, labelme, yolo, yolo_layout
 from coarseparts.data.formats.document import Document, contents_of
 from coarseparts.data.formats.document_builder import head
 from coarseparts.data.formats.known_by_name import UNREAD
@@ -191,6 +191,8 @@ def _exports_below(folder: Path, files: Sequence[Path], unknown: list[Path]) -> 
         if not within and _is_root(parent):
             roots.append(parent)
             found |= _of_yolo(parent)
+    numbered = {file.parent for file in files if file.name.isdecimal()}  # as Label Studio's storages have them
+    found |= {parent: split_of(parent.relative_to(folder)) for parent in numbered if label_studio.recognises(parent)}
     labels = [file for file in files if file.name.lower().endswith((*SUFFIXES, ".zip"))]
     if len(labels) > MOST_FILES:
         message = f"holds more than {MOST_FILES:,} files that may be labels"

@@ -8,25 +8,30 @@ import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
-from coarseparts.data.formats import labelme
+from coarseparts.data.formats import labelme, sleap
 from coarseparts.data.formats.unpacked import files_in, is_archive, unpacked
 from coarseparts.data.suffixes import IMAGES
 from coarseparts.system import limits
 from coarseparts.system.problems import BadInput, Problem, unwritable
 from coarseparts.system.text import readable
 
+HOLDERS = (labelme, sleap)
+"""Formats whose files may hold their photographs."""
+
 
 def unpacked_beside(paths: Sequence[Path], out: Path) -> tuple[list[Path], list[str]]:
     """The paths, in the place of each archive that holds images the folder of its name beside ``out`` with its files,
-    and behind each of labelme's exports that hold photographs a folder of these, made where it is not there already;
-    and what was unpacked, in words. Raises BadInput where such a folder holds something else, cannot be written, or the
+    and behind each export that holds its photographs itself a folder of these, made where it is not there already; and
+    what was unpacked, in words. Raises BadInput where such a folder holds something else, cannot be written, or the
     archive is one that ``unpacked`` refuses."""
     found, said = [], []
     for path in paths:
         if not is_archive(path) or not _holds_images(path):
             found.append(path)
-            if labelme.recognises(path) and (folder := _written_out(path, Path(os.path.abspath(out)).parent)):
+            own = next((one for one in HOLDERS if one.recognises(path)), None)
+            if own is not None and (folder := _written_out(path, own, Path(os.path.abspath(out)).parent)):
                 found.append(folder)
                 said.append(readable(f"the files of {path} hold their photographs, which are in the folder {folder}"))
             continue
@@ -62,16 +67,16 @@ def _unpack(path: Path, folder: Path) -> None:
         raise unwritable(folder.parent, error, "choose another place by --out", folder.name) from error
 
 
-def _written_out(path: Path, beside: Path) -> Path | None:
-    """The folder of the photographs that labelme's files hold, whole or not at all; None where they hold none. Raises
-    BadInput where it is there, or cannot be written."""
+def _written_out(path: Path, own: ModuleType, beside: Path) -> Path | None:
+    """The folder of the photographs that an export of a format of its ``own`` holds, whole or not at all; None where
+    it holds none. Raises BadInput where it is there, or cannot be written."""
     folder = beside / f"{path.stem}-photographs"
     if os.path.lexists(folder):
         raise BadInput(Problem(str(folder), "is there and would be written over", "move it away, or name it, too"))
     try:
         beside.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=beside, ignore_cleanup_errors=True) as made:
-            for name, data in labelme.photographs_in(path):
+            for name, data in own.photographs_in(path):
                 target = Path(made, "all", name)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(data)
