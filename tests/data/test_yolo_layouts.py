@@ -58,7 +58,7 @@ def test_splits_are_those_of_data_yaml(tmp_path):
 
 def test_lists_of_images_are_told(tmp_path):
     folder(tmp_path, PLAIN | {"train": "train.txt", "val": "lists/val.txt"}, {"images/a.png": "0 .5 .5 .1 .2"})
-    assert "divides its images by lists, which are not read: train.txt, lists/val.txt" in said(yolo.read(tmp_path))
+    assert "divides its images by lists: train.txt, lists/val.txt" in said(yolo.read(tmp_path))
     (tmp_path / "data.yaml").write_text(yaml.safe_dump(PLAIN | {"train": {"a": 1}, "val": 3}))
     assert not yolo.read(tmp_path).problems
 

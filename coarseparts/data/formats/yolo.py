@@ -111,8 +111,9 @@ def _config(file: Path, builder: DocumentBuilder) -> Config:
         raise BadInput(Problem(str(file), message, REMEDY))
     classes = {number: str(name) for number, name in names.items()}
     if lists := [value for _, value in named_splits(raw) if value.endswith(".txt")]:
-        message = f"divides its images by lists, which are not read: {listed(map(abridged, lists))}"
-        builder.say(message, "name such a list by `only` in a source of each split", "note", file)
+        message = f"divides its images by lists: {listed(map(abridged, lists))}"
+        remedy = "init takes train.txt, val.txt and test.txt; name others by `only` in a source of each split"
+        builder.say(message, remedy, "note", file)
     return _with_keypoints(file, raw, classes, builder)
 
 

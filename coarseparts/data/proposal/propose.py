@@ -13,9 +13,9 @@ import numpy as np
 from pydantic import ValidationError
 
 from coarseparts.data.dataset_file import DatasetFile, describe
-from coarseparts.data.formats.coco import read_coco
 from coarseparts.data.formats.spelling import plain
 from coarseparts.data.images import probe
+from coarseparts.data.proposal.division import divided, relative
 from coarseparts.data.proposal.mask_choice import one_of_each
 from coarseparts.data.proposal.mask_colours import named_colours
 from coarseparts.data.proposal.mask_folders import Masks, find_masks, with_names
@@ -25,15 +25,10 @@ from coarseparts.data.proposal.survey import Survey, survey
 from coarseparts.data.proposal.unpacking import unpacked_beside
 from coarseparts.data.record import Record
 from coarseparts.data.records import Contents, read_contents
-from coarseparts.data.sources import read_source
 from coarseparts.system.documents import dump_yaml
 from coarseparts.system.files import write_whole
 from coarseparts.system.problems import SHOWN, BadInput, Problem, capped, unwritable
 from coarseparts.system.text import abridged, close_to, listed, readable
-
-EVERY = 5
-"""Of the images with part masks, in the order of their names, each so-manyth is for validation where nothing else says
-which are."""
 
 SIZES = (128, 256)
 """Training sizes that are proposed: the first that is not smaller than most objects, else the last."""
@@ -108,7 +103,10 @@ def propose(paths: Sequence[Path], out: Path, parts: tuple[str, ...] = ()) -> Pr
     _add_keypoint_pairs(keys, found, contents, assumed)
     keys["size"] = _size(contents.records, assumed)
     proposal = Proposal(out, keys, assumed=assumed)
-    keys["sources"] = list(_divided(there.sources, contents.records, dataset, proposal))
+    division = divided(there.sources, contents.records, dataset, found.lists, Path(os.path.abspath(out)))
+    keys["sources"] = division.sources
+    proposal.lists |= division.lists
+    assumed += division.assumed
     return proposal
 
 
@@ -152,7 +150,7 @@ def _recognised(source: ProposedSource, base: Path) -> str:
     for masks in source.masks:
         kind = "part masks" if masks.key == "part_masks" else "figure-ground masks"
         what.append(f"{kind} ({abridged(masks.folder.name)}{f', ending in {masks.suffix}' if masks.suffix else ''})")
-    where = readable(_relative(source.images, base))
+    where = readable(relative(source.images, base))
     return f"{source.split}: photographs in {where}, {' and '.join(what) or 'without labels'}"
 
 
@@ -301,61 +299,3 @@ def _side(record: Record) -> float:
         seen = points[points[:, 2] > 0, :2]
         box = np.concatenate([seen.min(0), seen.max(0)])
     return 0.0 if box is None else float(max(box[2] - box[0], box[3] - box[1]))
-
-
-def _divided(
-    sources: Sequence[ProposedSource], records: Sequence[Record], dataset: DatasetFile, proposal: Proposal
-) -> list[dict[str, Any]]:
-    """The sources as the file has them. Where none is for validation, each train source that has images chosen for it
-    is divided in two, by lists; a photograph that two sources name is in one split alone."""
-    done: list[dict[str, Any]] = []
-    base = Path(os.path.abspath(proposal.path)).parent
-    val = _for_validation(sources, records, proposal.assumed)
-    for i, source in enumerate(sources):
-        own = {r.image for r in records if r.source == i and r.image is not None}
-        if any(other is not source and other.images == source.images for other in sources):  # of which it shares some
-            own = {source.images / name for name in read_source(dataset, i, read_coco).said}
-        if not val & own or source.split != "train":
-            done.append({"split": source.split} | _keys(source, base))
-            continue
-        number = "" if len(sources) == 1 else f"-{i}"
-        images = {
-            "train": own - val,
-            "val": own & val,
-        }
-        for split, chosen in images.items():
-            if chosen:
-                file = f"{proposal.path.stem}-{split}{number}.txt"
-                proposal.lists[file] = sorted(image.relative_to(source.images).as_posix() for image in chosen)
-                done.append({"split": split} | _keys(source, base) | {"only": file})
-    return done
-
-
-def _keys(source: ProposedSource, base: Path) -> dict[str, Any]:
-    return {key: _relative(value, base) for key, value in source.keys().items()}
-
-
-def _for_validation(sources: Sequence[ProposedSource], records: Sequence[Record], assumed: list[str]) -> set[Path]:
-    """The images of train sources that are taken out for validation, where no source is for it; says so."""
-    if any(source.split == "val" for source in sources):
-        assumed.append("split: as the folders' and files' names say")
-        return set()
-    of_train = {i for i, source in enumerate(sources) if source.split == "train"}
-    masked = sorted({r.image for r in records if r.source in of_train and r.image is not None and "parts" in r.has})
-    val = set(masked[EVERY - 1 :: EVERY])
-    if val:
-        rule = f"every {EVERY}th by name of the {len(masked)} images with part masks: {len(val)}"
-        assumed.append(f"split: {rule} are for validation, all others for training")
-    else:
-        assumed.append("split: too few part masks for a validation split; training holds some out by itself")
-    return val
-
-
-def _relative(value: Any, base: Path) -> Any:
-    """Paths relative to the dataset file's folder, whole where they share no folder with it but the root."""
-    if isinstance(value, list):
-        return [_relative(one, base) for one in value]
-    if not isinstance(value, Path):
-        return value
-    shared = Path(os.path.commonpath([value, base]))
-    return str(value) if shared == Path(shared.anchor) else Path(os.path.relpath(value, base)).as_posix()

@@ -57,13 +57,15 @@ class Survey:
     """What was found: ``exports``; ``folders``: the files that are images by their names, by the folder in which they
     lie directly, and ``arrays``: those that NumPy saved; ``passed_over``: archives and exports in which there are no
     labels that can be used, with what was said of each; ``twice``: exports that say what another one says, by their
-    paths; ``not_read``: files of formats that are known by name alone; ``unknown``: of no known format."""
+    paths; ``lists``: text files that are called as splits are, and the split of each; ``not_read``: files of formats
+    that are known by name alone; ``unknown``: of no known format."""
 
     exports: list[Export] = field(default_factory=list)
     folders: dict[Path, list[Path]] = field(default_factory=dict)
     arrays: dict[Path, list[Path]] = field(default_factory=dict)
     passed_over: dict[Path, list[Problem]] = field(default_factory=dict)
     twice: dict[Path, Path] = field(default_factory=dict)
+    lists: dict[Path, str] = field(default_factory=dict)
     not_read: list[Problem] = field(default_factory=list)
     unknown: list[Problem] = field(default_factory=list)
 
@@ -92,6 +94,7 @@ def survey(paths: Sequence[Path]) -> Survey:
             elif path.is_dir():
                 files = list(_files(path))
                 exports |= _exports_below(path, files, unknown)
+                found.lists |= {f: SPLITS[f.stem.lower()] for f in files if _is_list(f)}
                 _add_images(found, files)
             else:
                 _refuse_others(path)
@@ -139,6 +142,10 @@ def _same(document: Document, split: str | None, others: Sequence[Export]) -> Ex
 def split_of(path: Path) -> str | None:
     """The split that the last folder so called in a path is of."""
     return _split(path.as_posix())
+
+
+def _is_list(file: Path) -> bool:
+    return file.suffix.lower() == ".txt" and file.stem.lower() in SPLITS
 
 
 def _split(path: str) -> str | None:
