@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from coarseparts.data.arrays import ARRAYS
 from coarseparts.data.images import list_images, stem
 from coarseparts.data.namesakes import behind
-
-if TYPE_CHECKING:
-    from coarseparts.data.proposal.mask_folders import Masks
+from coarseparts.data.proposal.masks import Masks
 
 
 def one_of_each(found: Sequence[Masks], stems: Mapping[Path, Collection[str]], said: list[str]) -> list[Masks]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +16,6 @@ from coarseparts.data.formats.part_files import JPEGS
 from coarseparts.data.namesakes import behind, ending_of, without_upload
 from coarseparts.data.proposal.mask_colours import (
     Colours,
-    Palette,
     asked,
     named,
     named_colours,
@@ -26,7 +25,8 @@ from coarseparts.data.proposal.mask_colours import (
     written,
 )
 from coarseparts.data.proposal.mask_kinds import FEW, SAYS_MASK, Kind, is_painted, kind_of, some, why_unread
-from coarseparts.data.proposal.mask_numbers import LOOKED_AT, Numbers, numbers_in, with_numbers
+from coarseparts.data.proposal.mask_numbers import LOOKED_AT, numbers_in, with_numbers
+from coarseparts.data.proposal.masks import Masks
 from coarseparts.data.proposal.survey import split_of
 from coarseparts.system.text import listed
 
@@ -35,24 +35,6 @@ COLOURED = 60
 
 _BESIDE = ("_mask", "-mask", "_masks", "_seg", "_segmentation", "_parts", "_labels", "_label")
 """How the stems of masks end that lie beside their photographs."""
-
-
-@dataclass(frozen=True)
-class Masks:
-    """A folder of masks. ``images``: the folder of their photographs; ``key``: of a source; ``parts``: the parts' names
-    as the folder tells them; ``indices``: the largest part index, of masks whose parts have no names; ``suffix`` as in
-    a source; ``palette``: of masks in colours that nothing names, and ``colours``, when they are named; ``numbers``: of
-    masks in which nothing is 0 and 1 fills the borders."""
-
-    folder: Path
-    images: Path
-    key: Literal["part_masks", "masks"]
-    parts: tuple[str, ...] = ()
-    indices: int = 0
-    suffix: str = ""
-    palette: Palette | None = None
-    colours: Colours | Numbers | None = None
-    numbers: tuple[int, ...] = ()
 
 
 def find_masks(

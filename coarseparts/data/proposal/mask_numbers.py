@@ -5,34 +5,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from coarseparts.data.images import opened_mask
 from coarseparts.data.proposal.mask_kinds import some
+from coarseparts.data.proposal.masks import Masks, Numbers
 from coarseparts.labels.schema import IGNORE
 from coarseparts.system.problems import BadInput
 
-if TYPE_CHECKING:
-    from coarseparts.data.proposal.mask_folders import Masks
-
 LOOKED_AT = 300
 """Files of a folder from which its part indices are told."""
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """What a source says under ``colours``: the number of the ``background``, and of each part by its name."""
-
-    background: int
-    names: tuple[tuple[str, int], ...]
-
-    def keys(self) -> dict[str, int]:
-        """As a dataset file has it."""
-        return {"background": self.background} | dict(self.names)
 
 
 def numbers_in(files: Sequence[Path]) -> tuple[set[int], tuple[int, ...]]:

@@ -18,7 +18,8 @@ from coarseparts.data.images import probe
 from coarseparts.data.proposal.division import divided, relative
 from coarseparts.data.proposal.mask_choice import one_of_each
 from coarseparts.data.proposal.mask_colours import named_colours
-from coarseparts.data.proposal.mask_folders import Masks, find_masks, with_names
+from coarseparts.data.proposal.mask_folders import find_masks, with_names
+from coarseparts.data.proposal.masks import Masks
 from coarseparts.data.proposal.part_names import Drawn, drawn_categories, mirrored
 from coarseparts.data.proposal.proposed_sources import ProposedSource, proposed_sources
 from coarseparts.data.proposal.survey import Survey, survey

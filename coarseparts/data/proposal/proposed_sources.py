@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from coarseparts.data.images import stem
 from coarseparts.data.namesakes import meant
-from coarseparts.data.proposal.mask_folders import Masks
+from coarseparts.data.proposal.masks import Masks
 from coarseparts.data.proposal.survey import Export, split_of
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import abridged, listed
