@@ -39,7 +39,7 @@ def folder(tmp_path):
         coco["images"].append({"id": i, "file_name": f"{i}.png", "width": W, "height": H})
         label = {"id": i, "image_id": i, "category_id": 1, "bbox": [5 + i, 6, 20, 12]}
         label["keypoints"] = [8 + i, 10, 2, 0, 0, 0]
-        label["segmentation"] = [[5 + i, 6, 25 + i, 6, 25 + i, 18, 5 + i, 18]]
+        label["segmentation"] = [[5 + i, 6, 25 + i, 6, 25 + i, 16, 23 + i, 18, 5 + i, 18]]  # no box
         coco["annotations"].append(label)
         if i < 3:
             parts = np.zeros((H, W), np.uint8)

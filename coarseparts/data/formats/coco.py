@@ -164,7 +164,7 @@ def read_part_coco(
     Categories are matched to ``parts`` by name; an image with an error in it is left out. Raises BadInput when the
     file is no COCO file.
     """
-    return parts_of(load_coco(path, photographs, parts), parts, coordinates)
+    return parts_of(load_coco(path, photographs, parts, as_drawn=True), parts, coordinates)
 
 
 def parts_of(

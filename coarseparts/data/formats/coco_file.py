@@ -65,14 +65,16 @@ class CocoFile:
         self.problems.append(Problem(str(self.path), message, remedy, severity))  # type: ignore[arg-type]
 
 
-def load_coco(path: Path, photographs: frozenset[str] = frozenset(), parts: Sequence[str] = ()) -> CocoFile:
+def load_coco(
+    path: Path, photographs: frozenset[str] = frozenset(), parts: Sequence[str] = (), as_drawn: bool = False
+) -> CocoFile:
     """Parse a COCO file. An image whose name leads out of the folder of ``photographs``, as a path of another machine,
-    is the one of these that is meant (``namesakes``); a category that spells one of ``parts`` has its name. Raises
-    BadInput when it is no JSON or has not the three lists; what is wrong inside them goes to ``problems`` and is left
-    out."""
+    is the one of these that is meant (``namesakes``); a category that spells one of ``parts`` has its name; outlines
+    that are their boxes are boxes, unless all are meant ``as_drawn``. Raises BadInput when it is no JSON or has not the
+    three lists; what is wrong inside them goes to ``problems`` and is left out."""
     lists = read_lists(path)
     images, told = renamed(lists["images"], photographs, str(path), outside_alone=True)
-    coco = of_lists(path, lists | {"images": images})
+    coco = of_lists(path, lists | {"images": images}, as_drawn)
     coco.problems += told
     meant, note = spelt_otherwise({name: bool(names) for name, names in coco.categories.values()}, parts)
     if meant:
@@ -81,7 +83,7 @@ def load_coco(path: Path, photographs: frozenset[str] = frozenset(), parts: Sequ
     return coco
 
 
-def of_lists(path: Path, lists: Mapping[str, list]) -> CocoFile:
+def of_lists(path: Path, lists: Mapping[str, list], as_drawn: bool = False) -> CocoFile:
     """``load_coco`` of the three lists images, categories and annotations that a file ``path`` says."""
     coco = CocoFile(path)
     _refuse_crowding(path, lists["annotations"])
@@ -97,7 +99,8 @@ def of_lists(path: Path, lists: Mapping[str, list]) -> CocoFile:
         came = f"has {len(named):,} names of keypoints in all its categories, expected at most {MOST_KEYPOINTS:,}"
         raise BadInput(Problem(str(path), came, "is the list of names the right one? export the file again"))
     _keep_usable(coco, lists["annotations"])
-    _without_drawn_boxes(coco)
+    if not as_drawn:
+        _without_drawn_boxes(coco)
     return coco
 
 

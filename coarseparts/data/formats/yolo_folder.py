@@ -99,6 +99,8 @@ def _files(document: Document, kind: str, entries: list[dict]) -> Iterator[tuple
         config["kpt_shape"] = [len(names), 3]
         config["flip_idx"] = [names.index(swapped[n]) if swapped.get(n) in names else i for i, n in enumerate(names)]
         config["kpt_names"] = {i: names for i in config["names"]}
+    if kind == "segment":
+        config["task"] = "segment"  # without it outlines that are rectangles are read as boxes
     yield "data.yaml", dump_yaml(config)
     all_inside = all("images" in PurePosixPath(image["file_name"]).parts[:-1] for image in document.images)
     by_image: dict[int, list[dict]] = defaultdict(list)
