@@ -14,6 +14,7 @@ from coarseparts.data.formats.coco import read_coco
 from coarseparts.data.formats.names import read_lines
 from coarseparts.data.namesakes import meant
 from coarseparts.data.proposal.proposed_sources import ProposedSource
+from coarseparts.data.proposal.survey import ORDER
 from coarseparts.data.record import Record
 from coarseparts.data.sources import read_source
 from coarseparts.system.problems import BadInput
@@ -22,8 +23,6 @@ from coarseparts.system.text import listed, readable
 EVERY = 5
 """Of the images with part masks, in the order of their names, each so-manyth is for validation where nothing else says
 which are."""
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass
@@ -62,7 +61,7 @@ def divided(
             found.sources.append({"split": source.split} | keys)
             continue
         number = "" if len(sources) == 1 else f"-{i}"
-        for split in SPLITS:
+        for split in ORDER:
             if chosen := [image for image in own if split_of.get(image, "train") == split]:
                 file = f"{out.stem}-{split}{number}.txt"
                 found.lists[file] = sorted(image.relative_to(source.images).as_posix() for image in chosen)
@@ -81,12 +80,12 @@ def _images(
 
 
 def _listed(lists: Mapping[Path, str], images: Collection[Path], base: Path, assumed: list[str]) -> dict[Path, str]:
-    """The split of each of the images that a list names, which is said; of one that several name the last of SPLITS."""
+    """The split of each of the images that a list names, which is said; of one that several name the last of ORDER."""
     by_name = {image.as_posix(): image for image in images}
     found: dict[Path, str] = {}
     used: list[Path] = []
     twice: set[Path] = set()
-    for file, split in sorted(lists.items(), key=lambda item: (SPLITS.index(item[1]), item[0])):
+    for file, split in sorted(lists.items(), key=lambda item: (ORDER.index(item[1]), item[0])):
         try:
             names = {line.strip() for line in read_lines(file, "give yourself permission to read it")} - {""}
         except BadInput:
@@ -97,7 +96,7 @@ def _listed(lists: Mapping[Path, str], images: Collection[Path], base: Path, ass
         used += [file] if own else []
     if used:
         count = Counter(found.values())
-        each = ", ".join(f"{count[split]} for {split}" for split in SPLITS if count[split])
+        each = ", ".join(f"{count[split]} for {split}" for split in ORDER if count[split])
         several = f"; {len(twice)} that several lists name are in the last of these alone" if twice else ""
         others = len(images) - len(found)
         rest = f"; {others} that none names are for train" if others else ""

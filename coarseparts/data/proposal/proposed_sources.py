@@ -4,7 +4,6 @@ split."""
 from __future__ import annotations
 
 import os
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,14 +12,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from coarseparts.data.images import stem
-from coarseparts.data.namesakes import meant
+from coarseparts.data.namesakes import meant, without_upload
 from coarseparts.data.proposal.masks import Masks
-from coarseparts.data.proposal.survey import Export, split_of
+from coarseparts.data.proposal.survey import ORDER, Export, split_of
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import abridged, listed
-
-_UPLOAD = re.compile("^[0-9a-f]{8}-")
-"""What tools put before the names of uploads."""
 
 
 @dataclass
@@ -90,7 +86,7 @@ def proposed_sources(
     tops = [folder for folder in left if not any(other in folder.parents for other in left)]
     bare = [ProposedSource(folder, "train") for folder in tops if split_of(folder) in (None, "train")]
     every = [*sources.values(), *more, *(bare if used else ())]
-    return sorted(every, key=lambda source: ("train", "val", "test").index(source.split))
+    return sorted(every, key=lambda source: ORDER.index(source.split))
 
 
 def _above(masks: Masks) -> Masks:
@@ -119,7 +115,7 @@ def _photographs_of(export: Export, photographs: dict[Path, list[Path]]) -> dict
         split = export.split or split_of(export.path) or "train"
         return {split: Path(os.path.commonpath(folders))} if folders else {}
     named = {_file_name(one.get("file_name")) for one in export.document.images if isinstance(one, dict)}
-    named |= {_UPLOAD.sub("", name) for name in named} - {""}
+    named |= {without_upload(name) for name in named} - {""}
     stems = {stem(name) for name in named}
     own = [file for files in photographs.values() for file in files if file.name in named]
     own = own or [Path(file) for file in _meant(export, photographs)]

@@ -29,6 +29,9 @@ SPLITS = {
 }
 """Names of folders that say which split is in them."""
 
+ORDER = tuple(dict.fromkeys(SPLITS.values()))
+"""The splits, from that for training on."""
+
 TOGETHER = (labelme, deeplabcut)
 """Formats whose files in several folders are one export."""
 
