@@ -83,7 +83,7 @@ class UniMatch(Baseline):
         assert isinstance(network, PartModel)
         with computing_in(network.precision, x.device):
             features = network.encoder(torch.cat([x, weak]))
-            for i, f in enumerate(features):
+            for i, f in enumerate(features[1:], 1):  # the first is the image
                 keep = parallel.rand((len(weak), f.shape[1], 1, 1), generator, f.device) >= self.o.drop
                 features[i] = torch.cat([f[: len(x)], f[len(x) :] * keep / (1 - self.o.drop)])
             logits = network.decoder(features).float()

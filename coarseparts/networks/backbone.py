@@ -23,7 +23,7 @@ TRANSFORMER_FACTOR = 0.1
 
 
 class Backbone(nn.Module):
-    """Images (B, 3, H, W), normalised as for ImageNet -> features at strides 2, 4, 8 and 16, finest first.
+    """Images (B, 3, H, W), normalised as for ImageNet -> these, and features at strides 2, 4, 8 and 16.
 
     ``name``: a timm model. H and W: multiples of 16. A backbone of growing strides is read at those it has, what lies
     at stride 32 joins stride 16. A plain ViT knows one stride; the image is resized so that its patches make a map of
@@ -58,14 +58,14 @@ class Backbone(nn.Module):
             if any(s not in at for s in DETAIL if s >= stride):
                 self.detail[str(stride)] = conv_bn_relu(inputs, width, 3, 2)
                 inputs = width
-        self.widths: list[int] = [at.get(s) or DETAIL[s] for s in (2, 4, 8)] + [at.get(16) or at[8]]
+        self.widths: list[int] = [3, *(at.get(s) or DETAIL[s] for s in (2, 4, 8)), at.get(16) or at[8]]
         mean, std = (self.net.default_cfg.get(k) for k in ("mean", "std"))
         gain, shift = _renormalise(mean or IMAGENET_MEAN, std or IMAGENET_STD)
         self.register_buffer("gain", gain, persistent=False)
         self.register_buffer("shift", shift, persistent=False)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        h, w = x.shape[-2:]
+        image, (h, w) = x, x.shape[-2:]
         seen = x * self.gain + self.shift
         if self.plain:
             size = (h // self.grid * self.patch, w // self.grid * self.patch)
@@ -84,7 +84,7 @@ class Backbone(nn.Module):
             maps.setdefault(int(name), x)
         if 16 not in maps:
             maps[16] = F.avg_pool2d(maps[8], 2)
-        return [maps[s] for s in (2, 4, 8, 16)]
+        return [image, *(maps[s] for s in (2, 4, 8, 16))]
 
 
 def build_encoder(name: str, weights: str = "random", stages: int = 4, dilate: bool = True) -> Encoder | Backbone:

@@ -68,40 +68,52 @@ class PaperDecoder(nn.Module):
 
 
 class SkipDecoder(nn.Module):
-    """Features at strides 2, 4, 8, 16 -> (B, outputs, H, W), decided at ``stride`` (2 or 4) and upsampled.
+    """Features at strides 1 (the image), 2, 4, 8, 16 -> (B, outputs, H, W), decided at ``stride`` (1, 2 or 4).
 
     Top-down: the coarser map is projected, upsampled, added to the finer feature's projection and mixed by a 3x3
     convolution. All levels have ``width`` channels (default: half the coarsest feature's, 96 at most), the one at
-    stride 2 half as many, for its pixels are four times as many. An eye of three pixels has its own cell at stride 2
-    or 4, and none at stride 16.
+    stride 2 half as many, for its pixels are four times as many, and the one at stride 1 half of these. An eye of
+    three pixels has its own cell at stride 2 or 4, and none at stride 16. What was decided at a stride above 1 is
+    upsampled at the end where ``full``.
+
+    At stride 1 every level gives its own scores, which are upsampled and added up as in FCN: the coarse levels learn
+    from the first step on, and the finest, which sees the image through one convolution, corrects them.
     """
 
     def __init__(self, widths: list[int], outputs: int, width: int | None = None, stride: int = 4, full: bool = True):
         super().__init__()
         width = width or min(96, widths[-1] // 2)
-        self.first = {2: 0, 4: 1}[stride]
+        self.first = {1: 0, 2: 1, 4: 2}[stride]
         self.stride, self.full = stride, full
-        own = [width // 2, width, width, width][self.first :]
+        own = [width // 4, width // 2, width, width, width][self.first :]
         self.lateral = nn.ModuleList(nn.Conv2d(w, o, 1) for w, o in zip(widths[self.first :], own, strict=True))
+        if stride == 1:
+            self.lateral[0] = conv_bn_relu(widths[0], own[0], 3)
         self.down = nn.ModuleList(nn.Conv2d(above, o, 1) if above != o else nn.Identity() for o, above in pairwise(own))
         self.mix = nn.ModuleList(conv_bn_relu(o, o, 3) for o in own[:-1])
         self.top = conv_bn_relu(width, width, 3)
         self.head = nn.Conv2d(own[0], outputs, 1)
+        self.coarse_heads = nn.ModuleList(nn.Conv2d(o, outputs, 1) for o in own[1:] if stride == 1)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         fine = features[self.first :]
         x = self.top(self.lateral[-1](fine[-1]))
+        below = self.coarse_heads[-1](x) if self.coarse_heads else None
         for i in range(len(fine) - 2, -1, -1):
             x = upsample(self.down[i](x))
             x = self.mix[i](x + self.lateral[i](fine[i]))
-        x = self.head(x)
-        return upsample(x, self.stride) if self.full else x
+            if below is not None:
+                below = upsample(below) + (self.coarse_heads[i - 1](x) if i else 0)
+        scores = self.head(x)
+        if below is not None:
+            return scores + below
+        return upsample(scores, self.stride) if self.full else scores
 
 
 def build_decoder(kind: str, widths: list[int], outputs: int) -> nn.Module:
-    """ "paper" (stride 16, Fig. 6), "stride4" or "stride2" (finer, with skips)."""
+    """ "paper" (stride 16, Fig. 6), "stride4", "stride2" or "stride1" (finer, with skips)."""
     if kind == "paper":
         return PaperDecoder(widths, outputs)
-    if kind in ("stride4", "stride2"):
+    if kind in ("stride4", "stride2", "stride1"):
         return SkipDecoder(widths, outputs, stride=int(kind[-1]))
-    raise ValueError(f"decoder is {kind!r}; choose 'paper', 'stride4' or 'stride2'")
+    raise ValueError(f"decoder is {kind!r}; choose 'paper', 'stride4', 'stride2' or 'stride1'")

@@ -1,4 +1,4 @@
-"""The image encoder: any timm ResNet, read out at strides 2, 4, 8 and 16 (Fig. 6, left column)."""
+"""The image encoder: any timm ResNet, read out at strides 1, 2, 4, 8 and 16 (Fig. 6, left column)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # timm takes seconds to import and is not needed before there
 
 
 class Encoder(nn.Module):
-    """Images (B, C, H, W) -> features at strides 2, 4, 8 and 16, finest first. H and W: multiples of 16.
+    """Images (B, C, H, W) -> these, and features at strides 2, 4, 8 and 16, finest first. H and W: multiples of 16.
 
     ``name`` is a timm ResNet ("resnet18", "resnet34", "resnet50", ...) or "resnet10", the four-block toy.
     ``stages`` 4 keeps the last stage at stride 16 (Fig. 6: s=1); 3 leaves it out. ``dilate`` widens the last stage's
@@ -50,16 +50,17 @@ class Encoder(nn.Module):
             widths.append(trunk.feature_info[4]["num_chs"])
             if not dilate:
                 _undilate(trunk.layer4)
-        self.widths: list[int] = [*widths[:3], widths[-1]]  # of strides 2, 4, 8, 16
+        self.widths: list[int] = [in_channels, *widths[:3], widths[-1]]  # of strides 1, 2, 4, 8, 16
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        x = self.stem(x)
         features = [x]
+        x = self.stem(x)
+        features.append(x)
         x = self.pool(x)
         for layer in self.layers:
             x = layer(x)
             features.append(x)
-        return [*features[:3], features[-1]]
+        return [*features[:4], features[-1]]
 
 
 def _trunk(name: str, in_channels: int, pretrained: bool) -> ResNet:

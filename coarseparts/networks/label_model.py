@@ -40,7 +40,8 @@ class LabelModel(nn.Module):
         elif kind == "light":
             self.stride = 1 if full else 4
             self.encoder = _Pyramid(channels, width)
-            self.decoder = SkipDecoder([width] * 4, outputs, width=width, stride=2 if full else 4, full=full)
+            widths = [channels, *[width] * 4]
+            self.decoder = SkipDecoder(widths, outputs, width=width, stride=2 if full else 4, full=full)
         else:
             raise ValueError(f"label model is {kind!r}; choose 'paper' or 'light'")
         if not full:
@@ -54,7 +55,7 @@ class LabelModel(nn.Module):
 
 
 class _Pyramid(nn.Module):
-    """Features at strides 2, 4, 8, 16 and a look at the whole image at the coarsest."""
+    """Features at strides 1 (what comes in), 2, 4, 8, 16 and a look at the whole image at the coarsest."""
 
     def __init__(self, channels: int, width: int):
         super().__init__()
@@ -64,7 +65,7 @@ class _Pyramid(nn.Module):
         self.wide = nn.Sequential(conv_bn_relu(width, width, 5), conv_bn_relu(width, width, 5))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        features = []
+        features = [x]
         for step in self.steps:
             x = step(x)
             features.append(x)

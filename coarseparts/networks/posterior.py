@@ -14,7 +14,7 @@ from coarseparts.networks.precision import computing_in
 
 
 class LabelEncoder(nn.Module):
-    """Drawn coarse labels (B, C, H, W) -> features at strides 2, 4, 8 and 16: the shallow encoder of Fig. 6.
+    """Drawn coarse labels (B, C, H, W) -> these, and features at strides 2, 4, 8 and 16: Fig. 6's shallow encoder.
 
     7x7 stride-2 convolution, basic block at stride 2, pooling, basic block at stride 2, all of one ``width``
     (16 in the paper). The paper reads only the last; the finer ones feed a decoder that has skips.
@@ -26,13 +26,13 @@ class LabelEncoder(nn.Module):
         self.block4 = _block(width)
         self.pool = nn.MaxPool2d(3, 2, 1)
         self.block16 = _block(width)
-        self.widths: list[int] = [width] * 4
+        self.widths: list[int] = [channels, *[width] * 4]
 
     def forward(self, x: Tensor) -> list[Tensor]:
         s2 = self.stem(x)
         s4 = self.block4(s2)
         s8 = self.pool(s4)
-        return [s2, s4, s8, self.block16(s8)]
+        return [x, s2, s4, s8, self.block16(s8)]
 
 
 class Posterior(nn.Module):

@@ -37,7 +37,7 @@ def resolve(settings: Settings, device: str) -> Settings:
 
     Raises ValueError when the encoder is unknown, or a weights file cannot be read or fits no encoder.
     """
-    name, stages = settings.encoder, settings.stages
+    name = settings.encoder
     file = settings.weights not in ("random", "imagenet")
     if name == "auto":
         if file:
@@ -48,13 +48,8 @@ def resolve(settings: Settings, device: str) -> Settings:
             name = "resnet34"
     else:
         refuse_unknown(name)
-    if stages == 0:
-        stages = 3 if name == "resnet10" else 4
-        if file and is_resnet(name):
-            missing = Encoder(name, weights=settings.weights).missing
-            stages = 3 if any(n.startswith("layer4") for n in missing) else 4
     precision = fastest(device) if settings.precision == "auto" else settings.precision
-    return settings.model_copy(update={"encoder": name, "stages": stages, "precision": precision})
+    return settings.model_copy(update={"encoder": name, "precision": precision})
 
 
 def _encoder_of(path: Path) -> str:

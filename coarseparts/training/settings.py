@@ -32,13 +32,15 @@ class Settings(BaseModel):
     encoder_factor: float | None = Field(
         default=None, gt=0, description="image encoders' rate, relative; none: 0.1 for plain ViTs, else 1"
     )
-    stages: int = Field(default=0, ge=0, le=4, description="encoder stages, 3 or 4; 0: 4 if the weights have them")
+    stages: int = Field(default=3, ge=3, le=4, description="of a ResNet as encoder, 3 or all 4")
     weights: str = Field(default="random", description="random, imagenet, or a safetensors/pth file")
     start: Literal["weights", "keypoints"] = Field(
         default="weights", description="keypoints: the encoders first learn to predict the coarse images' keypoints"
     )
     dilate: bool = Field(default=True, description="dilate the encoder's last stage in place of its stride")
-    decoder: Literal["paper", "stride4", "stride2"] = Field(default="stride2", description="finest stride that decides")
+    decoder: Literal["paper", "stride4", "stride2", "stride1"] = Field(
+        default="stride1", description="finest stride that decides; stride1: each level adds its scores"
+    )
     zoom: float = Field(default=1, ge=0.5, le=4, description="the networks see images enlarged so many times")
     label_model: Literal["light", "paper"] = Field(default="light", description="architecture of p(ykp|y)")
     precision: Literal["auto", "float32", "bfloat16"] = Field(

@@ -48,7 +48,7 @@ def options(run: Path) -> list[str]:
         ({"effort": "best"}, ["--effort", "best"]),
         ({"effort": "quick", "changes": {"weights": "imagenet"}}, ["--effort", "quick", "--weights", "imagenet"]),
         ({"changes": {"em_epochs": 4, "em.alpha": 0.5}}, ["--set", "em_epochs=4", "--set", "em.alpha=0.5"]),
-        ({"changes": {"encoder": "resnet34"}}, ["--set", "encoder=resnet34", "--set", "stages=4"]),
+        ({"changes": {"encoder": "resnet34", "stages": 4}}, ["--set", "encoder=resnet34", "--set", "stages=4"]),
         ({"changes": {"em.lambdas": {"mask": 2.0}}, "seed": 3}, ["--seed", "3", "--set", 'em.lambdas={"mask": 2.0}']),
         ({"stages": ("fine-tuning", "pseudo-sup")}, ["--method", "pseudo-sup"]),
         ({"preset": "paper"}, ["--preset", "paper"]),

@@ -16,14 +16,14 @@ FAMILIES = ["convnext_atto", "mobilenetv3_small_050", "vit_tiny_patch16_224", "t
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_features_come_at_four_strides_of_any_image(name: str) -> None:
+def test_features_come_at_five_strides_of_any_image(name: str) -> None:
     encoder = Backbone(name).eval()
     with torch.no_grad():
         features = encoder(torch.randn(2, 3, 64, 96))
     assert [tuple(f.shape) for f in features] == [
-        (2, width, 64 // s, 96 // s) for width, s in zip(encoder.widths, (2, 4, 8, 16), strict=True)
+        (2, width, 64 // s, 96 // s) for width, s in zip(encoder.widths, (1, 2, 4, 8, 16), strict=True)
     ]
-    model = PartModel(encoder, 5, "stride2")
+    model = PartModel(encoder, 5, "stride1")
     assert model(torch.randn(1, 3, 64, 64)).shape == (1, 5, 64, 64)
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from coarseparts.networks import Encoder, LabelModel, PartModel, Posterior, SeparatePosteriors, members
-from coarseparts.networks.decoder import conv_bn_relu, upsample
+from coarseparts.networks.decoder import SkipDecoder, conv_bn_relu, upsample
 from coarseparts.networks.macs import macs, network_table
 from coarseparts.training import settings as presets
 from coarseparts.training.networks import resolve
@@ -97,11 +97,11 @@ def test_counting_scales_with_the_batch_and_leaves_the_network_as_it_was() -> No
 
 
 @pytest.mark.parametrize("name", ["resnet10", "resnet18", "resnet34", "resnet50"])
-def test_every_encoder_reads_out_strides_2_4_8_and_16(name: str) -> None:
+def test_every_encoder_reads_out_strides_1_2_4_8_and_16(name: str) -> None:
     encoder = Encoder(name).eval()
     with torch.no_grad():
         features = encoder(torch.randn(1, 3, 32, 64))
-    assert [tuple(f.shape[-2:]) for f in features] == [(16, 32), (8, 16), (4, 8), (2, 4)]
+    assert [tuple(f.shape[-2:]) for f in features] == [(32, 64), (16, 32), (8, 16), (4, 8), (2, 4)]
     assert [f.shape[1] for f in features] == encoder.widths
 
 
@@ -110,12 +110,29 @@ def test_an_encoder_of_three_stages_still_ends_at_stride_16() -> None:
     assert encoder(torch.randn(2, 5, 32, 32))[-1].shape == (2, 128, 2, 2)
 
 
-@pytest.mark.parametrize("kind", ["paper", "stride4", "stride2"])
+@pytest.mark.parametrize("kind", ["paper", "stride4", "stride2", "stride1"])
 def test_part_model_and_posterior_give_logits_at_full_size(kind: str) -> None:
     image, drawn = torch.randn(2, 3, 32, 48), torch.rand(2, 6, 32, 48)
     with torch.no_grad():
         assert PartModel(Encoder("resnet10", stages=3), 5, kind)(image).shape == (2, 5, 32, 48)
         assert Posterior(Encoder("resnet10", stages=3), 6, 5, kind)(image, drawn).shape == (2, 5, 32, 48)
+
+
+def test_at_stride_1_the_image_itself_decides_last_and_every_level_gives_scores() -> None:
+    torch.manual_seed(0)
+    decoder = SkipDecoder([3, 8, 8, 8, 16], 4, stride=1).eval()
+    sizes = zip((3, 8, 8, 8, 16), (1, 2, 4, 8, 16), strict=True)
+    image, *coarser = (torch.randn(1, c, 32 // s, 32 // s) for c, s in sizes)
+    dotted = image.clone()
+    dotted[..., 20, 11] += 3
+    with torch.no_grad():
+        changed = (decoder([dotted, *coarser]) - decoder([image, *coarser])).abs().amax((0, 1)) > 0
+    rows, columns = changed.nonzero().T
+    assert changed[20, 11] and rows.min() >= 18 and rows.max() <= 22 and columns.min() >= 9 and columns.max() <= 13
+    for head in (decoder.head, *decoder.coarse_heads):
+        nn.init.zeros_(head.weight)
+        nn.init.constant_(head.bias, 1.0)
+    torch.testing.assert_close(decoder([image, *coarser]), torch.full((1, 4, 32, 32), 5.0))
 
 
 def test_the_posterior_listens_to_image_and_labels() -> None:
