@@ -12,7 +12,7 @@ all=${data%.yaml}_all.yaml # beside the original, for its paths are relative to 
 trap 'rm -f "$all"' EXIT
 sed '/limit: 30/d' "$data" > "$all"
 run() { # PARTS METHODS
-    .venv/bin/coarseparts benchmark "$all" "${before[@]}" --out "$out" --seeds 0 --parts "$1" --methods "$2" --weights "$weights" 2>&1
+    .venv/bin/coarseparts benchmark "$all" "${before[@]}" "${whole[@]}" --out "$out" --seeds 0 --parts "$1" --methods "$2" --weights "$weights" 2>&1
 }
 {
     run 30 em,fine-tuning,multi-task,point-sup,distillation

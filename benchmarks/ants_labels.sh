@@ -8,7 +8,7 @@ source benchmarks/before.sh
 data=${1:-examples/ants.yaml} weights=${2:-../shared/weights/resnet18_trunk.safetensors}
 table=benchmarks/ants_labels.csv
 for label in mask keypoints box; do
-    .venv/bin/coarseparts compare "$data" "${before[@]}" --out "runs/ants-$label" --methods em --labels "$label" \
+    .venv/bin/coarseparts compare "$data" "${before[@]}" "${whole[@]}" --out "runs/ants-$label" --methods em --labels "$label" \
         --weights "$weights" --set part_epochs=20 --set posterior_epochs=20 --set em_epochs=2 --set em.dice=0.2 --set em.average=0 2>&1
     rows="runs/ants-$label/results.csv"
     if [ "$label" = mask ]; then head -1 "$rows" > "$table"; fi

@@ -11,7 +11,7 @@ all=${data%.yaml}_all.yaml # beside the original, for its paths are relative to 
 trap 'rm -f "$all"' EXIT
 sed '/limit: 30/d' "$data" > "$all"
 run() { # NAME PARTS METHODS
-    .venv/bin/coarseparts benchmark "$all" "${before[@]}" --out runs/ants-methods --seeds 0 --parts "$2" --methods "$3" \
+    .venv/bin/coarseparts benchmark "$all" "${before[@]}" "${whole[@]}" --out runs/ants-methods --seeds 0 --parts "$2" --methods "$3" \
         --weights "$weights" --set em_epochs=4 2>&1 | tee "benchmarks/$1.log"
     cp runs/ants-methods/results.csv "benchmarks/$1.csv"
     cp runs/ants-methods/margins.csv "benchmarks/$1_margins.csv"

@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source benchmarks/before.sh
 photographs=${1:-../shared/data/birds/train_coarse/images} weights=${2:-../shared/weights/resnet18_trunk.safetensors}
 {
-    .venv/bin/coarseparts train examples/birds.yaml "${before[@]}" --out runs/birds --weights "$weights" \
+    .venv/bin/coarseparts train examples/birds.yaml "${before[@]}" "${whole[@]}" --out runs/birds --weights "$weights" \
         --set part_epochs=15 --set posterior_epochs=15 --set em_epochs=3 \
         --set em.dice=0.2 --set em.average=0
     mkdir -p runs/birds-photos

@@ -43,6 +43,8 @@ CARS_LIKE = World("bird", birds.SCHEMA, birds.render, ("keypoints", "box"), 40, 
 
 AVERAGES = (0.98, 0.995)
 TEACH = ("better", "all")
+DECODERS = ("stride2", "stride1")
+STUDENTS = ("em", "fine-tuning")
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,12 @@ def cells() -> list[Cell]:
     remarks += [Cell("birds", "em", 1, 1, 9, changes=now | {"posteriors": "inferred"})]
     same = {400: 9, 4000: 3}  # epochs, of so many more images: about the same number of steps
     remarks += [Cell("birds", "em", 1, 1, 9, bare=k, changes=now | {"em_epochs": n}) for k, n in same.items()]
-    finest = {"rate_decay": 0.5, "part_batch": 8, "batch": 8, "labelled_batch": 4, "decoder": "stride1"}
-    finest |= {"em_epoch_steps": 128, "epoch_steps": 16}
-    decoders = [Cell("birds", "upper-bound", 1, None, 9, changes=finest)]
-    decoders += [Cell("birds", "em", 1, 1, 9, changes=finest | {"em.consistency": 1.0})]
+    eight = {"rate_decay": 0.5, "part_batch": 8, "batch": 8, "labelled_batch": 4}
+    eight |= {"em_epoch_steps": 128, "epoch_steps": 16}
+    decoders = [Cell("birds", "upper-bound", 1, None, 9, changes={"decoder": kind} | eight) for kind in DECODERS]
+    finest = {"decoder": "stride1"} | eight | {"em.consistency": 1.0}
+    decoders += [Cell("birds", "em", 1, 1, 9, changes=finest)]
+    decoders += [Cell("ants", method, 1, 1, 0, r18, 64, changes=finest | {"stages": 3}) for method in STUDENTS]
     return [*ants[:2], longer[0], *ants[2:8], *longer[1:], *cars, *ants[8:], *teachers, *remarks, *decoders]
 
 
@@ -193,6 +197,7 @@ def settings_of(cell: Cell, weights: Path, toy: bool) -> Any:
         given["encoder"] = "resnet10"
     plain = settings("default", {})
     given |= {"em.consistency": 0.0, "rate_decay": 0.0, "decoder": "stride2"}
+    given["stages"] = 4 if cell.weights else 3
     given |= {"batch": 16, "labelled_batch": 8, "part_batch": 16, "epoch_steps": 8, "em_epoch_steps": 64}
     given["em_epochs"] = plain.em_epochs * cell.times
     given["part_average"] = AVERAGES[0]
