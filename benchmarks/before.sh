@@ -2,7 +2,6 @@
 # came with it), that of before batches of 8, and that of before averages, mirror images, a choice of what teaches, a
 # posterior that learns of itself and rates that stay up for half of a stage, too, with which the tables of docs/results.md
 # but the newest were made.
-coarser=(--set decoder=stride2)
 whole=(--set stages=4) # of a ResNet from weights; small ones from random numbers had three before, too
-sixteen=("${coarser[@]}" --set batch=16 --set labelled_batch=8 --set part_batch=16 --set epoch_steps=8 --set em_epoch_steps=64)
+sixteen=(--set decoder=stride2 --set batch=16 --set labelled_batch=8 --set part_batch=16 --set epoch_steps=8 --set em_epoch_steps=64)
 before=("${sixteen[@]}" --set flip=false --set part_average=0 --set em.teach=all --set em.consistency=0 --set rate_decay=0)

@@ -48,6 +48,8 @@ def resolve(settings: Settings, device: str) -> Settings:
             name = "resnet34"
     else:
         refuse_unknown(name)
+    if file and is_resnet(name):
+        Encoder(name, weights=settings.weights)  # what is wrong with the file is told now, before images are read
     precision = fastest(device) if settings.precision == "auto" else settings.precision
     return settings.model_copy(update={"encoder": name, "precision": precision})
 
