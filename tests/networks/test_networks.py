@@ -329,3 +329,10 @@ def test_separate_posteriors_each_see_their_own_images() -> None:
     posterior(image[[0, 3]], drawn[[0, 3]]).sum().backward()
     moved = [any(p.grad is not None for p in one.parameters()) for one in members(posterior)]
     assert moved == [False, False, False, True]
+
+
+def test_a_weights_file_that_fits_no_encoder_is_told_before_there_is_a_network(tmp_path: Path) -> None:
+    file = tmp_path / "nothing.safetensors"
+    for name in ("auto", "resnet18"):
+        with pytest.raises(ValueError, match=r"nothing\.safetensors: no such weights file"):
+            resolve(presets.settings(changes={"weights": str(file), "encoder": name}), "cpu")
