@@ -6,10 +6,9 @@
 # _by_part.csv
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-source benchmarks/before.sh
 seeds=${1:-0,1,2} python=${PYTHON:-.venv/bin/python} name=benchmarks/synthetic_birds_each out=runs/each
 for k in $(seq "$(tr , '\n' <<< "$seeds" | wc -l)"); do
-    PYTHONPATH=$PWD "$python" -m coarseparts benchmark synthetic-birds "${sixteen[@]}" --labels-each one,all \
+    PYTHONPATH=$PWD "$python" -m coarseparts benchmark synthetic-birds --labels-each one,all \
         --methods em,fine-tuning,point-sup,distillation,frozen-probe,upper-bound \
         --seeds "$(cut -d, -f"-$k" <<< "$seeds")" --out "$out" 2>&1 | tee "$name.log"
     cp "$out/results.csv" "$name.csv"

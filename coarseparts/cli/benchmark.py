@@ -125,7 +125,7 @@ def benchmark(
             settings = own_settings(cell).model_copy(update=lengths)
             return source.open_task(cell.conditions, folder, settings, where, err)
 
-        lengths: dict[str, int] = {}
+        lengths: plan.Plan = {}
         if minutes is not None:
             with in_turn(run, note):
                 lengths = plan.within(minutes, run, opened(cells[0]), note)

@@ -88,15 +88,20 @@ def run(cells: Sequence[Cell], folder: Path, open_task: Open, failed: list[str],
 
 def collect(cells: Sequence[Cell], folder: Path) -> list[Result]:
     """The results that are there, in the cells' order; those without coarse labels again under every other labels."""
-    found = []
+    found: list[Result] = []
     styles = list(dict.fromkeys(cell.conditions.labels for cell in cells))
+    runs = list(dict.fromkeys((cell.conditions.seed, cell.conditions.start) for cell in cells))
+    names = list(dict.fromkeys(cell.method for cell in cells))
     for cell in cells:
         if kept.is_kept(folder, cell):
             result = kept.read(folder, cell)
             found.append(result)
             if not methods.METHODS[cell.method].labels:
                 found += [replace(result, labels=style) for style in styles if style != result.labels]
-    return sorted(found, key=lambda r: (r.parts, styles.index(r.labels)))
+    return sorted(
+        found,
+        key=lambda r: (r.parts, styles.index(r.labels), runs.index((r.seed, r.start)), names.index(r.method)),
+    )
 
 
 def page(

@@ -6,11 +6,11 @@ import json
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from pydantic import PositiveInt, TypeAdapter
 
 from coarseparts import em
 from coarseparts.initialise import part_model_loss
@@ -23,7 +23,7 @@ from coarseparts.training import teaching
 from coarseparts.training.claims import write
 from coarseparts.training.measure import measured
 from coarseparts.training.networks import optimizer_of
-from coarseparts.training.settings import EPOCHS, Settings, epochs, shares
+from coarseparts.training.settings import EFFORTS, EPOCHS, Settings, epochs, shares
 from coarseparts.training.stages import untrained
 from coarseparts.training.task import Task
 from coarseparts.updates import update
@@ -38,7 +38,12 @@ STAGES = 4
 """Epochs of EM, at least, that a short training has: the best of them is kept, and the report shows them."""
 
 
-_PLAN: TypeAdapter[dict[str, PositiveInt]] = TypeAdapter(dict[str, PositiveInt])
+REDUCED = (0.75, 0.5)
+"""The zooms that a plan comes down to, where few minutes allow few steps."""
+
+
+Plan = dict[str, int | float]
+"""Settings by key: every stage's epochs, "em_epoch_steps" and, where it is not the task's, "zoom"."""
 
 
 class Pace(NamedTuple):
@@ -98,43 +103,62 @@ def seconds_of_em(task: Task, pace: Pace | None = None, settings: Settings | Non
     return before + s.em_epochs * (steps * pace.em + (3 + asked) * pace.measured)
 
 
-def planned(task: Task, minutes: float, pace: Pace | None = None) -> dict[str, int]:
+def planned(task: Task, minutes: float, pace: Callable[[Task], Pace] = Pace.of) -> Plan:
     """The settings that make EM with the stages before it last ``minutes`` at most, by key: every stage's epochs scaled
     as ``shares`` says, up to MOST times. Where that leaves few epochs of EM, they have fewer steps instead, but see
-    each coarse image. Raises Failed where not even that is short enough."""
-    pace, s = pace or Pace.of(task), task.settings
-    wanted = 60 * minutes * (1 - RESERVE)
-
-    def scaled(factor: float) -> dict[str, int]:
-        passes = epochs(s, factor)
-        each = max(len(task.coarse_feed), s.em_epoch_steps)
-        steps = shares(s, factor)[1] * s.em_epochs * each
-        count = max(1, min(max(passes["em_epochs"], STAGES), round(steps / len(task.coarse_feed))))
-        return passes | {"em_epochs": count, "em_epoch_steps": max(1, min(each, round(steps / count)))}
-
-    def seconds(factor: float) -> float:
-        return seconds_of_em(task, pace, s.model_copy(update=scaled(factor)))
-
+    each coarse image; where it leaves less than ``--effort quick`` has, the networks see images reduced. Raises Failed
+    where not even that is short enough."""
     if not len(task.rows.coarse):
         raise Failed(
             "--minutes: plans the steps of EM, and all training images have part masks; use some of these alone, "
             "--parts-limit N, or take --effort"
         )
+    wanted, least = 60 * minutes * (1 - RESERVE), math.inf
+    zooms = _zooms(task.settings, task.size)
+    for zoom in zooms:
+        shown = replace(task, settings=task.settings.model_copy(update={"zoom": zoom}))
+        factor, least = _fitting(shown, wanted, pace(shown))
+        if factor >= EFFORTS["quick"].factor or (zoom == zooms[-1] and factor >= 0):
+            return _scaled(shown, factor) | ({"zoom": zoom} if zoom != task.settings.zoom else {})
+    raise Failed(
+        f"--minutes {minutes:g}: one epoch of every stage alone takes about {least / 60 / (1 - RESERVE):.1f} "
+        "minutes on this machine; take more minutes, fewer images or a smaller size"
+    )
+
+
+def _zooms(s: Settings, size: int) -> list[float]:
+    """Those that a plan may take, the settings' first, which is the only one where it is not the usual 1."""
+    smaller = [s.model_copy(update={"zoom": zoom}).shown(size).zoom for zoom in REDUCED] if s.zoom == 1 else []
+    return list(dict.fromkeys([s.zoom, *smaller]))
+
+
+def _scaled(task: Task, factor: float) -> Plan:
+    s = task.settings
+    passes = epochs(s, factor)
+    each = max(len(task.coarse_feed), s.em_epoch_steps)
+    steps = shares(s, factor)[1] * s.em_epochs * each
+    count = max(1, min(max(passes["em_epochs"], STAGES), round(steps / len(task.coarse_feed))))
+    return {**passes, "em_epochs": count, "em_epoch_steps": max(1, min(each, round(steps / count)))}
+
+
+def _fitting(task: Task, wanted: float, pace: Pace) -> tuple[float, float]:
+    """The largest factor with which EM takes ``wanted`` seconds at most, -1 for none; and the seconds of the least."""
+
+    def seconds(factor: float) -> float:
+        return seconds_of_em(task, pace, task.settings.model_copy(update=_scaled(task, factor)))
+
     low, high = 0.0, MOST
     if (least := seconds(low)) > wanted:
-        raise Failed(
-            f"--minutes {minutes:g}: one epoch of every stage alone takes about {least / 60 / (1 - RESERVE):.1f} "
-            "minutes on this machine; take more minutes, fewer images, a smaller size or --set zoom=0.5"
-        )
-    if seconds(high) > wanted:
-        for _ in range(20):
-            middle = (low + high) / 2
-            low, high = (middle, high) if seconds(middle) <= wanted else (low, middle)
-        return scaled(low)
-    return scaled(high)
+        return -1, least
+    if seconds(high) <= wanted:
+        return high, least
+    for _ in range(20):
+        middle = (low + high) / 2
+        low, high = (middle, high) if seconds(middle) <= wanted else (low, middle)
+    return low, least
 
 
-def within(minutes: float, folder: Path, task: Task, tell: Tell = silent) -> dict[str, int]:
+def within(minutes: float, folder: Path, task: Task, tell: Tell = silent) -> Plan:
     """The settings ``planned`` for a task when what is in ``folder`` began, which goes on with the epochs that it began
     with: they are kept there. Raises DamagedRun, and Failed as ``planned`` does."""
     file = folder / "plan.json"
@@ -142,18 +166,19 @@ def within(minutes: float, folder: Path, task: Task, tell: Tell = silent) -> dic
     if changes is None:
         changes = planned(task, minutes)
         write(file, json.dumps({"minutes": minutes, "settings": changes}, indent=1))
-    tell(f"planned for {minutes:g} minutes: " + ", ".join(f"{key} {value}" for key, value in changes.items()))
+    tell(f"planned for {minutes:g} minutes: " + ", ".join(f"{key} {value:g}" for key, value in changes.items()))
     return changes
 
 
-def _kept(file: Path, minutes: float) -> dict[str, int] | None:
+def _kept(file: Path, minutes: float) -> Plan | None:
     if not file.is_file():
         return None
     try:
         found = load_json(file)
-        settings = _PLAN.validate_python(found["settings"])
-        if strangers := settings.keys() - {*EPOCHS, "em_epoch_steps"}:
+        settings: Plan = dict(found["settings"])
+        if strangers := settings.keys() - {*EPOCHS, "em_epoch_steps", "zoom"}:
             raise ValueError(f"{short(min(strangers))} is nothing that is planned")
+        Settings.model_validate(settings)
         return settings if found["minutes"] == minutes else None
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedRun(

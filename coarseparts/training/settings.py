@@ -6,7 +6,6 @@ Command-line ``--set key=value``, a run's ``config.yaml`` and the help text all 
 from __future__ import annotations
 
 import difflib
-import math
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +18,9 @@ from coarseparts.baselines.uni_match import Options as UniMatchOptions
 from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.transforms import Augmentation, Preprocess
 from coarseparts.em import Options
+
+LEAST_SHOWN = 64
+"""Pixels, to which a zoom below 1 reduces images at most."""
 
 
 class Settings(BaseModel):
@@ -41,7 +43,9 @@ class Settings(BaseModel):
     decoder: Literal["paper", "stride4", "stride2", "stride1"] = Field(
         default="stride1", description="finest stride that decides; stride1: each level adds its scores"
     )
-    zoom: float = Field(default=1, ge=0.5, le=4, description="the networks see images enlarged so many times")
+    zoom: float = Field(
+        default=1, ge=0.5, le=4, description="the networks see images enlarged so many times; below 1 not under 64 px"
+    )
     label_model: Literal["light", "paper"] = Field(default="light", description="architecture of p(ykp|y)")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="of the convolutions; auto: bfloat16 where the machine multiplies it natively"
@@ -130,6 +134,12 @@ class Settings(BaseModel):
     uni_match: UniMatchOptions = Field(default_factory=UniMatchOptions)
     augmentation: Augmentation = Field(default_factory=Augmentation)
     preprocess: Preprocess = Field(default_factory=Preprocess)
+
+    def shown(self, size: int) -> Settings:
+        """These with the zoom that images of ``size`` pixels have: one below 1 leaves them LEAST_SHOWN, if they have
+        as many."""
+        least = min(1, LEAST_SHOWN / size)
+        return self if self.zoom >= least else self.model_copy(update={"zoom": least})
 
     @property
     def looks_twice(self) -> bool:
@@ -263,7 +273,7 @@ class Effort(NamedTuple):
     patience: float
 
 
-EFFORTS = {"quick": Effort(1 / 3, 1, 0), "standard": Effort(1, 1, 0), "best": Effort(3, 2, 0.2)}
+EFFORTS = {"quick": Effort(1 / 4, 0.625, 0), "standard": Effort(1, 1, 0), "best": Effort(3, 2, 0.2)}
 
 EPOCHS = ("keypoint_epochs", "part_epochs", "posterior_epochs", "label_epochs", "em_epochs")
 """The settings that count passes, one a stage."""
@@ -272,16 +282,13 @@ EPOCHS = ("keypoint_epochs", "part_epochs", "posterior_epochs", "label_epochs", 
 def shares(chosen: Settings, factor: float) -> tuple[float, float]:
     """What the epochs before EM, and EM's, are multiplied by in a training that is longer or shorter by ``factor``.
 
-    From weights, a shortened EM needs a posterior that has learned before it, or both fall again: a third is two thirds
-    before it and a sixth of it (docs/concepts.md). From random numbers the part model has little but EM's steps to
+    From weights, a shortened EM needs a posterior that has learned before it, or both fall again: a quarter is half
+    before it and an eighth of it (docs/concepts.md). From random numbers the part model has little but EM's steps to
     learn from, and all are shortened alike.
     """
     if factor >= 1 or chosen.weights == "random":
         return factor, factor
-    return factor**_BEFORE, factor ** (2 - _BEFORE)
-
-
-_BEFORE = math.log(2 / 3, 1 / 3)
+    return factor**0.5, factor**1.5
 
 
 def epochs(chosen: Settings, factor: float) -> dict[str, int]:

@@ -82,7 +82,8 @@ class Task:
         if keypoint_parts is not None:
             assigned = point_sup.from_names(keypoint_parts, schema.keypoints, schema.parts)
         where = crop or {"to": "none", "margin": 0.0}
-        return cls(seen, store, rows, measured, used, settings, seed, device, where, assigned, labels_each)
+        shown = settings.shown(store.size)
+        return cls(seen, store, rows, measured, used, shown, seed, device, where, assigned, labels_each)
 
     @property
     def schema(self) -> Schema:

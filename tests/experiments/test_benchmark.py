@@ -50,14 +50,14 @@ def opened(tmp_path: Path) -> Any:
 
 def test_cells_are_done_once_and_their_results_kept(opened: Any, tmp_path: Path) -> None:
     open_task, asked = opened
-    cells = benchmark.plan(["fine-tuning", "multi-task"], [8], ["all", "mask"], ["weights"], [0])
+    cells = benchmark.plan(["multi-task", "fine-tuning"], [8], ["all", "mask"], ["weights"], [0])
     folder = tmp_path / "bench"
     assert [(state, str(s)) for _, state, s in benchmark.estimate(cells, folder)] == [("open", "nan")] * 3
     first = benchmark.run(cells, folder, open_task, [])
     assert len(asked) == 2
     assert [(r.method, r.labels) for r in first] == [
-        (m, s) for s in ("all", "mask") for m in ("fine-tuning", "multi-task")
-    ]
+        (m, s) for s in ("all", "mask") for m in ("multi-task", "fine-tuning")
+    ], "of all labels alike in the order that was asked for"
     assert all(r.counts is not None and r.counts.shape == (8, 11, 11) for r in first)
     again = benchmark.run(cells, folder, open_task, [])
     assert len(asked) == 2, "nothing is opened where all is done"

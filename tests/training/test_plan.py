@@ -2,12 +2,14 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from toy import CHANGES, toy, toy_store
 
 from coarseparts.system.errors import DamagedRun, Failed
 from coarseparts.training import plan
+from coarseparts.training import settings as presets
 from coarseparts.training.networks import resolve
 from coarseparts.training.plan import Pace, planned, seconds_of_em, within
 from coarseparts.training.settings import EPOCHS, settings
@@ -24,7 +26,7 @@ def task(tmp_path):
 
 @pytest.mark.parametrize("minutes", [4, 12, 20, 60, 300])
 def test_what_is_planned_fits_into_the_minutes_and_fills_most_of_them(task, minutes):
-    chosen = task.settings.model_copy(update=planned(task, minutes, PACE))
+    chosen = task.settings.model_copy(update=planned(task, minutes, lambda _: PACE))
     seconds = seconds_of_em(task, PACE, chosen)
     assert seconds <= 60 * minutes
     assert seconds > 0.6 * 60 * minutes
@@ -32,20 +34,48 @@ def test_what_is_planned_fits_into_the_minutes_and_fills_most_of_them(task, minu
 
 
 def test_more_minutes_are_more_epochs_of_every_stage_up_to_ten_times_the_settings(task):
-    some, more, most = (planned(task, minutes, PACE) for minutes in (60, 120, 1e6))
+    some, more, most = (planned(task, minutes, lambda _: PACE) for minutes in (60, 120, 1e6))
     assert all(some[key] < more[key] < most[key] for key in EPOCHS)
     assert most == {key: 10 * getattr(task.settings, key) for key in EPOCHS} | {"em_epoch_steps": 128}
 
 
 def test_a_short_training_has_fewer_steps_an_epoch_rather_than_one_epoch(task):
-    short = planned(task, 6, PACE)
+    short = planned(task, 6, lambda _: PACE)
     assert short["em_epochs"] == plan.STAGES
     assert 3 <= short["em_epoch_steps"] < 128, "each coarse image is seen: 24 in batches of 8"
 
 
 def test_less_than_an_epoch_of_every_stage_is_refused_with_the_least(task):
     with pytest.raises(Failed, match=r"--minutes 0.1: one epoch of every stage alone takes about \d+.\d minutes"):
-        planned(task, 0.1, PACE)
+        planned(task, 0.1, lambda _: PACE)
+
+
+def test_few_minutes_show_smaller_images_rather_than_few_steps(task, monkeypatch):
+    monkeypatch.setattr(presets, "LEAST_SHOWN", 16)
+
+    def pace(shown: Task) -> Pace:
+        return Pace(*(seconds * shown.settings.zoom**2 for seconds in PACE))
+
+    short, longer, whole = (planned(task, minutes, pace) for minutes in (8, 30, 60))
+    assert (short["zoom"], longer["zoom"], "zoom" in whole) == (0.5, 0.75, False)
+    assert longer["em_epochs"] * longer["em_epoch_steps"] >= 128 * task.settings.em_epochs // 9
+    seconds = seconds_of_em(
+        task,
+        pace(replace(task, settings=task.settings.model_copy(update=short))),
+        task.settings.model_copy(update=short),
+    )
+    assert 0.6 * 60 * 8 < seconds <= 60 * 8
+    fixed = replace(task, settings=task.settings.model_copy(update={"zoom": 0.9}))
+    assert "zoom" not in planned(fixed, 8, pace), "a zoom that is asked for stays"
+
+
+def test_images_are_not_reduced_below_64_px(tmp_path):
+    store = toy_store(tmp_path / "store")
+    chosen = resolve(settings(effort="quick"), "cpu")
+    assert chosen.zoom == 0.625
+    assert Task.of(store, chosen, part_limit=8).settings.zoom == 1
+    assert [chosen.shown(size).zoom for size in (48, 64, 80, 128, 512)] == [1, 1, 0.8, 0.625, 0.625]
+    assert settings(changes={"zoom": 2}).shown(32).zoom == 2
 
 
 def test_asking_both_models_after_each_epoch_takes_its_time(tmp_path):
@@ -63,7 +93,7 @@ def test_without_coarse_images_there_is_no_em_to_plan(tmp_path):
     store = toy_store(tmp_path / "store")
     alone = Task.of(store, resolve(settings(), "cpu"))
     with pytest.raises(Failed, match=r"all training images have part masks; .* take --effort"):
-        planned(alone, 5, PACE._replace(em=math.nan))
+        planned(alone, 5)
     assert math.isnan(seconds_of_em(alone, PACE._replace(em=math.nan)))
 
 
@@ -93,7 +123,17 @@ def test_a_run_that_goes_on_keeps_the_epochs_that_it_began_with(task, tmp_path, 
 
 @pytest.mark.parametrize(
     "content",
-    ["{", "[]", '{"minutes": 10}', '{"minutes": 10, "settings": {"em_epochs": 0}}', '{"settings": {"seed": 1}}'],
+    [
+        "{",
+        "[]",
+        '{"minutes": 10}',
+        '{"minutes": 10, "settings": 5}',
+        '{"minutes": 10, "settings": {"em_epochs": 0}}',
+        '{"minutes": 10, "settings": {"em_epochs": 2.5}}',
+        '{"minutes": 10, "settings": {"zoom": 99}}',
+        '{"minutes": 10, "settings": {"batch": 4}}',
+        '{"settings": {"seed": 1}}',
+    ],
 )
 def test_a_damaged_plan_is_told_by_name(task, tmp_path, content):
     (tmp_path / "plan.json").write_text(content)

@@ -66,8 +66,8 @@ def test_a_frozen_probe_leaves_the_encoder_as_its_weights_are(tmp_path):
 
 def test_a_shortened_training_from_weights_learns_more_before_em_and_less_in_it():
     plain, chosen = settings(), settings(changes={"weights": "a.safetensors"}, effort="quick")
-    assert (chosen.part_epochs, chosen.posterior_epochs, chosen.label_epochs) == (20, 20, 7)
-    assert chosen.em_epochs == 2 == round(plain.em_epochs / 6)
+    assert (chosen.part_epochs, chosen.posterior_epochs, chosen.label_epochs) == (15, 15, 5)
+    assert chosen.em_epochs == 2 == round(plain.em_epochs / 8)
     longer = settings(changes={"weights": "a.safetensors"}, effort="best")
     assert (longer.part_epochs, longer.em_epochs) == (3 * plain.part_epochs, 3 * plain.em_epochs)
     before, em = shares(chosen, 0.5)
@@ -103,9 +103,11 @@ def test_an_unknown_effort_is_told_with_those_that_there_are():
 
 
 @pytest.mark.parametrize("zoom", [0.5, 0.75, 1, 1.5, 2])
-def test_enlarged_and_reduced_images_give_parts_of_the_size_that_came(tmp_path, zoom):
+def test_enlarged_and_reduced_images_give_parts_of_the_size_that_came(tmp_path, zoom, monkeypatch):
+    monkeypatch.setattr("coarseparts.training.settings.LEAST_SHOWN", 16)
     task, _ = toy(tmp_path / "store", tmp_path / "run", zoom=zoom)
     joint = untrained(task)
+    assert joint.part_model.zoom == zoom
     batch = next(task.coarse_feed.plain(2))
     shape = (len(batch), joint.y.outputs, task.size, task.size)
     assert joint.part_model(batch.image).shape == joint.posterior(batch.image, joint.draw(batch)).shape == shape
