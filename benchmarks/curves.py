@@ -129,7 +129,13 @@ def cells() -> list[Cell]:
     finest = {"decoder": "stride1"} | eight | {"em.consistency": 1.0}
     decoders += [Cell("birds", "em", 1, 1, 9, changes=finest)]
     decoders += [Cell("ants", method, 1, 1, 0, r18, 64, changes=finest | {"stages": 3}) for method in STUDENTS]
-    return [*ants[:2], longer[0], *ants[2:8], *longer[1:], *cars, *ants[8:], *teachers, *remarks, *decoders]
+    bound = [{f"em.{name}": weight for name in ("alpha", "gamma", "evidence")} for weight in (0.3, 1.0)]
+    bound = [Cell("birds", "em", 1, 1, 9, changes=finest | own) for own in bound]
+    still = {"scale": (1, 1), "rotation": 0, "shear": 0, "translation": 0}
+    still = {f"augmentation.{name}": value for name, value in still.items()}
+    bound += [Cell("birds", "upper-bound", 1, None, 9, changes={"decoder": "stride1"} | eight | still)]
+    rest = [*teachers, *remarks, *decoders, *bound]
+    return [*ants[:2], longer[0], *ants[2:8], *longer[1:], *cars, *ants[8:], *rest]
 
 
 ENCODERS = {

@@ -110,7 +110,7 @@ def fit(joint: JointModel, batches: Iterable[Batch], maps: PartMaps, condition: 
             log_q = joint.y.log_probability(joint.posterior(some.image, joint.draw(some)))
             answers = [_product(joint, some, log_p[there], log_q, log_p.new_tensor(a), condition) for a in SHARES]
             counts[subset].append(np.stack([maps.confusion(joint.y.mode(y), some.parts) for y in answers], 1))
-            likely[subset].append(torch.stack([likelihood(joint, some, y) for y in answers], 1).cpu().numpy())
+            likely[subset].append(likelihood(joint, some, answers).T.cpu().numpy())
     return {
         name_of(subset): _best(np.concatenate(each), np.concatenate(likely[subset]))
         for subset, each in counts.items()
@@ -125,8 +125,8 @@ def _best(counts: np.ndarray, likely: np.ndarray) -> float:
     return SHARES[max(alike, key=lambda i: likely.mean(0)[i])]
 
 
-def likelihood(joint: JointModel, batch: Batch, log_y: Tensor) -> Tensor:
-    """(B,) mean log-likelihood of the true parts at a labelled pixel."""
-    known = (batch.parts != IGNORE).float()
-    each = (joint.y.certain(batch.parts) * log_y.clamp_min(-12)).sum(1)
-    return (each * known).sum((1, 2)) / known.sum((1, 2)).clamp_min(1)
+def likelihood(joint: JointModel, batch: Batch, answers: Iterable[Tensor]) -> Tensor:
+    """(A, B) mean log-likelihood of the true parts at a labelled pixel, under each of the ``answers``."""
+    known, truth = (batch.parts != IGNORE).float(), joint.y.certain(batch.parts)
+    each = torch.stack([(truth * log_y.clamp_min(-12)).sum(1) for log_y in answers])
+    return (each * known).sum((2, 3)) / known.sum((1, 2)).clamp_min(1)

@@ -273,7 +273,7 @@ class Effort(NamedTuple):
     patience: float
 
 
-EFFORTS = {"quick": Effort(1 / 4, 0.625, 0), "standard": Effort(1, 1, 0), "best": Effort(3, 2, 0.2)}
+EFFORTS = {"quick": Effort(1 / 4, 0.5, 0), "standard": Effort(1, 1, 0), "best": Effort(3, 2, 0.2)}
 
 EPOCHS = ("keypoint_epochs", "part_epochs", "posterior_epochs", "label_epochs", "em_epochs")
 """The settings that count passes, one a stage."""

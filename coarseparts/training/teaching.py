@@ -78,7 +78,7 @@ def _likelihoods(task: Task, joint: JointModel, subsets: Sequence[tuple[str, ...
                 shown = only(batch, subset)[there]
                 own = joint.condition(shown, log_p[there]) if condition else log_p[there]
                 each = [
-                    torch.stack([likelihood(joint, shown, joint.y.normalised(s * log_y)) for s in SHARPNESS])
+                    likelihood(joint, shown, (joint.y.normalised(s * log_y) for s in SHARPNESS))
                     for log_y in (joint.infer(shown, condition), own)
                 ]
                 of_subset.append(torch.stack(each).cpu().numpy())

@@ -72,9 +72,9 @@ def test_few_minutes_show_smaller_images_rather_than_few_steps(task, monkeypatch
 def test_images_are_not_reduced_below_64_px(tmp_path):
     store = toy_store(tmp_path / "store")
     chosen = resolve(settings(effort="quick"), "cpu")
-    assert chosen.zoom == 0.625
+    assert chosen.zoom == 0.5
     assert Task.of(store, chosen, part_limit=8).settings.zoom == 1
-    assert [chosen.shown(size).zoom for size in (48, 64, 80, 128, 512)] == [1, 1, 0.8, 0.625, 0.625]
+    assert [chosen.shown(size).zoom for size in (48, 64, 80, 128, 512)] == [1, 1, 0.8, 0.5, 0.5]
     assert settings(changes={"zoom": 2}).shown(32).zoom == 2
 
 
