@@ -113,11 +113,12 @@ def planned(task: Task, minutes: float, pace: Callable[[Task], Pace] = Pace.of) 
             "--minutes: plans the steps of EM, and all training images have part masks; use some of these alone, "
             "--parts-limit N, or take --effort"
         )
-    wanted, least = 60 * minutes * (1 - RESERVE), math.inf
-    zooms = _zooms(task.settings, task.size)
+    zooms, begun, least = _zooms(task.settings, task.size), time.perf_counter(), math.inf
     for zoom in zooms:
         shown = replace(task, settings=task.settings.model_copy(update={"zoom": zoom}))
-        factor, least = _fitting(shown, wanted, pace(shown))
+        found = pace(shown)  # takes its time, too
+        wanted = 60 * minutes * (1 - RESERVE) - parallel.means({"taken": time.perf_counter() - begun})["taken"]
+        factor, least = _fitting(shown, wanted, found)
         if factor >= EFFORTS["quick"].factor or (zoom == zooms[-1] and factor >= 0):
             return _scaled(shown, factor) | ({"zoom": zoom} if zoom != task.settings.zoom else {})
     raise Failed(
