@@ -68,7 +68,7 @@ def test_two_processes_equal_one_with_the_whole_batch(folder: Path) -> None:
                 )
         assert [row[:2] for row in one["history"]] == [row[:2] for row in two["history"]]
         for (_, name, a), (_, _, b) in zip(one["history"], two["history"], strict=True):
-            assert b == pytest.approx(a, rel=1e-4, abs=1e-4 if "miou" not in name else 0.5), f"{stage} {name}"
+            assert b == pytest.approx(a, rel=1e-3, abs=1e-3 if "miou" not in name else 0.5), f"{stage} {name}"
 
 
 def test_what_one_process_began_two_finish_and_back(folder: Path, tmp_path: Path) -> None:
