@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,22 +23,27 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 
 EXACT = [  # plain SGD, for Adam's division enlarges the last bits; losses that are means over images
     *("optimizer=sgd", "precision=float32", "sync_batch_norm=true", "em.dice=0", "em.clip=1e9"),
-    # One unit within a rounding of ReLU's kink moves a gradient by 1e-4; of stride 1's four times as many one is.
-    *("decoder=stride2", "random_start_factor=1"),
+    "random_start_factor=1",
     *("part_epochs=1", "posterior_epochs=1", "label_epochs=1", "em_epochs=1", "em_epoch_steps=2", "epoch_steps=2"),
 ]
 
 
-def alone(store: Path, run: Path, *words: str) -> None:
-    assert ended(forked(train, store, run, *words)) == 0
+def smoothly(*words: object) -> None:
+    """``train`` without ReLU, at whose kink a unit enlarges rounding to 1e-4."""
+    torch.nn.ReLU.forward = lambda _, x: torch.nn.functional.softplus(x)  # type: ignore[method-assign]
+    train(*words)
 
 
-def together(store: Path, run: Path, *words: str) -> None:
+def alone(store: Path, run: Path, *words: str, by: Callable[..., object] = train) -> None:
+    assert ended(forked(by, store, run, *words)) == 0
+
+
+def together(store: Path, run: Path, *words: str, by: Callable[..., object] = train) -> None:
     """Two processes of one run, each with what a launcher tells it."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    both = [forked(train, store, run, *words, RANK=str(i), LOCAL_RANK=str(i), **shared) for i in range(2)]
+    both = [forked(by, store, run, *words, RANK=str(i), LOCAL_RANK=str(i), **shared) for i in range(2)]
     assert [ended(process) for process in both] == [0, 0]
 
 
@@ -47,8 +53,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("parallel")
     toy_store(root / "store")
     arguments = ["em,multi-task,pseudo-sup", *EXACT]
-    alone(root / "store", root / "one", *arguments)
-    together(root / "store", root / "two", *arguments)
+    alone(root / "store", root / "one", *arguments, by=smoothly)
+    together(root / "store", root / "two", *arguments, by=smoothly)
     return root
 
 
@@ -56,8 +62,7 @@ def test_two_processes_equal_one_with_the_whole_batch(folder: Path) -> None:
     stages = sorted(path.name for path in (folder / "one" / "stages").iterdir())
     assert {"part-model", "posterior", "label-models", "em", "multi-task", "pseudo-sup"} <= set(stages)
     for stage in stages:
-        # Rounding grows with the steps, and units on ReLU's kink move a variance by 5e-4 on processors with AVX-512.
-        close = 1e-3
+        close = 1e-4 if stage == "pseudo-sup" else 1e-5  # it has gone through all the steps of fine-tuning before
         one = torch.load(folder / "one" / "stages" / stage / "state.pt", weights_only=True)
         two = torch.load(folder / "two" / "stages" / stage / "state.pt", weights_only=True)
         for name, module in one["modules"].items():
@@ -68,7 +73,7 @@ def test_two_processes_equal_one_with_the_whole_batch(folder: Path) -> None:
                 )
         assert [row[:2] for row in one["history"]] == [row[:2] for row in two["history"]]
         for (_, name, a), (_, _, b) in zip(one["history"], two["history"], strict=True):
-            assert b == pytest.approx(a, rel=1e-3, abs=1e-3 if "miou" not in name else 0.5), f"{stage} {name}"
+            assert b == pytest.approx(a, rel=1e-4, abs=1e-4 if "miou" not in name else 0.5), f"{stage} {name}"
 
 
 def test_what_one_process_began_two_finish_and_back(folder: Path, tmp_path: Path) -> None:
