@@ -49,9 +49,9 @@ STUDENTS = ("em", "fine-tuning")
 
 @dataclass(frozen=True)
 class Cell:
-    """One training: ``times`` the default's epochs of ``method`` on ``data`` ("birds", "cars-like", "ants"), with
-    ``each`` of its labels on every coarse image, and so many ``bare`` ones more (birds); ``changes``: of settings;
-    ``weights``: the name of a file."""
+    """One training: ``times`` the default's epochs of ``method`` on ``data`` ("birds", "cars-like", "aircraft",
+    "ants"), with ``each`` of its labels on every coarse image, and so many ``bare`` ones more (birds); ``changes``: of
+    settings; ``weights``: the name of a file."""
 
     data: str
     method: str
@@ -131,6 +131,11 @@ def cells() -> list[Cell]:
     decoders += [Cell("ants", method, 1, 1, 0, r18, 64, changes=finest | {"stages": 3}) for method in STUDENTS]
     bound = [{f"em.{name}": weight for name in ("alpha", "gamma", "evidence")} for weight in (0.3, 1.0)]
     bound = [Cell("birds", "em", 1, 1, 9, changes=finest | own) for own in bound]
+    whole = bound[1].changes
+    bound += [Cell("birds", "em", 1, None, 9, changes=own) for own in (finest, whole)]
+    bound += [Cell("ants", "em", 1, 1, 0, r18, 64, changes=whole | {"stages": 3})]
+    bound += [Cell("aircraft", "em", 1, None, 9, changes=own) for own in (finest, whole)]
+    bound += [Cell("aircraft", "distillation", 1, None, 9, changes=finest)]
     still = {"scale": (1, 1), "rotation": 0, "shear": 0, "translation": 0}
     still = {f"augmentation.{name}": value for name, value in still.items()}
     bound += [Cell("birds", "upper-bound", 1, None, 9, changes={"decoder": "stride1"} | eight | still)]
@@ -163,6 +168,8 @@ def store_of(cell: Cell, work: Path, data: Path) -> Store:
         return with_bare(own, cell.bare, cell.seed) if cell.bare else own
     if cell.data == "cars-like":
         return CARS_LIKE.store(work / f"cars{cell.seed}", cell.seed)
+    if cell.data == "aircraft":
+        return WORLDS["synthetic-aircraft"].store(work / f"aircraft{cell.seed}", cell.seed)
     place = work / f"ants{cell.size or 128}"
     place.mkdir(parents=True, exist_ok=True)
     names = sorted(path.name for path in (data / "train_parts/images").iterdir())
@@ -202,7 +209,7 @@ def settings_of(cell: Cell, weights: Path, toy: bool) -> Any:
     else:
         given["encoder"] = "resnet10"
     plain = settings("default", {})
-    given |= {"em.consistency": 0.0, "rate_decay": 0.0, "decoder": "stride2"}
+    given |= {"em.consistency": 0.0, "em.consistency_factor": 1.0, "rate_decay": 0.0, "decoder": "stride2"}
     given["stages"] = 4 if cell.weights else 3
     given |= {"batch": 16, "labelled_batch": 8, "part_batch": 16, "epoch_steps": 8, "em_epoch_steps": 64}
     given["em_epochs"] = plain.em_epochs * cell.times
@@ -281,7 +288,7 @@ def train(cell: Cell, out: Path, work: Path, data: Path, weights: Path, device: 
     begun = time.perf_counter()
     store = store_of(cell, work, data)
     s = settings_of(cell, weights, toy)
-    limit = None if cell.data == "ants" else {"birds": 30, "cars-like": 40}[cell.data]
+    limit = None if cell.data == "ants" else {"birds": 30, "cars-like": 40, "aircraft": 60}[cell.data]
     task = Task.of(store, s, cell.seed, device, None, limit, measure="test", labels_each=cell.each)
     safe = "".join(c if c.isalnum() else "-" for c in cell.name)
     run = RunFolder.of(work / "runs" / safe, task)
@@ -290,7 +297,8 @@ def train(cell: Cell, out: Path, work: Path, data: Path, weights: Path, device: 
 
     def validated(task: Task, joint: JointModel, model: str) -> dict[str, Any]:
         stage = list(run.stages)[-1] if run.stages else ""
-        if model == "part" and stage == name and run.stages[stage].history:
+        before = stage == "em" and not run.stages[stage].history  # what EM begins with is measured, too
+        if model == "part" and stage == name and not before:
             watch.look(task, joint, stage, max(1, run.stages[stage].epochs // 12))
         return usual(task, joint, model)
 
