@@ -229,6 +229,18 @@ def test_a_part_a_folder_painted_in_a_colour_of_its_own_or_on_nothing(tmp_path, 
     assert share["head"] == pytest.approx(share["rump"], rel=0.2) and share["head"] > 1
 
 
+def test_part_indices_on_a_transparent_background(tmp_path):
+    photographs(tmp_path / "photos")
+    masks(tmp_path / "masks", (0, 1, 2))
+    for file in sorted((tmp_path / "masks").iterdir()):
+        indices = np.asarray(Image.open(file))
+        Image.fromarray(np.dstack([indices, np.where(indices > 0, 255, 0)]).astype(np.uint8)).save(file)
+    found, _ = proposed(tmp_path, "photos", "masks", parts=("head", "rump"))
+    assert found["sources"][0]["part_masks"] == "masks" and found["parts"] == ["head", "rump"]
+    share = check(tmp_path / "d.yaml").part_share["train"]
+    assert min(share["head"], share["rump"]) > 1
+
+
 @pytest.mark.parametrize(
     ("endings", "kept"),
     [

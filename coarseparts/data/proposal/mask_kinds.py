@@ -86,9 +86,11 @@ def _look(file: Path, named: bool, labelled: Labelmap) -> Kind | None:
                 return "figures" if grey and {c[0] for _, c in colours} <= {0, 255} else "colours"  # type: ignore[index]
             if image.mode not in ("P", "L", "1", "I", "I;16", "I;16B", "F", "LA") or _has_fractions(image):
                 return "photographs"
-            if image.mode == "LA" and (np.asarray(image.getchannel("A")) < 128).any():
-                return "figures"
-            values = np.unique(np.asarray(image.convert("L") if image.mode == "LA" else image))
+            values = np.unique(np.asarray(image.getchannel("L") if image.mode == "LA" else image))
+            if image.mode == "LA" and not (opaque := np.asarray(image.getchannel("A")) >= 128).all():
+                values = np.unique(np.asarray(image.getchannel("L"))[opaque])
+                if not 1 < len(values) <= FEW:  # a silhouette, or an object cut out
+                    return "figures"
     except BadInput:
         return None
     if len(values) > FEW:
