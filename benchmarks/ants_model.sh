@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # One model of the ants as a user would train it: 30 part masks, 407 coarse images, 128 px, ResNet-18 from a weights
-# file, all defaults but for EM, which has 128 steps in place of 768. The 120 other images with part masks are split
-# "test": what measures this model (clicks.py, traits.py, labels_given.py) does so on them, never on held-back images.
+# file, all defaults, or, for what takes models as they come (clicks.py, traits.py), EM of 128 steps. The 120 other
+# images with part masks are split "test": these models are measured on them, never on held-back images.
 # usage: benchmarks/ants_model.sh [ANTS] [WEIGHTS] ; writes runs/ants-model, runs/ants-model.yaml, benchmarks/ants_model.log
+# or, with LENGTH=standard, runs/ants-model-standard and benchmarks/ants_model_standard.log: all defaults, and the time
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ants=$(realpath "${1:-../shared/data/ants}") weights=${2:-../shared/weights/resnet18_trunk.safetensors}
-held=$PWD/runs/ants-test
+held=$PWD/runs/ants-test name=ants-model${LENGTH:+-$LENGTH} short=(--set em_epochs=4 --set em_epoch_steps=32)
+[ "${LENGTH:-}" = standard ] && short=()
 mkdir -p "$held"
 .venv/bin/python - "$ants/train_parts" "$held" <<'END'
 """Links to all images but the first 30 and their part masks, and the COCO file of these alone."""
@@ -42,13 +44,15 @@ sources:
   - {split: test, images: $held/images, part_masks: $held/part_masks, coco: $held/coarse.json}
 END
 {
-    .venv/bin/coarseparts train runs/ants-model.yaml --out runs/ants-model --weights "$weights" \
-        --set em_epochs=4 --set em_epoch_steps=32 2>&1
+    grep -m 1 "model name" /proc/cpuinfo | cut -d : -f 2
+    began=$SECONDS
+    .venv/bin/coarseparts train runs/ants-model.yaml --out "runs/$name" --weights "$weights" "${short[@]}" 2>&1
+    echo "trained in $((SECONDS - began)) s, all told"
     for split in val test; do
-        .venv/bin/coarseparts evaluate runs/ants-model --split "$split" 2>&1
+        .venv/bin/coarseparts evaluate "runs/$name" --split "$split" 2>&1
     done
     for labels in none box mask keypoints all; do
         echo "posterior given $labels:"
-        .venv/bin/coarseparts evaluate runs/ants-model --split test --model posterior --labels "$labels" 2>&1
+        .venv/bin/coarseparts evaluate "runs/$name" --split test --model posterior --labels "$labels" 2>&1
     done
-} | tee benchmarks/ants_model.log
+} | tee "benchmarks/${name//-/_}.log"
