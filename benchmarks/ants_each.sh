@@ -7,7 +7,6 @@
 # writes benchmarks/ants_each.{log,csv}, _margins.csv and _by_part.csv
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-source benchmarks/before.sh
 seeds=${1:-0,1,2} methods=${2:-em,fine-tuning,multi-task,point-sup,distillation}
 data=$(realpath "${3:-../shared/data/ants}") weights=${4:-../shared/weights/resnet18_trunk.safetensors}
 python=${PYTHON:-.venv/bin/python} name=benchmarks/ants_each size=${SIZE:-64} labels=${LABELS:-one,all}
@@ -26,7 +25,7 @@ sources:
 END
 for k in $(seq "$(tr , '\n' <<< "$seeds" | wc -l)"); do
     PYTHONPATH=$PWD "$python" -m coarseparts benchmark "$out/ants.yaml" --split test --labels-each "$labels" \
-        --methods "$methods" "${tenth[@]}" --weights "$weights" --seeds "$(cut -d, -f"-$k" <<< "$seeds")" --out "$out/cells" 2>&1 |
+        --methods "$methods" --weights "$weights" --seeds "$(cut -d, -f"-$k" <<< "$seeds")" --out "$out/cells" 2>&1 |
         sed -u "s#$data/##g" | tee "$name.log"
     for table in results margins by_part; do
         cp "$out/cells/$table.csv" "${name}_$table.csv"

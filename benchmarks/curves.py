@@ -209,7 +209,7 @@ def settings_of(cell: Cell, weights: Path, toy: bool) -> Any:
     else:
         given["encoder"] = "resnet10"
     plain = settings("default", {})
-    given |= {"em.consistency": 0.0, "em.consistency_factor": 1.0, "rate_decay": 0.0, "decoder": "stride2"}
+    given |= {"em.consistency": 0.0, "rate_decay": 0.0, "decoder": "stride2"}
     given["stages"] = 4 if cell.weights else 3
     given |= {"batch": 16, "labelled_batch": 8, "part_batch": 16, "epoch_steps": 8, "em_epoch_steps": 64}
     given["em_epochs"] = plain.em_epochs * cell.times

@@ -215,10 +215,8 @@ class Options(BaseModel):
         """Those that hold where coarse images differ in the labels that they have, or all have all."""
         if not self.consistency:
             return self
-        if not labels_differ:
-            return self.model_copy(update={"consistency": 0.0})
-        weights = {name: self.consistency_factor * getattr(self, name) for name in ("alpha", "gamma", "evidence")}
-        return self.model_copy(update=weights | {"label_dropout": self.consistency_dropout})
+        changes = {"label_dropout": self.consistency_dropout} if labels_differ else {"consistency": 0.0}
+        return self.model_copy(update=changes)
 
     alpha: float = Field(0.1, ge=0, description="weight of the part model's opinion in the E-step")
     lambdas: dict[str, float] = Field(
@@ -274,11 +272,6 @@ class Options(BaseModel):
     )
     consistency_dropout: float = Field(
         0.5, ge=0, lt=1, description="label_dropout in such trainings, unless consistency is 0"
-    )
-    consistency_factor: float = Field(
-        10.0,
-        gt=0,
-        description="on alpha, gamma and evidence in such trainings, unless consistency is 0; 10: Eq. 2 as it is",
     )
     views: float = Field(0.0, ge=0, description="strength of recolouring in what the part model sees of coarse images")
     clip: float = Field(1.0, gt=0, description="largest norm of a gradient")
