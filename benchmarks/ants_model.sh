@@ -7,8 +7,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ants=$(realpath "${1:-../shared/data/ants}") weights=${2:-../shared/weights/resnet18_trunk.safetensors}
-held=$PWD/runs/ants-test name=ants-model${LENGTH:+-$LENGTH} short=(--set em_epochs=4 --set em_epoch_steps=32)
-[ "${LENGTH:-}" = standard ] && short=()
+held=$PWD/runs/ants-test name=ants-model short=(--set em_epochs=4 --set em_epoch_steps=32)
+if [ "${LENGTH:-}" = standard ]; then name=ants-model-standard short=(); fi
 mkdir -p "$held"
 .venv/bin/python - "$ants/train_parts" "$held" <<'END'
 """Links to all images but the first 30 and their part masks, and the COCO file of these alone."""

@@ -46,8 +46,8 @@ def hits(predict: Callable[[Batch], Tensor], feed: Feed, parts: list[int]) -> tu
 def start_from(network: nn.Module, run: Path, stage: str) -> None:
     """Loads what a stage of the run ended with: its average, where there is one."""
     found = load_file(run / "stages" / stage / "best.safetensors")
-    average = "part_average/module."
-    start = average if any(name.startswith(average) for name in found) else next(iter(found)).split("/", 1)[0] + "/"
+    kinds = ("part_average/module.", "part_model/", "posterior/")
+    start = next(kind for kind in kinds if any(name.startswith(kind) for name in found))
     network.load_state_dict({name.removeprefix(start): each for name, each in found.items() if name.startswith(start)})
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from test_proposal import SIZE, masks, photographs, proposed
 
 from coarseparts.data.check import check
+from coarseparts.data.proposal.mask_kinds import kind_of
 from coarseparts.data.proposal.propose import propose
 from coarseparts.system.problems import BadInput
 
@@ -229,16 +230,26 @@ def test_a_part_a_folder_painted_in_a_colour_of_its_own_or_on_nothing(tmp_path, 
     assert share["head"] == pytest.approx(share["rump"], rel=0.2) and share["head"] > 1
 
 
+def make_background_clear(folder):
+    for file in sorted(folder.iterdir()):
+        grey = np.asarray(Image.open(file))
+        Image.fromarray(np.dstack([grey, np.where(grey > 0, 255, 0)]).astype(np.uint8)).save(file)
+
+
 def test_part_indices_on_a_transparent_background(tmp_path):
     photographs(tmp_path / "photos")
     masks(tmp_path / "masks", (0, 1, 2))
-    for file in sorted((tmp_path / "masks").iterdir()):
-        indices = np.asarray(Image.open(file))
-        Image.fromarray(np.dstack([indices, np.where(indices > 0, 255, 0)]).astype(np.uint8)).save(file)
+    make_background_clear(tmp_path / "masks")
     found, _ = proposed(tmp_path, "photos", "masks", parts=("head", "rump"))
     assert found["sources"][0]["part_masks"] == "masks" and found["parts"] == ["head", "rump"]
     share = check(tmp_path / "d.yaml").part_share["train"]
     assert min(share["head"], share["rump"]) > 1
+
+
+def test_a_silhouette_on_a_transparent_background_with_grey_edges_holds_no_part_indices(tmp_path):
+    masks(tmp_path / "masks", (0, 128, 190, 255))
+    make_background_clear(tmp_path / "masks")
+    assert kind_of(tmp_path / "masks", sorted((tmp_path / "masks").iterdir())) == "figures"
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,16 @@ from coarseparts.data.proposal.mask_colours import (
     told,
     written,
 )
-from coarseparts.data.proposal.mask_kinds import FEW, SAYS_MASK, Kind, is_painted, kind_of, some, why_unread
+from coarseparts.data.proposal.mask_kinds import (
+    FEW,
+    SAYS_MASK,
+    Kind,
+    are_indices,
+    is_painted,
+    kind_of,
+    some,
+    why_unread,
+)
 from coarseparts.data.proposal.mask_numbers import LOOKED_AT, numbers_in, with_numbers
 from coarseparts.data.proposal.masks import Masks
 from coarseparts.data.proposal.survey import split_of
@@ -296,7 +305,7 @@ def _masks_of(
         return [Masks(folder, images, key, suffix=suffix, palette=palette) for images, suffix in of]
     elif not parts:
         values, numbers = numbers_in(files)
-        if max(values) > 2 * len(values):
+        if not are_indices(values):
             told = listed(map(str, sorted(values)))
             came = f"{folder} holds the values {told}, which are no part indices 1, 2, 3, ..., and is passed over"
             return f"{came}: name it by part_masks, and the number of each part under colours"

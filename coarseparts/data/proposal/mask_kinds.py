@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -55,6 +55,11 @@ def some(files: Sequence[Path], count: int) -> list[Path]:
     return [files[i * len(files) // count] for i in range(count)] if len(files) > count else list(files)
 
 
+def are_indices(values: Collection[int]) -> bool:
+    """Whether numbers of parts may be part indices 1, 2, 3, ..., of which some are missing."""
+    return max(values) <= 2 * len(values)
+
+
 def why_unread(files: Sequence[Path]) -> tuple[str, str]:
     """What keeps files from being masks that are no JPEGs, in words, and the remedy; "" where that is not known."""
     for file in (file for file in some(files, GLANCE) if file.suffix.lower() not in JPEGS):
@@ -86,11 +91,11 @@ def _look(file: Path, named: bool, labelled: Labelmap) -> Kind | None:
                 return "figures" if grey and {c[0] for _, c in colours} <= {0, 255} else "colours"  # type: ignore[index]
             if image.mode not in ("P", "L", "1", "I", "I;16", "I;16B", "F", "LA") or _has_fractions(image):
                 return "photographs"
-            values = np.unique(np.asarray(image.getchannel("L") if image.mode == "LA" else image))
-            if image.mode == "LA" and not (opaque := np.asarray(image.getchannel("A")) >= 128).all():
-                values = np.unique(np.asarray(image.getchannel("L"))[opaque])
-                if not 1 < len(values) <= FEW:  # a silhouette, or an object cut out
-                    return "figures"
+            values = np.asarray(image.getchannel("L") if image.mode == "LA" else image)
+            clear = np.asarray(image.getchannel("A")) < 128 if image.mode == "LA" else np.zeros(values.shape, bool)
+            values = np.unique(values[~clear])
+            if clear.any() and not (1 < len(values) <= FEW and are_indices(values.tolist())):
+                return "figures"  # a silhouette, or an object cut out
     except BadInput:
         return None
     if len(values) > FEW:
