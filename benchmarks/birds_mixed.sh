@@ -6,6 +6,7 @@
 # benchmarks/birds_mixed.log
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source benchmarks/before.sh
 photographs=$(realpath "${1:-../shared/data/birds/train_coarse}")
 weights=${2:-../shared/weights/resnet18_trunk.safetensors}
 mkdir -p runs
@@ -22,6 +23,7 @@ one() {  # a name, then options
     .venv/bin/python benchmarks/birds_hits.py "$run"
 }
 {
+    one tenth "${newest[@]}"
+    one whole "${newest[@]}" --set em.alpha=1 --set em.gamma=1 --set em.evidence=1
     one default
-    one whole --set em.alpha=1 --set em.gamma=1 --set em.evidence=1
 } | tee benchmarks/birds_mixed.log

@@ -139,6 +139,9 @@ def cells() -> list[Cell]:
     still = {"scale": (1, 1), "rotation": 0, "shear": 0, "translation": 0}
     still = {f"augmentation.{name}": value for name, value in still.items()}
     bound += [Cell("birds", "upper-bound", 1, None, 9, changes={"decoder": "stride1"} | eight | still)]
+    now = [finest | {"augmentation.ramp": ramp, "em.impute": impute} for impute in (0.0, 0.5) for ramp in (0, 20)]
+    bound += [Cell("birds", "em", 1, 1, 9, changes=own) for own in now]
+    bound += [Cell("ants", "em", 1, 1, 0, r18, 64, changes=own | {"stages": 3}) for own in now]
     rest = [*teachers, *remarks, *decoders, *bound]
     return [*ants[:2], longer[0], *ants[2:8], *longer[1:], *cars, *ants[8:], *rest]
 
@@ -210,6 +213,7 @@ def settings_of(cell: Cell, weights: Path, toy: bool) -> Any:
         given["encoder"] = "resnet10"
     plain = settings("default", {})
     given |= {"em.consistency": 0.0, "rate_decay": 0.0, "decoder": "stride2"}
+    given |= {"em.impute": 0.0, "augmentation.ramp": 0.0}
     given["stages"] = 4 if cell.weights else 3
     given |= {"batch": 16, "labelled_batch": 8, "part_batch": 16, "epoch_steps": 8, "em_epoch_steps": 64}
     given["em_epochs"] = plain.em_epochs * cell.times

@@ -59,11 +59,12 @@ def em_step(
     style_optimizer = optimizers.styles if o.train_label_models else None
     joint.theta_k.train(style_optimizer is not None)  # what rests keeps its running statistics, too
     x, xp = batch.image, labelled.image
-    drawn = joint.draw(batch, o.label_dropout, generator)
+    known = inferred(joint, batch, o) if o.consistency else None
+    told = batch if known is None else joint.imputed(batch, known, o.impute, generator)
+    drawn = joint.draw(told, o.label_dropout, generator)
     drawn_p = joint.draw(labelled, o.label_dropout, generator, as_coarse=True)
     # theta rests during the E-step, so one forward pass serves line 8 and lines 15, 17.
     logits, logits_p = on_both(joint.part_model, (viewed(x, o.views, generator),), (xp,), o.joint_forward)  # 8, 15
-    known = inferred(joint, batch, o) if o.consistency else None
     with frozen(joint.theta_k):
         q, q_p = on_both(joint.posterior, (x, drawn), (xp, drawn_p), o.joint_forward)  #                     7
         e_terms = e_step(joint, batch, joint.y.log_probability(q), logits, labelled, q_p, o)  #             11
@@ -92,18 +93,19 @@ def inferred(joint: JointModel, batch: Batch, o: Options) -> Tensor:
 
 
 def consistency_terms(joint: JointModel, batch: Batch, drawn: Tensor, q: Tensor, known: Tensor, o: Options) -> Terms:
-    """What the posterior that has not seen all labels of an image, ``q`` (logits) given ``drawn``, learns from what it
-    says given all of them, ``known``: q(y|x, some) is the mean of q(y|x, all) over the labels that are hidden.
+    """What the posterior that has seen other labels of an image than there are, ``q`` (logits) given ``drawn``, learns
+    from what it says given those, ``known``: q(y|x, some) is the mean of q(y|x, all) over the labels that are hidden.
 
-    Thus the posterior learns from coarse images what the image alone tells, as the part model does in the M-step.
+    Thus the posterior learns from coarse images what the image alone tells, as the part model does in the M-step, and,
+    where labels were ``imputed``, what a mask tells that somebody else's images have.
     """
     shown = drawn[:, -len(joint.styles) :, 0, 0] > 0
     there = torch.stack([batch.present[name] for name in joint.styles], 1)
-    hidden, weights = (there & ~shown).any(1).float(), joint.weights(batch)
-    hidden = hidden if weights is None else hidden * weights
-    terms = {"consistency": o.consistency * (joint.y.cross_entropy(known.exp(), q) * hidden).mean()}
+    others, weights = (there ^ shown).any(1).float(), joint.weights(batch)
+    others = others if weights is None else others * weights
+    terms = {"consistency": o.consistency * (joint.y.cross_entropy(known.exp(), q) * others).mean()}
     if o.dice:
-        terms["consistency_dice"] = o.consistency * o.dice * joint.y.dice(q, known.exp(), hidden)
+        terms["consistency_dice"] = o.consistency * o.dice * joint.y.dice(q, known.exp(), others)
     return terms
 
 
@@ -272,6 +274,13 @@ class Options(BaseModel):
     )
     consistency_dropout: float = Field(
         0.5, ge=0, lt=1, description="label_dropout in such trainings, unless consistency is 0"
+    )
+    impute: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="with consistency, the chance that an image shows the posterior labels as another one has them, "
+        "masks and boxes that it lacks being those of its likeliest parts",
     )
     views: float = Field(0.0, ge=0, description="strength of recolouring in what the part model sees of coarse images")
     clip: float = Field(1.0, gt=0, description="largest norm of a gradient")

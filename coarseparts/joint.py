@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -20,8 +21,9 @@ class JointModel:
     ``styles``: p(yk|y) by name, in the order of the posterior's channels, whose parameters are ``theta_k``; ``y`` says
     what a part label is, and how many parts there are. ``average``, where there is one, is a posterior in eval() mode
     whose weights follow theta_q's; it infers in its place. ``part_average``, likewise, is a part model that follows
-    theta; nothing learns from it, it is what ``parts`` asks. ``subsets`` (N, K) bool, where there are any: which labels
-    the coarse images have. ``teaching`` (2^K,) float, where there is one: an image's weight in the M-step by the labels
+    theta; nothing learns from it, it is what ``parts`` asks. ``subsets`` (N, K) bool: which labels the coarse images
+    have, where they differ. ``match_labels``: images with part masks show the posterior such subsets, too.
+    ``teaching`` (2^K,) float, where there is one: an image's weight in the M-step by the labels
     that it has, bit k standing for the k-th style. ``infer_missing``: in place of labels that an image lacks the
     posterior sees those that the part model and p(yk|y) tell (section 3.2, remark 1).
     """
@@ -35,6 +37,7 @@ class JointModel:
     subsets: Tensor | None = None
     teaching: Tensor | None = None
     infer_missing: bool = False
+    match_labels: bool = False
     theta_k: nn.ModuleDict = field(init=False)
 
     def __post_init__(self) -> None:
@@ -63,11 +66,14 @@ class JointModel:
         """(B, C, H, W): every style drawn where present, then a presence channel each. Any subset per image.
 
         ``dropout``: chance that a label which is there is hidden, so that one posterior learns every subset.
-        ``as_coarse``: every second image shows no other labels than some coarse image has (``subsets``): images with
-        part masks tend to have all labels, those to infer from may have one each.
+        ``as_coarse``, with ``match_labels``: every second image shows no other labels than some coarse image has
+        (``subsets``): images with part masks tend to have all labels, those to infer from may have one each.
         """
         styles, size, device = self.styles, batch.image.shape[-1], batch.image.device
-        shown = self._as_coarse(len(batch), generator, device) if as_coarse and self.subsets is not None else None
+        shown = None
+        if as_coarse and self.match_labels and self.subsets is not None:
+            some, own = self._some_subset(len(batch), 0.5, generator, device)
+            shown = some | own[:, None]
         seen: dict[str, Tensor] = {}
         for i, name in enumerate(styles):
             seen[name] = batch.present[name].float()
@@ -92,22 +98,44 @@ class JointModel:
         self.part_model.eval(), self.theta_k.eval()
         given = replace(batch, present={name: there > 0 for name, there in seen.items()})
         log_y = self.condition(given, self.parts(batch))
-        told, said = dict(batch.labels), dict(seen)
-        for name, style in self.styles.items():
-            guess = style.likeliest(log_y)
-            if guess is not None:
-                has = given.present[name].reshape(-1, *[1] * (guess.dim() - 1))
-                told[name] = torch.where(has, batch.labels[name], guess.to(batch.labels[name]))
-                said[name] = torch.ones_like(seen[name])
+        told = self._told(batch, given.present, log_y, self.styles)
+        said = {name: torch.ones_like(there) if name in told else there for name, there in seen.items()}
         self.part_model.train(was_training[0]), self.theta_k.train(was_training[1])
-        return told, said
+        return batch.labels | told, said
 
-    def _as_coarse(self, count: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
-        """(count, K) bool: the labels of some coarse images, all of them in every second row."""
+    def imputed(self, batch: Batch, log_y: Tensor, chance: float, generator: torch.Generator | None = None) -> Batch:
+        """The batch as if, with some ``chance``, an image had the labels that some other coarse image has
+        (``subsets``). Those that it lacks are the likeliest ones where its parts are ``log_y`` (B, S, H, W), or stay
+        away where p(yk|y) is learned: the posterior and it would believe each other."""
+        if not chance or self.subsets is None:
+            return batch
+        told = self._told(batch, batch.present, log_y, [name for name in self.styles if not self.styles[name].learned])
+        other, own = self._some_subset(len(batch), chance, generator, batch.image.device)
+        present = dict(batch.present)
+        for i, name in enumerate(self.styles):
+            imputed = other[:, i] if name in told else other[:, i] & present[name]
+            present[name] = torch.where(own, present[name], imputed)
+        return replace(batch, labels=batch.labels | told, present=present)
+
+    def _told(self, batch: Batch, there: dict[str, Tensor], log_y: Tensor, styles: Iterable[str]) -> dict[str, Tensor]:
+        """The labels of a batch by style, of ``styles`` alone and of those whose labels can be told from parts; where
+        they are not ``there`` (B,), the likeliest ones of the parts ``log_y``."""
+        told = {}
+        for name in styles:
+            guess = self.styles[name].likeliest(log_y)
+            if guess is not None:
+                has = there[name].reshape(-1, *[1] * (guess.dim() - 1))
+                told[name] = torch.where(has, batch.labels[name], guess.to(batch.labels[name]))
+        return told
+
+    def _some_subset(
+        self, count: int, chance: float, generator: torch.Generator | None, device: torch.device
+    ) -> tuple[Tensor, Tensor]:
+        """The labels of some coarse image for each row, (count, K) bool; and the rows, (count,) bool, that are to keep
+        their own, all but a share ``chance`` of them."""
         assert self.subsets is not None
         draws = parallel.rand((count, 2), generator, device)
-        some = self.subsets.to(device)[(draws[:, 0] * len(self.subsets)).long()]
-        return some | (draws[:, 1:] < 0.5)
+        return self.subsets.to(device)[(draws[:, 0] * len(self.subsets)).long()], draws[:, 1] < 1 - chance
 
     def bounded(self, batch: Batch) -> Tensor:
         """(B,) bool: where a style (mask, box) says where the object ends.

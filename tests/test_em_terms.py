@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -242,6 +243,42 @@ def test_a_posterior_that_sees_all_labels_learns_nothing_of_itself() -> None:
     same = step(networks, optimizers, options(consistency=1.0, dice=1.0, label_dropout=0.0))
     assert float(same["e/consistency"]) == float(same["e/consistency_dice"]) == 0
     assert "e/consistency" not in step(*make(), options(label_dropout=0.5))
+
+
+def test_an_image_shows_the_posterior_the_mask_of_its_parts_where_others_have_masks() -> None:
+    networks, _ = make()
+    coarse = batch(600, 1)
+    own = {"keypoints": torch.arange(600) % 2 == 0, "mask": torch.arange(600) % 2 == 1, "box": torch.zeros(600) > 0}
+    coarse = replace(coarse, present=coarse.present | own)
+    log_y = Y.log_certain(batch(600, 2, labelled=True).parts, torch.zeros(600, 3, SIZE, SIZE))
+    assert networks.imputed(coarse, log_y, 1.0) is coarse, "all coarse images have the same labels"
+    networks.subsets = torch.tensor([[True, False, False], [False, True, True]])
+    assert networks.imputed(coarse, log_y, 0.0) is coarse
+    told = networks.imputed(coarse, log_y, 0.5, torch.Generator().manual_seed(0))
+    assert torch.equal(told.labels["keypoints"], coarse.labels["keypoints"])
+    assert not (told.present["keypoints"] & ~own["keypoints"]).any(), "what is learned is not believed"
+    assert torch.equal(told.labels["mask"][own["mask"]], coarse.labels["mask"][own["mask"]]), "what is known stays"
+    seen = told.present["mask"] & ~own["mask"]
+    assert torch.equal(seen, told.present["box"] & ~own["mask"]), "a subset comes as a whole"
+    assert 50 < seen.sum() < 100, "a quarter: every second one, of which every second one is as the others are"
+    assert torch.equal(told.labels["mask"][seen, 0].bool(), log_y[seen].argmax(1) > 0)
+    assert torch.equal(told.labels["box"][seen], networks.styles["box"].likeliest(log_y)[seen])
+    kept = own["keypoints"] & told.present["keypoints"]
+    assert not (kept & seen).any() and 200 < kept.sum() < 250
+
+
+def test_what_a_mask_tells_is_learned_where_no_image_has_keypoints_and_a_mask() -> None:
+    networks, optimizers = make()
+    coarse, labelled = batch(4, 1), batch(2, 51, labelled=True)
+    coarse.present |= {"mask": torch.zeros(4, dtype=torch.bool), "box": torch.zeros(4, dtype=torch.bool)}
+    networks.subsets = torch.tensor([[False, True, False]])
+    chosen = options(consistency=2.0, impute=1.0, joint_forward=False)
+    twin = copy.deepcopy(networks)
+    log = em.em_step(networks, optimizers, coarse, labelled, chosen, torch.Generator().manual_seed(0))
+    known = em.inferred(twin, coarse, chosen)
+    q = twin.posterior(coarse.image, twin.draw(twin.imputed(coarse, known, 1.0)))
+    torch.testing.assert_close(log["e/consistency"], 2 * Y.cross_entropy(known.exp(), q).mean().detach())
+    assert float(log["e/mask"]) == float(log["e/box"]) == 0, "a label that nobody gave is no evidence"
 
 
 def test_subsets_of_labels_are_learned_where_coarse_images_differ_in_them() -> None:

@@ -73,14 +73,14 @@ _SETTINGS = {
     "em": (
         "alpha lambdas misfit evidence gamma entropy agreement unbounded learn_unbounded supervise target teach "
         "sharpness dice delta1 delta2 train_label_models condition average joint_forward refine refine_rate langevin "
-        "label_dropout consistency consistency_dropout views clip"
+        "label_dropout consistency consistency_dropout impute views clip"
     ),
     "pseudo_sup": ("rate start weight"),
     "self_training": ("rate start"),
     "multi_task": ("rate start parts mask keypoints"),
     "point_sup": ("rate start points mask parts window"),
     "uni_match": ("rate start confidence strong dropped drop momentum colour"),
-    "augmentation": ("flip scale rotation shear translation brightness contrast saturation hue grey"),
+    "augmentation": ("flip scale rotation shear translation ramp brightness contrast saturation hue grey"),
     "preprocess": ("mean std"),
 }
 

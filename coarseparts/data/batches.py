@@ -46,7 +46,8 @@ class Feed:
         return max(1, -(-len(self.rows) // self.size))
 
     def epoch(self, epoch: int, steps: int | None = None) -> Iterator[Batch]:
-        """``steps`` batches (default: one pass). Every image is seen once before any is seen again.
+        """``steps`` batches (default: one pass). Every image is seen once before any is seen again, and moved the more
+        often, the more often it was seen (``Augmentation.ramp``): as in epochs before that had as many ``steps``.
 
         Where several processes train together (``parallel``) each gets its share of every batch.
         """
@@ -59,7 +60,8 @@ class Feed:
         share = parallel.share(self.size)
         for step in range(steps):
             raw = self._raw(order[step * self.size : (step + 1) * self.size][share])
-            yield augment(raw, self.store.schema, generator, self.augmentation, self.preprocess)
+            chance = self.augmentation.chance((epoch * steps + step) * self.size / len(self.rows))
+            yield augment(raw, self.store.schema, generator, self.augmentation, self.preprocess, chance)
 
     def _raw(self, rows: np.ndarray) -> Batch:
         if self.resident is None:

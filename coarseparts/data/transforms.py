@@ -68,6 +68,12 @@ class Augmentation(BaseModel):
     rotation: float = Field(default=15.0, ge=0, le=180, description="greatest turn to either side, degrees")
     shear: float = Field(default=5.0, ge=0, lt=80, description="greatest horizontal shear to either side, degrees")
     translation: float = Field(default=0.08, ge=0, le=1, description="greatest shift, fraction of the image's side")
+    ramp: float = Field(
+        default=20.0,
+        ge=0,
+        description="times that a stage sees each image until all samples are scaled, turned, sheared and shifted; "
+        "before, a share that grows from 0; 0: always all",
+    )
     brightness: float = Field(default=0.25, ge=0, lt=1, description="values are multiplied by 1 ± this at most")
     contrast: float = Field(
         default=0.25, ge=0, lt=1, description="distance from the mean grey is multiplied by 1 ± this"
@@ -87,6 +93,10 @@ class Augmentation(BaseModel):
     def moves(self) -> bool:
         """Whether any sample may be scaled, turned, sheared or shifted."""
         return self.scale != (1.0, 1.0) or max(self.rotation, self.shear, self.translation) > 0
+
+    def chance(self, seen: float) -> float:
+        """Share of samples that are moved where each image has been ``seen`` so many times before, 0..1."""
+        return min(1.0, seen / self.ramp) if self.ramp else 1.0
 
     @property
     def recolours(self) -> bool:
@@ -116,11 +126,13 @@ def augment(
     generator: torch.Generator,
     options: Augmentation | None = None,
     preprocess: Preprocess | None = None,
+    chance: float = 1.0,
 ) -> Batch:
     """A stored batch, randomly flipped, moved and recoloured, as network input of the same size (see ``to_input``).
 
     Its image lies in memory channels last, as networks want it.
 
+    ``chance``: share of the samples that are scaled, turned, sheared and shifted, 0..1; all are flipped and recoloured.
     ``generator`` lies on the CPU whatever the batch's device, so that a seed gives the same changes everywhere; each
     call draws the same amount of random numbers per sample whatever the options. Samples with part boxes, or with a box
     but no mask, are neither turned nor sheared: the tight box of a turned object cannot be told from its box. The batch
@@ -130,13 +142,14 @@ def augment(
     options, preprocess = options or Augmentation(), preprocess or Preprocess()
     device = batch.image.device
     draws = parallel.rand((len(batch), 11), generator, device).T
+    moved = parallel.rand(len(batch), generator, device) < chance if options.moves and chance < 1 else None
     height, width = batch.image.shape[-2:]
     some = len(batch) if batch.image.is_cuda else max(1, _CACHED // (height * width))
     image = torch.empty(batch.image.shape, device=device, memory_format=torch.channels_last)
     pieces = []
     for i in range(0, max(1, len(batch)), some):
         now = slice(i, i + some)
-        piece = _changed(batch[now], draws[:, now], schema, options, preprocess)
+        piece = _changed(batch[now], draws[:, now], None if moved is None else moved[now], schema, options, preprocess)
         image[now] = piece.image
         pieces.append(replace(piece, image=piece.image[:, :0]))  # they are together already
     return replace(joined(pieces), image=image)
@@ -162,8 +175,15 @@ def viewed(image: Tensor, strength: float, generator: torch.Generator | None = N
     return torch.where(chance(0.5), F.avg_pool2d(F.pad(view, (1, 1, 1, 1), mode="replicate"), 3, 1), view)
 
 
-def _changed(batch: Batch, draws: Tensor, schema: Schema, options: Augmentation, preprocess: Preprocess) -> Batch:
-    """``augment`` with ``draws`` (11, B), uniform in 0..1, said."""
+def _changed(
+    batch: Batch,
+    draws: Tensor,
+    moves: Tensor | None,
+    schema: Schema,
+    options: Augmentation,
+    preprocess: Preprocess,
+) -> Batch:
+    """``augment`` with ``draws`` (11, B), uniform in 0..1, said, and which samples it ``moves`` (B,), if not all."""
     device = batch.image.device
     height, width = batch.image.shape[-2:]
     u = draws * 2 - 1  # in -1..1
@@ -182,6 +202,8 @@ def _changed(batch: Batch, draws: Tensor, schema: Schema, options: Augmentation,
             translation=options.translation * u[3:5].T * constant((width, height), device),
             size=(width, height),
         )
+        if moves is not None:
+            matrix = torch.where(moves[:, None, None], matrix, torch.eye(2, 3, device=device))
     moved = warp(batch, matrix, draws[5] < options.flip, schema)
 
     if not options.recolours:

@@ -100,7 +100,14 @@ def build(schema: Schema, settings: Settings, names: list[str], weights: bool = 
         for style in styles.values():
             if isinstance(style.model, LabelModel):
                 style.model.precision = settings.precision
-    joint = JointModel(part_model, posterior, styles, y, infer_missing=settings.posteriors == "inferred")
+    joint = JointModel(
+        part_model,
+        posterior,
+        styles,
+        y,
+        infer_missing=settings.posteriors == "inferred",
+        match_labels=settings.match_labels,
+    )
     for network in joint.trained:
         network.to(memory_format=torch.channels_last)
     return joint

@@ -60,7 +60,7 @@ def untrained(task: Task, twin: int = 0) -> JointModel:
     """Networks with the settings' weights."""
     torch.manual_seed(task.seed + 10_007 * twin)
     joint = build(task.schema, task.settings, task.styles)
-    joint.subsets = task.subsets if task.settings.match_labels else None
+    joint.subsets = task.subsets
     for module in joint.trained:
         _placed(task, module)
     _compile(task, joint.part_model, *members(joint.posterior))

@@ -12,7 +12,10 @@ from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode
 
 from coarseparts.data import transforms
-from coarseparts.data.sample import Batch, are_no_parts, no_parts
+from coarseparts.data.batches import Feed
+from coarseparts.data.sample import Batch, are_no_parts, joined, no_parts
+from coarseparts.data.store import Store
+from coarseparts.data.synthetic import birds
 from coarseparts.data.transforms import Augmentation, Preprocess, affine_matrix, augment, mirror, to_input, warp
 from coarseparts.labels.schema import IGNORE, Schema
 
@@ -298,6 +301,34 @@ def test_agrees_with_torchvision_on_flips():
     # torchvision flips keypoints as pixel indices (centres at 0), though it turns them with centres at +0.5.
     points = tv_tensors.KeyPoints(batch.labels["keypoints"][..., :2] - 0.5, canvas_size=(h, w))
     assert torch.allclose(ours.labels["keypoints"][..., :2], flip(points).as_subclass(torch.Tensor) + 0.5)
+
+
+def test_some_samples_are_moved_and_the_others_are_where_they_were():
+    batch = noise(3, 400)
+    still = {"scale": (1.0, 1.0), "rotation": 0.0, "shear": 0.0, "translation": 0.0}
+    none = augment(batch, SCHEMA, seeded(1), Augmentation(**still))
+    for chance, least, most in ((0.0, 0, 0), (0.5, 150, 250), (0.9999, 390, 400), (1.0, 400, 400)):
+        out = augment(batch, SCHEMA, seeded(1), chance=chance)
+        stayed = (out.parts == none.parts).flatten(1).all(1)
+        assert least <= 400 - stayed.sum() <= most
+        assert torch.allclose(out.image[stayed], none.image[stayed], atol=1e-4), "flipped and recoloured alike"
+        assert torch.allclose(out.labels["keypoints"][stayed], none.labels["keypoints"][stayed], atol=1e-4)
+
+
+def test_the_more_often_an_image_was_seen_the_more_often_it_is_moved():
+    store = Store.from_arrays(birds.SCHEMA, **birds.render(20, size=32))
+    options = Augmentation(flip=0.0, brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0, grey=0.0)
+    feed = Feed(store, np.arange(20), 5, 0, augmentation=options)
+
+    def moved(epoch: int) -> int:
+        seen = joined(list(feed.epoch(epoch)))
+        return int((seen.parts != store.batch(seen.index.numpy()).parts).flatten(1).any(1).sum())
+
+    each = [moved(epoch) for epoch in (0, *range(8, 12), *range(20, 23))]
+    assert each[0] <= 2 and 20 < sum(each[1:5]) < 60 and each[5:] == [20, 20, 20]
+    assert sum(moved(epoch) for epoch in range(1, 5)) < sum(moved(epoch) for epoch in range(14, 18))
+    feed.augmentation = options.model_copy(update={"ramp": 0.0})
+    assert moved(0) == 20, "always all"
 
 
 # Boxes
