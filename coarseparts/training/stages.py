@@ -60,7 +60,7 @@ def untrained(task: Task, twin: int = 0) -> JointModel:
     """Networks with the settings' weights."""
     torch.manual_seed(task.seed + 10_007 * twin)
     joint = build(task.schema, task.settings, task.styles)
-    joint.subsets = task.subsets
+    joint.subsets = None if task.subsets is None else task.subsets.to(task.device)
     for module in joint.trained:
         _placed(task, module)
     _compile(task, joint.part_model, *members(joint.posterior))
