@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Real photographs that have keypoints alone, beside other images that have a mask: synthetic birds with part masks, synthetic
-# birds with masks, 1,000 photographs with keypoints. What becomes of the photographs with the default's weights of the
-# E-step, a tenth of Eq. 2's, and with Eq. 2's own.
+# birds with masks, 1,000 photographs with keypoints. What becomes of the photographs with a tenth of Eq. 2's weights in
+# the E-step and with Eq. 2's own, both before em.impute and augmentation.ramp, and with today's default.
 # usage: benchmarks/birds_mixed.sh [PHOTOGRAPHS] [WEIGHTS] ; PHOTOGRAPHS: a folder with images/ and coarse.json; writes
 # benchmarks/birds_mixed.log
 set -euo pipefail

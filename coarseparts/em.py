@@ -97,7 +97,7 @@ def consistency_terms(joint: JointModel, batch: Batch, drawn: Tensor, q: Tensor,
     from what it says given those, ``known``: q(y|x, some) is the mean of q(y|x, all) over the labels that are hidden.
 
     Thus the posterior learns from coarse images what the image alone tells, as the part model does in the M-step, and,
-    where labels were ``imputed``, what a mask tells that somebody else's images have.
+    where labels were ``imputed``, what those tell that other images have.
     """
     shown = drawn[:, -len(joint.styles) :, 0, 0] > 0
     there = torch.stack([batch.present[name] for name in joint.styles], 1)

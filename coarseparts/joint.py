@@ -22,10 +22,10 @@ class JointModel:
     what a part label is, and how many parts there are. ``average``, where there is one, is a posterior in eval() mode
     whose weights follow theta_q's; it infers in its place. ``part_average``, likewise, is a part model that follows
     theta; nothing learns from it, it is what ``parts`` asks. ``subsets`` (N, K) bool: which labels the coarse images
-    have, where they differ. ``match_labels``: images with part masks show the posterior such subsets, too.
-    ``teaching`` (2^K,) float, where there is one: an image's weight in the M-step by the labels
-    that it has, bit k standing for the k-th style. ``infer_missing``: in place of labels that an image lacks the
-    posterior sees those that the part model and p(yk|y) tell (section 3.2, remark 1).
+    have, where they differ. ``match_labels``: images with part masks show the posterior such subsets, too. ``teaching``
+    (2^K,) float, where there is one: an image's weight in the M-step by the labels that it has, bit k standing for the
+    k-th style. ``infer_missing``: in place of labels that an image lacks the posterior sees those that the part model
+    and p(yk|y) tell (section 3.2, remark 1).
     """
 
     part_model: nn.Module

@@ -134,22 +134,24 @@ def augment(
 
     ``chance``: share of the samples that are scaled, turned, sheared and shifted, 0..1; all are flipped and recoloured.
     ``generator`` lies on the CPU whatever the batch's device, so that a seed gives the same changes everywhere; each
-    call draws the same amount of random numbers per sample whatever the options. Samples with part boxes, or with a box
-    but no mask, are neither turned nor sheared: the tight box of a turned object cannot be told from its box. The batch
-    given is left as it is. Raises TypeError where the batch's image is not uint8.
+    call draws the same amount of random numbers per sample, one more where ``chance`` is below 1. Samples with part
+    boxes, or with a box but no mask, are neither turned nor sheared: the tight box of a turned object cannot be told
+    from its box. The batch given is left as it is. Raises TypeError where the batch's image is not uint8.
     """
     _require_bytes(batch)
     options, preprocess = options or Augmentation(), preprocess or Preprocess()
     device = batch.image.device
     draws = parallel.rand((len(batch), 11), generator, device).T
-    moved = parallel.rand(len(batch), generator, device) < chance if options.moves and chance < 1 else None
+    moves = torch.ones(len(batch), dtype=torch.bool, device=device)
+    if options.moves and chance < 1:
+        moves = parallel.rand(len(batch), generator, device) < chance
     height, width = batch.image.shape[-2:]
     some = len(batch) if batch.image.is_cuda else max(1, _CACHED // (height * width))
     image = torch.empty(batch.image.shape, device=device, memory_format=torch.channels_last)
     pieces = []
     for i in range(0, max(1, len(batch)), some):
         now = slice(i, i + some)
-        piece = _changed(batch[now], draws[:, now], None if moved is None else moved[now], schema, options, preprocess)
+        piece = _changed(batch[now], draws[:, now], moves[now], schema, options, preprocess)
         image[now] = piece.image
         pieces.append(replace(piece, image=piece.image[:, :0]))  # they are together already
     return replace(joined(pieces), image=image)
@@ -178,12 +180,12 @@ def viewed(image: Tensor, strength: float, generator: torch.Generator | None = N
 def _changed(
     batch: Batch,
     draws: Tensor,
-    moves: Tensor | None,
+    moves: Tensor,
     schema: Schema,
     options: Augmentation,
     preprocess: Preprocess,
 ) -> Batch:
-    """``augment`` with ``draws`` (11, B), uniform in 0..1, said, and which samples it ``moves`` (B,), if not all."""
+    """``augment`` with ``draws`` (11, B), uniform in 0..1, said, and which samples it ``moves`` (B,)."""
     device = batch.image.device
     height, width = batch.image.shape[-2:]
     u = draws * 2 - 1  # in -1..1
@@ -202,8 +204,7 @@ def _changed(
             translation=options.translation * u[3:5].T * constant((width, height), device),
             size=(width, height),
         )
-        if moves is not None:
-            matrix = torch.where(moves[:, None, None], matrix, torch.eye(2, 3, device=device))
+        matrix = torch.where(moves[:, None, None], matrix, torch.eye(2, 3, device=device))
     moved = warp(batch, matrix, draws[5] < options.flip, schema)
 
     if not options.recolours:
