@@ -35,7 +35,7 @@ from coarseparts.training import methods, stages
 from coarseparts.training.claims import write
 from coarseparts.training.networks import resolve
 from coarseparts.training.run_folder import RunFolder
-from coarseparts.training.settings import settings
+from coarseparts.training.settings import FROM_WEIGHTS, settings
 from coarseparts.training.task import Task
 
 CARS_LIKE = World("bird", birds.SCHEMA, birds.render, ("keypoints", "box"), 40, 320, val=40, test=300)
@@ -49,9 +49,9 @@ STUDENTS = ("em", "fine-tuning")
 
 @dataclass(frozen=True)
 class Cell:
-    """One training: ``times`` the default's epochs of ``method`` on ``data`` ("birds", "cars-like", "aircraft",
-    "ants"), with ``each`` of its labels on every coarse image, and so many ``bare`` ones more (birds); ``changes``: of
-    settings; ``weights``: the name of a file."""
+    """One training: ``times`` the epochs of ``method`` that are usual from weights, on ``data`` ("birds", "cars-like",
+    "aircraft", "ants"), with ``each`` of its labels on every coarse image, and so many ``bare`` ones more (birds);
+    ``changes``: of settings; ``weights``: the name of a file."""
 
     data: str
     method: str
@@ -145,7 +145,17 @@ def cells() -> list[Cell]:
     bound += [
         Cell("cars-like", "upper-bound", 1, None, 10, changes=finest | {"augmentation.ramp": ramp}) for ramp in (0, 20)
     ]
-    rest = [*teachers, *remarks, *decoders, *bound]
+    today, both = newest[-1], ("em", "distillation")
+    once = ("upper-bound", "fine-tuning")
+    longest = [Cell("birds", method, 3, each, 9, changes=today) for each in (1, None) for method in both]
+    longest += [Cell("birds", method, 3, 1, 9, changes=today) for method in once]
+    few = [today | {"augmentation.ramp": ramp} for ramp in (20, 60, 150)]
+    longest += [Cell("birds", "fine-tuning", 1, 1, 9, changes=own) for own in few]
+    longest += [Cell("ants", "fine-tuning", 1, 1, 0, r18, 64, changes=own | {"stages": 3}) for own in few]
+    longest += [Cell("birds", "em", 1, 1, 9, changes=today | {"em.delta1": 0.3})]
+    larger = {"stages": 3, "zoom": 1.5, "part_epochs": 15, "posterior_epochs": 15, "em_epochs": 5}
+    longest += [Cell("ants", "em", 1, None, 0, r18, 128, changes=today | larger)]
+    rest = [*teachers, *remarks, *decoders, *bound, *longest]
     return [*ants[:2], longer[0], *ants[2:8], *longer[1:], *cars, *ants[8:], *rest]
 
 
@@ -214,12 +224,11 @@ def settings_of(cell: Cell, weights: Path, toy: bool) -> Any:
         }
     else:
         given["encoder"] = "resnet10"
-    plain = settings("default", {})
     given |= {"em.consistency": 0.0, "rate_decay": 0.0, "decoder": "stride2"}
     given |= {"em.impute": 0.0, "augmentation.ramp": 0.0}
     given["stages"] = 4 if cell.weights else 3
     given |= {"batch": 16, "labelled_batch": 8, "part_batch": 16, "epoch_steps": 8, "em_epoch_steps": 64}
-    given["em_epochs"] = plain.em_epochs * cell.times
+    given["em_epochs"] = FROM_WEIGHTS * cell.times
     given["part_average"] = AVERAGES[0]
     if toy:
         given |= {"em_epochs": 1, "part_epochs": 1, "posterior_epochs": 1, "label_epochs": 1, "label_steps": 1}

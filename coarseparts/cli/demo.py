@@ -19,7 +19,7 @@ app = help.app()
 METHODS = ("fine-tuning", "em")
 
 EPOCHS = 3
-"""Of EM, and as many steps of fine-tuning; the ``default`` preset has 12, which take that much longer."""
+"""Of EM, and as many steps of fine-tuning; the ``default`` preset has 36, which take that much longer."""
 
 
 @verb(

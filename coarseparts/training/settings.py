@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from coarseparts.baselines.multi_task import Options as MultiTaskOptions
 from coarseparts.baselines.point_sup import Options as PointSupOptions
@@ -21,6 +21,11 @@ from coarseparts.em import Options
 
 LEAST_SHOWN = 64
 """Pixels, to which a zoom below 1 reduces images at most."""
+
+
+FROM_RANDOM, FROM_WEIGHTS = 36, 12
+"""Passes over the coarse images. Encoders that start from random numbers gain from three times as many, in EM most of
+all, for its teacher goes on learning (docs/results.md)."""
 
 
 class Settings(BaseModel):
@@ -95,7 +100,9 @@ class Settings(BaseModel):
     part_epochs: int = Field(default=30, gt=0, description="fine-tuning")
     posterior_epochs: int = Field(default=30, gt=0, description="posterior, before EM")
     label_epochs: int = Field(default=10, gt=0, description="label models, before EM")
-    em_epochs: int = Field(default=12, gt=0, description="EM, passes over the coarse images")
+    em_epochs: int = Field(
+        default=FROM_RANDOM, gt=0, description=f"EM, passes over the coarse images; {FROM_WEIGHTS} from weights"
+    )
     epoch_steps: int = Field(default=16, gt=0, description="least steps of an epoch before EM, for small sets")
     em_epoch_steps: int = Field(default=128, gt=0, description="least steps of an epoch of EM, for small sets")
     label_steps: int = Field(default=20, gt=0, description="steps of a label model's epoch")
@@ -134,6 +141,13 @@ class Settings(BaseModel):
     uni_match: UniMatchOptions = Field(default_factory=UniMatchOptions)
     augmentation: Augmentation = Field(default_factory=Augmentation)
     preprocess: Preprocess = Field(default_factory=Preprocess)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lasting(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("weights", "random") != "random":
+            return {"em_epochs": FROM_WEIGHTS} | given
+        return given
 
     def shown(self, size: int) -> Settings:
         """These with the zoom that images of ``size`` pixels have: one below 1 leaves them LEAST_SHOWN, if they have

@@ -65,13 +65,24 @@ def test_a_frozen_probe_leaves_the_encoder_as_its_weights_are(tmp_path):
 
 
 def test_a_shortened_training_from_weights_learns_more_before_em_and_less_in_it():
-    plain, chosen = settings(), settings(changes={"weights": "a.safetensors"}, effort="quick")
+    plain = settings(changes={"weights": "a.safetensors"})
+    chosen = settings(changes={"weights": "a.safetensors"}, effort="quick")
     assert (chosen.part_epochs, chosen.posterior_epochs, chosen.label_epochs) == (15, 15, 5)
     assert chosen.em_epochs == 2 == round(plain.em_epochs / 8)
     longer = settings(changes={"weights": "a.safetensors"}, effort="best")
     assert (longer.part_epochs, longer.em_epochs) == (3 * plain.part_epochs, 3 * plain.em_epochs)
     before, em = shares(chosen, 0.5)
     assert before * em == pytest.approx(0.25) and em < 0.5 < before < 1
+
+
+def test_em_lasts_three_times_as_long_where_encoders_start_from_random_numbers():
+    assert settings().em_epochs == settings(changes={"weights": "random"}).em_epochs == 36
+    assert settings(changes={"weights": "imagenet"}).em_epochs == 12
+    for start in ("imagenet", "random"):
+        assert settings(changes={"weights": start, "em_epochs": 5}).em_epochs == 5
+    assert settings("paper").em_epochs == settings("paper", {"weights": "random"}).em_epochs == 40
+    kept = settings(changes={"weights": "imagenet", "em_epochs": 36})
+    assert type(kept).model_validate(kept.model_dump()) == kept
 
 
 def test_a_stage_that_brings_nothing_more_ends_and_says_so(tmp_path, monkeypatch):
