@@ -281,6 +281,21 @@ def test_what_a_mask_tells_is_learned_where_no_image_has_keypoints_and_a_mask() 
     assert float(log["e/mask"]) == float(log["e/box"]) == 0, "a label that nobody gave is no evidence"
 
 
+def test_an_image_without_any_label_shows_those_of_its_parts_and_others_may_show_none() -> None:
+    networks, _ = make()
+    coarse = batch(200, 1)
+    bare, none = torch.arange(200) < 100, torch.zeros(200, dtype=torch.bool)
+    coarse = replace(coarse, present=coarse.present | {"keypoints": none, "mask": ~bare, "box": none})
+    log_y = Y.log_certain(batch(200, 2, labelled=True).parts, torch.zeros(200, 3, SIZE, SIZE))
+    networks.subsets = torch.tensor([[False, False, False], [False, True, False]])
+    told = networks.imputed(coarse, log_y, 1.0, torch.Generator().manual_seed(0))
+    assert not told.present["keypoints"].any() and not told.present["box"].any()
+    for some in (bare, ~bare):
+        assert 30 < told.present["mask"][some].sum() < 70, "half are as those without labels are, half show a mask"
+    assert torch.equal(told.labels["mask"][bare, 0].bool(), log_y[bare].argmax(1) > 0)
+    assert torch.equal(told.labels["mask"][~bare], coarse.labels["mask"][~bare])
+
+
 def test_subsets_of_labels_are_learned_where_coarse_images_differ_in_them() -> None:
     o = Options()
     mixed, alike = o.where(labels_differ=True), o.where(labels_differ=False)
