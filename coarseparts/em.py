@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from coarseparts.data.sample import Batch
-from coarseparts.data.transforms import viewed
+from coarseparts.data.transforms import blanked, viewed
 from coarseparts.joint import JointModel
 from coarseparts.labels import Parts
 from coarseparts.refine import descended
@@ -65,8 +65,9 @@ def em_step(
     drawn_p = joint.draw(labelled, o.label_dropout, generator, as_coarse=True)
     # theta rests during the E-step, so one forward pass serves line 8 and lines 15, 17.
     logits, logits_p = on_both(joint.part_model, (viewed(x, o.views, generator),), (xp,), o.joint_forward)  # 8, 15
+    seen_p = blanked(xp, o.blank, generator)
     with frozen(joint.theta_k):
-        q, q_p = on_both(joint.posterior, (x, drawn), (xp, drawn_p), o.joint_forward)  #                     7
+        q, q_p = on_both(joint.posterior, (x, drawn), (seen_p, drawn_p), o.joint_forward)  #                7
         e_terms = e_step(joint, batch, joint.y.log_probability(q), logits, labelled, q_p, o)  #             11
         if known is not None:
             e_terms |= consistency_terms(joint, batch, drawn, q, known, o)
@@ -281,6 +282,12 @@ class Options(BaseModel):
         le=1,
         description="with consistency, the chance that an image shows the posterior labels as another one has them, "
         "masks and boxes that it lacks being those of its likeliest parts",
+    )
+    blank: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share of the images with part masks of which the posterior sees patches blank, before EM, too",
     )
     views: float = Field(0.0, ge=0, description="strength of recolouring in what the part model sees of coarse images")
     clip: float = Field(1.0, gt=0, description="largest norm of a gradient")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from coarseparts.data.sample import Batch
+from coarseparts.data.transforms import blanked
 from coarseparts.joint import JointModel
 from coarseparts.labels import Keypoints, Parts
 from coarseparts.updates import Terms
@@ -28,12 +29,16 @@ def part_model_loss(part_model: nn.Module, y: Parts, dice: float = 0.0) -> Calla
     return loss
 
 
-def posterior_loss(joint: JointModel, dropout: float, dice: float = 0.0) -> Callable[[Batch, torch.Generator], Terms]:
-    """f(y|x, y1..yn) from images that have part labels and coarse labels; labels are hidden at random."""
+def posterior_loss(
+    joint: JointModel, dropout: float, dice: float = 0.0, blank: float = 0.0
+) -> Callable[[Batch, torch.Generator], Terms]:
+    """f(y|x, y1..yn) from images that have part labels and coarse labels. Labels are hidden at random, and patches of a
+    share ``blank`` of the images: the network knows the few images by heart and would not look at their labels."""
 
     def loss(batch: Batch, generator: torch.Generator) -> Terms:
         drawn = joint.draw(batch, dropout, generator, as_coarse=True)
-        return supervised_terms(joint.posterior(batch.image, drawn), batch.parts, joint.y, dice)
+        image = blanked(batch.image, blank, generator)
+        return supervised_terms(joint.posterior(image, drawn), batch.parts, joint.y, dice)
 
     return loss
 

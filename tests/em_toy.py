@@ -23,6 +23,7 @@ PLAIN: dict[str, Any] = {
     "evidence": 1.0,
     "label_dropout": 0.0,
     "consistency": 0.0,
+    "blank": 0.0,
     "dice": 0.0,
     "unbounded": 1.0,
     "learn_unbounded": True,

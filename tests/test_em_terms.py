@@ -12,6 +12,7 @@ from torch import Tensor
 
 from coarseparts import em
 from coarseparts.data.sample import Batch
+from coarseparts.data.transforms import blanked
 from coarseparts.em import Options
 from coarseparts.joint import JointModel
 from coarseparts.training.settings import settings
@@ -294,6 +295,21 @@ def test_an_image_without_any_label_shows_those_of_its_parts_and_others_may_show
         assert 30 < told.present["mask"][some].sum() < 70, "half are as those without labels are, half show a mask"
     assert torch.equal(told.labels["mask"][bare, 0].bool(), log_y[bare].argmax(1) > 0)
     assert torch.equal(told.labels["mask"][~bare], coarse.labels["mask"][~bare])
+
+
+def test_the_posterior_alone_sees_patches_of_images_with_part_masks_blank() -> None:
+    networks, optimizers = make()
+    coarse, labelled = batch(4, 1), batch(2, 51, labelled=True)
+    twin = copy.deepcopy(networks)
+    chosen = options(supervise=1.0, blank=1.0, joint_forward=False)
+    log = em.em_step(networks, optimizers, coarse, labelled, chosen, torch.Generator().manual_seed(0))
+    twin.posterior(coarse.image, twin.draw(coarse))  # as batch norm saw it
+    seen = blanked(labelled.image, 1.0, torch.Generator().manual_seed(0))
+    assert not torch.equal(seen, labelled.image)
+    q = twin.posterior(seen, twin.draw(labelled))
+    torch.testing.assert_close(log["e/supervised"], Y.supervised(q, labelled.parts).detach())
+    known = Y.supervised(twin.part_model(labelled.image), labelled.parts).detach()
+    torch.testing.assert_close(log["m/labelled"], chosen.delta1 * known)
 
 
 def test_subsets_of_labels_are_learned_where_coarse_images_differ_in_them() -> None:

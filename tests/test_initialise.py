@@ -83,7 +83,7 @@ def test_fitting_the_part_model_lowers_its_loss_and_finds_the_parts() -> None:
 def test_fitting_the_posterior_moves_it_alone_and_uses_the_labels() -> None:
     networks = make()
     before = [p.detach().clone() for p in networks.part_model.parameters()]
-    seen = fitted(networks.posterior, initialise.posterior_loss(networks, dropout=0.2))
+    seen = fitted(networks.posterior, initialise.posterior_loss(networks, dropout=0.2, blank=0.2))
     assert seen[-1]["labelled"] < 0.7 * seen[0]["labelled"]
     assert all(torch.equal(a, b) for a, b in zip(before, networks.part_model.parameters(), strict=True))
     new = batch(4, 99)

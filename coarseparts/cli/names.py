@@ -73,7 +73,7 @@ _SETTINGS = {
     "em": (
         "alpha lambdas misfit evidence gamma entropy agreement unbounded learn_unbounded supervise target teach "
         "sharpness dice delta1 delta2 train_label_models condition average joint_forward refine refine_rate langevin "
-        "label_dropout consistency consistency_dropout impute views clip"
+        "label_dropout consistency consistency_dropout impute blank views clip"
     ),
     "pseudo_sup": ("rate start weight"),
     "self_training": ("rate start"),

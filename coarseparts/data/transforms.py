@@ -24,6 +24,8 @@ from coarseparts.system.device import constant
 
 _CACHED = 2**19
 """Pixels that a CPU changes at a time: many passes over them find them in its cache."""
+PATCHES = 8
+"""In a row and in a column of an image: what ``blanked`` takes away."""
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601 luma
 _TO_YIQ = (_GREY, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
 _FROM_YIQ = tuple(tuple(row) for row in torch.linalg.inv(torch.tensor(_TO_YIQ, dtype=torch.float64)).tolist())
@@ -175,6 +177,18 @@ def viewed(image: Tensor, strength: float, generator: torch.Generator | None = N
     view = torch.where(chance(0.8), (image - centre) * gain + centre + shift, image)
     view = torch.where(chance(0.2), view.mean(dim=1, keepdim=True).expand_as(view), view)
     return torch.where(chance(0.5), F.avg_pool2d(F.pad(view, (1, 1, 1, 1), mode="replicate"), 3, 1), view)
+
+
+def blanked(image: Tensor, share: float, generator: torch.Generator | None = None) -> Tensor:
+    """Normalised images (B, 3, H, W), of which a ``share`` (0..1) loses patches, an eighth of the side each: any number
+    between none and all of an image's become 0, the mean colour. Share 0: as they are."""
+    if not share:
+        return image
+    count = len(image)
+    draws = parallel.rand((count, 2 + PATCHES**2), generator, image.device)
+    lost = torch.where(draws[:, 0] < share, draws[:, 1], 0)
+    kept = (draws[:, 2:] >= lost[:, None]).to(image.dtype).view(count, 1, PATCHES, PATCHES)
+    return image * F.interpolate(kept, size=image.shape[-2:], mode="nearest")
 
 
 def _changed(

@@ -217,6 +217,7 @@ _PAPER = {  # sections 5 and 5.2, Appendix B: what all rows of Table 2 share
         "joint_forward": False,
         "label_dropout": 0.0,
         "consistency": 0.0,
+        "blank": 0.0,
         "condition": False,
         "clip": 1e9,
     },

@@ -115,7 +115,7 @@ def posterior(task: Task, run: RunFolder, joint: JointModel) -> Stage:
             one.encoder.load_state_dict(cast(PartModel, joint.part_model).encoder.state_dict())
         groups += [(one.encoder, slow), (one.label_encoder, s.posterior_lr), (one.decoder, s.posterior_lr)]
     stage = run.stage(INITIAL[1], {"posterior": network}, [optimizer_of(s, groups)], s.posterior_epochs)
-    loss = initialise.posterior_loss(joint, s.label_dropout, s.em.dice)
+    loss = initialise.posterior_loss(joint, s.label_dropout, s.em.dice, s.em.blank)
     steps = task.part_steps
     batches = lambda e: task.part_feed.epoch(e, steps)  # noqa: E731
     return _fit(task, run, stage, network, loss, batches, steps, _by_part_miou(task, joint, "posterior"))

@@ -9,7 +9,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 from toy import toy
 
-from coarseparts.data.transforms import mirror, viewed
+from coarseparts.data.transforms import PATCHES, blanked, mirror, viewed
 from coarseparts.training import methods, stages
 from coarseparts.training.measure import measured, predictions
 from coarseparts.training.settings import EFFORTS, PRESETS, settings, shares
@@ -132,6 +132,19 @@ def test_a_strong_view_keeps_every_pixel_in_its_place():
     assert not torch.equal(seen, image)
     inside, outside = seen[:, :, 5:7, 5:7].mean((1, 2, 3)), seen[:, :, 10:, 10:].mean((1, 2, 3))
     assert (inside > outside).all(), "the square is the brighter one in all of them"
+
+
+def test_patches_of_some_images_are_blank():
+    image = torch.rand(400, 3, 16, 16) + 1
+    assert blanked(image, 0.0) is image
+    seen = blanked(image, 0.5, torch.Generator().manual_seed(0))
+    kept = seen != 0
+    assert torch.equal(seen[kept], image[kept])
+    patches = kept.view(400, 3, PATCHES, 2, PATCHES, 2)
+    assert torch.equal(patches, patches[:, :1, :, :1, :, :1].expand_as(patches)), "patches as a whole, of all channels"
+    lost = 1 - patches[:, 0, :, 0, :, 0].float().mean((1, 2))
+    assert 180 < (lost > 0).sum() < 220, "every second image"
+    assert lost.max() > 0.9 and 0.4 < lost[lost > 0].mean() < 0.6, "from a few to nearly all"
 
 
 def test_the_posterior_learns_from_labels_as_sparse_as_the_coarse_images_have(tmp_path):
