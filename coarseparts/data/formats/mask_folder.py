@@ -14,6 +14,7 @@ from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.mask_names import pictures
 from coarseparts.data.formats.part_files import OVERLAY
 from coarseparts.data.formats.part_masks import refuse_doubtful, whole_numbers
+from coarseparts.data.formats.smoothed import coverage
 from coarseparts.data.images import list_images, opened_mask, stem
 from coarseparts.labels.given import Given
 from coarseparts.labels.mask import HALF
@@ -70,9 +71,10 @@ def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
     """(H, W) uint8 soft figure-ground mask 0..255 of an image of ``size`` (width, height).
 
     Grey levels are taken as they stand, of more than 8 bits the upper ones; but 0 and 1, or 0 to a few, are numbers of
-    objects or parts, and all but 0 is the object. So are colours that are grey, in a JPEG nearly so. Of a
-    photograph whose background was cut away, the alpha channel says what is left. Of a palette in colours, index 0 is
-    the background and any other the object. Raises BadInput.
+    objects or parts, and all but 0 is the object. So are colours that are grey, in a JPEG nearly so; of one colour on
+    black with smoothed outlines it is how much of a pixel is painted. Of a photograph whose background was cut away,
+    the alpha channel says what is left. Of a palette in colours, index 0 is the background and any other
+    the object. Raises BadInput.
     """
     with opened_mask(path) as image:
         refuse_doubtful(image, path)
@@ -86,6 +88,8 @@ def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
             values = np.array(image.convert("L"))
         elif image.mode == "RGBA" and (cut := _cut_out(np.asarray(image))) is not None:
             values = cut
+        elif image.mode == "RGB" and (painted := coverage(np.asarray(image))) is not None:
+            values = painted
         elif image.mode not in GREY:
             remedy = "save it as a grey-scale PNG, 255 = object"
             raise BadInput(Problem(str(path), f"is of mode {image.mode}, expected grey-scale", remedy))
