@@ -111,7 +111,7 @@ def survey(paths: Sequence[Path]) -> Survey:
             document = read_export(path)
         except BadInput as bad:
             if path in paths or not is_archive(path):
-                problems += bad.problems
+                problems += [told for told in bad.problems if told not in problems]  # of a file of several splits
             else:
                 found.passed_over[path] = bad.problems
             continue
