@@ -384,7 +384,7 @@ def test_what_cannot_be_read_as_masks_is_no_folder_of_photographs(tmp_path):
     assert any("1_Probabilities.tiff, which is a TIFF of 4 channels of float32" in line for line in proposal.assumed)
 
 
-@pytest.mark.parametrize("before", ["mask_", "head-"])
+@pytest.mark.parametrize("before", ["rump_", "head-"])
 def test_masks_with_something_before_the_photograph_s_name_are_told(tmp_path, before):
     photographs(tmp_path / "photos")
     masks(tmp_path / "masks")
