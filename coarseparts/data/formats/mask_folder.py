@@ -16,7 +16,7 @@ from coarseparts.data.formats.part_files import OVERLAY
 from coarseparts.data.formats.part_masks import refuse_doubtful, whole_numbers
 from coarseparts.data.formats.smoothed import coverage
 from coarseparts.data.images import list_images, opened_mask, stem
-from coarseparts.labels.given import Given
+from coarseparts.labels.given import AS_STORED, Given
 from coarseparts.labels.mask import HALF
 from coarseparts.system.problems import BadInput, Problem
 
@@ -121,7 +121,8 @@ def read_indices(path: Path, size: tuple[int, int]) -> np.ndarray:
 def _refuse_other_size(path: Path, values: np.ndarray, size: tuple[int, int]) -> None:
     if values.shape != size[::-1]:
         message = f"is {values.shape[1]}x{values.shape[0]} pixels, its image is {size[0]}x{size[1]}"
-        raise BadInput(Problem(str(path), message, "export it at the size of the image"))
+        remedy = "export it at the size of the image"
+        raise BadInput(Problem(str(path), message, f"{remedy}; {AS_STORED}" if values.shape == size else remedy))
 
 
 def _is_grey(colours: np.ndarray, most: int) -> bool:

@@ -14,6 +14,7 @@ from coarseparts.data.formats.labelmap import Colours, blends, by_colour, by_nea
 from coarseparts.data.formats.part_files import JPEGS, PartFiles
 from coarseparts.data.formats.smoothed import coverage
 from coarseparts.data.images import opened_mask, orientation_of
+from coarseparts.labels.given import AS_STORED
 from coarseparts.labels.part_maps import maps_of
 from coarseparts.labels.schema import IGNORE
 from coarseparts.system.problems import BadInput, Problem
@@ -151,7 +152,8 @@ def _of_another_size(path: Path, values: np.ndarray, size: tuple[int, int]) -> l
     if values.shape == size[::-1]:
         return []
     message = f"is {values.shape[1]}x{values.shape[0]} pixels, its image is {size[0]}x{size[1]}"
-    return [Problem(str(path), message, "export it at the size of the image (upright, as EXIF says)")]
+    remedy = "export it at the size of the image (upright, as EXIF says)"
+    return [Problem(str(path), message, f"{remedy}; {AS_STORED}" if values.shape == size else remedy)]
 
 
 def read_part_mask(path: Path, size: tuple[int, int], parts: tuple[str, ...], colours: Colours = ()) -> np.ndarray:
