@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from coarseparts.data.dataset_file import DatasetFile, describe
 from coarseparts.data.formats.spelling import plain
 from coarseparts.data.images import probe
+from coarseparts.data.proposal.copies import without_copies
 from coarseparts.data.proposal.division import divided, relative
 from coarseparts.data.proposal.mask_choice import one_of_each
 from coarseparts.data.proposal.mask_colours import named_colours
@@ -131,7 +132,8 @@ def _there(paths: Sequence[Path], parts: tuple[str, ...]) -> _There:
     drawn = drawn_categories(found.exports)
     stems = {folder: {file.stem for file in found.folders[folder]} for folder in photographs}
     masks = one_of_each(with_names(masks, parts, drawn.parts, said), stems, said)
-    sources = proposed_sources(found.exports, masks, {folder: found.folders[folder] for folder in photographs})
+    of_folders = {folder: found.folders[folder] for folder in photographs}
+    sources = without_copies(proposed_sources(found.exports, masks, of_folders), of_folders, said)
     if not sources:
         counts = (f"{folder} ({len(found.folders[folder]):,} images)" for folder in photographs)
         seen = f"; taken for photographs: {listed(counts, SHOWN)}" if photographs else ""
