@@ -309,6 +309,8 @@ def _masks_of(
     elif not parts:
         values, numbers = numbers_in(files)
         if not are_indices(values):
+            if max(values) <= 255 and (palette := palette_of(some(files, COLOURED))) and len(palette.parts) > 1:
+                return [Masks(folder, images, key, suffix=suffix, palette=palette) for images, suffix in of]
             told = listed(map(str, sorted(values)))
             came = f"{folder} holds the values {told}, which are no part indices 1, 2, 3, ..., and is passed over"
             return f"{came}: name it by part_masks, and the number of each part under colours"
