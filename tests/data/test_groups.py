@@ -91,3 +91,23 @@ def test_outlines_of_parts_that_reach_into_another_object_s_box_are_not_that_obj
         others = square(*places[other][0]) | square(*places[other][1])
         assert np.array_equal(sample.parts == 1, head) and np.array_equal(sample.parts == 2, rump & ~head)
         assert np.array_equal(sample.parts == 255, others & ~head & ~rump)
+
+
+@pytest.mark.parametrize("key", ["labels", "coco"])
+def test_outlines_of_animals_that_touch_belong_to_the_one_whose_keypoints_lie_on_them(tmp_path, key):
+    whole = ants()
+    entries: list[dict] = []
+    for image in (1, 2):
+        for x in (2, 16):  # the first one's rump touches the second one's head
+            entries.append({"image_id": image, "category_id": 1, "keypoints": [x + 2, 6, 2, x + 12, 8, 1]})
+            entries.append({"image_id": image, "category_id": 3, "segmentation": rle(square(x, 3, 6))})
+            entries.append({"image_id": image, "category_id": 4, "segmentation": rle(square(x + 7, 7, 7))})
+    entries = [entry | {"id": i} for i, entry in enumerate(entries, 1)]
+    export = write_export("coco", replace(whole, annotations=entries), tmp_path / "out")
+    found, problems = samples(tmp_path, export, key=key)
+    assert len(found) == 4 and not [p for p in problems if p.severity == "error"], problems
+    for sample in found:
+        x = 2 if sample.labels["keypoints"][0, 0] < 10 else 16
+        assert np.array_equal(sample.parts == 1, square(x, 3, 6))
+        assert np.array_equal(sample.parts == 2, square(x + 7, 7, 7))
+        assert np.array_equal(sample.parts == 255, square(18 - x, 3, 6) | square(25 - x, 7, 7))
