@@ -361,6 +361,7 @@ def test_grey_levels_that_are_no_indices_are_colours(tmp_path, given):
     names = ["head", "rump"] if given else ["part #323232", "part #969696"]
     assert sorted(found["parts"]) == names
     assert found["sources"][0]["colours"] == {names[0]: "#323232", names[1]: "#969696"}
+    assert "&id" not in (tmp_path / "d.yaml").read_text(), "colours of both splits are spelt out"
     assert given or any("--parts 'NAME=#" in line for line in proposal.assumed)
     share = check(tmp_path / "d.yaml").part_share["train"]
     assert all(share[name] > 5 for name in names)

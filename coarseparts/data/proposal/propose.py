@@ -21,7 +21,7 @@ from coarseparts.data.proposal.mask_choice import one_of_each
 from coarseparts.data.proposal.mask_colours import named_colours
 from coarseparts.data.proposal.mask_folders import find_masks, with_names
 from coarseparts.data.proposal.masks import Masks
-from coarseparts.data.proposal.part_names import Drawn, drawn_categories, mirrored
+from coarseparts.data.proposal.part_names import Drawn, drawn_categories, mirrored, numbered
 from coarseparts.data.proposal.proposed_sources import ProposedSource, proposed_sources
 from coarseparts.data.proposal.survey import Survey, survey
 from coarseparts.data.proposal.unpacking import unpacked_beside
@@ -194,6 +194,9 @@ def _part_names(
     if drawn.wholes:
         assumed.append(f"{listed(map(abridged, drawn.wholes))}: whole objects, for they cover what else is drawn")
     assumed.append(f"parts: {listed(map(abridged, names))}; they do not overlap, where they do the smaller is on top")
+    if alike := numbered(names):
+        each = f"{abridged(alike[0])}, {abridged(alike[1])} and others are parts of their own each, by their numbers"
+        assumed.append(f"{each}: if these are of animals, give both one label in the tool, and each animal a group")
     return tuple(names)
 
 
