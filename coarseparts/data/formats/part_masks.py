@@ -153,6 +153,8 @@ def _of_another_size(path: Path, values: np.ndarray, size: tuple[int, int]) -> l
         return []
     message = f"is {values.shape[1]}x{values.shape[0]} pixels, its image is {size[0]}x{size[1]}"
     remedy = "export it at the size of the image (upright, as EXIF says)"
+    if values.shape[1] * size[1] == values.shape[0] * size[0]:
+        remedy += ", or scale it to that by nearest neighbour"
     return [Problem(str(path), message, f"{remedy}; {AS_STORED}" if values.shape == size else remedy)]
 
 

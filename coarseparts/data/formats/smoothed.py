@@ -53,12 +53,14 @@ def _inside(levels: np.ndarray) -> np.ndarray:
 def areas(pixels: np.ndarray, most: int) -> np.ndarray | None:
     """(H, W, 3) uint8 colours without those between areas of ``most`` colours or fewer, two at least: that of the
     largest area is in their place. None where those between are not the most colours, or more than lines."""
-    codes = (pixels.astype(np.int64) << np.array([16, 8, 0])).sum(-1)
+    red, green, blue = (pixels[..., channel].astype(np.int32) for channel in range(3))
+    codes = red << 16 | green << 8 | blue
     flat = _inside(codes)
     there, counts = np.unique(codes[flat], return_counts=True)
-    between = ~np.isin(codes, there)
-    painted = int(flat.sum()) - int(counts.max(initial=0))
-    if not 1 < len(there) <= most or len(np.unique(codes[between])) <= len(there) or between.sum() > WIDE * painted:
+    if not 1 < len(there) <= most:
+        return None
+    between, painted = ~np.isin(codes, there), int(flat.sum()) - int(counts.max())
+    if between.sum() > WIDE * painted or len(np.unique(codes[between])) <= len(there):
         return None
     largest = int(there[counts.argmax()])
     return np.where(between[..., None], np.array([largest >> 16, largest >> 8 & 255, largest & 255], np.uint8), pixels)
