@@ -34,7 +34,7 @@ from coarseparts.system.problems import BadInput, Problem, capped, errors, requi
 CHUNK = 64
 """Synthetic images rendered at a time."""
 
-READING = 1
+READING = 2
 """Version of what files are read as; raised whenever some are read as something else, so that no store of before is
 taken for what they say now."""
 

@@ -24,6 +24,7 @@ from coarseparts.data.sample import Sample
 from coarseparts.data.store_files import LABELS
 from coarseparts.data.tally import KEYPOINT_COUNTS, Tally
 from coarseparts.labels import STYLES
+from coarseparts.labels.given import AS_STORED
 from coarseparts.labels.schema import Schema
 from coarseparts.system.files import path_of
 from coarseparts.system.problems import Problem, capped, counted, errors
@@ -135,6 +136,7 @@ def check(
         kinds = ", ".join(f"{count} by EXIF orientation {kind}" for kind, count in sorted(turned.items()))
         message = f"{turned.total()} samples are of photographs that are turned upright: {kinds}"
         remedy = "their labels are taken to be of the upright image: look at the contact sheet, whether they are"
+        remedy += f"; {AS_STORED}"
         problems.append(Problem(str(dataset.path), message, remedy, "note"))
     of_split = {
         label: {split: counts[label] for split, counts in tally.splits.items()} for label in ("samples", "parts")

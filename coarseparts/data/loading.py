@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from coarseparts.data.formats.annotation import Annotation, PartSegment
-from coarseparts.data.formats.drawing import draw_parts
+from coarseparts.data.formats.drawing import Outline, draw, draw_parts
 from coarseparts.data.formats.part_masks import read_part_files
 from coarseparts.data.formats.units import TIGHT, box_iou
 from coarseparts.data.images import orientation, read_photograph
@@ -35,6 +35,8 @@ NEAR = 3
 """Pixels between a keypoint and the piece of the part masks that is taken to be its object's: tips are clicked just
 beyond the outline."""
 
+WITHIN = 0.7
+"""Share of the box around a part's outline that lies in an object's box, from which on it may be that object's."""
 
 _OBJECTS = "name the categories that are objects by `objects: [...]` in this source"
 
@@ -80,7 +82,13 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
             parts, notes = read_part_files(found.part_files, size, schema.parts, found.colours, schema.overlapping)
             problems += notes
         elif found.part_segments:
-            parts = _drawn(fitted_parts(found.part_segments, canvas, native), size, schema)
+            segments = fitted_parts(found.part_segments, canvas, native)
+            if not found.alone and not found.owned and "mask" not in labels and "box" in labels:
+                segments = _of_box(segments, labels["box"])
+            elif found.neighbours and "keypoints" in labels:
+                others = [given for one in found.neighbours if (given := fitted(one, canvas, native)) is not None]
+                segments = _of_keypoints(segments, labels["keypoints"], [given.value.xyv for given in others], size)
+            parts = _drawn(segments, size, schema)
     except BadInput as bad:
         problems += bad.problems
     if parts is not None and found.alone and not schema.overlapping:
@@ -104,6 +112,43 @@ def load(recipe: Recipe, name: str) -> tuple[Sample, list[Problem]]:
         crop = with_parts(crop, parts, recipe.crop.margin)
     used = {style: labels[style] for style in STYLES if style in labels and style in recipe.use}
     return Sample(name, image, parts, used, crop), problems
+
+
+def _of_box(segments: list[PartSegment], box: np.ndarray) -> list[PartSegment]:
+    """The outlines of an image of several objects, those of which most lies beyond an object's box (x0, y0, x1, y1) as
+    other objects', of index 255; as they are where none lies within it."""
+    own = []
+    for segment in segments:
+        extent = Outline(segment.segmentation, segment.file, segment.where).extent
+        sides = extent[2:] - extent[:2] if extent is not None else np.ones(2)
+        common = sides if extent is None else np.minimum(box[2:], extent[2:]) - np.maximum(box[:2], extent[:2])
+        own.append(float(np.prod(np.clip(common, 0, None))) >= WITHIN * float(np.prod(sides)))
+    if not any(own):
+        return segments
+    return [one if its else replace(one, index=IGNORE) for one, its in zip(segments, own, strict=True)]
+
+
+def _of_keypoints(
+    segments: list[PartSegment], own: np.ndarray, others: Sequence[np.ndarray], size: tuple[int, int]
+) -> list[PartSegment]:
+    """The outlines of an image of ``size`` (width, height), those on which, or else near which, more keypoints
+    (k, 3) of one of the ``others`` lie than an object's ``own`` as that one's, of index 255."""
+    found = []
+    for segment in segments:
+        try:
+            drawn = draw(segment.segmentation, size)
+        except ValueError:
+            return segments  # told where all are drawn
+        theirs = max((_count_on(drawn, points) for points in others), default=(0, 0))
+        found.append(replace(segment, index=IGNORE) if theirs > _count_on(drawn, own) else segment)
+    return found
+
+
+def _count_on(drawn: np.ndarray, points: np.ndarray) -> tuple[int, int]:
+    """How many labelled keypoints (k, 3) lie on what is drawn (H, W) bool, and how many on it or ``NEAR`` it."""
+    places = np.clip(points[points[:, 2] > 0, :2].astype(int), 0, np.array(drawn.shape[::-1]) - 1).tolist()
+    near = (drawn[max(0, y - NEAR) : y + NEAR + 1, max(0, x - NEAR) : x + NEAR + 1] for x, y in places)
+    return sum(bool(drawn[y, x]) for x, y in places), sum(bool(window.any()) for window in near)
 
 
 def _drawn(segments: Sequence[PartSegment], size: tuple[int, int], schema: Schema) -> np.ndarray:

@@ -32,6 +32,12 @@ CHANNEL = "_0000"
 
 _OF_CHANNEL = re.compile(f"{CHANNEL}(?=[.][^.]*$)")
 
+_SAYS_MASK = frozenset(
+    "mask masks maskof seg segm segmentation semantic label labels lbl gt groundtruth annotation annotations anno part "
+    "parts silhouette matte id ids index".split()
+)
+"""Words, their letters alone, before the names of masks that say so and name no part."""
+
 Forms = tuple[str, ...]
 """Forms of a name that are as sure as each other, of a name that is sought the best first."""
 
@@ -117,8 +123,8 @@ def renamed(
 def meant_by_masks(masks: Iterable[str], photographs: Collection[str]) -> dict[str, str]:
     """The stem of the photograph for which each mask's stem, which is none, was written: that of the photograph
     ``a.jpg`` for ``a.jpg`` (``a.jpg.png``), that of ``a.jpg.png`` for ``a``, that of ``a_0000.png`` for ``a``; else one
-    that differs in capitals, or in that one of both has what tools put before the names of uploaded files; and that of
-    ``a_left.png`` for ``a`` where all photographs, two at least, end so."""
+    that differs in capitals, or in that one of both has what tools put before the names of uploaded files; that of
+    ``a_left.png`` for ``a`` where all photographs, two at least, end so; and as ``by_beginning`` says."""
     by_stem = {without_suffix(name): name for name in photographs}
     masks = dict.fromkeys(masks)  # in their order
     left = {name for stem, name in by_stem.items() if stem not in masks}
@@ -126,7 +132,39 @@ def meant_by_masks(masks: Iterable[str], photographs: Collection[str]) -> dict[s
     found = {mask: without_suffix(name) for mask, name in pairs.items()}
     rest = [mask for mask in masks if mask not in by_stem and mask not in found]
     end = ending_of(by_stem, rest)
-    return found | {mask: mask + end for mask in rest if end and mask + end in by_stem}
+    found |= {mask: mask + end for mask in rest if end and mask + end in by_stem}
+    return found or by_beginning(rest, by_stem.keys() - {*masks})
+
+
+def by_beginning(masks: Collection[str], stems: Collection[str]) -> dict[str, str]:
+    """The photograph's stem for each mask's where all masks, two at least, begin with a word that says so, and behind
+    it are called as photographs are, which may all begin with another word: ``mask_7`` for ``7`` or ``rgb_7``; {} where
+    one has none."""
+    bare = [stem.rpartition("/")[2] for stem in stems]
+    of_photographs = ("", *_beginnings(bare))
+    for begin in _beginnings([mask.rpartition("/")[2] for mask in masks]):
+        if not says_mask(begin):
+            continue
+        for other in of_photographs:
+            found = {}
+            for mask in masks:
+                folder, slash, name = mask.rpartition("/")
+                found[mask] = f"{folder}{slash}{other}{name.removeprefix(begin)}"
+            if all(stem in stems for stem in found.values()):
+                return found
+    return {}
+
+
+def says_mask(begin: str) -> bool:
+    """Whether what stands before the names of files says that they are masks, and not which part."""
+    return re.sub(r"[\W\d_]+", "", begin.casefold()) in _SAYS_MASK
+
+
+def _beginnings(names: Collection[str]) -> list[str]:
+    """What all names, two at least, begin with, up to a "_", "-", "." or space; the longest first."""
+    first = min(names, default="")
+    ends = [i + 1 for i in range(len(first) - 2, 0, -1) if first[i] in "_-. "] if len(names) > 1 else []
+    return [first[:end] for end in ends if all(name.startswith(first[:end]) for name in names)]
 
 
 def ending_of(stems: Collection[str], names: Collection[str]) -> str:

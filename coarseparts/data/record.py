@@ -100,6 +100,7 @@ def _fingerprint(recipe: Recipe) -> str:
     found = recipe.annotation
     said = [recipe.image, found.part_files, found.part_segments, found.colours, found.labels, found.alone]
     said += [found.owned] if found.owned else []
+    said += [found.neighbours] if found.neighbours else []
     how: list[object] = [sorted(recipe.use), recipe.unlabelled_unknown, recipe.visible]
     if allowed() != MAX_PIXELS:  # what is larger is read at a reduced size
         how.append(allowed())

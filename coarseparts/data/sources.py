@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from coarseparts.data.source_keys import Source
 from coarseparts.data.source_paths import kind
 from coarseparts.data.suffixes import passed_over
 from coarseparts.labels import STYLES
+from coarseparts.labels.given import Given
 from coarseparts.system.problems import SHOWN, BadInput, Problem
 from coarseparts.system.text import listed
 
@@ -171,7 +172,15 @@ def joined(objects: list[Annotation], whole: list[Annotation]) -> list[Annotatio
         style: label for one in whole for style, label in one.labels.items() if STYLES[style].of_image or not several
     }
     masks |= {"owned": False} if masks else {}
-    return [replace(each, labels={**each.labels, **given}, **masks) for each in objects or whole[:1]]
+    found = [replace(each, labels={**each.labels, **given}, **masks) for each in objects or whole[:1]]
+    return [replace(each, neighbours=_neighbours(each, found)) for each in found] if several else found
+
+
+def _neighbours(one: Annotation, objects: Sequence[Annotation]) -> tuple[Given, ...]:
+    """The keypoints of the other objects of an image with outlines of parts, for one that has nothing else."""
+    if not one.part_segments or "keypoints" not in one.labels or {"mask", "box"} & one.labels.keys():
+        return ()
+    return tuple(other.labels["keypoints"] for other in objects if other is not one and "keypoints" in other.labels)
 
 
 def _masks_not_used(source: Source, masked: list[list[Annotation]]) -> list[Problem]:

@@ -16,6 +16,9 @@ import numpy as np
 from coarseparts.labels.schema import Schema
 from coarseparts.system.problems import Problem, Severity
 
+AS_STORED = "if labels are right without turning, take the mark out of the photographs (exiftool -Orientation= FOLDER)"
+"""What to do where photographs were labelled as they are stored, and not as EXIF turns them."""
+
 TOLERANCE = 1.5
 """Pixels that a keypoint or a box may lie outside the image: rounding in annotation tools, not a mistake."""
 
@@ -121,9 +124,7 @@ class Canvas:
                 remedy += "; or write `coordinates: stated` in this source to scale the labels"
             if self.orientation >= 5 and given.size == self.size[::-1]:
                 stored = f"that is its size before EXIF orientation {self.orientation} turns it upright"
-                remedy = (
-                    f"{stored}: export again with the upright size and coordinates, or store it upright and label that"
-                )
+                remedy = f"{stored}: export again with the upright size and coordinates, or, {AS_STORED}"
             self.problems.append(Problem(given.file, message, remedy))
         return False
 

@@ -272,9 +272,19 @@ def load_xml(path: Path) -> Element:
         raise DocumentError(f"is not valid XML: {' '.join(str(error).split())}") from None
 
 
+class _Spelt(yaml.SafeDumper):
+    """Writes what stands in several places in each of them, not a reference to the first, which people would not
+    read."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def dump_yaml(value: Any) -> str:
-    """A value as YAML: letters of all scripts as they are, characters that show nothing or do something as escapes."""
-    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    """A value, which does not hold itself, as YAML: letters of all scripts as they are, characters that show nothing or
+    do something as escapes."""
+    text: str = yaml.dump(value, Dumper=_Spelt, sort_keys=False, allow_unicode=True)
     if text.replace("\n", "").isprintable():
         return text
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=False)
+    escaped: str = yaml.dump(value, Dumper=_Spelt, sort_keys=False, allow_unicode=False)
+    return escaped

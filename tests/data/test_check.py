@@ -351,4 +351,5 @@ def test_photographs_that_are_turned_upright_are_counted(folder):
             image.save(path, exif=exif)
     (note,) = [text for text in notes(folder.check()) if "turned upright" in text]
     assert "2 samples are of photographs that are turned upright: 2 by EXIF orientation 3" in note
+    assert "if labels are right without turning, take the mark out" in note
     assert "look at the contact sheet" in note

@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 
 from coarseparts.data.check import check
+from coarseparts.data.proposal.part_names import numbered
 from coarseparts.data.proposal.propose import propose
 from coarseparts.system.problems import BadInput
 
@@ -145,3 +146,31 @@ def test_boxes_that_are_written_as_outlines_are_no_parts(tmp_path: Path) -> None
     assert report.splits["train"]["mask"] == 0 and report.splits["train"]["box"] == 5
     with pytest.raises(BadInput, match="is there and would be written over"):
         propose([tmp_path / "ants"], tmp_path / "ants" / "d.yaml")
+
+
+def test_a_second_label_of_regions_of_several_parts_is_neither_part_nor_object(tmp_path):
+    def second(content: dict[str, Any]) -> None:
+        drawn = [entry for entry in content["annotations"] if entry["category_id"] < 2]
+        content["categories"].append({"id": 7, "name": "dorsal"})
+        content["annotations"] += [entry | {"id": 1000 + entry["id"], "category_id": 7} for entry in drawn]
+
+    write(tmp_path, second, ("head", "rump"))
+    found, report = proposed(tmp_path)
+    assert found["parts"] == ["head", "rump"] and not report.errors
+    assert {tuple(source["objects"]) for source in found["sources"]} == {()}
+    assert report.splits["train"]["samples"] == 3 and not report.splits["train"]["mask"]
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["head_1", "rump_1", "head_2", "rump_2"], ["head_1", "head_2"]),
+        (["head1", "head2", "rump1", "rump2"], ["head1", "head2"]),
+        (["leg_1", "leg_2", "leg_3"], []),
+        (["leg_1", "leg_2", "wing_1"], []),
+        (["leg_1", "leg_2", "wing_1", "wing_2", "head"], []),
+        (["part 1", "part 2"], []),
+    ],
+)
+def test_parts_of_animals_that_are_numbered(names, found):
+    assert numbered(names) == found

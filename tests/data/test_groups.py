@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from documents import rle
 from test_exports import ants, samples, square
 
 from coarseparts.data.formats.registry import write_export
@@ -66,3 +67,47 @@ def test_several_categories_that_spell_one_part_are_that_part(tmp_path, key):
     assert not [p for p in problems if p.severity == "error"], problems
     assert len(found) == 2 and all(np.array_equal(sample.parts == 1, square(2, 3, 6)) for sample in found)
     assert any("HEAD for head" in problem.message for problem in problems)
+
+
+@pytest.mark.parametrize("drawn", ["masks", "polygons"])
+def test_outlines_of_parts_that_reach_into_another_object_s_box_are_not_that_object_s(tmp_path, drawn):
+    places = {"a": ((2, 3, 6), (9, 7, 7)), "b": ((13, 12, 6), (20, 16, 7))}  # b's head lies on a corner of a's box
+    boxes = {"a": [2, 3, 14, 11], "b": [13, 12, 14, 11]}
+    whole = ants()
+    entries: list[dict] = []
+    for image in (1, 2):
+        for of, squares in places.items():
+            entries.append({"image_id": image, "category_id": 2, "bbox": boxes[of]})
+            for category, (x, y, side) in zip((3, 4), squares, strict=True):
+                corners = [x, y, x + side, y, x + side, y + side, x, y + side, x, y + 1]
+                outline = rle(square(x, y, side)) if drawn == "masks" else [corners]
+                entries.append({"image_id": image, "category_id": category, "segmentation": outline})
+    entries = [entry | {"id": i} for i, entry in enumerate(entries, 1)]
+    found, problems = samples(tmp_path, write_export("coco", replace(whole, annotations=entries), tmp_path / "out"))
+    assert len(found) == 4 and not [p for p in problems if p.severity == "error"], problems
+    for sample in found:
+        own, other = ("a", "b") if sample.labels["box"][0] < 10 else ("b", "a")
+        head, rump = (square(*place) for place in places[own])
+        others = square(*places[other][0]) | square(*places[other][1])
+        assert np.array_equal(sample.parts == 1, head) and np.array_equal(sample.parts == 2, rump & ~head)
+        assert np.array_equal(sample.parts == 255, others & ~head & ~rump)
+
+
+@pytest.mark.parametrize("key", ["labels", "coco"])
+def test_outlines_of_animals_that_touch_belong_to_the_one_whose_keypoints_lie_on_them(tmp_path, key):
+    whole = ants()
+    entries: list[dict] = []
+    for image in (1, 2):
+        for x in (2, 16):  # the first one's rump touches the second one's head
+            entries.append({"image_id": image, "category_id": 1, "keypoints": [x + 2, 6, 2, x + 12, 8, 1]})
+            entries.append({"image_id": image, "category_id": 3, "segmentation": rle(square(x, 3, 6))})
+            entries.append({"image_id": image, "category_id": 4, "segmentation": rle(square(x + 7, 7, 7))})
+    entries = [entry | {"id": i} for i, entry in enumerate(entries, 1)]
+    export = write_export("coco", replace(whole, annotations=entries), tmp_path / "out")
+    found, problems = samples(tmp_path, export, key=key)
+    assert len(found) == 4 and not [p for p in problems if p.severity == "error"], problems
+    for sample in found:
+        x = 2 if sample.labels["keypoints"][0, 0] < 10 else 16
+        assert np.array_equal(sample.parts == 1, square(x, 3, 6))
+        assert np.array_equal(sample.parts == 2, square(x + 7, 7, 7))
+        assert np.array_equal(sample.parts == 255, square(18 - x, 3, 6) | square(25 - x, 7, 7))

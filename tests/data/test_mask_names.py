@@ -13,7 +13,7 @@ from test_proposal import photographs as six_photographs
 
 from coarseparts.data.check import check
 from coarseparts.data.dataset_file import load_dataset_file
-from coarseparts.data.namesakes import ending_of, meant_by_masks
+from coarseparts.data.namesakes import by_beginning, ending_of, meant_by_masks
 from coarseparts.data.proposal.propose import propose
 from coarseparts.data.records import read_dataset
 from coarseparts.system.problems import BadInput
@@ -166,3 +166,46 @@ def test_a_mask_of_the_same_name_comes_before_one_of_an_upload() -> None:
     assert meant_by_masks(["1a2b3c4d-a", "5a2b3c4d-a"], ["a.png"]) == {}, "which of the two?"
     assert meant_by_masks(["x/1a2b3c4d-a"], ["x/a.png", "y/a.png"]) == {"x/1a2b3c4d-a": "x/a"}
     assert meant_by_masks(["20240503-1"], ["20240504-1.png"]) == {}, "dates look like what is put before uploads"
+
+
+@pytest.mark.parametrize(
+    ("masks", "stems", "pairs"),
+    [
+        (["mask_1", "mask_2"], ["1", "2", "3"], {"mask_1": "1", "mask_2": "2"}),
+        (["seg_01", "seg_02"], ["rgb_01", "rgb_02"], {"seg_01": "rgb_01", "seg_02": "rgb_02"}),
+        (["a/Mask of x", "b/Mask of x"], ["a/x", "b/x"], {"a/Mask of x": "a/x", "b/Mask of x": "b/x"}),
+        (["mask_ant_1", "mask_ant_2"], ["img_ant_1", "img_ant_2"], {f"mask_ant_{i}": f"img_ant_{i}" for i in (1, 2)}),
+        (["mask_1", "mask_2"], ["rgb_0", "rgb_1"], {}),  # of other numbers: one is of no photograph
+        (["head_1", "head_2"], ["1", "2"], {}),  # names a part
+        (["mask_1", "head_2"], ["1", "2"], {}),
+        (["mask_1"], ["1"], {}),
+    ],
+)
+def test_masks_that_begin_with_a_word_that_says_so(masks: list[str], stems: list[str], pairs: dict[str, str]) -> None:
+    assert by_beginning(masks, stems) == pairs
+
+
+@pytest.mark.parametrize(("mask", "photograph"), [("mask_{}", "{}"), ("seg_{}", "rgb_{}"), ("Mask of {}", "{}")])
+def test_they_are_those_of_the_photographs(tmp_path: Path, mask: str, photograph: str) -> None:
+    for number in range(1, 7):
+        pixels = np.random.default_rng(number).integers(0, 255, (*PARTS.shape, 3), np.uint8)
+        save(tmp_path / f"photos/{photograph.format(number)}.png", pixels)
+        save(tmp_path / f"masks/{mask.format(number)}.png", (PARTS == number % 2 + 1).astype(np.uint8) * 2)
+    found, _ = proposed(tmp_path, "photos", "masks", parts=("head", "rump"))
+    assert all(source["part_masks"] == "masks" for source in found["sources"])
+    records, problems, _ = read_dataset(load_dataset_file(tmp_path / "d.yaml"))
+    assert errors(problems) == [] and len(records) == 6
+    for record in records:
+        assert record.image is not None
+        number = int(record.image.stem.split("_")[-1])
+        assert ((record.load()[0].parts == 2) == (PARTS == number % 2 + 1)).all()
+    assert any("files of part masks are not named as their photographs are" in str(p) for p in problems)
+
+
+def test_masks_among_photographs_that_begin_so_are_told(tmp_path: Path) -> None:
+    for number in range(1, 7):
+        pixels = np.random.default_rng(number).integers(0, 255, (*PARTS.shape, 3), np.uint8)
+        save(tmp_path / f"set/image_{number}.png", pixels)
+        save(tmp_path / f"set/mask_{number}.png", PARTS.astype(np.uint8))
+    with pytest.raises(BadInput, match=r"masks among photographs \(mask_1 for image_1\): put the masks into another"):
+        propose([tmp_path], tmp_path / "d.yaml")

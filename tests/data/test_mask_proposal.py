@@ -353,6 +353,22 @@ def test_masks_that_begin_at_1_with_the_background_or_without_any(tmp_path, part
     assert share[found["parts"][-1]] > 1 and (share["background"] > 50) == bool(background)
 
 
+@pytest.mark.parametrize("given", [(), ("head=#323232", "rump=#969696")])
+def test_grey_levels_that_are_no_indices_are_colours(tmp_path, given):
+    photographs(tmp_path / "photos")
+    masks(tmp_path / "masks", (0, 50, 150))
+    found, proposal = proposed(tmp_path, "photos", "masks", parts=given)
+    names = ["head", "rump"] if given else ["part #323232", "part #969696"]
+    assert sorted(found["parts"]) == names
+    assert found["sources"][0]["colours"] == {names[0]: "#323232", names[1]: "#969696"}
+    assert "&id" not in (tmp_path / "d.yaml").read_text(), "colours of both splits are spelt out"
+    assert given or any("--parts 'NAME=#" in line for line in proposal.assumed)
+    share = check(tmp_path / "d.yaml").part_share["train"]
+    assert all(share[name] > 5 for name in names)
+    with pytest.raises(BadInput, match="nothing says which part each is"):
+        propose([tmp_path / "photos", tmp_path / "masks"], tmp_path / "e.yaml", ("head", "rump"))
+
+
 def test_supervisely_s_masks_with_their_list_of_colours(tmp_path):
     photographs(tmp_path / "proj" / "ds" / "img")
     masks(tmp_path / "proj" / "ds" / "masks_machine", (0, 20, 10))
@@ -366,7 +382,7 @@ def test_supervisely_s_masks_with_their_list_of_colours(tmp_path):
     assert share["rump"] > 5 and share["head"] > 5 and set(np.unique(mask)) == {0, 10, 20}
     assert any("masks_human holds pictures called as the photographs are" in line for line in proposal.assumed)
     (tmp_path / "proj" / "obj_class_to_machine_color.json").write_text('{"head": [10, 10], "rump": 7}')
-    with pytest.raises(BadInput, match=r"are no part indices.*name it by part_masks, and the number of each part"):
+    with pytest.raises(BadInput, match=r"nothing says which part each is.*--parts 'NAME=#"):
         propose([tmp_path / "proj"], tmp_path / "e.yaml", ("head", "rump"))
 
 
@@ -384,7 +400,7 @@ def test_what_cannot_be_read_as_masks_is_no_folder_of_photographs(tmp_path):
     assert any("1_Probabilities.tiff, which is a TIFF of 4 channels of float32" in line for line in proposal.assumed)
 
 
-@pytest.mark.parametrize("before", ["mask_", "head-"])
+@pytest.mark.parametrize("before", ["rump_", "head-"])
 def test_masks_with_something_before_the_photograph_s_name_are_told(tmp_path, before):
     photographs(tmp_path / "photos")
     masks(tmp_path / "masks")

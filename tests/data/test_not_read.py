@@ -67,6 +67,8 @@ NAMED = [
     ("a.jsonl", '{"image": "a.jpg", "spans": [], "_input_hash": 1}\n', "Prodigy"),
     ("a.json", '[{"task_id": "x", "params": {}, "response": {"annotations": []}}]', "Scale"),
     ("a.json", '{"annotations": [{"type": "segment", "datasetId": "x"}], "filename": "/a.jpg"}', "Dataloop"),
+    ("a.ndjson", '{"type": "dataset", "task": "pose", "class_names": {"0": "ant"}}\n', "Ultralytics' NDJSON.*as YOLO"),
+    ("train.csv", "ImageId,ClassId,EncodedPixels\na.jpg,1,3 4\n", "Kaggle's table of run lengths"),
     ("a.json", '{"openlabel": {"metadata": {}}}', "OpenLABEL"),
     ("a.csv", "classification_id,user_name,annotations,subject_data\n", "Zooniverse"),
     ("a.xml", '<?xml version="1.0"?><ASAP_Annotations><Annotations/></ASAP_Annotations>', "ASAP"),
@@ -176,3 +178,18 @@ def test_an_archive_of_regions_of_imagej_is_named(tmp_path):
         archive.writestr("0001-head.roi", b"Iout" + bytes(60))
     with pytest.raises(BadInput, match="ImageJ's regions"):
         read_export(tmp_path / "RoiSet.zip")
+
+
+@pytest.mark.parametrize("line", ["0 .5 0.5 1 1e-05", "12 0.5 0.5 0.1 0.1 0.250000 0.25 2"])
+def test_yolo_s_labels_without_the_names_of_classes_are_told(tmp_path, line):
+    photographs(tmp_path / "photos")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "0.txt").write_text("")
+    (tmp_path / "labels" / "1.txt").write_text(f"{line}\r\n{line}")
+    said = r"without the names of the classes.*put a classes\.txt, a name a line, into the folder of the labels"
+    with pytest.raises(BadInput, match=said):
+        propose([tmp_path], tmp_path / "d.yaml")
+    (tmp_path / "labels" / "1.txt").write_text("0 is the number of the ant that one sees here, 5 mm long")
+    with pytest.raises(BadInput) as refused:
+        propose([tmp_path], tmp_path / "d.yaml")
+    assert "classes.txt" not in str(refused.value)

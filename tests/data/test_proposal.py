@@ -240,7 +240,7 @@ def test_nothing_is_written_over(tmp_path):
     [
         (["nowhere"], "does not exist"),
         (["photos"], "nothing here is an export of labels"),
-        (["photos", "grey"], "holds the values 0, 85, 170, which are no part indices"),
+        (["photos", "grey"], "holds the values 0, 128, which are no part indices"),
         (["photos", "colours"], r"in the colours #c8005a \(100.0 %\) that nothing names.*--parts 'NAME=#c8005a'"),
         (["photos/1.png"], "is an image; name its folder"),
         (["old.yaml"], "is a dataset file already"),
@@ -254,7 +254,7 @@ def test_what_cannot_be_proposed_is_told_with_the_remedy(tmp_path, paths, said):
     (tmp_path / "other").mkdir()
     Image.new("RGB", SIZE).save(tmp_path / "other" / "x.png")
     masks(tmp_path / "masks")
-    masks(tmp_path / "grey", (0, 85, 170, 255))
+    masks(tmp_path / "grey", (0, 128))
     masks(tmp_path / "colours", (0, 1))
     for file in (tmp_path / "colours").iterdir():
         mask = np.asarray(Image.open(file))

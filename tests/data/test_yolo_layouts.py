@@ -144,3 +144,29 @@ print(json.dumps([mask.tolist() for mask in masks]))
     for mask, entry in zip(masks, drawn, strict=True):
         own = draw(entry["segmentation"], (width, height))
         assert (mask & own).sum() >= 0.97 * (mask | own).sum()
+
+
+def test_a_yaml_above_the_folders_that_its_path_leads_to_names_their_splits(tmp_path):
+    config = PLAIN | {"path": "/home/ana/work/ants", "train": "images/train", "val": "images/dusk"}
+    labels = {f"work/ants/images/{split}/a.png": "0 .5 .5 .1 .2" for split in ("train", "dusk")}
+    folder(tmp_path, config, labels)
+    found = {one.path.relative_to(tmp_path).as_posix(): one.split for one in survey([tmp_path]).exports}
+    assert found == {"work/ants/images/train": "train", "work/ants/images/dusk": "val"}
+    for place in found:
+        document = yolo.read(tmp_path / place)
+        assert len(document.annotations) == 1 and np.prod(document.annotations[0]["bbox"][2:]) == pytest.approx(400)
+
+
+def test_hidden_files_that_macs_leave_are_no_labels(tmp_path):
+    folder(tmp_path, PLAIN, {"images/a.png": "0 .5 .5 .1 .2"})
+    (tmp_path / "labels" / "._a.txt").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
+    found = yolo.read(tmp_path)
+    assert not found.problems and len(found.annotations) == 1
+
+
+def test_backslashes_in_double_quotes_are_told_with_what_to_write(tmp_path):
+    folder(tmp_path, PLAIN, {"train/images/a.png": "0 .5 .5 .1 .2", "val/images/b.png": None})
+    (tmp_path / "data.yaml").write_text('path: "C:\\Users\\ana"\ntrain: train\nval: val\nnames: [ant]\n')
+    with pytest.raises(BadInput, match="write / in their place") as refused:
+        survey([tmp_path])
+    assert len(refused.value.problems) == 1

@@ -52,6 +52,7 @@ class Annotation:
     file with all of them and 0 as its index, in ``colours`` where a labelmap names them; ``part_segments``. They, a
     mask of a folder and styles that are ``of_image`` are the image's: whose they are where it shows several objects is
     seen when they are drawn. But ``owned`` part segments are its own, those of index 255 other objects'.
+    ``neighbours``: the keypoints of the image's other objects, where nothing but keypoints says whose they are.
     """
 
     file: str
@@ -66,6 +67,7 @@ class Annotation:
     colours: Colours = ()
     group: str = ""
     owned: bool = False
+    neighbours: tuple[Given, ...] = ()
 
     @property
     def has_parts(self) -> bool:

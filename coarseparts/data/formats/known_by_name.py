@@ -13,10 +13,24 @@ UNREAD = (
 )
 """How files end that may be labels of these formats, besides those that are read."""
 
+NAMELESS = rb"^\d{1,4}(?: \d?\.?\d+(?:[eE][+-]?\d+)?){4,}\s*(?:\n|$)"
+"""How YOLO's files of labels begin, which name their classes by numbers: some line's class and shares."""
+
 _NOT_READ = (
     (rb"^(?:\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!)|^.{257}ustar", "an archive that is no zip", "a zip, or unpack it"),
     (rb'^\s*\{"file_name"\s*:[^\n]*\}', "Hugging Face's metadata of images", "COCO by a converter"),
     (rb"^\d+ \d+ -?\d+\.\d+ -?\d+\.\d+ [01]\r?\n", "CUB's tables", "COCO: coarseparts prepare cub FOLDER does that"),
+    (rb'^\s*\{"type"\s*:\s*"dataset"', "Ultralytics' NDJSON", "YOLO, with the images (convert_ndjson_to_yolo)"),
+    (
+        rb"^[^\n]*\bEncodedPixels\b",
+        "Kaggle's table of run lengths",
+        "masks, or COCO by a converter: y before x, from 1",
+    ),
+    (
+        NAMELESS,
+        "YOLO's labels without the names of the classes",
+        "YOLO with its data.yaml; or put a classes.txt, a name a line, into the folder of the labels",
+    ),
     (rb"^\s*LM=\d+", "tpsDig's landmarks (TPS)", "COCO by a converter; y runs upwards in TPS"),
     (rb'"bbox_mode"\s*:', "Detectron2's dictionaries", "COCO, by its convert_to_coco_json"),
     (rb'"images"\s*:\s*\{\s*"\d+"\s*:\s*"', "Animal-Pose's file", "COCO: a list of images, boxes x, y, width, height"),

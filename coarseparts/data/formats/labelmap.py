@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from coarseparts.data.formats.smoothed import are_lines
 from coarseparts.labels.schema import IGNORE
 from coarseparts.system.documents import DocumentError, encoding_of, load_json
 from coarseparts.system.problems import BadInput, Problem, unreadable
@@ -159,6 +160,13 @@ FAR = 64.0
 LOST = 0.2
 """Share of such pixels from which on the labelmap is not the mask's."""
 
+SHADES, SURE, MOST_ALIKE = 4, 0.9, 8
+"""Colours between two of a labelmap from which on outlines may be smoothed; share of all other pixels that are so, at
+least, for where three parts meet lie others; pixels that one of these has, at most."""
+
+BESIDE = 4.0
+"""Levels by which such a colour may be off in a channel."""
+
 
 def was_compressed(pixels: np.ndarray, colours: Colours) -> bool:
     """Whether colours (H, W, 3) uint8 look as if they had been those of a labelmap before JPEG changed them: nearly all
@@ -194,13 +202,41 @@ def _nearest(pixels: np.ndarray, colours: Colours) -> tuple[np.ndarray, np.ndarr
     return values[which.ravel()].reshape(shape), least[which.ravel()].reshape(shape)
 
 
+def blends(pixels: np.ndarray, colours: Colours) -> np.ndarray | None:
+    """(H, W) bool, which colours (H, W, 3) uint8 are none of a labelmap's but lie between two of them, on lines as
+    smoothed outlines are; None where others are anything else, or none."""
+    _, distances = _nearest(pixels, colours)
+    others = distances > 0
+    if not others.any() or others.mean() > LOST:
+        return None
+    unknown, counts = np.unique(pixels[others], axis=0, return_counts=True)
+    there = unknown.astype(np.float32)
+    if len(there) < SHADES:
+        return None
+    least = np.full(len(there), np.inf, np.float32)
+    known = np.array([colour for _, colour in colours], np.float32)
+    for i, one in enumerate(known):
+        for other in known[i + 1 :]:
+            way = other - one
+            share = np.clip((there - one) @ way / max(float(way @ way), 1.0), 0, 1)
+            least = np.minimum(least, np.abs(one + share[:, None] * way - there).max(-1))
+    elsewhere = counts[least > BESIDE]
+    if elsewhere.sum() > (1 - SURE) * counts.sum() or elsewhere.max(initial=0) > MOST_ALIKE:
+        return None
+    codes = (pixels.astype(np.int64) << np.array([16, 8, 0])).sum(-1)
+    return others if are_lines(others, codes) else None
+
+
 def by_colour(pixels: np.ndarray, colours: Colours, path: Path) -> np.ndarray:
-    """(H, W) int64 part indices of colours (H, W, 3) uint8. Raises BadInput naming those that are not among
-    ``colours``, which are () where there is no labelmap."""
+    """(H, W) int64 part indices of colours (H, W, 3) uint8; of smoothed outlines 255 where they are between two. Raises
+    BadInput naming those that are not among ``colours``, which are () where there is no labelmap."""
     codes = (pixels.astype(np.int64) << np.array([16, 8, 0])).sum(-1)
     known = {(r << 16) + (g << 8) + b: index for index, (r, g, b) in colours}
     there = np.unique(codes)
     odd = [code for code in there.tolist() if code not in known]
+    if odd and colours and blends(pixels, colours) is not None:
+        values, distances = _nearest(pixels, colours)
+        return np.where(distances > FAR / 2, IGNORE, values)
     if odd:
         told = listed(f"{code >> 16},{code >> 8 & 255},{code & 255}" for code in odd[:8])
         told += f" and {len(odd) - 8} more" if len(odd) > 8 else ""

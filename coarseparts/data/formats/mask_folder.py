@@ -14,8 +14,9 @@ from coarseparts.data.formats.annotation import Annotation
 from coarseparts.data.formats.mask_names import pictures
 from coarseparts.data.formats.part_files import OVERLAY
 from coarseparts.data.formats.part_masks import refuse_doubtful, whole_numbers
+from coarseparts.data.formats.smoothed import coverage
 from coarseparts.data.images import list_images, opened_mask, stem
-from coarseparts.labels.given import Given
+from coarseparts.labels.given import AS_STORED, Given
 from coarseparts.labels.mask import HALF
 from coarseparts.system.problems import BadInput, Problem
 
@@ -70,9 +71,10 @@ def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
     """(H, W) uint8 soft figure-ground mask 0..255 of an image of ``size`` (width, height).
 
     Grey levels are taken as they stand, of more than 8 bits the upper ones; but 0 and 1, or 0 to a few, are numbers of
-    objects or parts, and all but 0 is the object. So are colours that are grey, in a JPEG nearly so. Of a
-    photograph whose background was cut away, the alpha channel says what is left. Of a palette in colours, index 0 is
-    the background and any other the object. Raises BadInput.
+    objects or parts, and all but 0 is the object. So are colours that are grey, in a JPEG nearly so; of one colour on
+    black with smoothed outlines it is how much of a pixel is painted. Of a photograph whose background was cut away,
+    the alpha channel says what is left. Of a palette in colours, index 0 is the background and any other
+    the object. Raises BadInput.
     """
     with opened_mask(path) as image:
         refuse_doubtful(image, path)
@@ -86,6 +88,8 @@ def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
             values = np.array(image.convert("L"))
         elif image.mode == "RGBA" and (cut := _cut_out(np.asarray(image))) is not None:
             values = cut
+        elif image.mode == "RGB" and (painted := coverage(np.asarray(image))) is not None:
+            values = painted
         elif image.mode not in GREY:
             remedy = "save it as a grey-scale PNG, 255 = object"
             raise BadInput(Problem(str(path), f"is of mode {image.mode}, expected grey-scale", remedy))
@@ -117,7 +121,8 @@ def read_indices(path: Path, size: tuple[int, int]) -> np.ndarray:
 def _refuse_other_size(path: Path, values: np.ndarray, size: tuple[int, int]) -> None:
     if values.shape != size[::-1]:
         message = f"is {values.shape[1]}x{values.shape[0]} pixels, its image is {size[0]}x{size[1]}"
-        raise BadInput(Problem(str(path), message, "export it at the size of the image"))
+        remedy = "export it at the size of the image"
+        raise BadInput(Problem(str(path), message, f"{remedy}; {AS_STORED}" if values.shape == size else remedy))
 
 
 def _is_grey(colours: np.ndarray, most: int) -> bool:

@@ -10,9 +10,11 @@ from PIL import Image
 
 from coarseparts.data import arrays
 from coarseparts.data.formats.colours import are_numbers, by_number
-from coarseparts.data.formats.labelmap import Colours, by_colour, by_nearest, was_compressed
+from coarseparts.data.formats.labelmap import Colours, blends, by_colour, by_nearest, was_compressed
 from coarseparts.data.formats.part_files import JPEGS, PartFiles
+from coarseparts.data.formats.smoothed import coverage
 from coarseparts.data.images import opened_mask, orientation_of
+from coarseparts.labels.given import AS_STORED
 from coarseparts.labels.part_maps import maps_of
 from coarseparts.labels.schema import IGNORE
 from coarseparts.system.problems import BadInput, Problem
@@ -27,7 +29,8 @@ def read_part_files(
     files: PartFiles, size: tuple[int, int], parts: tuple[str, ...], colours: Colours = (), overlapping: bool = True
 ) -> tuple[np.ndarray, list[Problem]]:
     """(H, W) uint8 part map of an image of ``size`` (width, height), and notes on it. Of files that hold a part each, a
-    part is where its file is not 0, in a JPEG from 128 on; where parts do not overlap the smaller one is on top.
+    part is where its file is not 0, in a JPEG, and where outlines are smoothed, from 128 on; where parts do not overlap
+    the smaller one is on top.
 
     Raises BadInput with all that is wrong: damaged files, colours, other sizes, no pixel of any part.
     """
@@ -81,10 +84,16 @@ SHARED = 0.02
 
 
 def _compressed(file: Path, parts: np.ndarray, colours: Colours) -> list[Problem]:
-    """What is to be told of a part mask that is a JPEG, or was one once."""
+    """What is to be told of a part mask in colours that is a JPEG, or was one once, or has smoothed outlines."""
+    if not colours or are_numbers(colours):
+        return []
     with opened_mask(file) as image:
-        if are_numbers(colours) or (image.format != "JPEG" and not _was_compressed(image, colours)):
-            return []
+        if image.format != "JPEG" and not _was_compressed(image, colours):
+            between = blends(np.asarray(image.convert("RGB")), colours) if image.mode in ("RGB", "RGBA") else None
+            if between is None:
+                return []
+            message = f"its outlines are smoothed: {int(between.sum()):,} pixels are between two colours"
+            return [Problem(str(file), f"{message}, and not labelled where they are near none", severity="repaired")]
     lost = int((parts == IGNORE).sum())
     message = f"JPEG has changed its colours: each pixel is of the nearest one that is named, {lost:,} are not labelled"
     return [Problem(str(file), message, severity="repaired")]
@@ -95,12 +104,15 @@ def _was_compressed(image: Image.Image, colours: Colours) -> bool:
 
 
 def part_in(path: Path) -> np.ndarray:
-    """(H, W) bool, where the mask of a part is not 0, or one that is painted neither transparent nor black. Raises
-    BadInput."""
+    """(H, W) bool, where the mask of a part is not 0, or one that is painted neither transparent nor black; where its
+    outlines are smoothed, what is painted by half. Raises BadInput."""
     remedy = "save it as a grey-scale or black-and-white PNG: 0 = the part is not there, all else = it is"
     mask = _painted(path)
     if mask is None:
-        mask = _pixels(path, "a mask", remedy) >= (128 if path.suffix.lower() in JPEGS else 1)
+        values = _pixels(path, "a mask", remedy)
+        painted = coverage(values)
+        lossy = path.suffix.lower() in JPEGS
+        mask = values >= (128 if lossy else 1) if painted is None or lossy else painted >= 128
     return mask
 
 
@@ -115,6 +127,8 @@ def _painted(path: Path) -> np.ndarray | None:
         brightest = pixels[..., :3].max(-1)
         if image.format == "JPEG":
             return brightest >= 128
+        if (share := coverage(pixels[..., :3])) is not None:
+            return share >= 128
         there = brightest > 0
         painted = pixels[there, :3]
         return there if not len(painted) or (not there.all() and (painted == painted[0]).all()) else None
@@ -138,7 +152,10 @@ def _of_another_size(path: Path, values: np.ndarray, size: tuple[int, int]) -> l
     if values.shape == size[::-1]:
         return []
     message = f"is {values.shape[1]}x{values.shape[0]} pixels, its image is {size[0]}x{size[1]}"
-    return [Problem(str(path), message, "export it at the size of the image (upright, as EXIF says)")]
+    remedy = "export it at the size of the image (upright, as EXIF says)"
+    if values.shape[1] * size[1] == values.shape[0] * size[0]:
+        remedy += ", or scale it to that by nearest neighbour"
+    return [Problem(str(path), message, f"{remedy}; {AS_STORED}" if values.shape == size else remedy)]
 
 
 def read_part_mask(path: Path, size: tuple[int, int], parts: tuple[str, ...], colours: Colours = ()) -> np.ndarray:

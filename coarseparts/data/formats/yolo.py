@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from coarseparts.data.formats.document import Document
-from coarseparts.data.formats.document_builder import DocumentBuilder, Keypoints
+from coarseparts.data.formats.document_builder import DocumentBuilder, Keypoints, head
 from coarseparts.data.formats.labelmap import BACKGROUND
 from coarseparts.data.formats.yolo_folder import label_file, write
 from coarseparts.data.formats.yolo_layout import labels_elsewhere, named_splits, root_of, unused_labels
@@ -32,6 +32,11 @@ REMEDY = "export again as YOLO with images, or copy them into its folder images:
 
 MOST_BYTES = 20_000_000
 """Bytes of a file of labels, and of a list of names."""
+
+BACKSLASHES = "backslashes in double quotes mean other signs in YAML: write / in their place, or single quotes"
+
+_QUOTED = re.compile(rb'"[^"\n]*\\[^"\n]*"')
+"""A text in double quotes with a backslash, as in Windows' paths."""
 
 _NUMERIC = re.compile(r"[-+.,\deE]+")
 
@@ -103,7 +108,8 @@ def _config(file: Path, builder: DocumentBuilder) -> Config:
     except OSError as error:
         raise BadInput(unreadable(file, error, REMEDY)) from None
     except DocumentError as error:
-        raise BadInput(Problem(str(file), str(error), REMEDY)) from None
+        remedy = BACKSLASHES if _QUOTED.search(head(file)) else REMEDY
+        raise BadInput(Problem(str(file), str(error), remedy)) from None
     raw = raw if isinstance(raw, dict) else {}
     names = _by_number(raw.get("names"))
     if names is None or not all(isinstance(name, str | int | float) for name in names.values()):

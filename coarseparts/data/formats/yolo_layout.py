@@ -20,6 +20,9 @@ LISTS = ("classes.txt", "obj.names")
 YAMLS = ("data", "dataset")
 """What the file is mostly called that names the classes; others beside it are of trainings."""
 
+NEAR, FAR = 2, 5
+"""Folders above that of a split in which what names the classes is looked for; so far where it names the split."""
+
 NO_LABELS = (*LISTS, "train.txt", "val.txt", "valid.txt", "test.txt", "train.list", "notes.txt")
 
 
@@ -32,9 +35,12 @@ def root_of(path: Path) -> tuple[Path, Path] | None:
     if found := _names_in(path, path):
         return path, found
     inner = _has(path, ("images", "labels"))  # train/ of a data set; or images/train
-    for folder in path.absolute().parents[:2]:
-        found = _names_in(folder, path)
-        if found is not None and (inner or path.absolute() in splits_of(found)):
+    for above, folder in enumerate(path.absolute().parents[:FAR]):
+        try:
+            found = _names_in(folder, path)
+        except PermissionError:  # of folders that are somebody else's
+            return None
+        if found is not None and ((inner and above < NEAR) or path.absolute() in splits_of(found)):
             return folder, found
     return None
 
@@ -61,14 +67,16 @@ def _has_beside(names: list[str]) -> bool:
 
 def splits_of(file: Path) -> dict[Path, str]:
     """The folders that data.yaml names for its splits, as far as they are there, and their splits: below its own
-    folder, whatever machine ``path`` is of."""
+    folder, or the end of its ``path`` there, whatever machine that is of."""
     try:
         raw = load_yaml(file) if file.suffix.lower() in (".yaml", ".yml") else None
     except (OSError, DocumentError):
         return {}
     found: dict[Path, str] = {}
+    base = raw.get("path") if isinstance(raw, dict) else None
     for split, value in named_splits(raw):
-        pieces = [one for one in plain_path(value)[0].split("/") if one not in ("", ".", "..")]
+        whole = f"{base}/{value}" if isinstance(base, str) else value
+        pieces = [one for one in plain_path(whole)[0].split("/") if one not in ("", ".", "..")]
         ends = (file.parent.absolute().joinpath(*pieces[i:]) for i in range(len(pieces)))
         if (folder := next((end for end in ends if end.is_dir()), None)) is not None:
             found.setdefault(folder, split)
@@ -100,7 +108,7 @@ def unused_labels(under: Path, seen: set[Path]) -> set[Path]:
     folders = {file.parent for file in seen if file.parent.is_dir()}
     folders |= {Path(at) for at, _, _ in os.walk(under.absolute()) if "labels" in Path(at).parts}
     there = {file for folder in folders for file in folder.glob("*.txt") if file.name.lower() not in NO_LABELS}
-    return there - seen
+    return {file for file in there - seen if not file.name.startswith(".")}  # as Macs leave on other disks
 
 
 def labels_elsewhere(

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageColor
 
+from coarseparts.data.formats.smoothed import areas
 from coarseparts.data.images import opened_mask
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.system.text import listed
@@ -86,7 +88,7 @@ def palette_of(files: Sequence[Path]) -> Palette | None:
     for file in files:
         try:
             with opened_mask(file) as image:
-                whole = image.convert("RGBA")
+                whole = _without_blends(image.convert("RGBA"))
         except BadInput:
             continue  # told by check
         width, height = whole.size
@@ -100,6 +102,13 @@ def palette_of(files: Sequence[Path]) -> Palette | None:
     parts = Counter({colour: count for colour, count in found.items() if colour not in (background, VOID)})
     shares = tuple((colour, count / parts.total()) for colour, count in parts.most_common())
     return Palette(background, VOID if found[VOID] else None, shares) if parts else None
+
+
+def _without_blends(image: Image.Image) -> Image.Image:
+    """An RGBA image without the colours between others that smoothed outlines have, if it is opaque."""
+    pixels = np.asarray(image)
+    found = areas(pixels[..., :3], MOST) if (pixels[..., 3] == 255).all() else None
+    return image if found is None else Image.fromarray(found).convert("RGBA")
 
 
 def _counted(image: Image.Image) -> Counter[Colour]:

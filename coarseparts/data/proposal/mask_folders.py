@@ -35,6 +35,7 @@ from coarseparts.data.proposal.mask_kinds import (
 )
 from coarseparts.data.proposal.mask_numbers import numbers_in, with_numbers
 from coarseparts.data.proposal.mask_photographs import (
+    among_photographs,
     endings,
     photographs_of,
     photographs_of_folders,
@@ -99,6 +100,13 @@ def find_masks(
         remedy = remedy or "save them as PNG, or name the folder by part_masks with colours"
         said.append(f"{folder} holds {why}, and is passed over: if these are masks, {remedy}")
     photographs = [folder for folder in photographs if folder not in like]
+    for folder in photographs:
+        if pair := among_photographs(folders[folder]):
+            mask, photograph = pair
+            told = (
+                f"{folder} holds masks among photographs ({mask} for {photograph}): put the masks into another folder"
+            )
+            said.append(told)
     stems = {folder: stems[folder] for folder in photographs}
     found: list[Masks] = []
     for folder, every in beside.items():
@@ -301,6 +309,8 @@ def _masks_of(
     elif not parts:
         values, numbers = numbers_in(files)
         if not are_indices(values):
+            if max(values) <= 255 and (palette := palette_of(some(files, COLOURED))) and len(palette.parts) > 1:
+                return [Masks(folder, images, key, suffix=suffix, palette=palette) for images, suffix in of]
             told = listed(map(str, sorted(values)))
             came = f"{folder} holds the values {told}, which are no part indices 1, 2, 3, ..., and is passed over"
             return f"{came}: name it by part_masks, and the number of each part under colours"

@@ -12,8 +12,9 @@ from PIL import Image
 from coarseparts.data.formats.labelmap import Colours as Labelmap
 from coarseparts.data.formats.labelmap import names_of, read_labelmap, was_compressed
 from coarseparts.data.formats.part_files import JPEGS, OVERLAY
+from coarseparts.data.formats.smoothed import areas, coverage
 from coarseparts.data.images import opened_mask
-from coarseparts.data.proposal.mask_colours import palette_of
+from coarseparts.data.proposal.mask_colours import MOST, palette_of
 from coarseparts.system.problems import BadInput
 
 Kind = Literal["photographs", "figures", "indices", "colours", "instances"]
@@ -76,14 +77,30 @@ def _has_fractions(image: Image.Image) -> bool:
     return image.mode == "F" and not bool((np.asarray(image) == np.rint(np.asarray(image))).all())
 
 
+def _is_smoothed(image: Image.Image) -> bool:
+    """Whether an image is one colour or white on black, with smoothed outlines."""
+    if image.mode == "RGBA" and image.getchannel("A").getextrema()[0] == 255:
+        image = image.convert("RGB")
+    return image.mode in ("L", "RGB") and coverage(np.asarray(image)) is not None
+
+
+def _is_of_areas(image: Image.Image) -> bool:
+    """Whether an image is areas of few colours, with smoothed outlines."""
+    return image.mode == "RGB" and areas(np.asarray(image), MOST) is not None
+
+
 def _look(file: Path, named: bool, labelled: Labelmap) -> Kind | None:
     """What one file looks like, in the colours that a labelmap names, if there is one; None where it cannot be read."""
     if file.suffix.lower() in JPEGS and not labelled:
         return "photographs"
     try:
         with opened_mask(file) as image:
+            if not labelled and _is_smoothed(image):
+                return "figures"
             if image.mode in ("RGB", "RGBA") or (image.mode == "P" and labelled):
                 colours = image.convert("RGB").getcolors(FEW)
+                if colours is None and file.suffix.lower() not in JPEGS and _is_of_areas(image):
+                    return "colours"
                 if colours is None:
                     lossy = file.suffix.lower() in JPEGS and was_compressed(np.asarray(image.convert("RGB")), labelled)
                     return "colours" if lossy else "photographs"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from coarseparts.data.namesakes import behind, ending_of, without_upload
-from coarseparts.data.proposal.mask_kinds import some
+from coarseparts.data.namesakes import behind, by_beginning, ending_of, says_mask, without_upload
+from coarseparts.data.proposal.mask_kinds import kind_of, some
 from coarseparts.data.proposal.mask_numbers import LOOKED_AT
 from coarseparts.data.proposal.survey import split_of
 
@@ -16,9 +17,11 @@ from coarseparts.data.proposal.survey import split_of
 def photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]]) -> list[tuple[Path, str]]:
     """The folders of photographs of whose stems the masks are, that of the most of them first, and the ending that most
     masks have behind them; none where at most a few masks have a photograph. Of folders whose photographs are called
-    alike the nearest ones count."""
+    alike the nearest ones count. Where there is none, the one whose photographs' stems masks have behind a word that
+    says so."""
     left = [file.stem for file in some(files, LOOKED_AT)]
     name, few = files[0].parent.name, len(left) // 10
+    all_stems = stems
     left, stems = _alike(left, stems)
     stems = {folder: _without_ending(own, left) for folder, own in stems.items()}
     near = {folder: len(Path(os.path.commonpath([folder, files[0].parent])).parts) for folder in stems}
@@ -46,6 +49,10 @@ def photographs_of(files: Sequence[Path], stems: Mapping[Path, Collection[str]])
         found.append((best, Counter(ends[best].values()).most_common(1)[0][0]))
         left = [each for each in left if each not in ends[best]]
         own.remove(best)
+    if not found:
+        names = [file.stem for file in some(files, LOOKED_AT)]
+        begun = [folder for folder in own if by_beginning(names, all_stems[folder])]
+        return [(folder, "") for folder in begun[:1]]
     return [(folder, suffix) for folder, suffix in found if suffix == found[0][1]]
 
 
@@ -82,6 +89,14 @@ def photographs_of_folders(own: Sequence[Path], stems: Mapping[Path, Collection[
     """The folder of the photographs after whose stems most of some folders are named; None where there is none."""
     named = (images for images, names in stems.items() if sum(folder.name in names for folder in own) * 2 > len(own))
     return next(named, None)
+
+
+def among_photographs(files: Sequence[Path]) -> tuple[str, str] | None:
+    """The stem of a mask and that of its photograph, where files of both lie in one folder, and masks look like some
+    and begin with a word that says so; else None."""
+    masks = [file for file in files if says_mask(re.split(r"[_\-. ]", file.stem)[0])]
+    pairs = by_beginning([file.stem for file in masks], {file.stem for file in files if file not in masks})
+    return next(iter(pairs.items())) if pairs and kind_of(masks[0].parent, masks) != "photographs" else None
 
 
 def preceded(files: Sequence[Path], stems: Collection[str]) -> tuple[str, str] | None:

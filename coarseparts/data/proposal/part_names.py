@@ -53,7 +53,7 @@ class Drawn:
 def drawn_categories(exports: Iterable[Export]) -> Drawn:
     """The categories of exports that are drawn. One that in most images covers all that touches it and holds the
     keypoints is an object; so is one beside which nothing is drawn and no keypoint is set. Where there are objects, one
-    that in most images touches none of them lies beside them."""
+    that in most images touches none of them lies beside them; so does a second label of regions of several others."""
     segments: dict[str, list[tuple[str, PartSegment]]] = defaultdict(list)
     points: dict[str, list[tuple[Any, np.ndarray]]] = defaultdict(list)
     names: dict[str, None] = {}
@@ -74,11 +74,33 @@ def drawn_categories(exports: Iterable[Export]) -> Drawn:
         touching.append(touched)
         for name, covers in _covering(segments[image], placed, touched).items():
             votes[name][covers] += 1
-    whole = [name for name in names if votes[name][True] > votes[name][False]]
+    second = _second_labels(segments.values())
+    whole = [name for name in names if votes[name][True] > votes[name][False] and name not in second]
     there = [of for of in touching if not of.keys().isdisjoint(whole)]
     near = Counter((name, not own.isdisjoint(whole)) for of in there for name, own in of.items())
     beside = [name for name in names if whole and name not in whole and near[name, False] > near[name, True]]
+    beside += [name for name in second if name not in beside]
     return Drawn([name for name in names if name not in (*whole, *beside)], whole, beside)
+
+
+def _second_labels(drawn: Iterable[Sequence[tuple[str, PartSegment]]]) -> list[str]:
+    """The categories whose every outline is one of another category's, too, and of several that share none themselves:
+    what is said of regions besides their names, such as the view. ``drawn``: of each image."""
+    count: Counter[str] = Counter()
+    shared: Counter[str] = Counter()
+    partners: dict[str, set[str]] = defaultdict(set)
+    for own in drawn:
+        of_outline: dict[str, set[str]] = defaultdict(set)
+        for name, segment in own:
+            of_outline[str(segment.segmentation)].add(name)
+        for together in of_outline.values():
+            count.update(together)
+            if len(together) > 1:
+                shared.update(together)
+                for name in together:
+                    partners[name] |= together - {name}
+    always = [name for name in partners if shared[name] == count[name]]
+    return [name for name in always if any(partners[name] - partners[other] - {other} for other in partners[name])]
 
 
 def _looked_at(drawn: Mapping[str, Collection[str]]) -> list[str]:
@@ -230,3 +252,17 @@ def mirrored(names: Collection[str]) -> list[tuple[str, str]]:
         if other is not None and other != name and not {name, other} & taken:
             pairs.append((name, other))
     return pairs
+
+
+def numbered(names: Collection[str]) -> list[str]:
+    """Two names that differ in the number behind them, where every name has one, and each kind of them the same ones,
+    two at least: people tell animals apart so; [] where that is not so."""
+    of_kind: dict[str, dict[str, str]] = defaultdict(dict)
+    for name in names:
+        if (said := re.fullmatch(r"(.*\D)(\d+)", name)) is None:
+            return []
+        of_kind[said[1]][said[2]] = name
+    numbers = [own.keys() for own in of_kind.values()]
+    if len(numbers) < 2 or len(numbers[0]) < 2 or any(own != numbers[0] for own in numbers):
+        return []
+    return [*next(iter(of_kind.values())).values()][:2]

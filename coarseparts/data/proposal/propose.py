@@ -15,12 +15,13 @@ from pydantic import ValidationError
 from coarseparts.data.dataset_file import DatasetFile, describe
 from coarseparts.data.formats.spelling import plain
 from coarseparts.data.images import probe
+from coarseparts.data.proposal.copies import without_copies
 from coarseparts.data.proposal.division import divided, relative
 from coarseparts.data.proposal.mask_choice import one_of_each
 from coarseparts.data.proposal.mask_colours import named_colours
 from coarseparts.data.proposal.mask_folders import find_masks, with_names
 from coarseparts.data.proposal.masks import Masks
-from coarseparts.data.proposal.part_names import Drawn, drawn_categories, mirrored
+from coarseparts.data.proposal.part_names import Drawn, drawn_categories, mirrored, numbered
 from coarseparts.data.proposal.proposed_sources import ProposedSource, proposed_sources
 from coarseparts.data.proposal.survey import Survey, survey
 from coarseparts.data.proposal.unpacking import unpacked_beside
@@ -131,7 +132,8 @@ def _there(paths: Sequence[Path], parts: tuple[str, ...]) -> _There:
     drawn = drawn_categories(found.exports)
     stems = {folder: {file.stem for file in found.folders[folder]} for folder in photographs}
     masks = one_of_each(with_names(masks, parts, drawn.parts, said), stems, said)
-    sources = proposed_sources(found.exports, masks, {folder: found.folders[folder] for folder in photographs})
+    of_folders = {folder: found.folders[folder] for folder in photographs}
+    sources = without_copies(proposed_sources(found.exports, masks, of_folders), of_folders, said)
     if not sources:
         counts = (f"{folder} ({len(found.folders[folder]):,} images)" for folder in photographs)
         seen = f"; taken for photographs: {listed(counts, SHOWN)}" if photographs else ""
@@ -192,6 +194,9 @@ def _part_names(
     if drawn.wholes:
         assumed.append(f"{listed(map(abridged, drawn.wholes))}: whole objects, for they cover what else is drawn")
     assumed.append(f"parts: {listed(map(abridged, names))}; they do not overlap, where they do the smaller is on top")
+    if alike := numbered(names):
+        each = f"{abridged(alike[0])}, {abridged(alike[1])} and others are parts of their own each, by their numbers"
+        assumed.append(f"{each}: if these are of animals, give both one label in the tool, and each animal a group")
     return tuple(names)
 
 

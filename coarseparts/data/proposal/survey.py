@@ -15,7 +15,7 @@ from coarseparts.data.arrays import ARRAYS
 from coarseparts.data.formats import deeplabcut, index_names, label_studio, labelmap, labelme, yolo, yolo_layout
 from coarseparts.data.formats.document import Document, contents_of
 from coarseparts.data.formats.document_builder import head
-from coarseparts.data.formats.known_by_name import UNREAD
+from coarseparts.data.formats.known_by_name import NAMELESS, UNREAD
 from coarseparts.data.formats.registry import FORMATS, MOST_FILES, SUFFIXES, not_read, read_export
 from coarseparts.data.formats.unpacked import is_archive
 from coarseparts.data.images import list_images
@@ -111,7 +111,7 @@ def survey(paths: Sequence[Path]) -> Survey:
             document = read_export(path)
         except BadInput as bad:
             if path in paths or not is_archive(path):
-                problems += bad.problems
+                problems += [told for told in bad.problems if told not in problems]  # of a file of several splits
             else:
                 found.passed_over[path] = bad.problems
             continue
@@ -219,9 +219,17 @@ def _exports_below(folder: Path, files: Sequence[Path], unknown: list[Path]) -> 
         elif not any(fnmatch(file.name, name) for name in _LISTS):
             unknown.append(file)
     unknown += [file for file in files if file.name.lower().endswith(UNREAD) and file.with_suffix(".csv") not in labels]
+    unknown += _nameless([file for file in files if not any(root in file.parents for root in roots)])
     for (_, split), own in several.items():
         found[own[0] if len(own) == 1 else Path(os.path.commonpath([file.parent for file in own]))] = split
     return found
+
+
+def _nameless(files: Sequence[Path]) -> list[Path]:
+    """The texts called as images that begin as YOLO's labels do, where nothing names their classes."""
+    stems = {file.stem for file in files if file.name.lower().endswith(IMAGES)}
+    texts = [file for file in files if file.suffix.lower() == ".txt" and file.stem in stems]
+    return [file for file in texts if re.match(NAMELESS, head(file))]
 
 
 def _is_root(parent: Path) -> bool:

@@ -1,0 +1,78 @@
+"""Folders that hold the same photographs as others, byte for byte: exports of one set of photographs bring copies."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from coarseparts.data.proposal.proposed_sources import ProposedSource
+
+
+def without_copies(
+    sources: Sequence[ProposedSource], photographs: Mapping[Path, Sequence[Path]], said: list[str]
+) -> list[ProposedSource]:
+    """The sources, labels of the photographs that another source of their split has under the same names in a folder of
+    its own, being of those there; without sources that have no labels and hold copies, which may be in another split;
+    which is ``said``. ``photographs``: the files in each folder."""
+    files = {source.images: _below(source.images, photographs) for source in sources}
+    found: list[ProposedSource] = []
+    for source in sources:
+        bare = not source.exports and not source.masks
+        others = [one for one in (sources if bare else found) if one.images != source.images]
+        others = [one for one in others if not bare or one.exports or one.masks]
+        if bare and (count := _copies(files[source.images], [files[one.images] for one in others])):
+            rest = len(files[source.images]) - count
+            more = (
+                f"; {rest} others are no copies: put them into a folder of their own to use them, too" if rest else ""
+            )
+            said.append(f"{source.images} holds {count} copies of photographs of {others[0].images}, passed over{more}")
+            continue
+        keys = {masks.key for masks in source.masks}  # of which a photograph has one
+        fits = (one for one in others if not bare and one.split == source.split)
+        same = [one.images for one in fits if keys.isdisjoint(masks.key for masks in one.masks)]
+        held = next((images for images in same if _are_copies(files[source.images], files[images])), None)
+        if held is not None:
+            said.append(f"{source.images} holds the same photographs as {held}, and its labels are taken for those")
+            source = replace(source, images=held)
+        found.append(source)
+    return found
+
+
+def _below(images: Path, photographs: Mapping[Path, Sequence[Path]]) -> dict[str, Path]:
+    """The photographs in a folder and below, by their relative paths."""
+    own = [files for folder, files in photographs.items() if folder == images or images in folder.parents]
+    return {file.relative_to(images).as_posix(): file for files in own for file in files}
+
+
+def _are_copies(files: Mapping[str, Path], others: Mapping[str, Path]) -> bool:
+    """Whether all files are among others under their names."""
+    return bool(files) and files.keys() <= others.keys() and all(_same(files[name], others[name]) for name in files)
+
+
+def _copies(files: Mapping[str, Path], others: Sequence[Mapping[str, Path]]) -> int:
+    """How many files are among others, whatever these are called."""
+    of_size: dict[int, list[Path]] = {}
+    for other in (file for own in others for file in own.values()):
+        of_size.setdefault(_size(other), []).append(other)
+    return sum(any(_same(file, other) for other in of_size.get(_size(file), ())) for file in files.values())
+
+
+def _same(file: Path, other: Path) -> bool:
+    try:
+        return _size(file) == _size(other) and _digest(file) == _digest(other)
+    except OSError:
+        return False  # told where it is read
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return -1
+
+
+def _digest(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").digest()
