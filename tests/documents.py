@@ -79,7 +79,7 @@ def _of_object(draw, size, masks, box):
     if named:
         labels["keypoints"] = []
         for name in NAMES:
-            x, y = draw(st.floats(0.5, width)), draw(st.floats(0.5, height))
+            x, y = draw(st.floats(1.5, width)), draw(st.floats(0.5, height))  # up to 1 all may be shares
             visibility = draw(st.sampled_from([1, 2]))
             labels["keypoints"] += [x, y, visibility] if name in named else [0, 0, 0]
     return labels
