@@ -123,17 +123,12 @@ def test_thin_parts_and_ignored_seams_are_no_smoothing():
     assert not is_smoothed(parts) and not is_smoothed(parts[:2, :2])
 
 
-@pytest.mark.parametrize(("size", "turned"), [((6, 9), True), ((6, 8), False)])
-def test_a_mask_of_the_photograph_on_its_side_is_told_with_what_to_do(tmp_path, size, turned):
+@pytest.mark.parametrize(
+    ("size", "told"), [((6, 9), "turned"), ((6, 8), ""), ((3, 2), "smaller"), ((3, 3), "")], ids=str
+)
+def test_a_mask_of_the_photograph_on_its_side_or_of_a_smaller_copy_is_told_with_what_to_do(tmp_path, size, told):
     Image.fromarray(np.ones(size, np.uint8)).save(tmp_path / "a.png")
     with pytest.raises(BadInput, match="export it at the size of the image") as refused:
         read_part_mask(tmp_path / "a.png", (6, 9), ("head",))
-    assert ("exiftool -Orientation= FOLDER" in str(refused.value)) == turned
-
-
-@pytest.mark.parametrize(("size", "same"), [((3, 2), True), ((3, 3), False)])
-def test_a_mask_of_a_smaller_copy_may_be_scaled(tmp_path, size, same):
-    Image.fromarray(np.ones(size, np.uint8)).save(tmp_path / "a.png")
-    with pytest.raises(BadInput, match="export it at the size of the image") as refused:
-        read_part_mask(tmp_path / "a.png", (6, 9), ("head",))
-    assert ("scale it to that by nearest neighbour" in str(refused.value)) == same
+    assert ("exiftool -Orientation= FOLDER" in str(refused.value)) == (told == "turned")
+    assert ("scale it to that by nearest neighbour" in str(refused.value)) == (told == "smaller")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coarseparts.data.formats.smoothed import are_lines
+from coarseparts.data.formats.smoothed import are_lines, codes_of
 from coarseparts.labels.schema import IGNORE
 from coarseparts.system.documents import DocumentError, encoding_of, load_json
 from coarseparts.system.problems import BadInput, Problem, unreadable
@@ -223,14 +223,13 @@ def blends(pixels: np.ndarray, colours: Colours) -> np.ndarray | None:
     elsewhere = counts[least > BESIDE]
     if elsewhere.sum() > (1 - SURE) * counts.sum() or elsewhere.max(initial=0) > MOST_ALIKE:
         return None
-    codes = (pixels.astype(np.int64) << np.array([16, 8, 0])).sum(-1)
-    return others if are_lines(others, codes) else None
+    return others if are_lines(others, codes_of(pixels)) else None
 
 
 def by_colour(pixels: np.ndarray, colours: Colours, path: Path) -> np.ndarray:
-    """(H, W) int64 part indices of colours (H, W, 3) uint8; of smoothed outlines 255 where they are between two. Raises
-    BadInput naming those that are not among ``colours``, which are () where there is no labelmap."""
-    codes = (pixels.astype(np.int64) << np.array([16, 8, 0])).sum(-1)
+    """(H, W) int64 part indices of colours (H, W, 3) uint8; on smoothed outlines those of the nearest colour, 255 where
+    none is near. Raises BadInput naming those that are not among ``colours``, () where there is no labelmap."""
+    codes = codes_of(pixels)
     known = {(r << 16) + (g << 8) + b: index for index, (r, g, b) in colours}
     there = np.unique(codes)
     odd = [code for code in there.tolist() if code not in known]

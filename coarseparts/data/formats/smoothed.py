@@ -36,6 +36,13 @@ def coverage(pixels: np.ndarray) -> np.ndarray | None:
     return np.rint(levels.astype(np.float32) * (255 / top)).astype(np.uint8)
 
 
+def codes_of(pixels: np.ndarray) -> np.ndarray:
+    """(H, W) int32, a number for each colour of (H, W, 3) uint8: red << 16 | green << 8 | blue."""
+    red, green, blue = (pixels[..., channel].astype(np.int32) for channel in range(3))
+    codes: np.ndarray = red << 16 | green << 8 | blue
+    return codes
+
+
 def are_lines(those: np.ndarray, levels: np.ndarray) -> bool:
     """Whether hardly one of ``those`` pixels (H, W) bool lies in an area of one level, or of one colour's number."""
     return bool((those & _inside(levels)).sum() <= FLAT * those.sum())
@@ -53,8 +60,7 @@ def _inside(levels: np.ndarray) -> np.ndarray:
 def areas(pixels: np.ndarray, most: int) -> np.ndarray | None:
     """(H, W, 3) uint8 colours without those between areas of ``most`` colours or fewer, two at least: that of the
     largest area is in their place. None where those between are not the most colours, or more than lines."""
-    red, green, blue = (pixels[..., channel].astype(np.int32) for channel in range(3))
-    codes = red << 16 | green << 8 | blue
+    codes = codes_of(pixels)
     flat = _inside(codes)
     there, counts = np.unique(codes[flat], return_counts=True)
     if not 1 < len(there) <= most:
