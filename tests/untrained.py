@@ -24,11 +24,12 @@ def saved(
     overlapping: bool = False,
     crop: str = "object",
     posterior: bool = True,
+    zoom: float = 1,
 ) -> Path:
     """A run folder with an untrained model, whose parts lie all over an image."""
     torch.manual_seed(3)
     schema = Schema(parts=PARTS, overlapping=overlapping, keypoints=birds.SCHEMA.keypoints)
-    chosen = resolve(settings(changes={"encoder": "resnet10", "precision": "float32"}), "cpu")
+    chosen = resolve(settings(changes={"encoder": "resnet10", "precision": "float32", "zoom": zoom}), "cpu")
     networks = build(schema, chosen, list(styles))
     store = Store.from_arrays(birds.SCHEMA, **birds.render(8, size=32, seed=4))
     batch = to_input(store.batch(range(8)))

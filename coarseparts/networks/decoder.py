@@ -24,7 +24,9 @@ def upsample(x: Tensor, factor: int = 2) -> Tensor:
 def zoomed(x: Tensor, zoom: float) -> Tensor:
     """Images (B, C, H, W) -> (B, C, zoom * H, zoom * W), from ``zoom`` 0.5 on; multiples of 16."""
     return (
-        x if zoom == 1 else F.interpolate(x, [16 * max(1, round(zoom * n / 16)) for n in x.shape[-2:]], mode="bilinear")
+        x
+        if zoom == 1
+        else F.interpolate(x, [16 * max(1, round(zoom * int(n) / 16)) for n in x.shape[-2:]], mode="bilinear")
     )
 
 

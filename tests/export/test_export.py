@@ -122,6 +122,13 @@ def test_both_kinds_of_parts_and_looking_twice_are_checked_in_both_formats(
     assert set(about["files"]) == set(done.difference)
 
 
+@pytest.mark.parametrize("to", ["onnx", "torchscript"])
+@pytest.mark.parametrize("zoom", [0.5, 1.5, 2])
+def test_a_model_of_every_effort_which_zooms_is_exported(to: str, zoom: float, tmp_path: Path) -> None:
+    done = export(saved(tmp_path / "run", zoom=zoom), to, tmp_path / "out")
+    assert len(done.difference) == 2 and max(done.difference.values()) < 1e-4
+
+
 class Operators(torch.nn.Module):
     """Those that the exporter lacks, or writes so that they underflow."""
 
