@@ -121,8 +121,8 @@ def predict_folder(
         refuse_bad(images, left, objects, done.problems, "predicted")
     fast = model.fast
 
-    def save(one: Opened, image: np.ndarray, parts: np.ndarray, scores: np.ndarray) -> tuple[str, Path]:
-        outputs.save(one.name, image, parts, scores, one.size)
+    def save(one: Opened, image: np.ndarray, shown: list[tuple[np.ndarray, np.ndarray]]) -> tuple[str, Path]:
+        outputs.save(one.name, image, shown, one.size)
         return one.name, one.path
 
     with held(out, shard, tell), journal, ThreadPoolExecutor(THREADS, "write") as pool:
@@ -142,12 +142,9 @@ def predict_folder(
             predicted = iter(predict_samples(fast, [sample for each in group for sample in each.samples]))
             for each in group:
                 if each.image is not None:
-                    parts = np.zeros(each.image.shape[:2], np.uint8)
-                    scores = np.zeros(len(model.schema.parts), np.float32)
-                    for prediction in itertools.islice(predicted, len(each.samples)):
-                        parts = model.schema.maps.joined(parts, prediction.part_map())
-                        scores = np.maximum(scores, prediction.scores())
-                    writing.append(pool.submit(save, each, each.image, parts, scores))
+                    several = itertools.islice(predicted, len(each.samples))
+                    shown = [(prediction.part_map(), prediction.scores()) for prediction in several]
+                    writing.append(pool.submit(save, each, each.image, shown))
             settle(BATCH)
         settle(0)
     if progress:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -31,6 +33,10 @@ SEAL = "coarseparts"
 
 SCORES = "scores"
 """A text in every part map: the score of each part, as a list in JSON, for exports to tools that show it."""
+
+OBJECTS = "objects"
+"""A text in the first part map of an image with several labelled objects: of each its scores and its parts' run-length
+codes by index, as JSON, for exports that tell objects apart."""
 
 
 class Outputs:
@@ -58,20 +64,29 @@ class Outputs:
         return self.folder / f"{stem(name)}{OVERLAY}"
 
     def save(
-        self, name: str, image: np.ndarray, parts: np.ndarray, scores: np.ndarray, size: tuple[int, int] = (0, 0)
+        self, name: str, image: np.ndarray, objects: Sequence[tuple[np.ndarray, np.ndarray]], size: tuple[int, int]
     ) -> None:
-        """Writes the files of an image (H, W, 3) with its part map (H, W) uint8, bit fields where parts overlap, and
-        the ``scores`` (P,) of the parts. The map is written at the photograph's own ``size`` (width, height), where the
-        image was read at a smaller one."""
+        """Writes the files of an image (H, W, 3) from its ``objects``' part maps (H, W) uint8, bit fields where parts
+        overlap, later ones over earlier ones, and the scores (P,) of their parts. The map is written at the
+        photograph's own ``size`` (width, height), where the image was read at a smaller one."""
         maps = self.schema.maps
-        told = json.dumps([round(float(score), 4) for score in scores])
-        whole = parts
-        if size not in ((0, 0), parts.shape[::-1]):
-            whole = np.asarray(Image.fromarray(parts).resize(size, Image.Resampling.NEAREST))
+        parts = functools.reduce(maps.joined, [own for own, _ in objects])
+        whole = _enlarged(parts, size)
+        texts: dict[str, Any] = {SCORES: _rounded(np.max([scores for _, scores in objects], axis=0))}
+        if len(objects) > 1:
+            texts[OBJECTS] = [[_rounded(scores), self._codes(_enlarged(own, size), whole)] for own, scores in objects]
+        told = {key: json.dumps(text) for key, text in texts.items()}
         for file, picture in zip(self.maps(name), maps.pictures(whole, self._colours), strict=True):
             _write_sealed(file, picture, told)
+            told.pop(OBJECTS, None)
         if self.pictures:
             _write_sealed(self._picture(name), Image.fromarray(overlay(image, parts, self._colours, maps)))
+
+    def _codes(self, own: np.ndarray, whole: np.ndarray) -> dict[int, dict[str, Any]]:
+        """Run-length codes, by index, of an object's ``own`` parts as far as the ``whole`` image's map shows them."""
+        shows = self.schema.maps.shows
+        masks = {index: shows(own, index) & shows(whole, index) for index in range(1, self.schema.channels)}
+        return {index: rle(mask) for index, mask in masks.items() if mask.any()}
 
     def read_back(self, name: str) -> np.ndarray:
         """The part map (or bit field) that was written for an image. Raises BadInput naming a damaged file."""
@@ -87,17 +102,22 @@ class Outputs:
                 raise BadInput(Problem(str(file), message, "delete it and run the same command again")) from error
         return self.schema.maps.of_pictures(layers)
 
-    def _scores(self, name: str) -> list[float]:
-        """The scores (P,) that stand in an image's first part map; zeros where it has none."""
-        try:
-            with Image.open(self.maps(name)[0]) as picture:
-                scores = json.loads(getattr(picture, "text", {}).get(SCORES, ""))
-            if len(scores) == len(self.schema.parts) and all(type(v) is float and 0 <= v <= 1 for v in scores):
-                return [float(score) for score in scores]
-        except (OSError, ValueError, TypeError, SyntaxError) as error:
-            if limits.is_machines(error):
-                raise
-        return [0.0] * len(self.schema.parts)
+    def _objects(
+        self, name: str, parts: np.ndarray, apart: bool
+    ) -> list[tuple[list[float], dict[int, dict[str, Any]]]]:
+        """The scores (P,), zeros where there are none, and the parts' run-length codes by index, of each object that
+        an image's first part map tells ``apart``, or of all of the part map in one."""
+        told = _told(OBJECTS, self.maps(name)[0]) if apart else None
+        found = told or [(_told(SCORES, self.maps(name)[0]), self._codes(parts, parts))]
+        none = [0.0] * len(self.schema.parts)
+        return [
+            (scores if self._are_scores(scores) else none, {int(index): code for index, code in codes.items()})
+            for scores, codes in found
+        ]
+
+    def _are_scores(self, found: object) -> bool:
+        several = found if isinstance(found, list) else []
+        return len(several) == len(self.schema.parts) and all(type(v) is float and 0 <= v <= 1 for v in several)
 
     def write_coco(self, file: Path, names: Iterable[str]) -> None:
         """A COCO file of the images whose part maps are there: a category per part, one RLE annotation per part that an
@@ -110,24 +130,22 @@ class Outputs:
 
     def document(self, photographs: Iterable[tuple[str, Path | None]], grouped: bool = False) -> Document:
         """The part maps that are there as annotations: a category per part, one RLE mask per part that an image (name,
-        path) shows, with its score where it is known; those of an image ``grouped`` or not."""
+        path) shows, with its score where it is known; ``grouped``: one for each of its labelled objects, in groups."""
         categories = [{"id": i, "name": name} for i, name in enumerate(self.schema.parts, start=1)]
         found = Document(categories=categories)
         for name, path in photographs:
             if not self.maps(name)[0].is_file():
                 continue
-            parts, scores = self.read_back(name), self._scores(name)
+            parts = self.read_back(name)
             size = {"width": parts.shape[1], "height": parts.shape[0]}
             about = {"id": len(found.images) + 1, "file_name": name} | size
             found.images.append(about | ({} if path is None else {"path": str(path)}))
-            for index in range(1, self.schema.channels):
-                inside = self.schema.maps.shows(parts, index)
-                if not inside.any():
-                    continue
-                keys = {"id": len(found.annotations) + 1, "image_id": about["id"], "category_id": index}
-                more: dict[str, object] = {"score": scores[index - 1]} if scores[index - 1] else {}
-                more |= {"group": "1"} if grouped else {}
-                found.annotations.append(keys | {"segmentation": rle(inside)} | more)
+            for group, (scores, codes) in enumerate(self._objects(name, parts, grouped), start=1):
+                for index, code in codes.items():
+                    keys = {"id": len(found.annotations) + 1, "image_id": about["id"], "category_id": index}
+                    more: dict[str, object] = {"score": scores[index - 1]} if scores[index - 1] else {}
+                    more |= {"group": str(group)} if grouped else {}
+                    found.annotations.append(keys | {"segmentation": code} | more)
         return found
 
     def refuse_clashes(
@@ -191,11 +209,32 @@ def real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _write_sealed(path: Path, picture: Image.Image, scores: str = "") -> None:
+def _rounded(scores: np.ndarray) -> list[float]:
+    return [round(float(score), 4) for score in scores]
+
+
+def _enlarged(parts: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A part map of an image that was read at a smaller size than its own (width, height); (0, 0): it was not."""
+    if size in ((0, 0), parts.shape[::-1]):
+        return parts
+    return np.asarray(Image.fromarray(parts).resize(size, Image.Resampling.NEAREST))
+
+
+def _told(key: str, file: Path) -> Any:
+    """What a text of a part map says, None where it has none."""
+    try:
+        with Image.open(file) as picture:
+            return json.loads(getattr(picture, "text", {}).get(key, ""))
+    except (OSError, ValueError, SyntaxError) as error:
+        if limits.is_machines(error):
+            raise
+        return None
+
+
+def _write_sealed(path: Path, picture: Image.Image, texts: Mapping[str, str] | None = None) -> None:
     seal = PngInfo()
-    seal.add_text(SEAL, _hash_of(picture))
-    if scores:
-        seal.add_text(SCORES, scores)
+    for key, text in {SEAL: _hash_of(picture), **(texts or {})}.items():
+        seal.add_text(key, text)
     write(path, lambda file: picture.save(file, "PNG", pnginfo=seal))
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from coarseparts.inference.folder import predict_folder
 from coarseparts.inference.model import Model
 from coarseparts.inference.predict import predict_samples
 from coarseparts.inference.tool_exports import ToolExport
+from coarseparts.labels.schema import IGNORE
 from coarseparts.system.problems import BadInput
 from coarseparts.training.networks import build, resolve
 from coarseparts.training.settings import settings
@@ -344,6 +346,31 @@ def test_what_is_exported_for_a_tool_comes_back_as_the_part_masks_that_were_pred
         assert np.array_equal(draw_parts(one.part_segments, parts.shape[::-1], model.schema.maps), parts)
         seen += 1
     assert seen == sum(bool(parts.any()) for parts in maps(tmp_path / "out").values())
+
+
+@pytest.mark.parametrize("name", ["coco", "cvat", "labelme", "label-studio", "via"])
+def test_an_export_tells_the_objects_of_an_image_apart(model: Model, tmp_path: Path, name: str) -> None:
+    made, boxes = birds.render(2, size=48, seed=4)["image"], [(0, 0, 48, 48), (48, 0, 48, 48)]
+    Image.fromarray(np.hstack(made)).save(tmp_path / "two.png")
+    coco = {
+        "images": [{"id": 1, "file_name": "two.png", "width": 96, "height": 48}],
+        "categories": [{"id": 1, "name": "bird"}],
+        "annotations": [{"id": i, "image_id": 1, "category_id": 1, "bbox": box} for i, box in enumerate(boxes)],
+    }
+    (tmp_path / "boxes.json").write_text(json.dumps(coco))
+    of_objects = replace(model, crop={"to": "object", "margin": 0.0})
+    for _ in range(2):  # the second time from what the first one left
+        done = predict_folder(of_objects, tmp_path / "two.png", tmp_path / "out", tmp_path / "boxes.json", export=name)
+    found = of_document(done.export, read_export(done.export), model.schema.parts, ["two.png"], grouped)
+    assert not [p for p in found.problems if p.severity == "error"] and len(found.objects) == 2
+    parts = np.asarray(Image.open(tmp_path / "out" / "two.png"))
+    for one, left in zip(found.objects, (0, 48), strict=True):
+        own = [segment for segment in one.part_segments if segment.index != IGNORE]
+        drawn = draw_parts(own, (96, 48), model.schema.maps)
+        assert np.array_equal(drawn[:, left : left + 48], parts[:, left : left + 48])
+        assert parts[:, left : left + 48].any() and np.count_nonzero(drawn) == np.count_nonzero(
+            parts[:, left : left + 48]
+        )
 
 
 def contents(export: Path) -> dict[str, bytes]:
