@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,13 @@ def test_texts_that_name_no_image_divide_nothing(tmp_path: Path) -> None:
     found, proposal = proposed(tmp_path, "set", parts=("head", "rump"))
     assert splits(tmp_path, found)["val"] == "5.png"
     assert any("every 5th by name" in line for line in proposal.assumed)
+
+
+def test_copies_of_a_photograph_are_all_for_validation(tmp_path: Path) -> None:
+    photographs(tmp_path / "set/images")
+    masks(tmp_path / "set/masks")
+    for kind in ("images", "masks"):
+        shutil.copy(tmp_path / f"set/{kind}/4.png", tmp_path / f"set/{kind}/4-again.png")
+    found, proposal = proposed(tmp_path, "set", parts=("head", "rump"))
+    assert splits(tmp_path, found)["val"] == "4-again.png 4.png"
+    assert any("images with part masks: 1 and 1 copies of these are for validation" in x for x in proposal.assumed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +40,14 @@ def without_copies(
     return found
 
 
+def with_copies(chosen: Collection[Path], photographs: Iterable[Path]) -> set[Path]:
+    """The chosen photographs, and those that are the same as one of these, byte for byte."""
+    others = [file for file in photographs if file not in chosen]
+    sizes = {_size(file) for file in chosen} & {_size(file) for file in others}
+    known = {_digest(file) for file in chosen if _size(file) in sizes} - {None}
+    return {*chosen, *(file for file in others if _size(file) in sizes and _digest(file) in known)}
+
+
 def _below(images: Path, photographs: Mapping[Path, Sequence[Path]]) -> dict[str, Path]:
     """The photographs in a folder and below, by their relative paths."""
     own = [files for folder, files in photographs.items() if folder == images or images in folder.parents]
@@ -60,10 +68,7 @@ def _copies(files: Mapping[str, Path], others: Sequence[Mapping[str, Path]]) -> 
 
 
 def _same(file: Path, other: Path) -> bool:
-    try:
-        return _size(file) == _size(other) and _digest(file) == _digest(other)
-    except OSError:
-        return False  # told where it is read
+    return _size(file) == _size(other) and _digest(file) == _digest(other) is not None
 
 
 def _size(file: Path) -> int:
@@ -73,6 +78,10 @@ def _size(file: Path) -> int:
         return -1
 
 
-def _digest(file: Path) -> bytes:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").digest()
+def _digest(file: Path) -> bytes | None:
+    """None of a file that cannot be read, which is told where it is."""
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").digest()
+    except OSError:
+        return None

@@ -13,6 +13,7 @@ from coarseparts.data.dataset_file import DatasetFile
 from coarseparts.data.formats.coco import read_coco
 from coarseparts.data.formats.names import read_lines
 from coarseparts.data.namesakes import meant
+from coarseparts.data.proposal.copies import with_copies
 from coarseparts.data.proposal.proposed_sources import ProposedSource
 from coarseparts.data.proposal.survey import ORDER
 from coarseparts.data.record import Record
@@ -112,9 +113,12 @@ def _for_validation(
     of_train = {i for i, source in enumerate(sources) if source.split == "train"}
     there = {r.image for r in records if r.source in of_train and r.image is not None and "parts" in r.has}
     masked = sorted(image for image in there if split_of.get(image, "train") == "train")
-    val = set(masked[EVERY - 1 :: EVERY])
+    images = (r.image for r in records if r.source in of_train and r.image is not None)
+    each = set(masked[EVERY - 1 :: EVERY])
+    val = with_copies(each, (image for image in images if image not in split_of))
     if val:
-        rule = f"every {EVERY}th by name of the {len(masked)} images with part masks: {len(val)}"
+        copies = f" and {len(val - each)} copies of these" if val - each else ""
+        rule = f"every {EVERY}th by name of the {len(masked)} images with part masks: {len(each)}{copies}"
         assumed.append(f"split: {rule} are for validation, all others for training")
     else:
         assumed.append("split: too few part masks for a validation split; training holds some out by itself")
