@@ -118,5 +118,10 @@ def cells() -> list[Cell]:
     longest += [Cell("birds", "em", 1, 1, 9, changes=today | {"em.delta1": 0.3})]
     larger = {"stages": 3, "zoom": 1.5, "part_epochs": 15, "posterior_epochs": 15, "em_epochs": 5}
     longest += [Cell("ants", "em", 1, None, 0, r18, 128, changes=today | larger)]
+    blanked = today | {"em.blank": 0.5}
+    longest += [Cell("cars-like", method, 3, None, seed, changes=blanked) for seed in (10, 11) for method in both]
+    longest += [Cell("aircraft", method, 3, None, seed, changes=blanked) for seed in (9, 10) for method in both]
+    longest += [Cell("birds", "em", 3, 1, 9, changes=blanked)]
+    longest += [Cell("ants", "em", 1, None, 0, r18, 64, changes=blanked | {"stages": 3})]
     rest = [*teachers, *remarks, *decoders, *bound, *longest]
     return [*ants[:2], longer[0], *ants[2:8], *longer[1:], *cars, *ants[8:], *rest]
