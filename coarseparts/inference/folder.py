@@ -29,7 +29,7 @@ from coarseparts.inference.journal import Journal, digest, held, refuse_company
 from coarseparts.inference.label_files import Labels, read_labels
 from coarseparts.inference.model import Model
 from coarseparts.inference.outputs import Outputs, real
-from coarseparts.inference.predict import BATCH, predict_samples
+from coarseparts.inference.predict import BATCH, Prediction, predict_samples
 from coarseparts.inference.tool_exports import ToolExport
 from coarseparts.system.locks import Tell, silent
 from coarseparts.system.problems import BadInput, Problem, capped, errors, unreadable
@@ -121,8 +121,8 @@ def predict_folder(
         refuse_bad(images, left, objects, done.problems, "predicted")
     fast = model.fast
 
-    def save(one: Opened, image: np.ndarray, shown: list[tuple[np.ndarray, np.ndarray]]) -> tuple[str, Path]:
-        outputs.save(one.name, image, shown, one.size)
+    def save(one: Opened, image: np.ndarray, parts: np.ndarray, shown: list[Prediction]) -> tuple[str, Path]:
+        outputs.save(one.name, image, parts, shown, one.size)
         return one.name, one.path
 
     with held(out, shard, tell), journal, ThreadPoolExecutor(THREADS, "write") as pool:
@@ -142,9 +142,8 @@ def predict_folder(
             predicted = iter(predict_samples(fast, [sample for each in group for sample in each.samples]))
             for each in group:
                 if each.image is not None:
-                    several = itertools.islice(predicted, len(each.samples))
-                    shown = [(prediction.part_map(), prediction.scores()) for prediction in several]
-                    writing.append(pool.submit(save, each, each.image, shown))
+                    shown = list(itertools.islice(predicted, len(each.samples)))
+                    writing.append(pool.submit(save, each, each.image, outputs.joined(shown), shown))
             settle(BATCH)
         settle(0)
     if progress:

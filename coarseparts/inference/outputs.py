@@ -20,6 +20,7 @@ from coarseparts.data.formats.document import Document
 from coarseparts.data.formats.document_builder import rle
 from coarseparts.data.formats.part_files import OVERLAY
 from coarseparts.data.images import open_own, stem
+from coarseparts.inference.predict import Prediction
 from coarseparts.labels.schema import Schema
 from coarseparts.report.overlay import overlay
 from coarseparts.report.palette import colours
@@ -63,18 +64,22 @@ class Outputs:
     def _picture(self, name: str) -> Path:
         return self.folder / f"{stem(name)}{OVERLAY}"
 
+    def joined(self, objects: Iterable[Prediction]) -> np.ndarray:
+        """(H, W) uint8 part map of an image from what is predicted of its objects, later ones over earlier ones; bit
+        fields where parts overlap. One object's is held at a time."""
+        return functools.reduce(self.schema.maps.joined, (own.part_map() for own in objects))
+
     def save(
-        self, name: str, image: np.ndarray, objects: Sequence[tuple[np.ndarray, np.ndarray]], size: tuple[int, int]
+        self, name: str, image: np.ndarray, parts: np.ndarray, objects: Sequence[Prediction], size: tuple[int, int]
     ) -> None:
-        """Writes the files of an image (H, W, 3) from its ``objects``' part maps (H, W) uint8, bit fields where parts
-        overlap, later ones over earlier ones, and the scores (P,) of their parts. The map is written at the
+        """Writes the files of an image (H, W, 3) whose ``objects``' ``parts`` are ``joined``. The map is written at the
         photograph's own ``size`` (width, height), where the image was read at a smaller one."""
-        maps = self.schema.maps
-        parts = functools.reduce(maps.joined, [own for own, _ in objects])
-        whole = _enlarged(parts, size)
-        texts: dict[str, Any] = {SCORES: _rounded(np.max([scores for _, scores in objects], axis=0))}
+        maps, whole = self.schema.maps, _enlarged(parts, size)
+        scores = [own.scores() for own in objects]
+        texts: dict[str, Any] = {SCORES: _rounded(np.max(scores, axis=0))}
         if len(objects) > 1:
-            texts[OBJECTS] = [[_rounded(scores), self._codes(_enlarged(own, size), whole)] for own, scores in objects]
+            codes = (self._codes(_enlarged(own.part_map(), size), whole) for own in objects)
+            texts[OBJECTS] = [[_rounded(each), code] for each, code in zip(scores, codes, strict=True)]
         told = {key: json.dumps(text) for key, text in texts.items()}
         for file, picture in zip(self.maps(name), maps.pictures(whole, self._colours), strict=True):
             _write_sealed(file, picture, told)
