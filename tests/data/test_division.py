@@ -71,8 +71,11 @@ def test_texts_that_name_no_image_divide_nothing(tmp_path: Path) -> None:
     assert any("every 5th by name" in line for line in proposal.assumed)
 
 
-def test_copies_of_a_photograph_are_all_for_validation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("listed", [False, True])
+def test_copies_of_a_photograph_are_all_for_validation(tmp_path: Path, listed: bool) -> None:
     photographs(tmp_path / "set/images")
+    if listed:
+        lists(tmp_path / "set", train="1 2 3 4 4-again 5 6")
     masks(tmp_path / "set/masks")
     for kind in ("images", "masks"):
         shutil.copy(tmp_path / f"set/{kind}/4.png", tmp_path / f"set/{kind}/4-again.png")

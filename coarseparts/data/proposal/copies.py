@@ -22,8 +22,9 @@ def without_copies(
         bare = not source.exports and not source.masks
         others = [one for one in (sources if bare else found) if one.images != source.images]
         others = [one for one in others if not bare or one.exports or one.masks]
-        if bare and (count := _copies(files[source.images], [files[one.images] for one in others])):
-            rest = len(files[source.images]) - count
+        own = set(files[source.images].values())
+        if bare and (count := len(own & with_copies({f for one in others for f in files[one.images].values()}, own))):
+            rest = len(own) - count
             more = (
                 f"; {rest} others are no copies: put them into a folder of their own to use them, too" if rest else ""
             )
@@ -57,14 +58,6 @@ def _below(images: Path, photographs: Mapping[Path, Sequence[Path]]) -> dict[str
 def _are_copies(files: Mapping[str, Path], others: Mapping[str, Path]) -> bool:
     """Whether all files are among others under their names."""
     return bool(files) and files.keys() <= others.keys() and all(_same(files[name], others[name]) for name in files)
-
-
-def _copies(files: Mapping[str, Path], others: Sequence[Mapping[str, Path]]) -> int:
-    """How many files are among others, whatever these are called."""
-    of_size: dict[int, list[Path]] = {}
-    for other in (file for own in others for file in own.values()):
-        of_size.setdefault(_size(other), []).append(other)
-    return sum(any(_same(file, other) for other in of_size.get(_size(file), ())) for file in files.values())
 
 
 def _same(file: Path, other: Path) -> bool:

@@ -111,11 +111,11 @@ def _for_validation(
 ) -> set[Path]:
     """The images of train sources that are taken out for validation, where nothing says which are; says so."""
     of_train = {i for i, source in enumerate(sources) if source.split == "train"}
-    there = {r.image for r in records if r.source in of_train and r.image is not None and "parts" in r.has}
-    masked = sorted(image for image in there if split_of.get(image, "train") == "train")
-    images = (r.image for r in records if r.source in of_train and r.image is not None)
+    there = [(r.image, r.has) for r in records if r.source in of_train and r.image is not None]
+    train = [(image, has) for image, has in there if split_of.get(image, "train") == "train"]
+    masked = sorted({image for image, has in train if "parts" in has})
     each = set(masked[EVERY - 1 :: EVERY])
-    val = with_copies(each, (image for image in images if image not in split_of))
+    val = with_copies(each, (image for image, _ in train))
     if val:
         copies = f" and {len(val - each)} copies of these" if val - each else ""
         rule = f"every {EVERY}th by name of the {len(masked)} images with part masks: {len(each)}{copies}"
