@@ -80,7 +80,7 @@ _SETTINGS = {
     "multi_task": ("rate start parts mask keypoints"),
     "point_sup": ("rate start points mask parts window"),
     "uni_match": ("rate start confidence strong dropped drop momentum colour"),
-    "augmentation": ("flip scale rotation shear translation ramp brightness contrast saturation hue grey"),
+    "augmentation": ("flip scale rotation shear translation ramp brightness contrast saturation hue grey background"),
     "preprocess": ("mean std"),
 }
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from coarseparts.data.backgrounds import exchanged, lenders
 from coarseparts.data.sample import Batch, joined
 from coarseparts.data.store import Store
 from coarseparts.data.transforms import Augmentation, Preprocess, augment, to_input
@@ -19,9 +20,10 @@ from coarseparts.system.device import moved
 class Feed:
     """Batches of some rows of a store.
 
-    ``rows`` positions in the store; ``size`` of a batch; ``seed`` of order and augmentation; ``salt`` keeps two
-    feeds of one run apart. ``resident``: whether its images lie on ``device`` as they are stored, so that nothing is
-    copied there while it trains; None: where the device is a GPU and they take at most a quarter of what is free.
+    ``rows`` positions in the store, which lend each other their backgrounds (``Augmentation.background``); ``size`` of
+    a batch; ``seed`` of order and augmentation; ``salt`` keeps two feeds of one run apart. ``resident``: whether its
+    images lie on ``device`` as they are stored, so that nothing is copied there while it trains; None: where the device
+    is a GPU and they take at most a quarter of what is free.
     """
 
     store: Store
@@ -57,11 +59,24 @@ class Feed:
         need = steps * self.size
         rounds = -(-need // len(self.rows))
         order = np.concatenate([random.permutation(self.rows) for _ in range(rounds)])[:need]
+        lent = self._lent(random, need)
         share = parallel.share(self.size)
         for step in range(steps):
-            raw = self._raw(order[step * self.size : (step + 1) * self.size][share])
+            now = slice(step * self.size, (step + 1) * self.size)
             chance = self.augmentation.chance((epoch * steps + step) * self.size / len(self.rows))
-            yield augment(raw, self.store.schema, generator, self.augmentation, self.preprocess, chance)
+            batch = self._augmented(order[now][share], generator, chance)
+            if len(lent):
+                lender = self._augmented(lent[now][share], generator, chance)
+                batch = exchanged(batch, lender, self.store.schema, self.augmentation.background, generator)
+            yield batch
+
+    def _augmented(self, rows: np.ndarray, generator: torch.Generator, chance: float) -> Batch:
+        return augment(self._raw(rows), self.store.schema, generator, self.augmentation, self.preprocess, chance)
+
+    def _lent(self, random: np.random.Generator, count: int) -> np.ndarray:
+        """The rows whose backgrounds are lent to ``count`` images, in their order; none where none are exchanged."""
+        there = lenders(self.store, self._own) if self.augmentation.background else self._own[:0]
+        return random.choice(there, count) if len(there) else there
 
     def _raw(self, rows: np.ndarray) -> Batch:
         if self.resident is None:

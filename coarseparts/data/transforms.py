@@ -83,6 +83,12 @@ class Augmentation(BaseModel):
     saturation: float = Field(default=0.25, ge=0, lt=1, description="distance from grey is multiplied by 1 ± this")
     hue: float = Field(default=10.0, ge=0, le=180, description="greatest turn of the hue to either side, degrees")
     grey: float = Field(default=0.05, ge=0, le=1, description="probability of losing all colour")
+    background: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="probability that an image, part mask or mask of which are known, has another one's background",
+    )
 
     @model_validator(mode="after")
     def _scales_in_order(self) -> Augmentation:

@@ -52,6 +52,7 @@ class Mask(LabelStyle):
     is_plane = True
     described = "folder of figure-ground masks with the photographs' stems: 0 or not 0, or grey 0..255 as soft"
     channels = 1
+    outlines = True
 
     @staticmethod
     def layout(schema: Schema, size: int) -> tuple[np.dtype, tuple[int, ...]]:

@@ -70,9 +70,10 @@ class LabelStyle(ABC):
     thing to read is a line in ``_OF_PARTS`` of ``data/formats/coco.py``); ``of_background``: whether one may be called
     "background", index 0; ``complete``: whether a part without an annotation there cannot be seen, nothing being said
     of it otherwise. ``described``: the key in words. ``of_image``: it is said of the image as a whole, whatever objects
-    it shows. ``is_plane``: its label is a map that is resampled with the image. ``channels``: those of ``draw``, set by
-    ``__init__``. ``theta``: what of p(yk|y) is learned or fitted, with ``scale``, the (n,) scales of its likelihood,
-    and ``model``, a network or None.
+    it shows. ``outlines``: as input it says how much of each pixel is the object's, (B, 1, H, W) 0..1. ``is_plane``:
+    its label is a map that is resampled with the image. ``channels``: those of ``draw``, set by ``__init__``.
+    ``theta``: what of p(yk|y) is learned or fitted, with ``scale``, the (n,) scales of its likelihood, and ``model``, a
+    network or None.
 
     What a method makes of the rows of images without the label, zeros as a rule, is not used, but has to be finite.
     """
@@ -84,6 +85,7 @@ class LabelStyle(ABC):
     of_background: ClassVar[bool] = False
     complete: ClassVar[bool] = False
     of_image: ClassVar[bool] = False
+    outlines: ClassVar[bool] = False
     described: ClassVar[str] = ""
     is_plane: ClassVar[bool] = False
     channels: int

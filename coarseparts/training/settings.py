@@ -199,7 +199,14 @@ _PAPER = {  # sections 5 and 5.2, Appendix B: what all rows of Table 2 share
     **{name: {"rate": 1.0, "start": "part-model"} for name in ("pseudo_sup", "self_training", "uni_match")},
     "point_sup": {"rate": 1.0, "start": "part-model", "mask": 1.0},
     "multi_task": {"rate": 1.0, "start": "part-model", "mask": 1.0, "keypoints": 10.0},
-    "augmentation": {"scale": (1.0, 1.0), "rotation": 0.0, "shear": 0.0, "translation": 0.0, "grey": 0.0},
+    "augmentation": {
+        "scale": (1.0, 1.0),
+        "rotation": 0.0,
+        "shear": 0.0,
+        "translation": 0.0,
+        "grey": 0.0,
+        "background": 0.0,
+    },
     "em": {
         "alpha": 0.05,
         "lambdas": {"keypoints": 50.0, "mask": 1.0},
