@@ -109,7 +109,8 @@ def settings_of(cell: Cell, weights: Path, toy: bool) -> Any:
     else:
         given["encoder"] = "resnet10"
     given |= {"em.consistency": 0.0, "rate_decay": 0.0, "decoder": "stride2"}
-    given |= {"em.impute": 0.0, "augmentation.ramp": 0.0, "em.blank": 0.0, "augmentation.background": 0.0}
+    given |= {"em.impute": 0.0, "augmentation.ramp": 0.0, "em.blank": 0.0}
+    given |= {"augmentation.background": 0.0, "augmentation.part_colours": 0.0}
     given["stages"] = 4 if cell.weights else 3
     given |= {"batch": 16, "labelled_batch": 8, "part_batch": 16, "epoch_steps": 8, "em_epoch_steps": 64}
     given["em_epochs"] = FROM_WEIGHTS * cell.times

@@ -80,7 +80,9 @@ _SETTINGS = {
     "multi_task": ("rate start parts mask keypoints"),
     "point_sup": ("rate start points mask parts window"),
     "uni_match": ("rate start confidence strong dropped drop momentum colour"),
-    "augmentation": ("flip scale rotation shear translation ramp brightness contrast saturation hue grey background"),
+    "augmentation": (
+        "flip scale rotation shear translation ramp brightness contrast saturation hue grey background part_colours"
+    ),
     "preprocess": ("mean std"),
 }
 

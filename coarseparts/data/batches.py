@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from coarseparts.data.backgrounds import exchanged, lenders
 from coarseparts.data.sample import Batch, joined
 from coarseparts.data.store import Store
 from coarseparts.data.transforms import Augmentation, Preprocess, augment, to_input
+from coarseparts.data.variants import exchanged, lenders, recoloured
 from coarseparts.system import parallel
 from coarseparts.system.device import moved
 
@@ -60,6 +60,7 @@ class Feed:
         rounds = -(-need // len(self.rows))
         order = np.concatenate([random.permutation(self.rows) for _ in range(rounds)])[:need]
         lent = self._lent(random, need)
+        recolours = self.augmentation.part_colours > 0 and self.store.present["parts"][self._own].any()
         share = parallel.share(self.size)
         for step in range(steps):
             now = slice(step * self.size, (step + 1) * self.size)
@@ -68,6 +69,8 @@ class Feed:
             if len(lent):
                 lender = self._augmented(lent[now][share], generator, chance)
                 batch = exchanged(batch, lender, self.store.schema, self.augmentation.background, generator)
+            if recolours:
+                batch = recoloured(batch, self.augmentation.part_colours, generator)
             yield batch
 
     def _augmented(self, rows: np.ndarray, generator: torch.Generator, chance: float) -> Batch:

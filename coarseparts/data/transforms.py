@@ -87,7 +87,10 @@ class Augmentation(BaseModel):
         default=0.5,
         ge=0,
         le=1,
-        description="probability that an image, part mask or mask of which are known, has another one's background",
+        description="probability that an image with a part mask gets the background of another one",
+    )
+    part_colours: float = Field(
+        default=0.5, ge=0, le=1, description="probability that each of its parts gets colours of its own"
     )
 
     @model_validator(mode="after")

@@ -206,6 +206,7 @@ _PAPER = {  # sections 5 and 5.2, Appendix B: what all rows of Table 2 share
         "translation": 0.0,
         "grey": 0.0,
         "background": 0.0,
+        "part_colours": 0.0,
     },
     "em": {
         "alpha": 0.05,

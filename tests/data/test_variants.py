@@ -1,11 +1,11 @@
 import numpy as np
 import torch
 
-from coarseparts.data.backgrounds import exchanged, lenders
 from coarseparts.data.batches import Feed
 from coarseparts.data.sample import Batch, no_parts
 from coarseparts.data.store import Store
 from coarseparts.data.transforms import Augmentation
+from coarseparts.data.variants import exchanged, lenders, recoloured
 from coarseparts.labels.schema import IGNORE, Schema
 
 SCHEMA = Schema(parts=("head", "tail"))
@@ -64,6 +64,12 @@ def test_what_a_mask_leaves_out_of_a_part_stays_and_so_do_pixels_that_nobody_lab
     assert (got[:, :, 7, 7] == 1).all() and (got[:, :, 6, 0] == 1).all() and (got[:, :, 6, 6] == 2).all()
 
 
+def object_square() -> torch.Tensor:
+    square = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    square[:4, :4] = True
+    return square
+
+
 def test_soft_masks_blend_and_labels_are_left_alone():
     batch = images(1.0, "parts", "mask")
     batch.labels["mask"][:, :, 6, 6] = 0.25
@@ -105,7 +111,7 @@ def test_those_lend_whose_object_can_be_told():
 
 def plainly(**changes: float) -> Augmentation:
     still = dict(flip=0.0, scale=(1.0, 1.0), rotation=0.0, shear=0.0, translation=0.0)
-    colours = dict(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0, grey=0.0)
+    colours = dict(brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0, grey=0.0, background=0.0, part_colours=0.0)
     return Augmentation(**(still | colours | changes))
 
 
@@ -135,8 +141,30 @@ def test_a_feed_exchanges_backgrounds_among_its_own_images():
     )
 
 
-def test_processes_exchange_as_one_would(monkeypatch):
-    feed = Feed(store(), np.arange(12), 6, 0, augmentation=plainly(background=0.5))
+def test_a_part_takes_a_colour_of_its_own_and_so_does_the_background():
+    batch = images(1.0, "parts")
+    batch.parts[1, 6, 6] = IGNORE
+    got = recoloured(batch, 1.0, torch.Generator().manual_seed(3)).image
+    square = object_square()
+    inside, outside = got[0][:, square], got[0][:, ~square]
+    for region in (inside, outside):
+        assert (region == region[:, :1]).all(), "a region keeps what it shows"
+    assert (inside[:, 0] - outside[:, 0]).abs().min() > 0.01 and inside[:, 0].unique().numel() == 3
+    assert (got - 1).abs().max() <= 0.8 and not torch.equal(got[0, :, 0, 0], got[1, :, 0, 0])
+    assert (got[1, :, 6, 6] != got[1, :, 7, 7]).all(), "what nobody labelled is a region, too"
+    assert (batch.image == 1).all() and got.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_images_without_a_part_mask_and_others_than_a_share_keep_their_colours():
+    assert torch.equal(recoloured(images(1.0, "mask"), 1.0).image, images(1.0).image)
+    assert torch.equal(recoloured(images(1.0, "parts"), 0.0).image, images(1.0).image)
+    many = images(1.0, "parts")[torch.zeros(400, dtype=torch.long)]
+    seen = recoloured(many, 0.5, torch.Generator().manual_seed(0)).image
+    assert 0.4 < (seen != 1).flatten(1).any(1).float().mean() < 0.6
+
+
+def test_processes_vary_images_as_one_would(monkeypatch):
+    feed = Feed(store(), np.arange(12), 6, 0, augmentation=plainly(background=0.5, part_colours=0.5))
     whole = list(feed.epoch(1))
     for rank in (0, 1):
         monkeypatch.setattr("coarseparts.system.parallel.count", lambda: 2)

@@ -1,7 +1,6 @@
-"""Another background: what is not the object's is taken from another image, but where that one's own object may show.
+"""What an image with a part mask could look like as well: before another background, its parts in other colours.
 
-A few images with part masks have a few backgrounds, which a network soon knows by heart; exchanged, they are as many as
-there are pairs.
+A few of them have a few backgrounds and the colours of a few animals, which a network soon knows by heart.
 """
 
 from __future__ import annotations
@@ -22,6 +21,10 @@ from coarseparts.system import parallel
 
 _HIDDEN = 0.1
 """Share of a pixel, or of one beside it, that may be the lender's object, above which it is not lent."""
+_CONTRAST = 0.3
+"""A part's values are multiplied by 1 ± this at most."""
+_TINT = 0.5
+"""What is added to each of its channels at most, in standard deviations of the images."""
 
 
 def lenders(store: Store, rows: np.ndarray) -> np.ndarray:
@@ -37,13 +40,30 @@ def exchanged(
     batch: Batch, lender: Batch, schema: Schema, share: float, generator: torch.Generator | None = None
 ) -> Batch:
     """A ``share`` (0..1) of the images with part masks, each with the background of the ``lender``'s image in place of
-    its own, all as network input. Labels stay as they are. Images lie in channels-last memory."""
+    its own, but where that one's object may show; all as network input. Labels stay as they are. Images lie in
+    channels-last memory."""
     figure, known = _figure(batch, schema)
     there, lends = _figure(lender, schema)
     changes = parallel.rand(len(batch), generator, batch.image.device) < share
     changes = (changes & known & lends)[:, None, None, None]
     lent = torch.where(F.max_pool2d(there, 3, 1, 1) > _HIDDEN, batch.image, lender.image)
     image = torch.where(changes, torch.lerp(lent, batch.image, figure), batch.image)
+    return replace(batch, image=image.contiguous(memory_format=torch.channels_last))
+
+
+@torch.no_grad()
+def recoloured(batch: Batch, share: float, generator: torch.Generator | None = None) -> Batch:
+    """A ``share`` (0..1) of the images with part masks (network input), each part and the background in other colours
+    of their own. Images lie in channels-last memory."""
+    count, device = len(batch), batch.image.device
+    changes = (parallel.rand(count, generator, device) < share) & batch.present["parts"]
+    draws = (
+        parallel.rand((count, 256, 4), generator, device) * 2 - 1
+    )  # a colour for each byte that a part mask may have
+    draws = draws * changes[:, None, None]
+    flat = batch.parts.flatten(1)[..., None].long().expand(-1, -1, 4)
+    change = draws.gather(1, flat).transpose(1, 2).unflatten(2, batch.parts.shape[1:])
+    image = batch.image * (1 + _CONTRAST * change[:, :1]) + _TINT * change[:, 1:]
     return replace(batch, image=image.contiguous(memory_format=torch.channels_last))
 
 
