@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from coarseparts.report.results import read_margins, read_parts, read_results
-from coarseparts.report.tables import markdown, part_tables, result_tables, to_markdown
+from coarseparts.report.tables import markdown, overview, part_tables, to_markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", ROOT / "docs" / "results.md")
@@ -36,7 +36,7 @@ def filled(text: str, folder: Path = ROOT / "benchmarks") -> str:
             made = markdown(parts)
         elif name.endswith("_short"):
             results = read_results(folder / f"{name.removesuffix('_short')}.csv")
-            made = markdown(result_tables(results)[0])
+            made = markdown(overview(results))
             for long, short in HEADS.items():
                 made = made.replace(long, short)
         else:
