@@ -57,10 +57,8 @@ def recoloured(batch: Batch, share: float, generator: torch.Generator | None = N
     of their own. Images lie in channels-last memory."""
     count, device = len(batch), batch.image.device
     changes = (parallel.rand(count, generator, device) < share) & batch.present["parts"]
-    draws = (
-        parallel.rand((count, 256, 4), generator, device) * 2 - 1
-    )  # a colour for each byte that a part mask may have
-    draws = draws * changes[:, None, None]
+    # A colour for each byte that a part mask may have: of parts that overlap, for each set of them.
+    draws = (parallel.rand((count, 256, 4), generator, device) * 2 - 1) * changes[:, None, None]
     flat = batch.parts.flatten(1)[..., None].long().expand(-1, -1, 4)
     change = draws.gather(1, flat).transpose(1, 2).unflatten(2, batch.parts.shape[1:])
     image = batch.image * (1 + _CONTRAST * change[:, :1]) + _TINT * change[:, 1:]
