@@ -255,3 +255,18 @@ def test_the_finger_that_opens_a_dialog_presses_nothing_in_it(open_page) -> None
     box = page.page.locator("#length-unit").bounding_box()
     page.press("Escape")
     assert measure(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) == "length-value"
+
+
+def test_work_is_there_again_when_the_same_window_comes_back_to_an_image(open_page, app: FakeApp) -> None:
+    page = open_page()
+    page.part("tail")
+    page.click(150, 30, SIZE)
+    page.press("n")
+    page.page.locator("#name", has_text="bird_00001").wait_for()
+    page.settled().page.locator("#to-unsaved", has_text="1 not saved").click()
+    page.page.locator("#name", has_text="bird_00000").wait_for()
+    page.settled().says("is here again")
+    page.state("not saved")
+    page.press("Control+s")
+    page.state("corrected")
+    assert saved(app)[30, 150] == app.parts.index("tail") + 1

@@ -110,7 +110,7 @@ export class Editor extends EventTarget {
   }
 
   async #fill(work, about) {
-    const kept = await storage.kept(this.key, work.name).catch(() => null);
+    const kept = await storage.kept(this.key, work.name, this.window).catch(() => null);
     if (kept && work.restore(kept)) {
       if (kept.window !== this.window) {
         // Taken over: it is this window's from now on, and there once.

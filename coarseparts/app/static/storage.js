@@ -47,8 +47,9 @@ async function living() {
 export const keep = (key, name, window, work) => run("readwrite", (store) => store.put(work, [key, name, window]));
 export const forget = (key, name, window) => run("readwrite", (store) => store.delete([key, name, window]));
 
-/** The latest work on an image that no other living window does, with the ``window`` that did it; null for none. */
-export async function kept(key, name) {
+/** The latest work on an image of the window ``mine`` or of one that lives no more, with the ``window`` that did it;
+ * null for none. */
+export async function kept(key, name, mine) {
   const [keys, works, others] = await Promise.all([
     run("readonly", (store) => store.getAllKeys(below(key, name))),
     run("readonly", (store) => store.getAll(below(key, name))),
@@ -56,7 +57,7 @@ export async function kept(key, name) {
   ]);
   const left = works
     .map((work, i) => ({ ...work, window: keys[i][2] }))
-    .filter(({ window }) => !others.has(lock(window)));
+    .filter(({ window }) => window === mine || !others.has(lock(window)));
   return left.sort((a, b) => b.at - a.at)[0] ?? null;
 }
 
