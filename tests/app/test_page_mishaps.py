@@ -270,3 +270,19 @@ def test_work_is_there_again_when_the_same_window_comes_back_to_an_image(open_pa
     page.press("Control+s")
     page.state("corrected")
     assert saved(app)[30, 150] == app.parts.index("tail") + 1
+
+
+def test_an_image_that_is_left_before_the_model_answered_is_asked_about_again(open_page, app: FakeApp) -> None:
+    page = open_page()
+    app.delays = [1.0]
+    page.choose("box")
+    page.drag((20, 20), (170, 170), size=SIZE)
+    page.press("n")
+    page.page.locator("#name", has_text="bird_00001").wait_for()
+    page.settled().press("Shift+N")
+    page.page.locator("#name", has_text="bird_00000").wait_for()
+    page.settled().says("is here again")
+    page.press("Control+s")
+    page.state("accepted")
+    assert app.asked[-1]["box"] is not None
+    assert (saved(app) == 1).any()

@@ -74,7 +74,7 @@ export class Editor extends EventTarget {
     this.changed();
     if (damaged) return;
     this.#hold();
-    if (!work.known) this.ask();
+    if (!work.known || (work.unanswered && !work.edited)) this.ask();
   }
 
   /** Leaves the open image; its work stays in this browser where it is not saved. */
@@ -148,9 +148,11 @@ export class Editor extends EventTarget {
 
   /** After labels, mask or parts changed: kept in this browser; the model is asked where its answer may be shown. */
   noted(what) {
+    const asks = what !== "parts" && !this.work.edited;
     this.work.touch();
+    this.work.unanswered ||= asks; // kept, too: the page may be left before the answer
     this.#keep(this.work);
-    if (what !== "parts" && !this.work.edited) this.ask();
+    if (asks) this.ask();
     this.changed();
   }
 

@@ -17,6 +17,7 @@ export class Work {
     this.mask = null; // Uint8Array of 0 and 255
     this.parts = new Uint8Array(width * height); // indices, or a bit for each part where parts overlap
     this.known = false; // whether the parts are anybody's yet: the model's, the saved ones, or drawn ones
+    this.unanswered = false; // whether labels were changed that the model has not answered to yet
     this.corrected = false; // whether what was loaded was corrected by hand
     this.scores = {};
     this.confidence = null;
@@ -108,6 +109,7 @@ export class Work {
       this.history.forgetUndone();
     }
     this.known = true;
+    this.unanswered = false;
     this.scores = scores ?? {};
     this.confidence = confidence ?? null;
   }
@@ -150,7 +152,7 @@ export class Work {
 
   /** What this browser keeps until it is saved. */
   kept() {
-    const { name, width, height, revision, drawnOn, mask, parts, known, edited, seconds } = this;
+    const { name, width, height, revision, drawnOn, mask, parts, known, unanswered, edited, seconds } = this;
     return {
       ...this.labels,
       name,
@@ -161,6 +163,7 @@ export class Work {
       mask,
       parts,
       known,
+      unanswered,
       corrected: edited,
       seconds,
       at: Date.now(),
@@ -170,8 +173,8 @@ export class Work {
   /** Takes what this browser kept. Returns false, and takes nothing, where it was another image's. */
   restore(kept) {
     if (kept.name !== this.name || kept.width !== this.width || kept.height !== this.height) return false;
-    const { mask, parts, known, corrected, seconds, revision, drawnOn = this.pixels } = kept;
-    Object.assign(this, { mask, parts, known, corrected, seconds, revision, drawnOn });
+    const { mask, parts, known, unanswered = false, corrected, seconds, revision, drawnOn = this.pixels } = kept;
+    Object.assign(this, { mask, parts, known, unanswered, corrected, seconds, revision, drawnOn });
     this.labels = { ...kept, keypoints: this.#placeable(kept.keypoints) };
     this.#changed();
     return true;
