@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from coarseparts.data.dataset_file import load_dataset_file
 from coarseparts.data.images import list_images, stem
 from coarseparts.data.source_paths import kind
 from coarseparts.data.suffixes import IMAGES
+from coarseparts.system.locks import Tell, hold, silent
 from coarseparts.system.problems import BadInput, Problem
 from coarseparts.training.claims import read_config
 
@@ -81,3 +83,19 @@ def beside(place: Path) -> Path:
     """Where corrections of the photographs in a folder are kept by default: beside it, for in it they would be taken
     for photographs."""
     return place.parent / f"{place.name or 'images'}_corrected"
+
+
+@contextmanager
+def alone_in(folder: Path, tell: Tell = silent) -> Iterator[None]:
+    """Inside, the folder of the corrections is there and no other process has it; one that was made for this, and in
+    which nothing was saved, is gone afterwards. Raises as ``locks.hold`` does; OSError where it cannot be made."""
+    made, lock = not folder.exists(), ".lock"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with hold(folder / lock, 0, tell):
+            yield
+    finally:
+        with suppress(OSError):  # whatever is in it stays
+            if made and os.listdir(folder) in ([lock], []):
+                (folder / lock).unlink(missing_ok=True)
+                folder.rmdir()

@@ -54,11 +54,10 @@ def page(
     from coarseparts.app.answers import Ahead, Answers
     from coarseparts.app.errors import Refused
     from coarseparts.app.page import MOST_BYTES, looks_ahead, page_app
-    from coarseparts.app.places import beside, photographs, refuse_inside
+    from coarseparts.app.places import alone_in, beside, photographs, refuse_inside
     from coarseparts.app.retraining import command
     from coarseparts.app.workspace import Workspace
     from coarseparts.inference.model import load
-    from coarseparts.system.locks import hold
     from coarseparts.training.claims import read_config
 
     # A click is to be answered at once: one look, not two.
@@ -75,8 +74,7 @@ def page(
         order, file = _order(queue, found), Path(data) if Path(data).is_file() else None
         workspace = Workspace(place, found, folder, model.schema, author or _user(), order, file)
         if workspace.writable:
-            folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(hold(folder / ".lock", 0, note))
+            stack.enter_context(alone_in(folder, note))
             with suppress(Refused):  # a full disk is said when something is saved
                 workspace.settle()
         else:

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from server import photographs as made
 
-from coarseparts.app.places import beside, photographs, queued
+from coarseparts.app.places import alone_in, beside, photographs, queued
 from coarseparts.cli.app import _order
 from coarseparts.report.csv_files import write_csv
+from coarseparts.system.errors import Busy
+from coarseparts.system.locks import hold
 from coarseparts.system.problems import BadInput
 
 
@@ -60,3 +62,14 @@ def test_images_of_a_queue_that_are_not_there_are_counted(tmp_path: Path, capsys
     assert _order(tmp_path / "saved.csv", found) == ["=b.png", "a.png"], "as a spreadsheet saves it elsewhere"
     assert "1 of its 3 images are none of these" in capsys.readouterr().err
     assert _order(None, found) == []
+
+
+def test_a_folder_in_which_nothing_was_saved_is_gone_again(tmp_path: Path) -> None:
+    new, saved, own = tmp_path / "new", tmp_path / "saved", tmp_path / "own"
+    own.mkdir()
+    for folder in (new, saved, own):
+        with alone_in(folder), pytest.raises(Busy), hold(folder / ".lock"):
+            pass
+        with alone_in(folder):
+            (saved / "scale.csv").write_text("") if folder == saved else None
+    assert not new.exists() and (saved / "scale.csv").is_file() and own.is_dir()
