@@ -99,9 +99,9 @@ def train(
     for name in labels or ():
         if name not in tuple(STYLES):
             raise WrongArgument(f"labels: {short(name)} is no label style; {nearest(str(name), STYLES)}")
-    _whole("seed", seed, 0)
+    seed = _whole("seed", seed, 0)
     if parts_limit is not None:
-        _whole("parts_limit", parts_limit, 1)
+        parts_limit = _whole("parts_limit", parts_limit, 1)
     if minutes is not None and not (isinstance(minutes, Real) and 0 < minutes < math.inf):
         raise WrongArgument(f"minutes: is {short(minutes)}, expected a number above 0")
     if progress is not None and not callable(progress):
@@ -121,7 +121,7 @@ def train(
             device=where,
             labels="+".join(labels) if labels else "all",
             parts=parts_limit,
-            minutes=minutes,
+            minutes=None if minutes is None else float(minutes),
             tell=tell,
             console=None if progress is None else Console(file=_Lines(progress), width=200, highlight=False),
             preset=preset,
@@ -131,9 +131,11 @@ def train(
     return Run(folder, done.results)
 
 
-def _whole(argument: str, value: Any, least: int) -> None:
+def _whole(argument: str, value: Any, least: int) -> int:
+    """The number as Python's own, which a run folder can write down."""
     if isinstance(value, bool) or not isinstance(value, Integral) or not least <= int(value) < 2**31:
         raise WrongArgument(f"{argument}: is {short(value)}, expected a whole number from {least} to {2**31 - 1}")
+    return int(value)
 
 
 class _Lines(io.StringIO):

@@ -52,6 +52,13 @@ def test_so_many_minutes_are_planned_once_and_stand_in_the_run(
     assert (kept["em_epochs"], kept["em_epoch_steps"]) == (1, 3)
 
 
+def test_numbers_of_numpy_are_taken_as_pythons_own(birds: Path, tmp_path: Path) -> None:
+    numbers = {"seed": np.int64(3), "parts_limit": np.int32(4), "method": "fine-tuning"}
+    run = coarseparts.train(birds, tmp_path / "run", **(SHORT | numbers))
+    again = coarseparts.train(birds, tmp_path / "run", **(SHORT | numbers | {"seed": 3, "parts_limit": 4}))
+    assert again.result.part_miou == run.result.part_miou
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
