@@ -94,8 +94,10 @@ def train(
     for argument, value, known in choices:
         if value not in tuple(known):
             raise WrongArgument(f"{argument}: is {short(value)}; {nearest(str(value), known)}")
-    if isinstance(labels, str) or not isinstance(labels or (), Sequence):
+    if isinstance(labels, str) or not isinstance(() if labels is None else labels, Sequence):
         raise WrongArgument(f"labels: is {short(labels)}, expected a list of label styles")
+    if labels is not None and not len(labels):
+        raise WrongArgument("labels: names none; leave it out for all that there are, or take method fine-tuning")
     for name in labels or ():
         if name not in tuple(STYLES):
             raise WrongArgument(f"labels: {short(name)} is no label style; {nearest(str(name), STYLES)}")

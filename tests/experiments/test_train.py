@@ -67,6 +67,8 @@ def test_numbers_of_numpy_are_taken_as_pythons_own(birds: Path, tmp_path: Path) 
         ({"labels": ["maks"]}, r"labels: 'maks' is no label style; did you mean 'mask'\?"),
         ({"labels": "mask"}, r"labels: is 'mask', expected a list of label styles"),
         ({"labels": 3}, "labels: is 3, expected a list"),
+        ({"labels": []}, "labels: names none; leave it out for all"),
+        ({"labels": 0}, "labels: is 0, expected a list"),
         ({"labels": ["scribbles"]}, r"^labels scribbles: no training image has scribbles; they have keypoints"),
         ({"encoder": "resnet999"}, r"^encoder=resnet999: timm knows no such model; see timm"),
         ({"preset": ["default"]}, r"preset: is \['default'\]; did you mean .default.\?"),
