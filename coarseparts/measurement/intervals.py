@@ -121,7 +121,9 @@ class _Way:
         return abs(math.log(value / true)) if value > 0 and true > 0 else math.nan
 
     def around(self, value: float, q: float, size: float) -> tuple[float, float]:
-        """(low, high) around a value whose score is at most ``q``; not finite where there is none."""
+        """(low, high) around a value whose score is at most ``q``; not finite where there is none, or no value."""
+        if math.isnan(value):  # which ``bounds`` would hide
+            return math.nan, math.nan
         if self.turns:
             return (value - q, value + q) if q < 90 else (math.nan, math.nan)
         if self.power is not None:

@@ -105,6 +105,14 @@ def test_an_image_without_the_object_has_no_interval_whatever_the_formula():
     assert around(nothing) == {} and all(math.isnan(nothing[text]) for text in texts)
 
 
+def test_a_part_that_was_not_found_has_no_interval_beside_one_that_was():
+    rng = np.random.default_rng(0)
+    found = object_at(5, 30) | {"tail": np.zeros((60, 120), bool)}
+    values = values_of(found, np.full((60, 120, 3), 90, np.uint8))
+    around = Calibration([measured(rng) for _ in range(40)]).intervals(list(values))(values)
+    assert "head.red" in around and not [name for name in around if name.startswith("tail.")]
+
+
 def test_what_is_unlike_the_training_images_is_flagged_and_hardly_any_other_image():
     rng = np.random.default_rng(0)
 
