@@ -21,7 +21,7 @@ from coarseparts.system import limits
 from coarseparts.system.documents import DocumentError, dump_yaml, parse_yaml
 from coarseparts.system.errors import DamagedRun, Failed, RunError
 from coarseparts.system.text import reason, short
-from coarseparts.training.claims import same_as_before
+from coarseparts.training.claims import read_config, same_as_before
 from coarseparts.updates import TrainingDiverged
 
 try:
@@ -237,4 +237,9 @@ def _claim(folder: Path, content: dict[str, Any]) -> None:
     if not file.is_file() and any(name != "data" and not name.startswith(".") for name in others):
         raise RunError(f"{folder}: is not empty and holds no sweep; take another --out")
     folder.mkdir(parents=True, exist_ok=True)
+    there, now = read_config(file).get("over") if file.is_file() else None, content["over"]
+    if isinstance(there, dict) and there != now:
+        was, new = (", ".join(sorted(map(str, over))) for over in (there, now))
+        told = f"over other values of {new}" if was == new else f"over {was} there, {new} now"
+        raise RunError(f"{folder}: holds a sweep with other settings ({told}), as {file.name} says; take another --out")
     same_as_before(file, content, "sweep")

@@ -110,6 +110,10 @@ def test_another_sweeps_folder_is_refused(tmp_path: Path) -> None:
     sweep.run([axis("em.alpha=0.1,0.3")], "grid", 9, tmp_path, bowl([]), 0)
     with pytest.raises(RunError, match=r"holds a sweep with other settings \(over.*em\.gamma"):
         sweep.run([axis("em.gamma=0.1,0.3")], "grid", 9, tmp_path, bowl([]), 0)
+    with pytest.raises(RunError, match=r"\(over em\.alpha there, batch, em\.alpha now\)"):
+        sweep.run([axis("em.alpha=0.1,0.3"), axis("batch=4,8")], "grid", 9, tmp_path, bowl([]), 0)
+    with pytest.raises(RunError, match=r"\(over other values of em\.alpha\)"):
+        sweep.run([axis("em.alpha=0.1,0.4")], "grid", 9, tmp_path, bowl([]), 0)
     with pytest.raises(RunError, match="data_hash: None there, '1f' now"):
         sweep.run([axis("em.alpha=0.1,0.3")], "grid", 9, tmp_path, bowl([]), 0, {"data_hash": "1f"})
     with pytest.raises(ValueError, match="a grid needs lists"):
