@@ -47,8 +47,8 @@ async function living() {
 export const keep = (key, name, window, work) => run("readwrite", (store) => store.put(work, [key, name, window]));
 export const forget = (key, name, window) => run("readwrite", (store) => store.delete([key, name, window]));
 
-/** The latest work on an image of the window ``mine`` or of one that lives no more, with the ``window`` that did it;
- * null for none. */
+/** The work on an image of the window ``mine``, or else the latest of those that live no more, with the ``window``
+ * that did it; null for none. */
 export async function kept(key, name, mine) {
   const [keys, works, others] = await Promise.all([
     run("readonly", (store) => store.getAllKeys(below(key, name))),
@@ -58,7 +58,8 @@ export async function kept(key, name, mine) {
   const left = works
     .map((work, i) => ({ ...work, window: keys[i][2] }))
     .filter(({ window }) => window === mine || !others.has(lock(window)));
-  return left.sort((a, b) => b.at - a.at)[0] ?? null;
+  const own = left.find(({ window }) => window === mine); // first, for what is taken up takes its place
+  return own ?? left.sort((a, b) => b.at - a.at)[0] ?? null;
 }
 
 /** The names of the images that have work which is not saved. */
