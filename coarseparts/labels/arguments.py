@@ -39,7 +39,15 @@ def box(given: Any, name: str) -> np.ndarray:
     if came[0] >= came[2] or came[1] >= came[3]:
         told = f"({', '.join(f'{v:g}' for v in came)})"
         raise WrongArgument(f"{name}: {told} has no area, expected (x0, y0, x1, y1) with x0 < x1 and y0 < y1")
+    refuse_shares(came, name)
     return came
+
+
+def refuse_shares(coordinates: np.ndarray, name: str) -> None:
+    """Raises WrongArgument where all ``coordinates`` lie in the first pixel: they are shares of the image's sides."""
+    if coordinates.min() >= 0 and coordinates.max() <= 1:
+        remedy = "multiply x by the image's width and y by its height"
+        raise WrongArgument(f"{name}: all of it lies in 0..1, the first pixel, expected pixels; {remedy}")
 
 
 def plane(given: Any, name: str, size: tuple[int, int]) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from coarseparts.labels.arguments import named, numbers
+from coarseparts.labels.arguments import named, numbers, refuse_shares
 from coarseparts.labels.frames import CropFrame, Move
 from coarseparts.labels.given import Canvas, Given, Points
 from coarseparts.labels.parts import Parts
@@ -97,6 +97,9 @@ class Keypoints(LabelStyle):
                 expected = "expected 2 visible, 1 hidden, or 0 known not to be seen"
                 raise WrongArgument(f"{where}: visibility {v:g}, {expected}")
             points[row] = (x, y, v) if v else 0
+        placed = points[points[:, 2] > 0, :2]
+        if len(placed) > 1:
+            refuse_shares(placed, name)
         return Points(tuple(found), points) if (points[:, 2] > 0).any() else None
 
     @staticmethod

@@ -190,6 +190,8 @@ WRONG = [
     ({"keypoints": {"beak": (math.nan, 2)}}, r"^keypoints\['beak'\]: is \(nan, 2\), expected"),
     ({"keypoints": [(3, 4)]}, "^keypoints: is of type list, expected a dict by name of the keypoint"),
     ({"box": (70, 5, 90, 40)}, r"^box: box 70, 5, 90, 40 .* lies outside the image of 64x48 pixels"),
+    ({"box": (0.1, 0.1, 0.8, 0.9)}, r"^box: all of it lies in 0\.\.1, the first pixel, expected pixels; multiply x by"),
+    ({"keypoints": {"beak": (0.5, 0.2), "left eye": (0.4, 0.9)}}, r"^keypoints: all of it lies in 0\.\.1, the first pixel"),
     ({"box": (20, 5, 10, 40)}, r"^box: \(20, 5, 10, 40\) has no area, expected \(x0, y0, x1, y1\) with x0 < x1"),
     ({"box": (1, 2, 3)}, r"^box: is \(1, 2, 3\), expected \(x0, y0, x1, y1\)"),
     ({"box": "all"}, "^box: is 'all', expected"),
