@@ -191,7 +191,10 @@ WRONG = [
     ({"keypoints": [(3, 4)]}, "^keypoints: is of type list, expected a dict by name of the keypoint"),
     ({"box": (70, 5, 90, 40)}, r"^box: box 70, 5, 90, 40 .* lies outside the image of 64x48 pixels"),
     ({"box": (0.1, 0.1, 0.8, 0.9)}, r"^box: all of it lies in 0\.\.1, the first pixel, expected pixels; multiply x by"),
-    ({"keypoints": {"beak": (0.5, 0.2), "left eye": (0.4, 0.9)}}, r"^keypoints: all of it lies in 0\.\.1, the first pixel"),
+    (
+        {"keypoints": {"beak": (0.5, 0.2), "left eye": (0.4, 0.9)}},
+        r"^keypoints: all of it lies in 0\.\.1, the first pixel",
+    ),
     ({"box": (20, 5, 10, 40)}, r"^box: \(20, 5, 10, 40\) has no area, expected \(x0, y0, x1, y1\) with x0 < x1"),
     ({"box": (1, 2, 3)}, r"^box: is \(1, 2, 3\), expected \(x0, y0, x1, y1\)"),
     ({"box": "all"}, "^box: is 'all', expected"),
@@ -316,6 +319,10 @@ def test_evaluate_measures_and_says_what_is_noteworthy(ants: Path) -> None:
     run = str(ants / "runs" / "ants")
     posterior = coarseparts.evaluate(run, "val", ants / "ants.yaml", "posterior", device="cpu")
     assert any("1 of 3 images have no coarse label" in str(p) for p in posterior.problems)
+    for labels, told in ((["box"], "images have no box, and"), ([], None)):
+        some = coarseparts.evaluate(run, "val", ants / "ants.yaml", "posterior", labels=labels, device="cpu")
+        notes = [str(p) for p in some.problems if "images have" in str(p)]
+        assert len(notes) == (told is not None) and all(told in note for note in notes if told)
     assert json.loads(json.dumps(result.measures()))["images"] == 3 and "problems" not in result.measures()
 
 
