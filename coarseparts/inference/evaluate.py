@@ -102,9 +102,10 @@ def evaluate(
     measured = evaluate_store(trained, store, split, model, used)
     rows = store.rows(split, has="parts")
     bare = sum(not any(store.present[style][row] for style in used) for row in rows)
-    if model == "posterior" and bare and (used or labels is None):  # not where somebody asks for none
+    if model == "posterior" and bare:
         lacks = "no coarse label" if labels is None else f"no {' or '.join(used)}"
-        message = f"{bare} of {measured['images']} images have {lacks}, and the posterior sees the image alone"
+        message = f"{bare} of {measured['images']} images have {lacks}" if used else "no coarse label was asked for"
+        message += ", and the posterior sees the image alone"
         problems.append(Problem(str(file), message, "", "note"))
     return Evaluation(**measured | {"ci95": tuple(measured["ci95"])}, problems=problems)
 
