@@ -272,30 +272,6 @@ def test_work_is_there_again_when_the_same_window_comes_back_to_an_image(open_pa
     assert saved(app)[30, 150] == app.parts.index("tail") + 1
 
 
-def test_a_windows_own_work_and_what_a_closed_one_left_are_both_taken_up(open_page, app: FakeApp) -> None:
-    page = open_page()
-    page.part("tail")
-    page.click(150, 30, SIZE)
-    page.press("n")
-    page.page.locator("#name", has_text="bird_00001").wait_for()
-    page.settled()
-    other = Page(page.page.context, page.url).open(0)
-    other.part("head")
-    other.click(30, 150, SIZE)
-    other.state("not saved")
-    other.page.close()
-    tail, head = (app.parts.index(name) + 1 for name in ("tail", "head"))
-    for x, y, part in ((150, 30, tail), (30, 150, head)):
-        page.press("l")
-        page.page.locator(".tile button").first.click()
-        page.settled().says("is here again")
-        page.press("Control+s")
-        if part == head:
-            page.page.locator("dialog[open] button", has_text="Save mine").click()
-        page.state("corrected")
-        assert saved(app)[y, x] == part
-
-
 def test_an_image_that_is_left_before_the_model_answered_is_asked_about_again(open_page, app: FakeApp) -> None:
     page = open_page()
     app.delays = [1.0]
