@@ -64,12 +64,6 @@ def test_what_a_mask_leaves_out_of_a_part_stays_and_so_do_pixels_that_nobody_lab
     assert (got[:, :, 7, 7] == 1).all() and (got[:, :, 6, 0] == 1).all() and (got[:, :, 6, 6] == 2).all()
 
 
-def object_square() -> torch.Tensor:
-    square = torch.zeros(SIDE, SIDE, dtype=torch.bool)
-    square[:4, :4] = True
-    return square
-
-
 def test_soft_masks_blend_and_labels_are_left_alone():
     batch = images(1.0, "parts", "mask")
     batch.labels["mask"][:, :, 6, 6] = 0.25
@@ -145,7 +139,8 @@ def test_a_part_takes_a_colour_of_its_own_and_so_does_the_background():
     batch = images(1.0, "parts")
     batch.parts[1, 6, 6] = IGNORE
     got = recoloured(batch, 1.0, torch.Generator().manual_seed(3)).image
-    square = object_square()
+    square = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    square[:4, :4] = True
     inside, outside = got[0][:, square], got[0][:, ~square]
     for region in (inside, outside):
         assert (region == region[:, :1]).all(), "a region keeps what it shows"
